@@ -1,0 +1,155 @@
+"""The on-disk cache of compiled kernels: one file for each kernel and signature.
+
+Numba's own cache knows neither the options nor the helpers of a kernel, so it can return stale
+code. Here every file lies in a folder named after a hash of ALL kernel sources and of the versions
+of everything that compiles them, and its name holds a hash of the kernel, its rules, the options,
+the argument types and the processor. A file is written beside its place and renamed, and begins
+with a checksum: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong
+result. Cache files are pickles, so the folder must belong to the user and to nobody else.
+
+This rests on names that Numba does not promise to keep (`Dispatcher._cache`, `CompileResult._reduce`
+and `._rebuild`); where they are gone, kernels compile in every process and everything else works.
+"""
+
+import functools
+import hashlib
+import os
+import pickle
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core import compiler, config, serialize
+
+KEPT_FOLDERS = 4  # of earlier sources or versions; older ones are removed
+_FOLDER = "kernels-"
+_SOURCES = Path(__file__).parent
+
+
+class KernelCache:
+    """What a dispatcher asks for compiled code before it compiles, and hands compiled code to."""
+
+    @classmethod
+    def attach(cls, dispatcher, name, rules, options):
+        """Give a dispatcher a cache, unless a rule lives outside this package, where no hash covers it."""
+        package = __name__.rpartition(".")[0] + "."
+        if hasattr(dispatcher, "_cache") and all(rule.__module__.startswith(package) for rule in rules):
+            dispatcher._cache = cls(name, ([f"{r.__module__}.{r.__qualname__}" for r in rules], options))
+
+    def __init__(self, name, key):
+        self._name, self._key = name, key
+
+    @property
+    def cache_path(self):
+        return str(folder())
+
+    def load_overload(self, signature, context):
+        """Return the compiled code of a signature, or None."""
+        context.refresh()
+        try:
+            path = self._path(signature, context.codegen())
+            if path is None or not path.exists():
+                return None
+            content = path.read_bytes()
+            payload = content[hashlib.sha256().digest_size :]
+            if hashlib.sha256(payload).digest() != content[: -len(payload) or None]:
+                raise ValueError(f"{path} is damaged")
+            return compiler.CompileResult._rebuild(context, *pickle.loads(payload))
+        except Exception as error:
+            _warn("read", error)
+            return None
+
+    def save_overload(self, signature, result):
+        """Store the compiled code of a signature."""
+        try:
+            path = self._path(signature, result.library.codegen)
+            if path is None or result.lifted or result.library.has_dynamic_globals:
+                return
+            payload = serialize.dumps(result._reduce())
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(payload).digest() + payload)
+                os.replace(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except Exception as error:
+            _warn("written", error)
+
+    def flush(self):
+        """Forget nothing: the folder is shared by all kernels (Numba calls this on recompile)."""
+
+    def _path(self, signature, codegen):
+        if folder() is None:
+            return None
+        key = repr((self._key, str(signature), codegen.magic_tuple()))
+        return folder() / f"{self._name[:100]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.kernel"
+
+
+@functools.cache
+def folder():
+    """The folder of this version's kernels, made if need be; None where there is to be no cache."""
+    root = cache_root()
+    if root is None:
+        return None
+    path = root / f"{_FOLDER}{_fingerprint()}"
+    try:
+        new = not path.exists()
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_if_open_to_others(path)
+        os.utime(path)  # the least recently used folders are the ones to go
+        if new:
+            _prune(root)
+    except OSError as error:
+        _warn("used", error)
+        return None
+    return path
+
+
+def cache_root():
+    """The folder of all versions: GD_CACHE_DIR, else the platform's; None for GD_CACHE_DIR=off."""
+    chosen = os.environ.get("GD_CACHE_DIR")
+    if chosen:
+        return None if chosen.lower() == "off" else Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches/gd").expanduser()
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser() / "gd" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gd"
+
+
+def _fingerprint():
+    """A hash of every source a kernel can come from and of everything that compiles it."""
+    digest = hashlib.sha256()
+    for path in sorted(_SOURCES.rglob("*.py")):
+        digest.update(f"{path.relative_to(_SOURCES)}\0".encode() + path.read_bytes() + b"\0")
+    versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.machine())
+    settings = (config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
+    digest.update(repr((versions, settings)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _refuse_if_open_to_others(path):
+    if hasattr(os, "getuid"):
+        status = path.stat()
+        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{path} can be written by others")
+
+
+def _prune(root):
+    folders = sorted(root.glob(f"{_FOLDER}*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in folders[KEPT_FOLDERS:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _warn(done, error):
+    warnings.warn(f"gd: the kernel cache was not {done} ({error}); compiling instead", RuntimeWarning, stacklevel=2)

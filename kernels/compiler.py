@@ -1,0 +1,98 @@
+"""How a rule and a loop become a kernel: the one place that knows Numba's options.
+
+A *rule* is a scalar formula. A *loop* is a function that takes rules and returns a *body*, which
+walks the items ``start <= i < stop`` of its arrays; what an item is (an element, a row, a block of
+rows) is the loop's business. `join` compiles the two, on first use and for each dtype, twice:
+
+    serial      body(0, size, arguments)
+    parallel    body(size * part // parts, size * (part + 1) // parts, arguments) for each part
+
+and the kernel chooses between them at each call. This is the only `prange` of the house, so a
+body is always serial code, and what it computes for an item does not depend on where it was cut.
+(`arguments` is one tuple, as Numba does not recognize its own signatures of functions with *args.)
+"""
+
+import functools
+from contextlib import contextmanager
+
+import numba
+
+from . import pool
+from .cache import KernelCache
+
+# "contract" allows fused multiply-adds and nothing else: NaN, infinity and the order of operations
+# keep their meaning. The numpy error model makes x / 0 infinite rather than an exception.
+OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
+
+_parallel_from = None  # overrides every loop's own break-even, see `splitting`
+
+
+def device(function):
+    """Compile a scalar rule or a helper for use inside kernels; it is inlined into its callers."""
+    return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
+def loop(parallel_from):
+    """Declare a loop, and the number of items from which splitting it over threads pays."""
+
+    def declare(factory):
+        factory.parallel_from = parallel_from
+        return factory
+
+    return declare
+
+
+@functools.cache
+def join(loop, *rules):
+    """Return the kernel of a loop and its rules: the same object for the same arguments."""
+    return Kernel(loop, rules)
+
+
+class Kernel:
+    """A compiled loop: ``kernel(size, *arguments)`` walks items 0 to size."""
+
+    def __init__(self, loop, rules):
+        self.name = "-".join(function.__name__ for function in (loop, *rules))
+        self.parallel_from = loop.parallel_from
+        body = loop(*map(device, rules))
+        self.serial = self._compile(body, rules)
+        self.parallel = self._compile(_split(self.serial), rules, parallel=True)
+
+    def _compile(self, function, rules, parallel=False):
+        dispatcher = numba.njit(nogil=True, parallel=parallel, **OPTIONS)(function)
+        name = f"{self.name}-{'parallel' if parallel else 'serial'}"
+        KernelCache.attach(dispatcher, name, rules, (parallel, sorted(map(str, OPTIONS.items()))))
+        return dispatcher
+
+    def __call__(self, size, *arguments):
+        break_even = self.parallel_from if _parallel_from is None else _parallel_from
+        parts = pool.enter() if size >= break_even else 1
+        if parts == 1:
+            self.serial(0, size, arguments)
+            return
+        try:
+            self.parallel(parts, size, arguments)
+        finally:
+            pool.leave()
+
+    def __repr__(self):
+        return f"<kernel {self.name}>"
+
+
+def _split(body):
+    def split(parts, size, arguments):
+        for part in numba.prange(parts):
+            body(size * part // parts, size * (part + 1) // parts, arguments)
+
+    return split
+
+
+@contextmanager
+def splitting(parallel_from):
+    """Split from this number of items, whatever the loops say: 1 for always, math.inf for never."""
+    global _parallel_from
+    before, _parallel_from = _parallel_from, parallel_from
+    try:
+        yield
+    finally:
+        _parallel_from = before

@@ -1,0 +1,1 @@
+"""HOW memory is walked: loops know arrays, blocks and threads, and no formula."""

@@ -1,0 +1,189 @@
+"""A network of dense layers: forward and backward of a mini-batch, and its weights' gradient by tiles.
+
+A training step is two walks. `forward_backward` takes blocks of rows of the batch through gather,
+all layers forward, the loss, and all layers backward. `update_weights` takes tiles of weight rows:
+each tile's gradient is one small product in cache, and the optimizer's rule is applied to it at
+once, so the gradient of a weight matrix never exists in memory.
+
+Everything lies in flat vectors, so one compiled kernel serves any number of layers. `layout` has a
+row for each layer: fan_in, fan_out, where its weights (fan_in, fan_out) and its bias begin in the
+parameter vector, and the sum of the widths before it. A workspace holds, for every width, a matrix
+of `capacity` rows; the input of a layer begins at capacity * (the sum of the widths before it).
+"""
+
+import numpy as np
+
+from ..blas import TILE, product, transposed_product
+from ..compiler import device, loop
+from .operands import part
+from .update import update_slices
+
+BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
+BIAS = -1  # in place of a tile's first row
+
+
+@device
+def _matrix(vector, start, rows, columns):
+    return vector[start : start + rows * columns].reshape(rows, columns)
+
+
+def _layer(activation):
+    """Return a function that writes activation(x W + b), or x W + b, into out."""
+
+    @device
+    def forward(x, vector, shape, activate, out, parameters):
+        fan_in, fan_out, weights, bias = shape[0], shape[1], shape[2], shape[3]
+        product(x, _matrix(vector, weights, fan_in, fan_out), False, out)
+        b = vector[bias : bias + fan_out]
+        for i in range(out.shape[0]):
+            z = out[i]
+            if activate:
+                for j in range(z.size):
+                    z[j] = activation(z[j] + b[j], *parameters)
+            else:
+                for j in range(z.size):
+                    z[j] += b[j]
+
+    return forward
+
+
+@loop(parallel_from=2)
+def predict(activation):
+    """Items are blocks of rows; arguments: out, X, vector, layout, *parameters of the activation."""
+    forward = _layer(activation)
+
+    def body(start, stop, arguments):
+        out, X, vector, layout = arguments[:4]
+        parameters = arguments[4:]
+        widest = layout[:, 1].max()
+        scratch = np.empty((2, BLOCK * widest), X.dtype)
+        last = len(layout) - 1
+        for block in range(start, stop):
+            first, end = block * BLOCK, min((block + 1) * BLOCK, len(X))
+            x = X[first:end]
+            for k in range(last):
+                y = _matrix(scratch[k % 2], 0, end - first, layout[k, 1])
+                forward(x, vector, layout[k], True, y, parameters)
+                x = y
+            forward(x, vector, layout[last], False, out[first:end], parameters)
+
+    return body
+
+
+@loop(parallel_from=2)
+def forward_backward(activation, activation_backward, row_loss):
+    """Items are blocks of rows of the batch X[rows], targets[rows].
+
+    Arguments: values (the loss of each row), activations, deltas (workspaces; the gradient with
+    respect to each layer's output before its activation), capacity, X, targets, rows, vector,
+    layout, scale (of the gradient), *parameters of the activation.
+    """
+    forward = _layer(activation)
+
+    def body(start, stop, arguments):
+        values, activations, deltas, capacity, X, targets, rows, vector, layout, scale = arguments[:10]
+        parameters = arguments[10:]
+        last = len(layout) - 1
+        for block in range(start, stop):
+            first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
+            n = end - first
+            x = _matrix(activations, first * layout[0, 0], n, layout[0, 0])
+            for i in range(n):
+                x[i] = X[rows[first + i]]
+            for k in range(last + 1):
+                begin = capacity * (layout[k, 4] + layout[k, 0]) + first * layout[k, 1]
+                y = _matrix(activations, begin, n, layout[k, 1])
+                forward(x, vector, layout[k], k < last, y, parameters)
+                x = y
+            begin = capacity * (layout[last, 4] + layout[last, 0]) + first * layout[last, 1]
+            delta = _matrix(deltas, begin, n, layout[last, 1])
+            for i in range(n):
+                values[first + i] = row_loss(delta[i], x[i], targets[rows[first + i]], scale)
+            for k in range(last, 0, -1):
+                fan_in = layout[k, 0]
+                begin = capacity * layout[k, 4] + first * fan_in
+                before = _matrix(deltas, begin, n, fan_in)
+                weights = _matrix(vector, layout[k, 2], fan_in, layout[k, 1])
+                product(delta, weights, True, before)
+                outputs = activations[begin : begin + n * fan_in]
+                flat = deltas[begin : begin + n * fan_in]
+                for i in range(flat.size):
+                    flat[i] = activation_backward(flat[i], outputs[i], *parameters)
+                delta = before
+
+    return body
+
+
+def weight_tiles(layout, batch):
+    """Return the tiles of all layers for a batch of this size: rows of layer, first and last weight row.
+
+    A tile's product stays within BLAS's `TILE`, but for 8 rows at least.
+    """
+    tiles = []
+    for layer, (fan_in, fan_out, *_) in enumerate(layout.tolist()):
+        most = max(8, TILE // (batch * fan_out))
+        pieces = -(-fan_in // most)
+        edges = [fan_in * piece // pieces for piece in range(pieces + 1)]
+        tiles += [(layer, first, last) for first, last in zip(edges, edges[1:], strict=False)]
+        tiles.append((layer, BIAS, BIAS))
+    return np.array(tiles)
+
+
+@device
+def _tile_gradient(tile, layout, activations, deltas, capacity, batch, out):
+    """Write a tile's gradient into out; return where it begins in the parameter vector and its size."""
+    layer, first, last = tile[0], tile[1], tile[2]
+    fan_in, fan_out, weights, bias, before = layout[layer]
+    begin = capacity * (before + fan_in)
+    delta = _matrix(deltas, begin, batch, fan_out)
+    if first == BIAS:
+        gradient = out[:fan_out]
+        gradient[:] = 0
+        for i in range(batch):
+            row = delta[i]
+            for j in range(fan_out):
+                gradient[j] += row[j]
+        return bias, fan_out
+    inputs = _matrix(activations, capacity * before, batch, fan_in)
+    size = (last - first) * fan_out
+    transposed_product(inputs[:, first:last], delta, _matrix(out, 0, last - first, fan_out))
+    return weights + first * fan_out, size
+
+
+@device
+def _largest(tiles, layout):
+    largest = 0
+    for i in range(len(tiles)):
+        fan_out = layout[tiles[i, 0], 1]
+        largest = max(largest, max(1, tiles[i, 2] - tiles[i, 1]) * fan_out)
+    return largest
+
+
+@loop(parallel_from=2)
+def update_weights(rule):
+    """Items are tiles; arguments: tiles, layout, activations, deltas, capacity, batch, coefficients, p, *slots."""
+    step = update_slices(rule)
+
+    def body(start, stop, arguments):
+        tiles, layout, activations, deltas, capacity, batch, coefficients, p = arguments[:8]
+        gradient = np.empty(_largest(tiles, layout), p.dtype)
+        for i in range(start, stop):
+            begin, size = _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, gradient)
+            end = begin + size
+            step(coefficients, p[begin:end], gradient[:size], part(arguments[8:], begin, end))
+
+    return body
+
+
+@loop(parallel_from=2)
+def store_gradients():
+    """Items are tiles; arguments: tiles, layout, activations, deltas, capacity, batch, out (as the parameters)."""
+
+    def body(start, stop, arguments):
+        tiles, layout, activations, deltas, capacity, batch, out = arguments
+        gradient = np.empty(_largest(tiles, layout), out.dtype)
+        for i in range(start, stop):
+            begin, size = _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, gradient)
+            out[begin : begin + size] = gradient[:size]
+
+    return body

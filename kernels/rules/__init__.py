@@ -1,0 +1,1 @@
+"""WHAT happens to one element: the formulas of the papers as plain scalar functions."""
