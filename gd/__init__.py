@@ -1,2 +1,32 @@
+"""gd: compiled gradient descent for NumPy arrays."""
+
 from pathlib import Path
-__path__.append(str(Path(__file__).parent.parent))
+
+if not (Path(__file__).parent / "kernels").is_dir():  # not installed: a checkout has kernels/ beside gd/
+    if not (Path(__file__).parent.parent / "kernels" / "compiler.py").is_file():
+        raise ImportError("gd is incomplete, gd.kernels is missing: install it with `python -m pip install .`")
+    __path__.append(str(Path(__file__).parent.parent))
+
+from . import activations, batches, initializers, losses, optimizers
+from .activations import (
+    elu,
+    elu_backward,
+    identity,
+    identity_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from .losses import mse, softmax_cross_entropy
+from .networks import MLP
+from .optimizers import SGD, Adagrad, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSprop
+from .parameters import ParameterVector
+from .threads import get_threads, threads
+from .training import History, fit
+
+__version__ = "0.1.0"

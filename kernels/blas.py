@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 from .compiler import device
 
 TILE = 1_000_000
+TRANSPOSED_TILE = 4096  # and the elements of a transposed operand's tile
 
 
 def load_blas():
@@ -23,8 +24,8 @@ def load_blas():
 
 
 @intrinsic
-def _gemm(typing_context, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, ldc):
-    """BLAS gemm on raw pointers, column-major: c = op(a) op(b); through Numba's binding to SciPy's BLAS."""
+def _gemm(typing_context, transpose_a, transpose_b, m, n, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc):
+    """BLAS gemm, column-major: c = op(a) op(b) from the given elements on; Numba's binding to SciPy's BLAS."""
     real = a.dtype
     kind = {types.float32: "s", types.float64: "d"}[real]
 
@@ -35,27 +36,37 @@ def _gemm(typing_context, transpose_a, transpose_b, m, n, k, a, lda, b, ldb, c, 
             builder.module, ir.FunctionType(ir.IntType(32), kinds), "numba_xxgemm"
         )
 
-        def data(position):
+        def flag(position):
+            return builder.select(arguments[position], char(ord("t")), char(ord("n")))
+
+        def matrix(position):
+            """The address and the leading dimension of the operand whose three arguments begin here."""
             array = context.make_array(signature.args[position])(context, builder, arguments[position])
-            return builder.bitcast(array.data, pointer)
+            address = builder.gep(array.data, [arguments[position + 1]])
+            return builder.bitcast(address, pointer), arguments[position + 2]
 
         def constant(value):
             slot = cgutils.alloca_once_value(builder, context.get_constant(real, value))
             return builder.bitcast(slot, pointer)
 
-        def flag(position):
-            return builder.select(arguments[position], char(ord("t")), char(ord("n")))
-
-        m, n, k, lda, ldb, ldc = (arguments[position] for position in (2, 3, 4, 6, 8, 10))
-        one, zero = constant(1), constant(0)
         builder.call(
             function,
-            (char(ord(kind)), flag(0), flag(1), m, n, k, one, data(5), lda, data(7), ldb, zero, data(9), ldc),
+            (
+                char(ord(kind)),
+                flag(0),
+                flag(1),
+                *arguments[2:5],
+                constant(1),
+                *matrix(5),
+                *matrix(8),
+                constant(0),
+                *matrix(11),
+            ),
         )
         return context.get_dummy_value()
 
-    flags, sizes = (types.boolean, types.boolean), (types.intp, types.intp, types.intp)
-    return types.none(*flags, *sizes, a, types.intp, b, types.intp, c, types.intp), generate
+    flags, sizes, place = (types.boolean,) * 2, (types.intp,) * 3, (types.intp,) * 2
+    return types.none(*flags, *sizes, a, *place, b, *place, c, *place), generate
 
 
 @device
@@ -64,9 +75,9 @@ def _row_distance(a):
 
 
 @device
-def _tile(size, work_per_item):
-    """How many items to take at a time: a multiple of 16, within `TILE` where 16 items are."""
-    return max(16, min(size, TILE // max(1, work_per_item)) // 16 * 16)
+def _tile(size, most):
+    """A multiple of 16 items, 16 at least: most, or all where that is fewer."""
+    return max(16, min(size, most) // 16 * 16)
 
 
 @device
@@ -74,18 +85,18 @@ def product(a, b, transpose_b, out):
     """out = a @ b, or a @ b.T, by tiles of columns."""
     rows, inner = a.shape
     columns = out.shape[1]
-    width = _tile(columns, rows * inner)
+    lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
+    width = _tile(columns, TILE // (rows * inner))
+    if transpose_b:
+        width = min(width, _tile(columns, TRANSPOSED_TILE // inner))
     for start in range(0, columns, width):
         n = min(width, columns - start)
-        tile = b[start:] if transpose_b else b[:, start:]
-        into = out[:, start:]
-        _gemm(
-            transpose_b, False, n, rows, inner, tile, _row_distance(b), a, _row_distance(a), into, _row_distance(out)
-        )
+        b_start = start * ldb if transpose_b else start
+        _gemm(transpose_b, False, n, rows, inner, b, b_start, ldb, a, 0, lda, out, start, ldc)
 
 
 @device
-def transposed_product(a, b, out):
-    """out = a.T @ b, in one piece: callers hold a tile already."""
-    inner, rows = a.shape
-    _gemm(False, True, b.shape[1], rows, inner, b, _row_distance(b), a, _row_distance(a), out, _row_distance(out))
+def transposed_product(a, first, last, b, out):
+    """out = a[:, first:last].T @ b, in one piece: callers hold a tile already."""
+    lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
+    _gemm(False, True, b.shape[1], last - first, len(a), b, 0, ldb, a, first, lda, out, 0, ldc)

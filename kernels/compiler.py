@@ -29,7 +29,7 @@ _parallel_from = None  # overrides every loop's own break-even, see `splitting`
 
 def device(function):
     """Compile a scalar rule or a helper for use inside kernels; it is inlined into its callers."""
-    return numba.njit(forceinline=True, **OPTIONS)(function)
+    return numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
 
 
 def loop(parallel_from):
@@ -59,7 +59,7 @@ class Kernel:
         self.parallel = self._compile(_split(self.serial), rules, parallel=True)
 
     def _compile(self, function, rules, parallel=False):
-        dispatcher = numba.njit(nogil=True, parallel=parallel, **OPTIONS)(function)
+        dispatcher = numba.njit(nogil=True, parallel=parallel, no_cfunc_wrapper=True, **OPTIONS)(function)
         name = f"{self.name}-{'parallel' if parallel else 'serial'}"
         KernelCache.attach(dispatcher, name, rules, (parallel, sorted(map(str, OPTIONS.items()))))
         return dispatcher

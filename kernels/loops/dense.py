@@ -15,16 +15,24 @@ import numpy as np
 
 from ..blas import TILE, product, transposed_product
 from ..compiler import device, loop
-from .operands import part
+from .operands import part, prefetch
 from .update import update_slices
 
 BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
 BIAS = -1  # in place of a tile's first row
+TILE_ELEMENTS = 2048  # of a weight gradient: it, the parameters and two slots fill a first-level cache of 32 KiB
 
 
 @device
 def _matrix(vector, start, rows, columns):
     return vector[start : start + rows * columns].reshape(rows, columns)
+
+
+@device
+def _copy(source, out):
+    """out[:] = source; Numba's own takes a second longer to compile, for its error message."""
+    for i in range(out.size):
+        out[i] = source[i]
 
 
 def _layer(activation):
@@ -75,21 +83,24 @@ def forward_backward(activation, activation_backward, row_loss):
     """Items are blocks of rows of the batch X[rows], targets[rows].
 
     Arguments: values (the loss of each row), activations, deltas (workspaces; the gradient with
-    respect to each layer's output before its activation), capacity, X, targets, rows, vector,
-    layout, scale (of the gradient), *parameters of the activation.
+    respect to each layer's output before its activation), capacity, X, targets, rows, next_rows (of the
+    batch to come, fetched into cache meanwhile; may be empty), vector, layout, scale (of the gradient),
+    *parameters of the activation.
     """
     forward = _layer(activation)
 
     def body(start, stop, arguments):
-        values, activations, deltas, capacity, X, targets, rows, vector, layout, scale = arguments[:10]
-        parameters = arguments[10:]
+        values, activations, deltas, capacity, X, targets, rows, next_rows, vector, layout, scale = arguments[:11]
+        parameters = arguments[11:]
         last = len(layout) - 1
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
             n = end - first
             x = _matrix(activations, first * layout[0, 0], n, layout[0, 0])
             for i in range(n):
-                x[i] = X[rows[first + i]]
+                _copy(X[rows[first + i]], x[i])
+            for i in range(first, min(end, next_rows.size)):
+                prefetch((X,), next_rows[i] * X.shape[1], (next_rows[i] + 1) * X.shape[1])
             for k in range(last + 1):
                 begin = capacity * (layout[k, 4] + layout[k, 0]) + first * layout[k, 1]
                 y = _matrix(activations, begin, n, layout[k, 1])
@@ -117,37 +128,43 @@ def forward_backward(activation, activation_backward, row_loss):
 def weight_tiles(layout, batch):
     """Return the tiles of all layers for a batch of this size: rows of layer, first and last weight row.
 
-    A tile's product stays within BLAS's `TILE`, but for 8 rows at least.
+    A tile has 8 rows at least, else `TILE_ELEMENTS`, and a product within BLAS's `TILE`. The layers'
+    tiles are interleaved, so that threads that take equal numbers of them get equal work.
     """
-    tiles = []
+    placed = []
     for layer, (fan_in, fan_out, *_) in enumerate(layout.tolist()):
-        most = max(8, TILE // (batch * fan_out))
+        most = max(8, min(TILE_ELEMENTS, TILE // batch) // fan_out)
         pieces = -(-fan_in // most)
         edges = [fan_in * piece // pieces for piece in range(pieces + 1)]
-        tiles += [(layer, first, last) for first, last in zip(edges, edges[1:], strict=False)]
-        tiles.append((layer, BIAS, BIAS))
-    return np.array(tiles)
+        for piece in range(pieces):
+            placed.append(((piece + 0.5) / pieces, layer, edges[piece], edges[piece + 1]))
+        placed.append((layer / len(layout), layer, BIAS, BIAS))
+    return np.array([tile for _, *tile in sorted(placed)])
+
+
+@device
+def _place(tile, layout):
+    """Return where a tile begins and ends in the parameter vector."""
+    fan_in, fan_out, weights, bias, before = layout[tile[0]]
+    if tile[1] == BIAS:
+        return bias, bias + fan_out
+    return weights + tile[1] * fan_out, weights + tile[2] * fan_out
 
 
 @device
 def _tile_gradient(tile, layout, activations, deltas, capacity, batch, out):
-    """Write a tile's gradient into out; return where it begins in the parameter vector and its size."""
-    layer, first, last = tile[0], tile[1], tile[2]
-    fan_in, fan_out, weights, bias, before = layout[layer]
-    begin = capacity * (before + fan_in)
-    delta = _matrix(deltas, begin, batch, fan_out)
-    if first == BIAS:
-        gradient = out[:fan_out]
-        gradient[:] = 0
-        for i in range(batch):
+    """Write the gradient of a tile into out."""
+    fan_in, fan_out, weights, bias, before = layout[tile[0]]
+    delta = _matrix(deltas, capacity * (before + fan_in), batch, fan_out)
+    if tile[1] == BIAS:
+        _copy(delta[0], out)
+        for i in range(1, batch):
             row = delta[i]
             for j in range(fan_out):
-                gradient[j] += row[j]
-        return bias, fan_out
-    inputs = _matrix(activations, capacity * before, batch, fan_in)
-    size = (last - first) * fan_out
-    transposed_product(inputs[:, first:last], delta, _matrix(out, 0, last - first, fan_out))
-    return weights + first * fan_out, size
+                out[j] += row[j]
+    else:
+        inputs = _matrix(activations, capacity * before, batch, fan_in)
+        transposed_product(inputs, tile[1], tile[2], delta, out.reshape(tile[2] - tile[1], fan_out))
 
 
 @device
@@ -168,9 +185,11 @@ def update_weights(rule):
         tiles, layout, activations, deltas, capacity, batch, coefficients, p = arguments[:8]
         gradient = np.empty(_largest(tiles, layout), p.dtype)
         for i in range(start, stop):
-            begin, size = _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, gradient)
-            end = begin + size
-            step(coefficients, p[begin:end], gradient[:size], part(arguments[8:], begin, end))
+            begin, end = _place(tiles[i], layout)
+            prefetch(arguments[7:], begin, end)  # they come while the product is computed
+            g = gradient[: end - begin]
+            _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, g)
+            step(coefficients, p[begin:end], g, part(arguments[8:], begin, end))
 
     return body
 
@@ -181,9 +200,8 @@ def store_gradients():
 
     def body(start, stop, arguments):
         tiles, layout, activations, deltas, capacity, batch, out = arguments
-        gradient = np.empty(_largest(tiles, layout), out.dtype)
         for i in range(start, stop):
-            begin, size = _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, gradient)
-            out[begin : begin + size] = gradient[:size]
+            begin, end = _place(tiles[i], layout)
+            _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, out[begin:end])
 
     return body

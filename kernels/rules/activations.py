@@ -15,6 +15,10 @@ def identity_backward(dy, x):
     return dy
 
 
+def identity_backward_from_output(dy, y):
+    return dy
+
+
 def sigmoid(x):
     """1 / (1 + e**-x)."""
     return math.sigmoid(x)
@@ -58,12 +62,21 @@ def relu_backward(dy, x):
     return cast(0, dy) if x <= 0 else dy
 
 
+def relu_backward_from_output(dy, y):
+    return cast(0, dy) if y <= 0 else dy
+
+
 def leaky_relu(x, negative_slope):
     return x if x > 0 else negative_slope * x
 
 
 def leaky_relu_backward(dy, x, negative_slope):
     return dy if x > 0 else negative_slope * dy
+
+
+def leaky_relu_backward_from_output(dy, y, negative_slope):
+    """The output has the sign of the input."""
+    return dy if y > 0 else negative_slope * dy
 
 
 def elu(x, alpha):

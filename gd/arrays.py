@@ -1,0 +1,123 @@
+"""The contract that arrays must meet before a kernel sees them, and the messages of those that do not.
+
+Kernels check nothing: a wrong size overwrites the neighbour's memory. So every public function
+checks all its arguments here first, and has changed nothing when one raises.
+"""
+
+from bisect import bisect_left
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=False):
+    """Return x if kernels can take it, else raise.
+
+    Parameters
+    ----------
+    where, name : str
+        The function and its argument, for the message: ``Adam.step`` and ``grads['W1']``.
+    dtype : (str, dtype), optional
+        What x must match and its dtype; any of float32 and float64 otherwise.
+    shape : (str, tuple), optional
+        What x must match and its shape.
+    ndim : int, optional
+        The number of dimensions x must have.
+    writeable : bool, default: False
+        Whether x will be written to.
+
+    Raises
+    ------
+    TypeError
+        If x is not an array, or of another dtype.
+    ValueError
+        If it has another shape, is empty, 0-d, not contiguous in C order, misaligned or read-only.
+    """
+    if not isinstance(x, np.ndarray) or isinstance(x, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
+    if dtype is None and x.dtype not in FLOATS:
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected float32 or float64")
+    if dtype is not None and x.dtype != dtype[1]:
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, {dtype[0]} is {dtype[1]}")
+    if shape is not None and x.shape != shape[1]:
+        raise ValueError(f"{where}: {name} has shape {x.shape}, {shape[0]} has {shape[1]}")
+    if ndim is not None and x.ndim != ndim:
+        raise ValueError(f"{where}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, got shape {x.shape}")
+    if x.ndim == 0 or x.size == 0:
+        raise ValueError(f"{where}: {name} must have at least one dimension and one element, got shape {x.shape}")
+    if not x.flags.c_contiguous:
+        raise ValueError(f"{where}: {name} is not contiguous in C order; pass np.ascontiguousarray({name})")
+    if not x.flags.aligned:
+        raise ValueError(f"{where}: {name} is not aligned in memory; pass a copy")
+    if writeable and not x.flags.writeable:
+        raise ValueError(f"{where}: {name} is read-only and would be written to")
+    return x
+
+
+def check_apart(where, arrays):
+    """Raise ValueError if any two of the contiguous arrays, given as (name, array), share memory."""
+    spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in arrays)
+    for (_, end, name), (start, _, other) in zip(spans, spans[1:], strict=False):
+        if start < end:
+            raise ValueError(f"{where}: {other} overlaps {name} in memory")
+
+
+def check_apart_from(where, arrays, fixed):
+    """Raise ValueError if one of the arrays shares memory with one of `fixed`, which lie apart from each other."""
+    spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in fixed)
+    starts = [start for start, _, _ in spans]
+    for name, array in arrays:
+        start, end = np.lib.array_utils.byte_bounds(array)
+        last = bisect_left(starts, end) - 1  # the last of those that begin before the array's end
+        if last >= 0 and spans[last][1] > start:
+            raise ValueError(f"{where}: {name} overlaps {spans[last][2]} in memory")
+
+
+def check_out(where, out, x, operands):
+    """Return the array to write into: a new one like x for None, else `out`, which must match x.
+
+    It may be one of the operands, given as (name, array) pairs, but not overlap one in part.
+    """
+    if out is None:
+        return aligned_empty(x.size, x.dtype).reshape(x.shape)
+    check_array(where, "out", out, dtype=("x", x.dtype), shape=("x", x.shape), writeable=True)
+    for name, operand in operands:
+        if not same_memory(out, operand) and np.may_share_memory(out, operand):
+            raise ValueError(f"{where}: out overlaps {name} in part; it must be {name} itself or apart from it")
+    return out
+
+
+def same_memory(a, b):
+    """Whether two contiguous arrays of one shape and dtype lie at the same address."""
+    return a is b or a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+
+
+def check_labels(where, name, labels, rows, classes):
+    """Return class indices as an array of intp, one for each row, 0 to classes - 1."""
+    if not isinstance(labels, np.ndarray):
+        raise TypeError(f"{where}: {name} must be a NumPy array, got {type(labels).__name__}")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{where}: {name} has dtype {labels.dtype}, expected integer class labels")
+    if labels.shape != (rows,):
+        raise ValueError(f"{where}: {name} has shape {labels.shape}, expected ({rows},), one label for each row")
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise ValueError(f"{where}: {name} must be 0 to {classes - 1}, got {low if low < 0 else high}")
+    return np.ascontiguousarray(labels, dtype=np.intp)
+
+
+def aligned_empty(size, dtype):
+    """Return an uninitialized vector that begins at a multiple of `ALIGNMENT` bytes."""
+    dtype = np.dtype(dtype)
+    buffer = np.empty(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -buffer.__array_interface__["data"][0] % ALIGNMENT
+    return buffer[start : start + size * dtype.itemsize].view(dtype)
+
+
+def aligned_full(size, dtype, value):
+    """Return an aligned vector filled with one value."""
+    vector = aligned_empty(size, dtype)
+    vector.fill(value)
+    return vector

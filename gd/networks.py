@@ -1,0 +1,233 @@
+"""MLP: a network of dense layers whose parameters lie in one flat vector."""
+
+from math import fsum
+
+import numpy as np
+
+from .activations import ACTIVATIONS
+from .arrays import FLOATS, aligned_empty, check_array, check_labels
+from .initializers import INITIALIZERS
+from .kernels.compiler import join
+from .kernels.loops import dense
+from .losses import LOSSES
+from .parameters import ParameterVector
+from .ranges import check_choice, check_integer
+from .threads import single_threaded_blas
+
+
+class MLP:
+    """A multilayer perceptron: dense layers, an activation between them, a linear output.
+
+    ::
+
+        a0 = X,  a_k = activation(a_{k-1} W_k + b_k),  output = a_{L-1} W_L + b_L
+
+    Parameters
+    ----------
+    widths : list of int
+        Features, hidden units of each layer, outputs. ``[784, 10]`` is a linear model: softmax regression.
+    activation : str, default: "relu"
+        A name of `gd.activations.ACTIVATIONS`.
+    initializer : str or callable, optional
+        Of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. By default
+        what suits the activation: He for the relu family, Glorot for sigmoid and tanh, LeCun else.
+        Biases start from 0.
+    loss : {"softmax_cross_entropy", "mse"}, default: "softmax_cross_entropy"
+        With softmax_cross_entropy the outputs are logits and the targets class labels 0 to
+        outputs - 1; with mse the targets have the shape of the outputs. Means over the batch.
+    dtype : dtype, default: float32
+        Of parameters and data, float32 or float64.
+    seed : int, default: 0
+        Of the initial weights.
+
+    Attributes
+    ----------
+    parameters : ParameterVector
+        W1, b1, W2, b2, ...; W_k has shape (fan_in, fan_out).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> model = gd.MLP([2, 8, 1], activation="tanh", loss="mse", dtype=np.float64)
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> y = np.array([[0.0], [1.0], [1.0], [0.0]])
+    >>> history = gd.fit(model, X, y, gd.Adam(model.parameters, lr=0.05), epochs=300, progress=False)
+    >>> np.round(model.predict(X)).ravel().tolist()
+    [0.0, 1.0, 1.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        widths,
+        activation="relu",
+        initializer=None,
+        loss="softmax_cross_entropy",
+        dtype=np.float32,
+        seed=0,
+    ):
+        if not isinstance(widths, (list, tuple)) or len(widths) < 2:
+            raise ValueError(f"MLP: widths must be a list of two integers at least, got {widths!r}")
+        self.widths = [check_integer("MLP", f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
+        self.activation = check_choice("MLP", "activation", activation, ACTIVATIONS)
+        self.loss = check_choice("MLP", "loss", loss, LOSSES)
+        if np.dtype(dtype) not in FLOATS:
+            raise TypeError(f"MLP: dtype must be float32 or float64, got {dtype}")
+        self._activation, self._loss = ACTIVATIONS[activation], LOSSES[loss]
+        if initializer is None:
+            initializer = self._activation.initializer
+        if not callable(initializer):
+            initializer = INITIALIZERS[check_choice("MLP", "initializer", initializer, INITIALIZERS)]
+        shapes = {}
+        for k, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False), start=1):
+            shapes |= {f"W{k}": (fan_in, fan_out), f"b{k}": (fan_out,)}
+        self.parameters = ParameterVector(shapes, dtype)
+        rng = np.random.default_rng(check_integer("MLP", "seed", seed, 0))
+        for name, view in self.parameters.items():
+            if name.startswith("W"):
+                view[...] = initializer(view.shape, rng, self.dtype)
+        self._layout = _layout(self.widths)
+        self._constants = self._activation.values("MLP", {}, self.dtype)
+        self._workspace = None
+
+    @property
+    def dtype(self):
+        """The dtype of parameters and data."""
+        return self.parameters.dtype
+
+    def forward(self, X):
+        """Return the outputs: logits, or predictions with the loss mse.
+
+        Parameters
+        ----------
+        X : ndarray of shape (rows, features)
+
+        Returns
+        -------
+        ndarray of shape (rows, outputs)
+        """
+        self.check_inputs("MLP.forward", X)
+        return self._outputs(X)
+
+    def predict(self, X):
+        """Return the class of each row (the largest logit), or the outputs with the loss mse."""
+        self.check_inputs("MLP.predict", X)
+        outputs = self._outputs(X)
+        return outputs.argmax(axis=1) if self._loss.labels else outputs
+
+    def score(self, X, y):
+        """Return the accuracy, or with the loss mse the coefficient of determination R**2."""
+        y = self.check_data("MLP.score", X, y)
+        outputs = self._outputs(X)
+        if self._loss.labels:
+            return float(np.mean(outputs.argmax(axis=1) == y))
+        errors = np.sum((y - outputs) ** 2, dtype=np.float64)
+        return float(1 - errors / np.sum((y - y.mean(axis=0)) ** 2, dtype=np.float64))
+
+    def loss_and_gradients(self, X, y):
+        """Return the mean loss of a batch and its gradient as a ParameterVector like `parameters`.
+
+        Parameters
+        ----------
+        X : ndarray of shape (rows, features)
+        y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs)
+            Labels, or targets with the loss mse.
+
+        Returns
+        -------
+        loss : float
+        gradients : ParameterVector
+        """
+        y = self.check_data("MLP.loss_and_gradients", X, y)
+        gradients = self.parameters.zeros_like()
+        with single_threaded_blas():
+            loss = self.backpropagate(X, y, np.arange(len(X)), np.arange(0))
+            self.each_weight_tile(
+                lambda tiles, *arguments: join(dense.store_gradients)(len(tiles), tiles, *arguments, gradients.vector)
+            )
+        return loss, gradients
+
+    def backpropagate(self, X, y, rows, next_rows):
+        """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
+
+        The gradients of the weights are then a product away: `each_weight_tile`. The rows of the next
+        batch (none of them may be known) come into cache meanwhile. The arguments are not checked, and
+        BLAS should be limited to one thread.
+        """
+        work = self._workspace
+        if work is None or work.capacity < rows.size:
+            work = self._workspace = _Workspace(rows.size, self.widths, self.dtype)
+        work.rows = rows.size
+        scale = 1 / (rows.size if self._loss.labels else rows.size * self.widths[-1])
+        _, _, from_output = self._activation.rules
+        join(dense.forward_backward, self._activation.rules[0], from_output, self._loss.row)(
+            -(-rows.size // dense.BLOCK),
+            work.values,
+            work.activations,
+            work.deltas,
+            work.capacity,
+            X,
+            y,
+            rows,
+            next_rows,
+            self.parameters.vector,
+            self._layout,
+            self.dtype.type(scale),
+            *self._constants,
+        )
+        return fsum(work.values[: rows.size]) * scale
+
+    def each_weight_tile(self, walk):
+        """Call walk(tiles, layout, activations, deltas, capacity, rows) for the batch last backpropagated."""
+        work = self._workspace
+        if work.rows not in work.tiles:
+            work.tiles[work.rows] = dense.weight_tiles(self._layout, work.rows)
+        walk(work.tiles[work.rows], self._layout, work.activations, work.deltas, work.capacity, work.rows)
+
+    def check_inputs(self, where, X):
+        """Raise unless X is a matrix of this model's dtype and number of features."""
+        check_array(where, "X", X, dtype=("the model", self.dtype), ndim=2)
+        if X.shape[1] != self.widths[0]:
+            raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {self.widths[0]} features")
+
+    def check_data(self, where, X, y):
+        """Raise unless X and y fit this model; return y as kernels take it."""
+        self.check_inputs(where, X)
+        if self._loss.labels:
+            return check_labels(where, "y", y, len(X), self.widths[-1])
+        expected = ("the output", (len(X), self.widths[-1]))
+        return check_array(where, "y", y, dtype=("the model", self.dtype), shape=expected)
+
+    def _outputs(self, X):
+        out = aligned_empty(len(X) * self.widths[-1], self.dtype).reshape(len(X), -1)
+        with single_threaded_blas():
+            join(dense.predict, self._activation.rules[0])(
+                -(-len(X) // dense.BLOCK), out, X, self.parameters.vector, self._layout, *self._constants
+            )
+        return out
+
+    def __repr__(self):
+        return f"MLP({self.widths}, activation={self.activation!r}, loss={self.loss!r}, dtype={self.dtype})"
+
+
+class _Workspace:
+    """Arrays that a training step needs and that stay for the next one."""
+
+    def __init__(self, capacity, widths, dtype):
+        self.capacity, self.rows, self.tiles = capacity, 0, {}
+        self.values = np.empty(capacity)
+        self.activations, self.deltas = (aligned_empty(capacity * sum(widths), dtype) for _ in range(2))
+
+
+def _layout(widths):
+    """Return the layout of `kernels.loops.dense` for these widths."""
+    rows, start, before = [], 0, 0
+    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        bias = start + fan_in * fan_out
+        rows.append((fan_in, fan_out, start, bias, before))
+        start, before = bias + fan_out, before + fan_in
+    return np.array(rows)

@@ -1,0 +1,646 @@
+"""Optimizers: they step NumPy arrays in place, each in a single pass over memory.
+
+The base class owns arguments, state and traversal. A subclass is its constructor, its state slots,
+its rule and the scalars that the rule takes at step t.
+"""
+
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from math import isfinite
+
+import numpy as np
+
+from .arrays import aligned_full, check_apart, check_apart_from, check_array
+from .kernels.compiler import join
+from .kernels.loops.update import update
+from .kernels.rules import adagrad, adam, rmsprop, sgd
+from .kernels.rules.penalties import Penalties
+from .parameters import ParameterVector
+from .ranges import NON_NEGATIVE, UNIT, Range, check_flag, check_number, check_numbers
+
+OPTIMIZERS = {}  # name -> class, in order of declaration
+
+
+class Optimizer(ABC):
+    """What all optimizers share: parameters, gradients, state, penalties, the step.
+
+    Parameters
+    ----------
+    params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
+        Updated in place; float32 or float64, contiguous in C order, writeable, apart in memory.
+    lr : float or callable
+        The learning rate, or a schedule: a function of the number of steps taken before.
+    l1, l2 : float, default: 0
+        Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
+    weight_decay : float, default: 0
+        Decoupled decay (Loshchilov & Hutter 2019): p is first multiplied by 1 - lr * weight_decay.
+    maximize : bool, default: False
+        Ascend instead of descend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arrays that kernels cannot take and hyper-parameters out of range; nothing has changed then.
+    """
+
+    rule = None  # the scalar formula, from kernels.rules
+    slots = ()  # names of the state arrays, in the order of the rule's arguments
+    ranges: dict = {}  # hyper-parameter -> Range, or a tuple of them, or bool
+
+    def __init_subclass__(cls):
+        OPTIMIZERS[cls.__name__] = cls
+
+    def __init__(self, params, lr, hyperparameters, *, l1=0.0, l2=0.0, weight_decay=0.0, maximize=False, **unknown):
+        self._name = type(self).__name__
+        for keyword in unknown:
+            raise TypeError(f"{self._name}: unexpected keyword {keyword!r}")
+        for name, value in hyperparameters.items():
+            setattr(self, name, self._checked(name, value, self.ranges[name]))
+        self.l1 = check_number(self._name, "l1", l1, NON_NEGATIVE)
+        self.l2 = check_number(self._name, "l2", l2, NON_NEGATIVE)
+        self.weight_decay = check_number(self._name, "weight_decay", weight_decay, NON_NEGATIVE)
+        self.maximize = check_flag(self._name, "maximize", maximize)
+        self._hyperparameters = (*hyperparameters, "l1", "l2", "weight_decay", "maximize")
+        self.lr = lr
+        self.steps = 0
+        self.params = params
+        arrays = _entries(self._name, "params", params)
+        for label, array in arrays.values():
+            check_array(self._name, label, array, writeable=True)
+        check_apart(self._name, list(arrays.values()))
+        self._allocate(arrays)
+
+    def _checked(self, name, value, allowed):
+        if allowed is bool:
+            return check_flag(self._name, name, value)
+        if isinstance(allowed, Range):
+            return check_number(self._name, name, value, allowed)
+        return check_numbers(self._name, name, value, allowed)
+
+    def _allocate(self, arrays):
+        initial = [self.initial(slot) for slot in self.slots]
+        if isinstance(self.params, ParameterVector):
+            vector = self.params.vector
+            self._whole = _Block("params", vector, [aligned_full(vector.size, vector.dtype, v) for v in initial])
+            self._blocks, start = {}, 0
+            for key, (label, array) in arrays.items():
+                slots = [slot[start : start + array.size] for slot in self._whole.slots]
+                self._blocks[key] = _Block(label, array, slots)
+                start += array.size
+        else:
+            self._whole = None
+            self._blocks = {
+                key: _Block(label, array, [aligned_full(array.size, array.dtype, v) for v in initial])
+                for key, (label, array) in arrays.items()
+            }
+
+    @abstractmethod
+    def coefficients(self, t, lr):
+        """Return the named tuple of scalars that the rule takes at step t (1, 2, ...)."""
+
+    def initial(self, slot):
+        """Return the value that a state slot starts from."""
+        return 0.0
+
+    @property
+    def lr(self):
+        """The learning rate of the next step; set it to a number or a schedule."""
+        return self._lr(self.steps) if callable(self._lr) else self._lr
+
+    @lr.setter
+    def lr(self, value):
+        self._lr = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE)
+
+    def step(self, grads, grad_scale=1.0):
+        """Update the parameters in place by their gradients.
+
+        Parameters
+        ----------
+        grads : as params
+            The same structure, shapes and dtypes; read, never written. An entry that is None leaves its
+            array and its state as they are. A ParameterVector takes a ParameterVector or one flat
+            vector, in a single pass, or a dict.
+        grad_scale : float, default: 1
+            Multiplies the gradients: 1 / loss_scale, or 1 / n for sums over n examples.
+
+        Returns
+        -------
+        applied : bool
+            True.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If grads do not match params; nothing has changed then.
+        """
+        if type(grad_scale) is not float or not isfinite(grad_scale):
+            grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, Range(-np.inf, np.inf, False))
+        pairs = self._paired(grads)
+        coefficients = {}
+        for block, _ in pairs:
+            if block.dtype not in coefficients:
+                coefficients[block.dtype] = self._vector(block.dtype, grad_scale)
+        kernel = join(update, self.rule)
+        for block, g in pairs:
+            kernel(block.size, coefficients[block.dtype], block.p, g, *block.slots)
+        self.steps += 1
+        return True
+
+    def step_inside(self, loop, size, *arguments):
+        """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece."""
+        block = self._whole
+        join(loop, self.rule)(size, *arguments, self._vector(block.dtype, 1.0), block.p, *block.slots)
+        self.steps += 1
+
+    def _vector(self, dtype, grad_scale):
+        """The penalties' and the rule's scalars of the next step, computed in float64, cast once."""
+        lr = self._lr
+        if callable(lr):
+            lr = check_number(f"{self._name}.step", f"lr({self.steps})", lr(self.steps), NON_NEGATIVE)
+        scale = -grad_scale if self.maximize else grad_scale
+        penalties = Penalties(scale, self.l1, self.l2, decay=1.0 - lr * self.weight_decay)
+        return np.array(penalties + self.coefficients(self.steps + 1, lr), dtype)
+
+    def _paired(self, grads):
+        """Return (block, flat gradient) for every array that has a gradient; raise before anything has changed."""
+        where = f"{self._name}.step"
+        whole = self._whole
+        if whole is not None and isinstance(grads, ParameterVector):
+            if grads.shapes != self.params.shapes:
+                raise ValueError(f"{where}: grads has shapes {grads.shapes}, params has {self.params.shapes}")
+            return [(whole, whole.gradient(where, "grads.vector", grads.vector))]
+        if whole is not None and isinstance(grads, np.ndarray):
+            return [(whole, whole.gradient(where, "grads", grads))]
+        if isinstance(self.params, np.ndarray):
+            block = self._blocks[None]
+            return [(block, block.gradient(where, "grads", grads))]
+        entries = _entries(where, "grads", grads)
+        if entries.keys() != self._blocks.keys():
+            missing = [self._blocks[key].label for key in self._blocks.keys() - entries.keys()]
+            extra = [entries[key][0] for key in entries.keys() - self._blocks.keys()]
+            raise ValueError(
+                f"{where}: grads must have the structure of params; "
+                + "; ".join([f"none for {label}" for label in missing] + [f"unknown {label}" for label in extra])
+            )
+        given = {key: entry for key, entry in entries.items() if entry[1] is not None}
+        pairs = [(self._blocks[key], self._blocks[key].gradient(where, *entry)) for key, entry in given.items()]
+        if len(self._blocks) > 1 and not all(self._blocks[key].knows(array) for key, (_, array) in given.items()):
+            self._check_grads_apart(where, given)
+        return pairs
+
+    def _check_grads_apart(self, where, given):
+        """Raise if a gradient shares memory with any parameter; gradients may share with each other."""
+        check_apart_from(where, given.values(), [(block.label, block.p) for block in self._blocks.values()])
+        for key, (_, g) in given.items():
+            self._blocks[key].remember(g)
+
+    def state_dict(self):
+        """Return the state as a flat dict: `steps`, and a copy of every state array.
+
+        The keys are PyTorch's slot names (`exp_avg`, ...), with the key of the array before them where
+        params is a list or a dict: `0.exp_avg`, `W1.exp_avg`. Hyper-parameters are not part of it.
+        """
+        state = {"steps": self.steps}
+        for name, slot, shape in self._named_slots():
+            state[name] = slot.reshape(shape).copy()
+        return state
+
+    def load_state_dict(self, state):
+        """Restore what `state_dict` returned; the optimizer goes on as if it had not stopped.
+
+        Raises
+        ------
+        KeyError
+            If entries are missing or unknown.
+        TypeError, ValueError
+            If an entry has another shape or dtype; nothing has changed then.
+        """
+        where = f"{self._name}.load_state_dict"
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{where}: state must be a dict, got {type(state).__name__}")
+        slots = {name: (slot, shape) for name, slot, shape in self._named_slots()}
+        if state.keys() != slots.keys() | {"steps"}:
+            different = sorted(map(str, state.keys() ^ (slots.keys() | {"steps"})))
+            raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
+        steps = check_number(where, "state['steps']", state["steps"], NON_NEGATIVE)
+        for name, (slot, shape) in slots.items():
+            expected = "this optimizer's"
+            check_array(where, f"state[{name!r}]", state[name], dtype=(expected, slot.dtype), shape=(expected, shape))
+        for name, (slot, _) in slots.items():
+            slot[:] = state[name].reshape(-1)
+        self.steps = int(steps)
+
+    def _named_slots(self):
+        for key, block in self._blocks.items():
+            for slot, array in zip(self.slots, block.slots, strict=True):
+                yield (slot if key is None else f"{key}.{slot}"), array, block.shape
+
+    def __repr__(self):
+        lr = self._lr if callable(self._lr) else f"{self._lr:g}"
+        given = "".join(f", {name}={getattr(self, name)}" for name in self._hyperparameters)
+        return f"{self._name}(lr={lr}{given})"
+
+
+class _Block:
+    """One array that is stepped: its flat view, its state, and what its gradient must match."""
+
+    def __init__(self, label, array, slots):
+        self.label, self.p, self.slots = label, array.reshape(-1), slots
+        self.shape, self.size, self.dtype = array.shape, array.size, array.dtype
+        self._known = lambda: None
+
+    def gradient(self, where, label, g):
+        """Return the flat view of a gradient that matches, else raise."""
+        if not (
+            type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray
+        ):
+            if g is None:
+                raise TypeError(f"{where}: {label} must be a NumPy array, got NoneType")
+            check_array(where, label, g, dtype=(self.label, self.dtype), shape=(self.label, self.shape))
+        if np.may_share_memory(g, self.p):
+            raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
+        return g if g.ndim == 1 else g.reshape(-1)
+
+    def knows(self, g):
+        """Whether this very array was seen to lie apart from all parameters."""
+        return self._known() is g
+
+    def remember(self, g):
+        self._known = weakref.ref(g)
+
+
+def _entries(where, name, arrays):
+    """Return {key: (label, array)} of an array, or a list, tuple or mapping of arrays."""
+    if isinstance(arrays, np.ndarray):
+        return {None: (name, arrays)}
+    if isinstance(arrays, (list, tuple)):
+        entries = {k: (f"{name}[{k}]", array) for k, array in enumerate(arrays)}
+    elif isinstance(arrays, Mapping):
+        entries = {key: (f"{name}[{key!r}]", array) for key, array in arrays.items()}
+    else:
+        raise TypeError(
+            f"{where}: {name} must be a NumPy array, or a list, tuple or dict of them, got {type(arrays).__name__}"
+        )
+    if not entries:
+        raise ValueError(f"{where}: {name} must hold at least one array, got none")
+    return entries
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with PyTorch's momentum: the buffer does not hold the learning rate.
+
+    ::
+
+        b <- momentum * b + (1 - dampening) * g        (b <- g at the first step)
+        p <- p - lr * b                                 or, with nesterov: p - lr * (g + momentum * b)
+
+    With momentum = 0 it is p <- p - lr * g, without a state.
+
+    Parameters
+    ----------
+    params, l1, l2, weight_decay, maximize
+        See `Optimizer`.
+    lr : float or callable, default: 1e-3
+        The learning rate.
+    momentum : float, default: 0
+        Decay of the buffer, in [0, 1).
+    dampening : float, default: 0
+        In [0, 1).
+    nesterov : bool, default: False
+        Needs momentum > 0 and dampening = 0.
+
+    Notes
+    -----
+    Reads and writes 12 bytes an element in float32, 20 with momentum. State: `momentum_buffer`.
+    PyTorch's ``SGD(weight_decay=x)`` is ``l2=x`` here. Keras's momentum is `Momentum` and `Nesterov`.
+
+    References
+    ----------
+    Robbins & Monro, "A stochastic approximation method", 1951; Sutskever, Martens, Dahl & Hinton, "On the
+    importance of initialization and momentum in deep learning", 2013.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> p = np.array([1.0, 2.0])
+    >>> gd.SGD(p, lr=0.5).step(np.array([1.0, -1.0]))
+    True
+    >>> p.tolist()
+    [0.5, 2.5]
+    """
+
+    ranges = {"momentum": UNIT, "dampening": UNIT, "nesterov": bool}  # noqa: RUF012
+
+    def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False, **options):
+        if momentum:
+            self.rule, self.slots = (sgd.sgd_nesterov if nesterov else sgd.sgd_momentum), ("momentum_buffer",)
+        else:
+            self.rule = sgd.sgd
+        super().__init__(params, lr, {"momentum": momentum, "dampening": dampening, "nesterov": nesterov}, **options)
+        if nesterov and (not momentum or dampening):
+            raise ValueError("SGD: nesterov=True needs momentum > 0 and dampening = 0")
+
+    def coefficients(self, t, lr):
+        if not self.momentum:
+            return sgd.SGDCoefficients(lr)
+        return sgd.BufferCoefficients(lr, self.momentum, 1.0 if t == 1 else 1.0 - self.dampening)
+
+
+class Momentum(Optimizer):
+    """Gradient descent with momentum: the velocity holds the learning rate.
+
+    ::
+
+        v <- momentum * v - lr * g
+        p <- p + v
+
+    Parameters
+    ----------
+    params, l1, l2, weight_decay, maximize
+        See `Optimizer`.
+    lr : float or callable, default: 1e-2
+        The learning rate.
+    momentum : float, default: 0.9
+        Decay of the velocity, in [0, 1).
+
+    Notes
+    -----
+    Reads and writes 20 bytes an element in float32. State: `velocity`. It is Keras's ``SGD(momentum=...)``,
+    and equals `SGD` with the same momentum as long as the learning rate is constant.
+
+    References
+    ----------
+    Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+    """
+
+    rule = staticmethod(sgd.momentum)
+    slots = ("velocity",)
+    ranges = {"momentum": UNIT}  # noqa: RUF012
+
+    def __init__(self, params, lr=1e-2, momentum=0.9, **options):
+        super().__init__(params, lr, {"momentum": momentum}, **options)
+
+    def coefficients(self, t, lr):
+        return sgd.VelocityCoefficients(lr, self.momentum)
+
+
+class Nesterov(Momentum):
+    """Nesterov's accelerated gradient: the parameters are the look-ahead point where the gradient is taken.
+
+    ::
+
+        v <- momentum * v - lr * g
+        p <- p + momentum * v - lr * g
+
+    Parameters
+    ----------
+    params, l1, l2, weight_decay, maximize
+        See `Optimizer`.
+    lr : float or callable, default: 1e-2
+        The learning rate.
+    momentum : float, default: 0.9
+        Decay of the velocity, in [0, 1).
+
+    Notes
+    -----
+    Reads and writes 20 bytes an element in float32. State: `velocity`. It is Keras's
+    ``SGD(momentum=..., nesterov=True)``; `SGD` with nesterov=True keeps the learning rate out of the buffer.
+
+    References
+    ----------
+    Nesterov, "A method for solving a convex programming problem with convergence rate O(1/k^2)", 1983;
+    Sutskever et al. 2013, section 2.
+    """
+
+    rule = staticmethod(sgd.nesterov)
+
+
+class Adagrad(Optimizer):
+    """Adagrad: each coordinate's rate falls with the sum of its squared gradients.
+
+    ::
+
+        s <- s + g**2
+        p <- p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
+
+    Parameters
+    ----------
+    params, l1, l2, weight_decay, maximize
+        See `Optimizer`.
+    lr : float or callable, default: 1e-2
+        The learning rate.
+    lr_decay : float, default: 0
+        At least 0.
+    initial_accumulator_value : float, default: 0
+        What s starts from, at least 0.
+    eps : float, default: 1e-10
+        At least 0.
+    eps_inside : bool, default: False
+        Use sqrt(s + eps) instead, as Keras and optax do (they start s from 0.1).
+
+    Notes
+    -----
+    Reads and writes 20 bytes an element in float32. State: `sum`. The defaults are PyTorch's.
+
+    References
+    ----------
+    Duchi, Hazan & Singer, "Adaptive subgradient methods", JMLR 2011.
+    """
+
+    rule = staticmethod(adagrad.adagrad)
+    slots = ("sum",)
+    ranges = {  # noqa: RUF012
+        "lr_decay": NON_NEGATIVE,
+        "initial_accumulator_value": NON_NEGATIVE,
+        "eps": NON_NEGATIVE,
+        "eps_inside": bool,
+    }
+
+    def __init__(
+        self, params, lr=1e-2, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False, **options
+    ):
+        own = {
+            "lr_decay": lr_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "eps": eps,
+            "eps_inside": eps_inside,
+        }
+        super().__init__(params, lr, own, **options)
+
+    def initial(self, slot):
+        return self.initial_accumulator_value
+
+    def coefficients(self, t, lr):
+        return adagrad.AdagradCoefficients(lr / (1.0 + (t - 1) * self.lr_decay), *_eps(self))
+
+
+class RMSprop(Optimizer):
+    """RMSprop: the gradient over the root of its running mean square.
+
+    ::
+
+        v <- rho * v + (1 - rho) * g**2
+        u  = g / (sqrt(v) + eps)
+        p <- p - lr * u                        or, with momentum: b <- momentum * b + u; p <- p - lr * b
+
+    With centered=True, v is replaced in u by the variance v - a**2, where a <- rho * a + (1 - rho) * g.
+
+    Parameters
+    ----------
+    params, l1, l2, weight_decay, maximize
+        See `Optimizer`.
+    lr : float or callable, default: 1e-2
+        The learning rate.
+    rho : float, default: 0.99
+        Decay of the mean square, in [0, 1); PyTorch's `alpha`. Keras and optax use 0.9.
+    eps : float, default: 1e-8
+        At least 0.
+    momentum : float, default: 0
+        In [0, 1).
+    centered : bool, default: False
+        Divide by the standard deviation instead of the root mean square.
+    eps_inside : bool, default: False
+        Use sqrt(v + eps) instead, as Keras, optax and TensorFlow do.
+
+    Notes
+    -----
+    Reads and writes 20 bytes an element in float32; momentum and centered add 8 each. State: `square_avg`,
+    `grad_avg` (centered), `momentum_buffer` (momentum). The defaults are PyTorch's.
+
+    References
+    ----------
+    Tieleman & Hinton, "Lecture 6.5: RMSprop", 2012; Graves, "Generating sequences with recurrent neural
+    networks", 2013 (centered).
+    """
+
+    ranges = {  # noqa: RUF012
+        "rho": UNIT,
+        "eps": NON_NEGATIVE,
+        "momentum": UNIT,
+        "centered": bool,
+        "eps_inside": bool,
+    }
+    _variants = {  # noqa: RUF012  (centered, momentum)
+        (False, False): (rmsprop.rmsprop, ("square_avg",)),
+        (False, True): (rmsprop.rmsprop_momentum, ("square_avg", "momentum_buffer")),
+        (True, False): (rmsprop.rmsprop_centered, ("square_avg", "grad_avg")),
+        (True, True): (rmsprop.rmsprop_centered_momentum, ("square_avg", "grad_avg", "momentum_buffer")),
+    }
+
+    def __init__(
+        self, params, lr=1e-2, rho=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside=False, **options
+    ):
+        self.rule, self.slots = self._variants[bool(centered), bool(momentum)]
+        own = {"rho": rho, "eps": eps, "momentum": momentum, "centered": centered, "eps_inside": eps_inside}
+        super().__init__(params, lr, own, **options)
+
+    def coefficients(self, t, lr):
+        return rmsprop.RMSpropCoefficients(lr, self.rho, 1.0 - self.rho, self.momentum, *_eps(self))
+
+
+class Adam(Optimizer):
+    """Adam: the running mean of the gradient over the root of its running mean square.
+
+    ::
+
+        m <- beta1 * m + (1 - beta1) * g
+        v <- beta2 * v + (1 - beta2) * g**2
+        p <- p - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
+
+    Parameters
+    ----------
+    params, l1, l2, weight_decay, maximize
+        See `Optimizer`.
+    lr : float or callable, default: 1e-3
+        The learning rate (alpha in the paper).
+    betas : (float, float), default: (0.9, 0.999)
+        Decays of the two means, in [0, 1).
+    eps : float, default: 1e-8
+        At least 0; added outside the root, after the bias correction, as PyTorch and optax do.
+    bias_correction : bool, default: True
+        Divide by 1 - beta**t.
+    eps_inside : bool, default: False
+        Use sqrt(v / (1 - beta2**t) + eps) instead: optax's `eps_root`.
+
+    Notes
+    -----
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq`. PyTorch's
+    ``Adam(weight_decay=x)`` is ``l2=x`` here; decoupled decay is `AdamW`.
+
+    References
+    ----------
+    Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> p = np.zeros(3)
+    >>> optimizer = gd.Adam(p, lr=0.1)
+    >>> optimizer.step(np.array([1.0, -2.0, 0.0]))
+    True
+    >>> np.round(p, 6).tolist()
+    [-0.1, 0.1, 0.0]
+    """
+
+    rule = staticmethod(adam.adam)
+    slots = ("exp_avg", "exp_avg_sq")
+    ranges = {  # noqa: RUF012
+        "betas": (UNIT, UNIT),
+        "eps": NON_NEGATIVE,
+        "bias_correction": bool,
+        "eps_inside": bool,
+    }
+
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, bias_correction=True, eps_inside=False, **options
+    ):
+        own = {"betas": betas, "eps": eps, "bias_correction": bias_correction, "eps_inside": eps_inside}
+        super().__init__(params, lr, own, **options)
+
+    def coefficients(self, t, lr):
+        beta1, beta2 = self.betas
+        if self.bias_correction:
+            step_size, v_scale = lr / (1.0 - beta1**t), 1.0 / (1.0 - beta2**t)
+        else:
+            step_size, v_scale = lr, 1.0
+        return adam.AdamCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, step_size, v_scale, *_eps(self))
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p is first multiplied by 1 - lr * weight_decay.
+
+    The formula and the other arguments are those of `Adam`.
+
+    Parameters
+    ----------
+    weight_decay : float, default: 1e-2
+        At least 0.
+
+    Notes
+    -----
+    Keras's AdamW has a default of 4e-3; optax's of 1e-4.
+
+    References
+    ----------
+    Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        bias_correction=True,
+        eps_inside=False,
+        weight_decay=1e-2,
+        **options,
+    ):
+        super().__init__(params, lr, betas, eps, bias_correction, eps_inside, weight_decay=weight_decay, **options)
+
+
+def _eps(optimizer):
+    """The two coefficients eps and eps_inside of a rule, one of which is 0."""
+    return (0.0, optimizer.eps) if optimizer.eps_inside else (optimizer.eps, 0.0)
+

@@ -1,0 +1,70 @@
+"""The ranges of hyper-parameters, declared once, and the message of a value outside."""
+
+from math import inf
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Range(NamedTuple):
+    """An interval of real numbers; `low` is included or not, `high` never is."""
+
+    low: float
+    high: float
+    includes_low: bool = True
+
+    def __contains__(self, value):
+        return (self.low < value or (self.includes_low and value == self.low)) and value < self.high
+
+    def __str__(self):
+        return f"{'[' if self.includes_low else '('}{self.low:g}, {self.high:g})"
+
+    def outside(self):
+        """Return values that are not in the range, for tests."""
+        return [self.low - 1, self.high, np.nan] + ([] if self.includes_low else [self.low])
+
+
+POSITIVE = Range(0.0, inf, includes_low=False)
+NON_NEGATIVE = Range(0.0, inf)
+UNIT = Range(0.0, 1.0)  # decay rates
+
+
+def check_number(where, name, value, allowed):
+    """Return value as a float if it is a number in the range, else raise TypeError or ValueError."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"{where}: {name} must be a number in {allowed}, got {value!r}")
+    if value not in allowed:
+        raise ValueError(f"{where}: {name} must be in {allowed}, got {value}")
+    return float(value)
+
+
+def check_numbers(where, name, values, allowed):
+    """Return a tuple of floats, each in its range."""
+    if not isinstance(values, (tuple, list)) or len(values) != len(allowed):
+        raise TypeError(f"{where}: {name} must be a tuple of {len(allowed)} numbers, got {values!r}")
+    pairs = enumerate(zip(values, allowed, strict=True))
+    return tuple(check_number(where, f"{name}[{k}]", value, each) for k, (value, each) in pairs)
+
+
+def check_integer(where, name, value, low):
+    """Return value as an int if it is a whole number, low at least."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{where}: {name} must be an integer, {low} at least, got {value!r}")
+    if value < low:
+        raise ValueError(f"{where}: {name} must be {low} at least, got {value}")
+    return int(value)
+
+
+def check_flag(where, name, value):
+    """Return value if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{where}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_choice(where, name, value, choices):
+    """Return value if it is one of the choices, else raise ValueError that lists them."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{where}: {name} must be one of {', '.join(sorted(choices))}, got {value!r}")
+    return value

@@ -1,0 +1,169 @@
+"""fit: mini-batch training of a network, with progress and history."""
+
+import sys
+from dataclasses import dataclass, field
+from math import isfinite
+from time import perf_counter
+
+from .batches import batches
+from .kernels.loops import dense
+from .networks import MLP
+from .optimizers import Optimizer
+from .ranges import check_integer
+from .threads import single_threaded_blas
+
+
+@dataclass
+class History:
+    """What a training went through, one entry an epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        The mean loss over the epoch's batches, each as it was before its step.
+    score : list of float
+        The score on the validation data after the epoch; empty without.
+    seconds : list of float
+        The time that training took, validation not included.
+    lr : list of float
+        The learning rate of the epoch's last step.
+    """
+
+    loss: list = field(default_factory=list)
+    score: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)
+    lr: list = field(default_factory=list)
+
+
+def fit(
+    model,
+    X,
+    y,
+    optimizer,
+    batch_size=128,
+    epochs=10,
+    validation=None,
+    callbacks=(),
+    progress=None,
+    seed=0,
+):
+    """Train a network by mini-batch gradient descent.
+
+    A step is two walks: forward and backward by blocks of rows, then each tile of a weight gradient and
+    the optimizer's update of it while it is in cache.
+
+    Parameters
+    ----------
+    model : MLP
+    X : ndarray of shape (rows, features)
+        In the dtype of the model.
+    y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs)
+        Labels, or targets with the loss mse.
+    optimizer : Optimizer
+        Made with ``model.parameters``.
+    batch_size : int, default: 128
+        1 is stochastic gradient descent; len(X) is batch gradient descent.
+    epochs : int, default: 10
+        Passes over the data. Each sees every row once, in an order that follows from (seed, epoch).
+    validation : (X, y), optional
+        Scored after each epoch.
+    callbacks : sequence of callable, optional
+        Called with the history after each epoch; training ends when one returns True.
+    progress : bool, optional
+        Show a progress bar (needs tqdm); by default if standard error is a terminal and tqdm is there.
+    seed : int, default: 0
+        Of the order of rows.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; nothing has changed then.
+    FloatingPointError
+        If a batch's loss is not finite; the step that would follow from it is not taken.
+    """
+    if not isinstance(model, MLP):
+        raise TypeError(f"fit: model must be an MLP, got {type(model).__name__}")
+    y = model.check_data("fit", X, y)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
+    if optimizer.params is not model.parameters:
+        raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
+    batch_size = check_integer("fit", "batch_size", batch_size, 1)
+    epochs, seed = check_integer("fit", "epochs", epochs, 1), check_integer("fit", "seed", seed, 0)
+    if validation is not None:
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise TypeError(f"fit: validation must be a pair (X, y), got {type(validation).__name__}")
+        model.check_data("fit: validation", *validation)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"fit: callbacks must be callable, got {type(callback).__name__}")
+
+    history = History()
+    with _progress_bar(progress, epochs * len(X)) as bar, single_threaded_blas():
+        for epoch in range(epochs):
+            start, total = perf_counter(), 0.0
+            for rows, next_rows in _with_next(batches(len(X), batch_size, seed, epoch)):
+                loss = model.backpropagate(X, y, rows, next_rows)
+                if not isfinite(loss):
+                    raise FloatingPointError(
+                        f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
+                        "lower the learning rate, or look for huge or missing values in X"
+                    )
+                lr = optimizer.lr
+                model.each_weight_tile(
+                    lambda tiles, *arguments: optimizer.step_inside(dense.update_weights, len(tiles), tiles, *arguments)
+                )
+                total += loss * rows.size
+                bar.update(rows.size)
+            history.seconds.append(perf_counter() - start)
+            history.loss.append(total / len(X))
+            history.lr.append(lr)
+            if validation is not None:
+                history.score.append(model.score(*validation))
+            shown = {"epoch": f"{epoch + 1}/{epochs}", "loss": f"{history.loss[-1]:.4f}"}
+            bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
+            if any([callback(history) for callback in callbacks]):
+                break
+    return history
+
+
+def _with_next(arrays):
+    """Yield each array with the one that follows, the last with an empty one."""
+    before = None
+    for array in arrays:
+        if before is not None:
+            yield before, array
+        before = array
+    yield before, before[:0]
+
+
+class _NoBar:
+    """Stands in for a progress bar."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self, n):
+        pass
+
+    def set_postfix(self, values):
+        pass
+
+
+def _progress_bar(progress, total):
+    if progress is False or (progress is None and not sys.stderr.isatty()):
+        return _NoBar()
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        if progress is None:
+            return _NoBar()
+        raise ImportError('fit: progress=True needs tqdm: python -m pip install "gd[train]"') from None
+    return tqdm(total=total, unit=" samples", unit_scale=True, leave=False)
