@@ -145,18 +145,17 @@ class MLP:
         y = self.check_data("MLP.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
         with single_threaded_blas():
-            loss = self.backpropagate(X, y, np.arange(len(X)), np.arange(0))
+            loss = self.backpropagate(X, y, np.arange(len(X)))
             self.each_weight_tile(
                 lambda tiles, *arguments: join(dense.store_gradients)(len(tiles), tiles, *arguments, gradients.vector)
             )
         return loss, gradients
 
-    def backpropagate(self, X, y, rows, next_rows):
+    def backpropagate(self, X, y, rows):
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
-        The gradients of the weights are then a product away: `each_weight_tile`. The rows of the next
-        batch (none of them may be known) come into cache meanwhile. The arguments are not checked, and
-        BLAS should be limited to one thread.
+        The gradients of the weights are then a product away: `each_weight_tile`. The arguments are not
+        checked, and BLAS should be limited to one thread.
         """
         work = self._workspace
         if work is None or work.capacity < rows.size:
@@ -173,7 +172,6 @@ class MLP:
             X,
             y,
             rows,
-            next_rows,
             self.parameters.vector,
             self._layout,
             self.dtype.type(scale),

@@ -106,8 +106,8 @@ def fit(
     with _progress_bar(progress, epochs * len(X)) as bar, single_threaded_blas():
         for epoch in range(epochs):
             start, total = perf_counter(), 0.0
-            for rows, next_rows in _with_next(batches(len(X), batch_size, seed, epoch)):
-                loss = model.backpropagate(X, y, rows, next_rows)
+            for rows in batches(len(X), batch_size, seed, epoch):
+                loss = model.backpropagate(X, y, rows)
                 if not isfinite(loss):
                     raise FloatingPointError(
                         f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
@@ -129,16 +129,6 @@ def fit(
             if any([callback(history) for callback in callbacks]):
                 break
     return history
-
-
-def _with_next(arrays):
-    """Yield each array with the one that follows, the last with an empty one."""
-    before = None
-    for array in arrays:
-        if before is not None:
-            yield before, array
-        before = array
-    yield before, before[:0]
 
 
 class _NoBar:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..blas import TILE, product, transposed_product
 from ..compiler import device, loop
-from .operands import part, prefetch
+from .operands import part
 from .update import update_slices
 
 BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
@@ -83,15 +83,14 @@ def forward_backward(activation, activation_backward, row_loss):
     """Items are blocks of rows of the batch X[rows], targets[rows].
 
     Arguments: values (the loss of each row), activations, deltas (workspaces; the gradient with
-    respect to each layer's output before its activation), capacity, X, targets, rows, next_rows (of the
-    batch to come, fetched into cache meanwhile; may be empty), vector, layout, scale (of the gradient),
-    *parameters of the activation.
+    respect to each layer's output before its activation), capacity, X, targets, rows, vector,
+    layout, scale (of the gradient), *parameters of the activation.
     """
     forward = _layer(activation)
 
     def body(start, stop, arguments):
-        values, activations, deltas, capacity, X, targets, rows, next_rows, vector, layout, scale = arguments[:11]
-        parameters = arguments[11:]
+        values, activations, deltas, capacity, X, targets, rows, vector, layout, scale = arguments[:10]
+        parameters = arguments[10:]
         last = len(layout) - 1
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
@@ -99,8 +98,6 @@ def forward_backward(activation, activation_backward, row_loss):
             x = _matrix(activations, first * layout[0, 0], n, layout[0, 0])
             for i in range(n):
                 _copy(X[rows[first + i]], x[i])
-            for i in range(first, min(end, next_rows.size)):
-                prefetch((X,), next_rows[i] * X.shape[1], (next_rows[i] + 1) * X.shape[1])
             for k in range(last + 1):
                 begin = capacity * (layout[k, 4] + layout[k, 0]) + first * layout[k, 1]
                 y = _matrix(activations, begin, n, layout[k, 1])
@@ -186,7 +183,6 @@ def update_weights(rule):
         gradient = np.empty(_largest(tiles, layout), p.dtype)
         for i in range(start, stop):
             begin, end = _place(tiles[i], layout)
-            prefetch(arguments[7:], begin, end)  # they come while the product is computed
             g = gradient[: end - begin]
             _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, g)
             step(coefficients, p[begin:end], g, part(arguments[8:], begin, end))
