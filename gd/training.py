@@ -64,7 +64,8 @@ def fit(
     batch_size : int, default: 128
         1 is stochastic gradient descent; len(X) is batch gradient descent.
     epochs : int, default: 10
-        Passes over the data. Each sees every row once, in an order that follows from (seed, epoch).
+        Passes over the data. Each sees every row once, in an order that follows from (seed, epoch); epochs
+        count on from the steps of the optimizer, so two calls give the bits of one with all epochs.
     validation : (X, y), optional
         Scored after each epoch.
     callbacks : sequence of callable, optional
@@ -104,7 +105,8 @@ def fit(
 
     history = History()
     with _progress_bar(progress, epochs * len(X)) as bar, single_threaded_blas():
-        for epoch in range(epochs):
+        done = optimizer.steps // -(-len(X) // batch_size)
+        for epoch in range(done, done + epochs):
             start, total = perf_counter(), 0.0
             for rows in batches(len(X), batch_size, seed, epoch):
                 loss = model.backpropagate(X, y, rows)
@@ -124,7 +126,7 @@ def fit(
             history.lr.append(lr)
             if validation is not None:
                 history.score.append(model.score(*validation))
-            shown = {"epoch": f"{epoch + 1}/{epochs}", "loss": f"{history.loss[-1]:.4f}"}
+            shown = {"epoch": f"{epoch + 1}/{done + epochs}", "loss": f"{history.loss[-1]:.4f}"}
             bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
             if any([callback(history) for callback in callbacks]):
                 break

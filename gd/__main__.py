@@ -1,0 +1,196 @@
+"""The `gd` command: `gd train`, `gd info`."""
+
+import argparse
+import sys
+from time import perf_counter
+
+import numpy as np
+
+from . import datasets, reference
+from .activations import ACTIVATIONS
+from .batches import batches
+from .information import information
+from .networks import MLP
+from .optimizers import OPTIMIZERS
+from .training import fit
+
+
+class Failure(Exception):
+    """Ends the command with one line on standard error and exit status 2."""
+
+
+def main(arguments=None):
+    """Run the command; return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (Failure, datasets.DataError) as error:
+        print(f"gd {options.command}: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"gd {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"gd {options.command}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="gd", description="Compiled gradient descent for NumPy arrays.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,info}")
+
+    train = commands.add_parser(
+        "train",
+        help="train a classifier and print its accuracy and speed",
+        description="Train a classifier, by default on scikit-learn's handwritten digits.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    optimizers = {name.lower(): name for name in OPTIMIZERS}
+    train.add_argument(
+        "--data",
+        metavar="PATH",
+        help="a folder of IDX files (the layout of MNIST and Fashion-MNIST, gzip or plain), "
+        "an .npz with X and y, or a .csv whose last column is the label",
+    )
+    train.add_argument("--model", choices=("softmax", "mlp"), default="mlp", help="softmax has no hidden layer")
+    train.add_argument("--hidden", metavar="WIDTHS", type=_widths, default="256,128", help="of the hidden layers")
+    train.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu", help="of the hidden layers")
+    train.add_argument("--optimizer", choices=optimizers, type=str.lower, default="adam", help="case does not matter")
+    train.add_argument("--lr", type=float, help="learning rate (default: the optimizer's)")
+    train.add_argument("--batch-size", type=int, default=64, help="examples a step")
+    train.add_argument("--epochs", type=int, default=15, help="passes over the data")
+    train.add_argument("--seed", type=int, default=0, help="of the test split, the weights and the order of examples")
+    train.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of data and parameters")
+    train.add_argument("--compare", choices=("numpy",), help="also train the same model in plain NumPy")
+    train.add_argument("--save", metavar="FILE", help="write the parameters as safetensors")
+    train.set_defaults(run=lambda options: _train(options, optimizers[options.optimizer]))
+
+    info = commands.add_parser("info", help="print versions, threads, processor and kernel cache")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _widths(text):
+    try:
+        widths = [int(width) for width in text.split(",")]
+    except ValueError:
+        widths = []
+    if not widths or min(widths) < 1:
+        raise argparse.ArgumentTypeError(f"expected positive integers like 256,128, got {text!r}")
+    return widths
+
+
+def _info(options):
+    for what, value in information():
+        print(f"{what:<16} {value}")
+
+
+def _train(options, optimizer_name):
+    save = _safetensors() if options.save else None
+    if options.epochs < 1 or options.batch_size < 1 or options.seed < 0:
+        raise Failure("--epochs and --batch-size must be 1 at least, --seed 0 at least")
+    data = datasets.load(options.data, options.seed, np.dtype(options.dtype).type)
+    widths = [data.X.shape[1], *(options.hidden if options.model == "mlp" else ()), data.classes]
+    keywords = {} if options.lr is None else {"lr": options.lr}
+
+    def build():
+        model = MLP(widths, options.activation, dtype=options.dtype, seed=options.seed)
+        return model, OPTIMIZERS[optimizer_name](model.parameters, **keywords)
+
+    try:
+        model, optimizer = build()
+    except (TypeError, ValueError) as error:
+        raise Failure(error) from error
+    print(
+        f"data       {data.name}: {len(data.X):,} rows to train, {len(data.X_test):,} to test, "
+        f"{data.X.shape[1]} features, {data.classes} classes"
+    )
+    layers = "-".join(map(str, widths)) + (f", {options.activation}" if len(widths) > 2 else "")
+    print(f"model      {layers}: {model.parameters.vector.size:,} parameters, {model.dtype}")
+    print(f"optimizer  {optimizer}")
+    print(f"compiled   in {_compile(build, data, options.batch_size):.2f} s (later runs load the kernels from disk)")
+
+    runs = {"gd": _Run()}
+    if options.compare:
+        parameters = {name: view.copy() for name, view in model.parameters.items()}
+        plain = reference.Optimizer(optimizer_name, parameters, **keywords)
+        runs["numpy"] = _Run()
+    for epoch in range(options.epochs):
+        history = fit(model, data.X, data.y, optimizer, options.batch_size, epochs=1, seed=options.seed)
+        runs["gd"].add(history.loss[0], history.seconds[0])
+        if options.compare:
+            start = perf_counter()
+            order = batches(len(data.X), options.batch_size, options.seed, epoch)
+            loss = reference.train_epoch(parameters, data.X, data.y, plain, order, options.activation)
+            runs["numpy"].add(loss, perf_counter() - start)
+        print(f"epoch {epoch + 1:>3}  " + "   ".join(f"{name}: {run.last()}" for name, run in runs.items()))
+
+    runs["gd"].accuracy = model.score(data.X_test, data.y_test)
+    if options.compare:
+        found = reference.predict(parameters, data.X_test, options.activation)
+        runs["numpy"].accuracy = float(np.mean(found == data.y_test))
+    for name, run in runs.items():
+        print(f"{name:<10} {run.summary(len(data.X))}")
+    if options.compare:
+        differences = [abs(a - b) for a, b in zip(runs["gd"].losses, runs["numpy"].losses, strict=True)]
+        print(
+            f"compared   gd took {runs['gd'].median() / runs['numpy'].median():.2f} of NumPy's time an epoch (medians); "
+            f"the losses differ by {differences[0]:.1e} after the first epoch"
+        )
+    if save:
+        _save(save, options.save, model)
+
+
+class _Run:
+    """The losses and seconds of one backend's epochs."""
+
+    def __init__(self):
+        self.losses, self.seconds, self.accuracy = [], [], None
+
+    def add(self, loss, seconds):
+        self.losses.append(float(loss))
+        self.seconds.append(seconds)
+
+    def last(self):
+        return f"loss {self.losses[-1]:.6f}, {self.seconds[-1]:.3f} s"
+
+    def median(self):
+        return float(np.median(self.seconds))
+
+    def summary(self, rows):
+        return (
+            f"test accuracy {self.accuracy:.4f}, {rows / self.median():,.0f} samples/s, "
+            f"{sum(self.seconds):.2f} s for {len(self.seconds)} epochs"
+        )
+
+
+def _compile(build, data, batch_size):
+    """Take the first steps with another model of the same kind; return how long that took."""
+    start = perf_counter()
+    model, optimizer = build()
+    rows = min(len(data.X), 2 * batch_size)
+    fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False)
+    model.predict(data.X_test)
+    return perf_counter() - start
+
+
+def _safetensors():
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise Failure('--save needs safetensors: python -m pip install "gd[train]"') from None
+    return safetensors.numpy
+
+
+def _save(safetensors, path, model):
+    description = {"widths": ",".join(map(str, model.widths)), "activation": model.activation, "loss": model.loss}
+    try:
+        safetensors.save_file(dict(model.parameters), path, metadata=description)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise Failure(f"--save {path}: {error}") from error
+    print(f"saved      {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
