@@ -28,5 +28,6 @@ from .optimizers import SGD, Adagrad, Adam, AdamW, Momentum, Nesterov, Optimizer
 from .parameters import ParameterVector
 from .threads import get_threads, threads
 from .training import History, fit
+from .warm import warmup
 
 __version__ = "0.1.0"

@@ -111,58 +111,56 @@ def _train(options, optimizer_name):
     print(f"optimizer  {optimizer}")
     print(f"compiled   in {_compile(build, data, options.batch_size):.2f} s (later runs load the kernels from disk)")
 
-    runs = {"gd": _Run()}
-    if options.compare:
-        parameters = {name: view.copy() for name, view in model.parameters.items()}
-        plain = reference.Optimizer(optimizer_name, parameters, **keywords)
-        runs["numpy"] = _Run()
-    for epoch in range(options.epochs):
-        history = fit(model, data.X, data.y, optimizer, options.batch_size, epochs=1, seed=options.seed)
-        runs["gd"].add(history.loss[0], history.seconds[0])
-        if options.compare:
-            start = perf_counter()
-            order = batches(len(data.X), options.batch_size, options.seed, epoch)
-            loss = reference.train_epoch(parameters, data.X, data.y, plain, order, options.activation)
-            runs["numpy"].add(loss, perf_counter() - start)
-        print(f"epoch {epoch + 1:>3}  " + "   ".join(f"{name}: {run.last()}" for name, run in runs.items()))
-
+    runs = {"gd": _Run("gd")}
+    initial = {name: view.copy() for name, view in model.parameters.items()}
+    record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1])]
+    fit(model, data.X, data.y, optimizer, options.batch_size, options.epochs, callbacks=record, seed=options.seed)
     runs["gd"].accuracy = model.score(data.X_test, data.y_test)
     if options.compare:
-        found = reference.predict(parameters, data.X_test, options.activation)
+        plain = reference.Optimizer(optimizer_name, initial, **keywords)
+        runs["numpy"] = _Run("numpy")
+        for epoch in range(options.epochs):
+            start = perf_counter()
+            order = batches(len(data.X), options.batch_size, options.seed, epoch)
+            loss = reference.train_epoch(initial, data.X, data.y, plain, order, options.activation)
+            runs["numpy"].add(loss, perf_counter() - start)
+        found = reference.predict(initial, data.X_test, options.activation)
         runs["numpy"].accuracy = float(np.mean(found == data.y_test))
-    for name, run in runs.items():
-        print(f"{name:<10} {run.summary(len(data.X))}")
+    for run in runs.values():
+        print(run.summary(len(data.X)))
     if options.compare:
-        differences = [abs(a - b) for a, b in zip(runs["gd"].losses, runs["numpy"].losses, strict=True)]
-        print(
-            f"compared   gd took {runs['gd'].median() / runs['numpy'].median():.2f} of NumPy's time an epoch (medians); "
-            f"the losses differ by {differences[0]:.1e} after the first epoch"
-        )
+        print(_comparison(runs["gd"], runs["numpy"]))
     if save:
         _save(save, options.save, model)
 
 
 class _Run:
-    """The losses and seconds of one backend's epochs."""
+    """The losses and seconds of one backend's epochs, printed as they come where no progress bar is in the way."""
 
-    def __init__(self):
-        self.losses, self.seconds, self.accuracy = [], [], None
+    def __init__(self, name):
+        self.name, self.losses, self.seconds, self.accuracy = name, [], [], None
 
     def add(self, loss, seconds):
         self.losses.append(float(loss))
         self.seconds.append(seconds)
-
-    def last(self):
-        return f"loss {self.losses[-1]:.6f}, {self.seconds[-1]:.3f} s"
+        if not sys.stderr.isatty():
+            print(f"{self.name:<10} epoch {len(self.losses):>3}: loss {loss:.6f}, {seconds:.3f} s", flush=True)
 
     def median(self):
         return float(np.median(self.seconds))
 
     def summary(self, rows):
         return (
-            f"test accuracy {self.accuracy:.4f}, {rows / self.median():,.0f} samples/s, "
-            f"{sum(self.seconds):.2f} s for {len(self.seconds)} epochs"
+            f"{self.name:<10} test accuracy {self.accuracy:.4f}; {rows / self.median():,.0f} samples/s "
+            f"(median epoch), {sum(self.seconds):.2f} s for {len(self.seconds)} epochs"
         )
+
+
+def _comparison(ours, plain):
+    return (
+        f"compared   an epoch took gd {ours.median() / plain.median():.2f} of NumPy's time (medians); "
+        f"after the first one the losses differ by {abs(ours.losses[0] - plain.losses[0]):.1e}"
+    )
 
 
 def _compile(build, data, batch_size):

@@ -5,6 +5,7 @@ checks all its arguments here first, and has changed nothing when one raises.
 """
 
 from bisect import bisect_left
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
 def check_apart(where, arrays):
     """Raise ValueError if any two of the contiguous arrays, given as (name, array), share memory."""
     spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in arrays)
-    for (_, end, name), (start, _, other) in zip(spans, spans[1:], strict=False):
+    for (_, end, name), (start, _, other) in pairwise(spans):
         if start < end:
             raise ValueError(f"{where}: {other} overlaps {name} in memory")
 

@@ -14,19 +14,6 @@ from .ranges import check_choice
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class Loss(NamedTuple):
-    """What a network needs to know of a loss."""
-
-    row: object  # the kernel's loss of one row
-    labels: bool  # whether targets are class labels, and predictions logits
-
-
-LOSSES = {
-    "softmax_cross_entropy": Loss(loops.softmax_cross_entropy_row, labels=True),
-    "mse": Loss(loops.squared_row, labels=False),
-}
-
-
 def mse(prediction, target, reduction="mean"):
     """Mean squared error: mean (prediction - target)**2, without a factor 1/2.
 
@@ -109,3 +96,17 @@ def softmax_cross_entropy(logits, labels, reduction="mean"):
     kernel = join(loops.row_loss, loops.softmax_cross_entropy_row)
     kernel(rows, values, gradient, logits, labels, logits.dtype.type(scale))
     return (values.astype(logits.dtype) if reduction == "none" else fsum(values) * scale), gradient
+
+
+class Loss(NamedTuple):
+    """What others need to know of a loss."""
+
+    function: object  # (prediction, target, reduction="mean") -> value, gradient
+    row: object  # the kernel's loss of one row of a network's output
+    labels: bool  # whether targets are class labels, and predictions logits
+
+
+LOSSES = {
+    "softmax_cross_entropy": Loss(softmax_cross_entropy, loops.softmax_cross_entropy_row, labels=True),
+    "mse": Loss(mse, loops.squared_row, labels=False),
+}

@@ -1,5 +1,6 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
+from itertools import pairwise
 from math import fsum
 
 import numpy as np
@@ -83,7 +84,7 @@ class MLP:
         if not callable(initializer):
             initializer = INITIALIZERS[check_choice("MLP", "initializer", initializer, INITIALIZERS)]
         shapes = {}
-        for k, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:], strict=False), start=1):
+        for k, (fan_in, fan_out) in enumerate(pairwise(self.widths), start=1):
             shapes |= {f"W{k}": (fan_in, fan_out), f"b{k}": (fan_out,)}
         self.parameters = ParameterVector(shapes, dtype)
         rng = np.random.default_rng(check_integer("MLP", "seed", seed, 0))
@@ -224,7 +225,7 @@ class _Workspace:
 def _layout(widths):
     """Return the layout of `kernels.loops.dense` for these widths."""
     rows, start, before = [], 0, 0
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in pairwise(widths):
         bias = start + fan_in * fan_out
         rows.append((fan_in, fan_out, start, bias, before))
         start, before = bias + fan_out, before + fan_in

@@ -252,9 +252,7 @@ class _Block:
 
     def gradient(self, where, label, g):
         """Return the flat view of a gradient that matches, else raise."""
-        if not (
-            type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray
-        ):
+        if not (type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray):
             if g is None:
                 raise TypeError(f"{where}: {label} must be a NumPy array, got NoneType")
             check_array(where, label, g, dtype=(self.label, self.dtype), shape=(self.label, self.shape))
@@ -330,7 +328,7 @@ class SGD(Optimizer):
     [0.5, 2.5]
     """
 
-    ranges = {"momentum": UNIT, "dampening": UNIT, "nesterov": bool}  # noqa: RUF012
+    ranges = {"momentum": UNIT, "dampening": UNIT, "nesterov": bool}
 
     def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False, **options):
         if momentum:
@@ -376,7 +374,7 @@ class Momentum(Optimizer):
 
     rule = staticmethod(sgd.momentum)
     slots = ("velocity",)
-    ranges = {"momentum": UNIT}  # noqa: RUF012
+    ranges = {"momentum": UNIT}
 
     def __init__(self, params, lr=1e-2, momentum=0.9, **options):
         super().__init__(params, lr, {"momentum": momentum}, **options)
@@ -450,7 +448,7 @@ class Adagrad(Optimizer):
 
     rule = staticmethod(adagrad.adagrad)
     slots = ("sum",)
-    ranges = {  # noqa: RUF012
+    ranges = {
         "lr_decay": NON_NEGATIVE,
         "initial_accumulator_value": NON_NEGATIVE,
         "eps": NON_NEGATIVE,
@@ -514,23 +512,21 @@ class RMSprop(Optimizer):
     networks", 2013 (centered).
     """
 
-    ranges = {  # noqa: RUF012
+    ranges = {
         "rho": UNIT,
         "eps": NON_NEGATIVE,
         "momentum": UNIT,
         "centered": bool,
         "eps_inside": bool,
     }
-    _variants = {  # noqa: RUF012  (centered, momentum)
+    _variants = {  # (centered, momentum)
         (False, False): (rmsprop.rmsprop, ("square_avg",)),
         (False, True): (rmsprop.rmsprop_momentum, ("square_avg", "momentum_buffer")),
         (True, False): (rmsprop.rmsprop_centered, ("square_avg", "grad_avg")),
         (True, True): (rmsprop.rmsprop_centered_momentum, ("square_avg", "grad_avg", "momentum_buffer")),
     }
 
-    def __init__(
-        self, params, lr=1e-2, rho=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside=False, **options
-    ):
+    def __init__(self, params, lr=1e-2, rho=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside=False, **options):
         self.rule, self.slots = self._variants[bool(centered), bool(momentum)]
         own = {"rho": rho, "eps": eps, "momentum": momentum, "centered": centered, "eps_inside": eps_inside}
         super().__init__(params, lr, own, **options)
@@ -585,7 +581,7 @@ class Adam(Optimizer):
 
     rule = staticmethod(adam.adam)
     slots = ("exp_avg", "exp_avg_sq")
-    ranges = {  # noqa: RUF012
+    ranges = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
         "bias_correction": bool,
@@ -643,4 +639,3 @@ class AdamW(Adam):
 def _eps(optimizer):
     """The two coefficients eps and eps_inside of a rule, one of which is 0."""
     return (0.0, optimizer.eps) if optimizer.eps_inside else (optimizer.eps, 0.0)
-

@@ -6,7 +6,7 @@ from .kernels import pool
 from .ranges import check_integer
 
 
-class threads:  # noqa: N801  (reads as a function: gd.threads(2))
+class threads:
     """Set the number of threads of all kernels in this process, for good or for a while.
 
     Parameters
@@ -35,9 +35,7 @@ class threads:  # noqa: N801  (reads as a function: gd.threads(2))
     def __init__(self, n):
         n = check_integer("threads", "n", n, 1)
         if n > pool.max_threads():
-            raise ValueError(
-                f"threads: n must be {pool.max_threads()} at most, got {n}; set NUMBA_NUM_THREADS before the first import"
-            )
+            raise ValueError(f"threads: n must be {pool.max_threads()} at most (NUMBA_NUM_THREADS), got {n}")
         self._before = pool.get_threads()
         pool.set_threads(n)
 

@@ -31,10 +31,10 @@ def _gemm(typing_context, transpose_a, transpose_b, m, n, k, a, a_start, lda, b,
 
     def generate(context, builder, signature, arguments):
         char, index, pointer = ir.IntType(8), context.get_value_type(types.intp), cgutils.voidptr_t
-        kinds = (char, char, char, index, index, index, pointer, pointer, index, pointer, index, pointer, pointer, index)
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.IntType(32), kinds), "numba_xxgemm"
-        )
+        # type and the transposes; m, n, k; alpha, a, lda; b, ldb; beta, c, ldc
+        kinds = (*(char,) * 3, *(index,) * 3, pointer, pointer, index, pointer, index, pointer, pointer, index)
+        signature_of_gemm = ir.FunctionType(ir.IntType(32), kinds)
+        function = cgutils.get_or_insert_function(builder.module, signature_of_gemm, "numba_xxgemm")
 
         def flag(position):
             return builder.select(arguments[position], char(ord("t")), char(ord("n")))
@@ -49,20 +49,8 @@ def _gemm(typing_context, transpose_a, transpose_b, m, n, k, a, a_start, lda, b,
             slot = cgutils.alloca_once_value(builder, context.get_constant(real, value))
             return builder.bitcast(slot, pointer)
 
-        builder.call(
-            function,
-            (
-                char(ord(kind)),
-                flag(0),
-                flag(1),
-                *arguments[2:5],
-                constant(1),
-                *matrix(5),
-                *matrix(8),
-                constant(0),
-                *matrix(11),
-            ),
-        )
+        head = (char(ord(kind)), flag(0), flag(1), *arguments[2:5])
+        builder.call(function, (*head, constant(1), *matrix(5), *matrix(8), constant(0), *matrix(11)))
         return context.get_dummy_value()
 
     flags, sizes, place = (types.boolean,) * 2, (types.intp,) * 3, (types.intp,) * 2
@@ -82,7 +70,7 @@ def _tile(size, most):
 
 @device
 def product(a, b, transpose_b, out):
-    """out = a @ b, or a @ b.T, by tiles of columns."""
+    """Compute out = a @ b, or a @ b.T, by tiles of columns."""
     rows, inner = a.shape
     columns = out.shape[1]
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
@@ -97,6 +85,6 @@ def product(a, b, transpose_b, out):
 
 @device
 def transposed_product(a, first, last, b, out):
-    """out = a[:, first:last].T @ b, in one piece: callers hold a tile already."""
+    """Compute out = a[:, first:last].T @ b, in one piece: callers hold a tile already."""
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
     _gemm(False, True, b.shape[1], last - first, len(a), b, 0, ldb, a, first, lda, out, 0, ldc)

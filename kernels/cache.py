@@ -48,6 +48,7 @@ class KernelCache:
 
     @property
     def cache_path(self):
+        """The folder, as Numba's statistics ask for it."""
         return str(folder())
 
     def load_overload(self, signature, context):

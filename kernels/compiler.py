@@ -65,6 +65,7 @@ class Kernel:
         return dispatcher
 
     def __call__(self, size, *arguments):
+        """Walk items 0 to size, in parallel where it pays and the pool is free."""
         break_even = self.parallel_from if _parallel_from is None else _parallel_from
         parts = pool.enter() if size >= break_even else 1
         if parts == 1:

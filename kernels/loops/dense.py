@@ -142,7 +142,7 @@ def weight_tiles(layout, batch):
 @device
 def _place(tile, layout):
     """Return where a tile begins and ends in the parameter vector."""
-    fan_in, fan_out, weights, bias, before = layout[tile[0]]
+    _, fan_out, weights, bias, _ = layout[tile[0]]
     if tile[1] == BIAS:
         return bias, bias + fan_out
     return weights + tile[1] * fan_out, weights + tile[2] * fan_out
@@ -151,7 +151,7 @@ def _place(tile, layout):
 @device
 def _tile_gradient(tile, layout, activations, deltas, capacity, batch, out):
     """Write the gradient of a tile into out."""
-    fan_in, fan_out, weights, bias, before = layout[tile[0]]
+    fan_in, fan_out, _, _, before = layout[tile[0]]
     delta = _matrix(deltas, capacity * (before + fan_in), batch, fan_out)
     if tile[1] == BIAS:
         _copy(delta[0], out)

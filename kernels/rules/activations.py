@@ -25,7 +25,7 @@ def sigmoid(x):
 
 
 def sigmoid_backward(dy, x):
-    """s (1 - s) = e / (1 + e)**2 with e = e**-|x|."""
+    """Derivative s (1 - s) = e / (1 + e)**2 with e = e**-|x|."""
     e = exp(-abs(x))
     d = cast(1, x) + e
     return dy * (e / (d * d))
@@ -40,7 +40,7 @@ def tanh(x):
 
 
 def tanh_backward(dy, x):
-    """1 - tanh**2 = sech**2 = 4 e / (1 + e)**2 with e = e**-2|x|."""
+    """Derivative 1 - tanh**2 = sech**2 = 4 e / (1 + e)**2 with e = e**-2|x|."""
     size = abs(x)
     e = exp(-(size + size))
     d = cast(1, x) + e

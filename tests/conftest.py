@@ -1,0 +1,36 @@
+"""Kernels compiled by the tests are cached beside pytest's own cache, not in the user's."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("GD_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "kernels"))
+
+import numpy as np
+import pytest
+
+DTYPES = ("float32", "float64")
+SIZES = (1, 7, 8, 9, 1023, 4097, 100_003)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(12345)
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(params=SIZES, ids=str)
+def size(request):
+    return request.param
+
+
+@pytest.fixture(params=["serial", "parallel"])
+def walk(request):
+    """Run the test once with serial and once with parallel kernels, whatever the size."""
+    from gd.kernels.compiler import splitting
+
+    with splitting(float("inf") if request.param == "serial" else 1):
+        yield request.param

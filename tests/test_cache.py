@@ -1,0 +1,120 @@
+"""The on-disk cache: hits across processes, never stale, never in the way."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gd
+
+ROOT = Path(gd.__file__).parent.parent
+PROGRAM = """
+import numpy as np, gd
+from gd.kernels.compiler import join
+from gd.kernels.loops.update import update
+p = np.ones(64)
+optimizer = gd.SGD(p, lr=0.5)
+optimizer.step(np.ones(64))
+kernel = join(update, optimizer.rule)
+print(sum(kernel.serial.stats.cache_hits.values()), p[0])
+"""
+
+
+def run(cache, root=ROOT, check=True, **environment):
+    """Step once in a new process; return cache hits, the result, and what it warned of."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "GD_CACHE_DIR": str(cache), "PYTHONPATH": str(root), **environment},
+        cwd=cache if Path(cache).is_dir() else ROOT.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    hits, value = done.stdout.split()
+    return int(hits), float(value), done.stderr
+
+
+def files(cache):
+    return sorted(Path(cache).rglob("*.kernel"))
+
+
+def test_the_second_process_loads_what_the_first_compiled(tmp_path):
+    assert run(tmp_path) == (0, 0.5, "")
+    assert len(files(tmp_path)) == 1
+    assert run(tmp_path) == (1, 0.5, "")
+    folder = files(tmp_path)[0].parent
+    assert os.name == "nt" or folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_off_writes_nothing(tmp_path):
+    assert run("off", XDG_CACHE_HOME=str(tmp_path)) == (0, 0.5, "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
+def test_a_damaged_file_is_a_warning_and_a_recompile(tmp_path, damage):
+    run(tmp_path)
+    (file,) = files(tmp_path)
+    content = bytearray(file.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    file.write_bytes({"truncated": content[:1000], "empty": b"", "foreign": b"x" * 5000}.get(damage, content))
+    hits, value, warnings = run(tmp_path)
+    assert (hits, value) == (0, 0.5)
+    assert "kernel cache was not read" in warnings
+    assert run(tmp_path) == (1, 0.5, "")  # mended
+
+
+def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path):
+    (tmp_path / "file").write_text("")
+    hits, value, warnings = run(tmp_path / "file" / "cache")
+    assert (hits, value) == (0, 0.5)
+    assert "kernel cache was not used" in warnings
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="POSIX permissions")
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path):
+    run(tmp_path)
+    files(tmp_path)[0].parent.chmod(0o777)
+    hits, value, warnings = run(tmp_path)
+    assert (hits, value) == (0, 0.5)
+    assert "can be written by others" in warnings
+
+
+def test_a_changed_rule_or_option_is_never_served_from_before(tmp_path):
+    root, cache = tmp_path / "checkout", tmp_path / "cache"
+    cache.mkdir()
+    for folder in ("gd", "kernels"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    assert run(cache, root) == (0, 0.5, "")
+    assert run(cache, root) == (1, 0.5, "")
+    rule = root / "kernels" / "rules" / "penalties.py"  # a helper in another file than the loop's and the rule's
+    rule.write_text(rule.read_text().replace("return c.scale * g +", "return c.scale * g * 4 +"))
+    assert run(cache, root) == (0, -1.0, "")
+    assert run(cache, root) == (1, -1.0, "")
+    assert run(cache, root, NUMBA_OPT="1")[0] == 0
+    assert run(cache, root) == (1, -1.0, "")
+
+
+def test_old_folders_are_pruned(tmp_path):
+    for k in range(9):
+        (tmp_path / f"kernels-{k}").mkdir()
+        os.utime(tmp_path / f"kernels-{k}", (k, k))
+    (tmp_path / "mine").mkdir()
+    run(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 5
+    assert {"kernels-6", "kernels-7", "kernels-8", "mine"} <= set(left)
+
+
+def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
+    environment = {**os.environ, "GD_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", PROGRAM]
+    together = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate()[0].split()[1] for process in together] == ["0.5"] * 4
+    assert run(tmp_path) == (1, 0.5, "")
+    assert not list(tmp_path.rglob("*.tmp"))

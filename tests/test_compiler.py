@@ -1,0 +1,162 @@
+"""Kernels: the choice between serial and parallel, threads, fork, and what they compile to."""
+
+import multiprocessing
+import re
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import gd
+from gd.kernels import pool
+from gd.kernels.compiler import Kernel, join, splitting
+from gd.kernels.loops.elementwise import map_elements
+from gd.kernels.loops.update import coefficients_of, update
+from gd.kernels.rules import activations, adam
+from gd.optimizers import OPTIMIZERS
+
+several_threads = pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
+
+
+def test_join_returns_one_kernel_for_a_rule_and_a_loop():
+    assert join(map_elements, activations.relu) is join(map_elements, activations.relu)
+    assert join(map_elements, activations.relu) is not join(map_elements, activations.identity)
+
+
+def variant_used(kernel, size, monkeypatch):
+    used = []
+    monkeypatch.setattr(kernel, "serial", lambda *a: used.append("serial"))
+    monkeypatch.setattr(kernel, "parallel", lambda *a: used.append("parallel"))
+    kernel(size)
+    (variant,) = used
+    return variant
+
+
+@several_threads
+def test_large_work_is_split_and_small_work_is_not(monkeypatch):
+    kernel = join(map_elements, activations.relu)
+    with gd.threads(2):
+        assert variant_used(kernel, kernel.parallel_from - 1, monkeypatch) == "serial"
+        assert variant_used(kernel, kernel.parallel_from, monkeypatch) == "parallel"
+        with splitting(1):
+            assert variant_used(kernel, 1, monkeypatch) == "parallel"
+    with gd.threads(1):
+        assert variant_used(kernel, 10**9, monkeypatch) == "serial"
+
+
+@several_threads
+def test_a_thread_that_finds_the_pool_taken_works_serially(monkeypatch):
+    kernel = join(map_elements, activations.relu)
+    with gd.threads(2):
+        assert pool.enter() == 2
+        try:
+            assert variant_used(kernel, 10**9, monkeypatch) == "serial"
+        finally:
+            pool.leave()
+        assert variant_used(kernel, 10**9, monkeypatch) == "parallel"
+
+
+@several_threads
+def test_an_error_in_a_kernel_gives_the_pool_back(monkeypatch):
+    kernel = join(map_elements, activations.relu)
+    monkeypatch.setattr(kernel, "parallel", lambda *a: 1 / 0)
+    with gd.threads(2), pytest.raises(ZeroDivisionError):
+        kernel(10**9)
+    assert not pool._lock.locked()
+
+
+def test_many_python_threads_step_at_once(rng):
+    start, g = rng.standard_normal((2, 200_000))
+    expected = start.copy()
+    gd.Adam(expected).step(g)
+    results = [start.copy() for _ in range(8)]
+    workers = [threading.Thread(target=lambda p=p: gd.Adam(p).step(g)) for p in results]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(np.array_equal(expected, p) for p in results)
+
+
+def step_in_child(queue):
+    p = np.zeros(200_000)
+    gd.Adam(p).step(np.ones(200_000))
+    queue.put((pool.enter(), p[0]))
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_works_serially():
+    p = np.zeros(200_000)
+    gd.Adam(p).step(np.ones(200_000))  # starts the pool in this process
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=step_in_child, args=(queue,))
+    child.start()
+    threads, first = queue.get(timeout=60)
+    child.join(timeout=60)
+    assert child.exitcode == 0
+    assert threads == 1 or pool.max_threads() == 1
+    assert first == p[0]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_updates_compile_to_packed_instructions(name):
+    import llvmlite.binding
+
+    if not llvmlite.binding.get_host_cpu_features().get("avx2"):
+        pytest.skip("looks for x86 instructions")
+    optimizer = OPTIMIZERS[name](np.zeros(64, np.float32))
+    kernel = Kernel(update, (optimizer.rule,))
+    block = optimizer._blocks[None]
+    coefficients = optimizer._vector(np.dtype(np.float32), 1.0)
+    kernel.serial(0, 64, (coefficients, block.p, np.ones(64, np.float32), *block.slots))
+    if sys.gettrace() is None:  # a kernel from the disk cache has no assembly to show
+        assembly = uncached_assembly(kernel)
+        assert re.search(r"v(mul|fmadd\w+|fnmadd\w+)ps\s.*%[yz]mm", assembly)
+        assert "gather" not in assembly
+        if name not in ("SGD", "Momentum", "Nesterov"):
+            assert re.search(r"vsqrtps\s.*%[yz]mm", assembly)
+
+
+def uncached_assembly(kernel):
+    (signature,) = kernel.serial.signatures
+    kernel.serial._cache.load_overload = lambda *a: None
+    kernel.serial.recompile()
+    return kernel.serial.inspect_asm(signature)
+
+
+def test_coefficients_come_from_the_annotation_of_the_rule():
+    assert coefficients_of(adam.adam) is adam.AdamCoefficients
+    for cls in OPTIMIZERS.values():
+        optimizer = cls(np.ones(2))
+        assert type(optimizer.coefficients(1, 0.1)) is coefficients_of(optimizer.rule)
+
+
+def test_threads_sets_and_restores():
+    before = gd.get_threads()
+    with gd.threads(1):
+        assert gd.get_threads() == 1
+    assert gd.get_threads() == before
+    gd.threads(1)
+    assert gd.get_threads() == 1
+    gd.threads(before)
+    for bad in (0, -1, pool.max_threads() + 1, 1.5, "2", True):
+        with pytest.raises((TypeError, ValueError), match="threads: n must be"):
+            gd.threads(bad)
+
+
+def test_cpu_quota_limits_the_default(monkeypatch):
+    monkeypatch.setattr(pool, "_cpu_quota", lambda: 1)
+    assert pool.default_threads() == 1
+    monkeypatch.setattr(pool, "_cpu_quota", lambda: None)
+    assert pool.default_threads() == pool.max_threads()
+
+
+def test_warmup_takes_names_and_refuses_unknown_ones():
+    assert gd.warmup("SGD", "relu", "mse", dtypes=("float64",)) > 0
+    with pytest.raises(ValueError, match="warmup: names must be among"):
+        gd.warmup("adam")
+    with pytest.raises(ValueError, match="float16"):
+        gd.warmup("SGD", dtypes=("float16",))

@@ -1,0 +1,376 @@
+"""Optimizers against plain NumPy and PyTorch, and the contract that all of them keep."""
+
+import numpy as np
+import pytest
+
+import gd
+from gd import reference
+from gd.optimizers import OPTIMIZERS
+from gd.ranges import Range
+
+NAMES = sorted(OPTIMIZERS)
+VARIANTS = {
+    "SGD": [{"momentum": 0.9}, {"momentum": 0.9, "dampening": 0.5}, {"momentum": 0.9, "nesterov": True}],
+    "Adagrad": [{"lr_decay": 0.1, "initial_accumulator_value": 0.1}, {"eps": 1e-3, "eps_inside": True}],
+    "RMSprop": [
+        {"momentum": 0.9},
+        {"centered": True},
+        {"centered": True, "momentum": 0.5, "rho": 0.9},
+        {"eps": 1e-3, "eps_inside": True},
+    ],
+    "Adam": [{"betas": (0.5, 0.9)}, {"bias_correction": False}, {"eps": 1e-3, "eps_inside": True}],
+    "AdamW": [{"weight_decay": 0.1}],
+}
+SHARED = [
+    {"l1": 1e-2},
+    {"l2": 1e-2},
+    {"l1": 1e-2, "l2": 1e-2, "maximize": True},
+    {"weight_decay": 0.1},
+    {"lr": lambda step: 0.1 / (1 + step)},
+]
+CASES = [(name, {}) for name in NAMES]
+CASES += [(name, keywords) for name, variants in VARIANTS.items() for keywords in variants]
+CASES += [(name, keywords) for name in NAMES for keywords in SHARED]
+
+
+def describe(value):
+    return ",".join(value) if isinstance(value, dict) else str(value)
+
+
+def gradients(rng, size, dtype, steps):
+    return [rng.standard_normal(size).astype(dtype) for _ in range(steps)]
+
+
+def test_every_optimizer_has_a_reference():
+    assert set(reference.OPTIMIZERS) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize(("name", "keywords"), CASES, ids=describe)
+def test_equals_plain_numpy(name, keywords, rng, dtype, walk):
+    start = rng.standard_normal(1023).astype(dtype)
+    p, expected = start.copy(), start.astype(np.float64)
+    optimizer = OPTIMIZERS[name](p, **keywords)
+    plain = reference.Optimizer(name, {"p": expected}, **keywords)
+    for g in gradients(rng, 1023, dtype, 20):
+        assert optimizer.step(g, grad_scale=0.5) is True
+        plain.step({"p": g.astype(np.float64)}, grad_scale=0.5)
+    assert optimizer.steps == 20
+    assert not np.array_equal(p, start)
+    tolerance = 1e-12 if dtype == np.float64 else 2e-6
+    np.testing.assert_allclose(p, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_size_serial_and_parallel_and_sliced_give_the_same_bits(name, rng, dtype, size):
+    start, g = rng.standard_normal((2, size)).astype(dtype)
+    results = []
+    for parallel_from in (np.inf, 1):
+        with gd.kernels.compiler.splitting(parallel_from):
+            p = start.copy()
+            optimizer = OPTIMIZERS[name](p)
+            optimizer.step(g)
+            optimizer.step(g)
+            results.append(p)
+    cut = size // 3
+    pieces = [start[:cut].copy(), start[cut:].copy()] if cut else [start.copy()]
+    optimizer = OPTIMIZERS[name](pieces)
+    for _ in range(2):
+        optimizer.step([g[:cut], g[cut:]] if cut else [g])
+    assert np.array_equal(*results)
+    assert np.array_equal(np.concatenate(pieces), results[0])
+    expected = start.astype(np.float64)
+    plain = reference.Optimizer(name, {"p": expected})
+    for _ in range(2):
+        plain.step({"p": g.astype(np.float64)})
+    tolerance = 1e-13 if dtype == np.float64 else 1e-6
+    np.testing.assert_allclose(results[0], expected, rtol=tolerance, atol=tolerance)
+
+
+TORCH = [
+    ("SGD", {"lr": 0.1}, {"lr": 0.1}),
+    ("SGD", {"momentum": 0.9, "dampening": 0.3}, {"lr": 1e-3, "momentum": 0.9, "dampening": 0.3}),
+    ("SGD", {"momentum": 0.9, "nesterov": True, "l2": 0.1}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.2}, None),
+    ("Adagrad", {"l2": 0.1}, {"weight_decay": 0.1}),
+    ("RMSprop", {}, {}),
+    ("RMSprop", {"rho": 0.9, "momentum": 0.5}, {"alpha": 0.9, "momentum": 0.5}),
+    ("RMSprop", {"centered": True, "maximize": True}, {"centered": True, "maximize": True}),
+    ("RMSprop", {"centered": True, "momentum": 0.5}, {"centered": True, "momentum": 0.5}),
+    ("Adam", {}, {}),
+    ("Adam", {"betas": (0.8, 0.95), "l2": 0.1, "maximize": True}, None),
+    ("AdamW", {}, {}),
+    ("AdamW", {"weight_decay": 0.2, "eps": 1e-6}, {"weight_decay": 0.2, "eps": 1e-6}),
+]
+
+
+@pytest.mark.parametrize(("name", "keywords", "theirs"), TORCH, ids=describe)
+def test_equals_pytorch_over_50_steps(name, keywords, theirs, rng):
+    torch = pytest.importorskip("torch")
+    theirs = {("weight_decay" if k == "l2" else k): v for k, v in keywords.items()} if theirs is None else theirs
+    start = rng.standard_normal(257)
+    p, tensor = start.copy(), torch.tensor(start, requires_grad=True)
+    optimizer, other = OPTIMIZERS[name](p, **keywords), getattr(torch.optim, name)([tensor], **theirs)
+    for g in gradients(rng, 257, np.float64, 50):
+        optimizer.step(g)
+        tensor.grad = torch.from_numpy(g.copy())
+        other.step()
+    np.testing.assert_allclose(p, tensor.detach().numpy(), rtol=1e-12, atol=1e-12)
+    theirs = other.state[tensor]
+    for slot in optimizer.slots:
+        np.testing.assert_allclose(optimizer.state_dict()[slot], theirs[slot].numpy(), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lists_dicts_and_parameter_vectors_step_alike(name, rng, dtype):
+    shapes = {"W": (5, 3), "b": (3,), "U": (2, 2, 2)}
+    arrays = {key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()}
+    grads = [{key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()} for _ in range(3)]
+    as_list, as_dict = [a.copy() for a in arrays.values()], {key: a.copy() for key, a in arrays.items()}
+    vectors = [gd.ParameterVector.from_arrays(arrays) for _ in range(3)]
+    makers = [OPTIMIZERS[name](params) for params in (as_list, as_dict, *vectors)]
+    for g in grads:
+        vector = gd.ParameterVector.from_arrays(g)
+        for optimizer, given in zip(makers, (list(g.values()), g, g, vector, vector.vector), strict=True):
+            optimizer.step(given)
+    for k, key in enumerate(shapes):
+        for other in (as_list[k], *(vector[key] for vector in vectors)):
+            assert np.array_equal(as_dict[key], other)
+    flat = makers[-1].state_dict()
+    assert all(np.array_equal(value, flat[key]) for key, value in makers[1].state_dict().items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_state_dict_resumes_bit_for_bit(name, rng, dtype):
+    keywords = VARIANTS.get(name, [{}])[0]
+    p = rng.standard_normal((7, 3)).astype(dtype)
+    optimizer = OPTIMIZERS[name]({"W": p}, **keywords)
+    first, second = ([{"W": g.reshape(7, 3)} for g in gradients(rng, 21, dtype, 3)] for _ in range(2))
+    for g in first:
+        optimizer.step(g)
+    saved, q = optimizer.state_dict(), p.copy()
+    other = OPTIMIZERS[name]({"W": q}, **keywords)
+    other.load_state_dict(saved)
+    for g in second:
+        optimizer.step(g)
+        other.step(g)
+    assert other.steps == 6
+    assert np.array_equal(p, q)
+    assert saved["steps"] == 3  # a copy: later steps left it alone
+    assert set(saved) == {"steps", *(f"W.{slot}" for slot in other.slots)}
+
+
+def test_load_state_dict_refuses_what_does_not_match_and_changes_nothing(rng):
+    p = rng.standard_normal(4)
+    optimizer = gd.Adam(p)
+    optimizer.step(p.copy())
+    before = optimizer.state_dict()
+    good = gd.Adam(np.ones(4)).state_dict()
+    for state, error, match in (
+        ([], TypeError, "state must be a dict"),
+        ({"steps": 1}, KeyError, "exp_avg"),
+        (good | {"extra": 1}, KeyError, "extra"),
+        (good | {"steps": -1}, ValueError, "steps"),
+        (good | {"exp_avg_sq": np.ones(3)}, ValueError, "exp_avg_sq"),
+        (good | {"exp_avg_sq": np.ones(4, np.float32)}, TypeError, "exp_avg_sq"),
+    ):
+        with pytest.raises(error, match=match):
+            optimizer.load_state_dict(state)
+        after = optimizer.state_dict()
+        assert after["steps"] == 1
+        assert all(np.array_equal(before[key], after[key]) for key in optimizer.slots)
+
+
+def test_gradients_that_are_none_leave_their_array_alone(rng):
+    params = {"a": np.ones(3), "b": np.ones(3)}
+    optimizer = gd.Adam(params)
+    optimizer.step({"a": np.ones(3), "b": None})
+    assert np.array_equal(params["b"], np.ones(3))
+    assert not np.array_equal(params["a"], np.ones(3))
+    assert not optimizer.state_dict()["b.exp_avg"].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_are_untouched_and_may_be_read_only(name, rng, dtype):
+    g = rng.standard_normal(100).astype(dtype)
+    before = g.copy()
+    g.flags.writeable = False
+    OPTIMIZERS[name](rng.standard_normal(100).astype(dtype)).step(g)
+    assert np.array_equal(g, before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_and_infinity_stay_in_their_element(name, rng, dtype, walk):
+    p, g = rng.standard_normal((2, 100)).astype(dtype)
+    g[3], g[70] = np.nan, np.inf
+    OPTIMIZERS[name](p).step(g)
+    assert np.isnan(p[3])
+    assert not np.isfinite(p[70])
+    assert np.isfinite(np.delete(p, [3, 70])).all()
+
+
+def test_second_step_compiles_nothing_new(rng):
+    p, g = rng.standard_normal((2, 50))
+    optimizer = gd.Adam(p)
+    optimizer.step(g)
+    kernel = gd.kernels.compiler.join(gd.kernels.loops.update.update, optimizer.rule)
+    before = len(kernel.serial.signatures)
+    for _ in range(3):
+        optimizer.step(g)
+    assert len(kernel.serial.signatures) == before
+
+
+def test_learning_rate_is_a_number_or_a_schedule(rng):
+    seen = []
+    optimizer = gd.SGD(np.zeros(2), lr=lambda step: seen.append(step) or 1.0 / (step + 1))
+    for _ in range(3):
+        optimizer.step(np.ones(2))
+    assert seen == [0, 1, 2]
+    assert optimizer.lr == 0.25
+    optimizer.lr = 0.5
+    assert optimizer.lr == 0.5
+    with pytest.raises(ValueError, match="lr must be in"):
+        optimizer.lr = -1
+
+
+def test_schedule_that_returns_nonsense_raises_before_anything_changes():
+    p = np.zeros(2)
+    optimizer = gd.SGD(p, lr=lambda step: -1.0)
+    with pytest.raises(ValueError, match=r"lr\(0\) must be in"):
+        optimizer.step(np.ones(2))
+    assert optimizer.steps == 0
+    assert not p.any()
+
+
+OUT_OF_RANGE = [
+    (name, parameter, allowed)
+    for name in NAMES
+    for parameter, allowed in {**OPTIMIZERS[name].ranges, "lr": Range(0, np.inf), "l1": Range(0, np.inf)}.items()
+]
+
+
+@pytest.mark.parametrize(("name", "parameter", "allowed"), OUT_OF_RANGE, ids=describe)
+def test_hyperparameters_out_of_range_are_refused(name, parameter, allowed):
+    if allowed is bool:
+        bad = [1, "yes", None]
+    elif isinstance(allowed, Range):
+        bad = [*allowed.outside(), "1", None, True]
+    else:
+        bad = [(allowed[0].high, 0.5), (0.5, allowed[1].outside()[0]), 0.5, (0.5,), None]
+    for value in bad:
+        with pytest.raises((TypeError, ValueError), match=rf"{name}: {parameter}(\[\d\])? must be"):
+            OPTIMIZERS[name](np.ones(3), **{parameter: value})
+
+
+def test_unknown_and_contradictory_keywords_are_refused():
+    with pytest.raises(TypeError, match="Adam: unexpected keyword 'momentum'"):
+        gd.Adam(np.ones(3), momentum=0.9)
+    with pytest.raises(ValueError, match="nesterov=True needs momentum"):
+        gd.SGD(np.ones(3), nesterov=True)
+
+
+def misaligned(size):
+    return np.zeros(size * 8 + 1, np.uint8)[1:].view(np.float64)
+
+
+def read_only(size):
+    array = np.ones(size)
+    array.flags.writeable = False
+    return array
+
+
+BAD_PARAMS = [
+    ([1.0, 2.0], TypeError, r"params\[0\] must be a NumPy array"),
+    (None, TypeError, "params must be a NumPy array"),
+    ({}, ValueError, "at least one array"),
+    (np.ones(3, np.int64), TypeError, "dtype int64"),
+    (np.ones(3, ">f8"), TypeError, "dtype >f8"),
+    (np.ones(3, np.float16), TypeError, "dtype float16"),
+    (np.ones((3, 3)).T[:2], ValueError, "not contiguous"),
+    (np.ones(6)[::2], ValueError, "not contiguous"),
+    (np.ones(6)[::-1], ValueError, "not contiguous"),
+    (np.asfortranarray(np.ones((3, 2))), ValueError, "not contiguous"),
+    (np.array(1.0), ValueError, "at least one dimension"),
+    (np.ones(0), ValueError, "one element"),
+    (np.ma.masked_array(np.ones(3)), TypeError, "MaskedArray"),
+    (misaligned(3), ValueError, "not aligned"),
+    (read_only(3), ValueError, "read-only"),
+    ({"a": np.ones(3), "b": "x"}, TypeError, r"params\['b'\]"),
+]
+
+
+@pytest.mark.parametrize(("params", "error", "match"), BAD_PARAMS, ids=range(len(BAD_PARAMS)))
+def test_bad_params_are_refused(params, error, match):
+    with pytest.raises(error, match=f"Adam: .*{match}"):
+        gd.Adam(params)
+
+
+def test_overlapping_params_are_refused():
+    x = np.ones(10)
+    with pytest.raises(ValueError, match=r"params\[1\] overlaps params\[0\]"):
+        gd.Adam([x[:6], x[5:]])
+
+
+BAD_GRADS = [
+    ([1.0, 2.0, 3.0], TypeError, "grads must be a NumPy array"),
+    (None, TypeError, "grads must be a NumPy array"),
+    (np.ones(3, np.float32), TypeError, "grads has dtype float32, params is float64"),
+    (np.ones(4), ValueError, r"grads has shape \(4,\), params has \(3,\)"),
+    (np.ones(6)[::2], ValueError, "not contiguous"),
+    (np.array(1.0), ValueError, "shape"),
+]
+
+
+@pytest.mark.parametrize(("grads", "error", "match"), BAD_GRADS, ids=range(len(BAD_GRADS)))
+def test_bad_grads_are_refused_and_nothing_changes(grads, error, match):
+    p = np.ones(3)
+    optimizer = gd.Adam(p)
+    with pytest.raises(error, match=f"Adam.step: .*{match}"):
+        optimizer.step(grads)
+    assert np.array_equal(p, np.ones(3))
+    assert optimizer.steps == 0
+    assert not optimizer.state_dict()["exp_avg"].any()
+
+
+def test_grads_of_another_structure_are_refused():
+    params = {"W": np.ones(3), "b": np.ones(2)}
+    optimizer = gd.Adam(params)
+    for grads, match in (
+        ({"W": np.ones(3)}, r"none for params\['b'\]"),
+        ({"W": np.ones(3), "b": np.ones(2), "c": np.ones(1)}, r"unknown grads\['c'\]"),
+        ({"W": np.ones(3), "b": np.ones(3)}, r"grads\['b'\] has shape"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            optimizer.step(grads)
+    with pytest.raises(ValueError, match="shapes"):
+        gd.Adam(gd.ParameterVector({"a": 3})).step(gd.ParameterVector({"a": 2}))
+    assert np.array_equal(params["W"], np.ones(3))
+
+
+def test_grads_that_overlap_params_are_refused():
+    x = np.ones(10)
+    single, several = gd.Adam(x[:4]), gd.Adam([x[:4], x[4:8]])
+    with pytest.raises(ValueError, match="grads overlaps params"):
+        single.step(x[2:6])
+    with pytest.raises(ValueError, match="grads overlaps params"):
+        single.step(x[:4])
+    for grads in ([np.ones(4), x[:4]], [x[6:], np.ones(4)]):
+        with pytest.raises(ValueError, match="overlaps"):
+            several.step(grads)
+    several.step([np.ones(4), np.ones(4)])
+    with pytest.raises(ValueError, match="overlaps"):  # also after good ones were seen
+        several.step([np.ones(4), x[:4]])
+    assert x[9] == 1
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, "1", None])
+def test_bad_grad_scale_is_refused(scale):
+    p = np.ones(3)
+    with pytest.raises((TypeError, ValueError), match="grad_scale"):
+        gd.SGD(p).step(np.ones(3), grad_scale=scale)
+    assert np.array_equal(p, np.ones(3))
+
+
+def test_representation_names_the_hyperparameters():
+    assert repr(gd.Momentum(np.ones(2), l2=0.5)) == (
+        "Momentum(lr=0.01, momentum=0.9, l1=0.0, l2=0.5, weight_decay=0.0, maximize=False)"
+    )
