@@ -1,0 +1,120 @@
+"""Losses against plain NumPy, finite differences and PyTorch."""
+
+import numpy as np
+import pytest
+
+import gd
+from gd import reference
+from gd.kernels.loops.losses import BLOCK
+from gd.losses import LOSSES
+
+
+def example(name, rng, rows, columns, dtype):
+    prediction = rng.standard_normal((rows, columns)).astype(dtype)
+    if LOSSES[name].labels:
+        return prediction, rng.integers(0, columns, rows)
+    return prediction, rng.standard_normal((rows, columns)).astype(dtype)
+
+
+def test_every_loss_has_a_reference():
+    assert set(reference.LOSSES) == set(LOSSES)
+    assert all(getattr(gd, name) is LOSSES[name].function for name in LOSSES)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10), (3, 1), (63, 65), (1000, 10), (BLOCK + 1, 7)], ids=str)
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_equals_plain_numpy(name, shape, rng, dtype, walk):
+    prediction, target = example(name, rng, *shape, dtype)
+    before = prediction.copy()
+    value, gradient = getattr(gd, name)(prediction, target)
+    wide_target = target if LOSSES[name].labels else target.astype(float)
+    expected, expected_gradient = reference.LOSSES[name](prediction.astype(float), wide_target)
+    tolerance = 1e-6 if dtype == np.float32 else 1e-14
+    assert isinstance(value, float)
+    assert value == pytest.approx(expected, rel=tolerance, abs=tolerance)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=tolerance, atol=tolerance / prediction.size)
+    assert gradient.dtype == dtype
+    assert np.array_equal(prediction, before)
+    total, gradient_of_total = getattr(gd, name)(prediction, target, reduction="sum")
+    each, gradient_of_each = getattr(gd, name)(prediction, target, reduction="none")
+    count = each.size
+    assert total == pytest.approx(value * count, rel=1e-6)
+    assert each.sum(dtype=float) == pytest.approx(total, rel=1e-5, abs=1e-6)
+    assert np.array_equal(gradient_of_total, gradient_of_each)
+    np.testing.assert_allclose(gradient_of_each / count, gradient, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_gradient_is_the_derivative(name, rng):
+    prediction, target = example(name, rng, 4, 3, np.float64)
+    _, gradient = getattr(gd, name)(prediction, target)
+    for index in np.ndindex(prediction.shape):
+        up, down = prediction.copy(), prediction.copy()
+        up[index] += 1e-5
+        down[index] -= 1e-5
+        difference = (getattr(gd, name)(up, target)[0] - getattr(gd, name)(down, target)[0]) / 2e-5
+        assert gradient[index] == pytest.approx(difference, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_serial_and_parallel_give_the_same_bits(name, rng, dtype):
+    prediction, target = example(name, rng, 5000, 11, dtype)
+    results = []
+    for parallel_from in (np.inf, 1):
+        with gd.kernels.compiler.splitting(parallel_from):
+            results.append(getattr(gd, name)(prediction, target))
+    assert results[0][0] == results[1][0]
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+def test_cross_entropy_equals_pytorch(rng):
+    torch = pytest.importorskip("torch")
+    logits, labels = example("softmax_cross_entropy", rng, 100, 10, np.float64)
+    tensor = torch.tensor(logits, requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(tensor, torch.from_numpy(labels))
+    loss.backward()
+    value, gradient = gd.softmax_cross_entropy(logits, labels)
+    assert value == pytest.approx(loss.item(), rel=1e-14)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-12, atol=1e-17)
+
+
+def test_cross_entropy_is_stable_for_huge_logits(dtype):
+    logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 0]], dtype)
+    values, gradient = gd.softmax_cross_entropy(logits, np.array([0, 0]), reduction="none")
+    assert values.tolist() == [0, 2e4]
+    assert gradient.tolist() == [[0, 0, 0], [-1, 1, 0]]
+
+
+def test_nan_is_not_hidden(dtype):
+    assert np.isnan(gd.mse(np.array([1, np.nan], dtype), np.ones(2, dtype))[0])
+    assert np.isnan(gd.softmax_cross_entropy(np.array([[1, np.nan]], dtype), np.array([0]))[0])
+
+
+def test_labels_of_any_integer_type(rng):
+    logits, labels = example("softmax_cross_entropy", rng, 20, 5, np.float64)
+    expected = gd.softmax_cross_entropy(logits, labels)[0]
+    for kind in (np.int8, np.uint8, np.int32, np.uint64, ">i4"):
+        assert gd.softmax_cross_entropy(logits, labels.astype(kind))[0] == expected
+
+
+def test_bad_arguments_are_refused():
+    logits = np.zeros((2, 3))
+    for call, error, match in (
+        (lambda: gd.mse(logits, np.zeros((2, 2))), ValueError, "mse: target has shape"),
+        (lambda: gd.mse(logits, np.zeros((2, 3), np.float32)), TypeError, "mse: target has dtype float32"),
+        (lambda: gd.mse(logits, logits, reduction="avg"), ValueError, "reduction must be one of mean, none, sum"),
+        (lambda: gd.mse(logits, logits, reduction=None), ValueError, "reduction must be one of"),
+        (lambda: gd.softmax_cross_entropy(np.zeros(3), np.array([0])), ValueError, "logits must have 2 dimensions"),
+        (lambda: gd.softmax_cross_entropy(logits, [0, 1]), TypeError, "labels must be a NumPy array"),
+        (lambda: gd.softmax_cross_entropy(logits, np.array([0.0, 1.0])), TypeError, "labels has dtype float64"),
+        (lambda: gd.softmax_cross_entropy(logits, np.array([0])), ValueError, r"labels has shape \(1,\)"),
+        (lambda: gd.softmax_cross_entropy(logits, np.array([0, 3])), ValueError, "labels must be 0 to 2, got 3"),
+        (lambda: gd.softmax_cross_entropy(logits, np.array([-1, 0])), ValueError, "labels must be 0 to 2, got -1"),
+        (
+            lambda: gd.softmax_cross_entropy(logits, np.array([0, 2**64 - 1], np.uint64)),
+            ValueError,
+            "labels must be 0 to 2",
+        ),
+    ):
+        with pytest.raises(error, match=match):
+            call()
