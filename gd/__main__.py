@@ -87,7 +87,7 @@ def _info(options):
 
 
 def _train(options, optimizer_name):
-    save = _safetensors() if options.save else None
+    safetensors = _safetensors() if options.save else None
     if options.epochs < 1 or options.batch_size < 1 or options.seed < 0:
         raise Failure("--epochs and --batch-size must be 1 at least, --seed 0 at least")
     data = datasets.load(options.data, options.seed, np.dtype(options.dtype).type)
@@ -130,8 +130,8 @@ def _train(options, optimizer_name):
         print(run.summary(len(data.X)))
     if options.compare:
         print(_comparison(runs["gd"], runs["numpy"]))
-    if save:
-        _save(save, options.save, model)
+    if options.save:
+        _save(safetensors, options.save, model)
 
 
 class _Run:
@@ -178,13 +178,13 @@ def _safetensors():
         import safetensors.numpy
     except ImportError:
         raise Failure('--save needs safetensors: python -m pip install "gd[train]"') from None
-    return safetensors.numpy
+    return safetensors
 
 
 def _save(safetensors, path, model):
     description = {"widths": ",".join(map(str, model.widths)), "activation": model.activation, "loss": model.loss}
     try:
-        safetensors.save_file(dict(model.parameters), path, metadata=description)
+        safetensors.numpy.save_file(dict(model.parameters), path, metadata=description)
     except (OSError, safetensors.SafetensorError) as error:
         raise Failure(f"--save {path}: {error}") from error
     print(f"saved      {path}")

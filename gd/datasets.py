@@ -123,7 +123,9 @@ def _npz(path):
 def _csv(path):
     """Read a table of numbers, the last column the label; a first line that is no numbers is a header."""
     with path.open() as file:
-        first = file.readline()
+        first, second = file.readline(), file.readline()
+    if not second.strip():
+        raise DataError(f"{path}: must have two rows at least")
     try:
         [float(cell) for cell in first.split(",")[:-1]]
         header = 0

@@ -58,7 +58,7 @@ class MLP:
     >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     >>> y = np.array([[0.0], [1.0], [1.0], [0.0]])
     >>> history = gd.fit(model, X, y, gd.Adam(model.parameters, lr=0.05), epochs=300, progress=False)
-    >>> np.round(model.predict(X)).ravel().tolist()
+    >>> np.abs(np.round(model.predict(X))).ravel().tolist()
     [0.0, 1.0, 1.0, 0.0]
     """
 

@@ -15,7 +15,6 @@ from .arrays import aligned_full, check_apart, check_apart_from, check_array
 from .kernels.compiler import join
 from .kernels.loops.update import update
 from .kernels.rules import adagrad, adam, rmsprop, sgd
-from .kernels.rules.penalties import Penalties
 from .parameters import ParameterVector
 from .ranges import NON_NEGATIVE, UNIT, Range, check_flag, check_number, check_numbers
 
@@ -70,6 +69,8 @@ class Optimizer(ABC):
             check_array(self._name, label, array, writeable=True)
         check_apart(self._name, list(arrays.values()))
         self._allocate(arrays)
+        self._dtypes = tuple({block.dtype for block in self._blocks.values()})
+        self._kernel = join(update, self.rule)
 
     def _checked(self, name, value, allowed):
         if allowed is bool:
@@ -137,13 +138,9 @@ class Optimizer(ABC):
         if type(grad_scale) is not float or not isfinite(grad_scale):
             grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, Range(-np.inf, np.inf, False))
         pairs = self._paired(grads)
-        coefficients = {}
-        for block, _ in pairs:
-            if block.dtype not in coefficients:
-                coefficients[block.dtype] = self._vector(block.dtype, grad_scale)
-        kernel = join(update, self.rule)
+        coefficients = {dtype: self._vector(dtype, grad_scale) for dtype in self._dtypes}
         for block, g in pairs:
-            kernel(block.size, coefficients[block.dtype], block.p, g, *block.slots)
+            self._kernel(block.size, coefficients[block.dtype], block.p, g, *block.slots)
         self.steps += 1
         return True
 
@@ -159,7 +156,7 @@ class Optimizer(ABC):
         if callable(lr):
             lr = check_number(f"{self._name}.step", f"lr({self.steps})", lr(self.steps), NON_NEGATIVE)
         scale = -grad_scale if self.maximize else grad_scale
-        penalties = Penalties(scale, self.l1, self.l2, decay=1.0 - lr * self.weight_decay)
+        penalties = (scale, self.l1, self.l2, 1.0 - lr * self.weight_decay)  # the order of `Penalties`
         return np.array(penalties + self.coefficients(self.steps + 1, lr), dtype)
 
     def _paired(self, grads):
@@ -172,9 +169,12 @@ class Optimizer(ABC):
             return [(whole, whole.gradient(where, "grads.vector", grads.vector))]
         if whole is not None and isinstance(grads, np.ndarray):
             return [(whole, whole.gradient(where, "grads", grads))]
-        if isinstance(self.params, np.ndarray):
+        if None in self._blocks:
             block = self._blocks[None]
-            return [(block, block.gradient(where, "grads", grads))]
+            g = block.gradient(where, "grads", grads)
+            if not block.knows(grads):
+                block.remember(grads)
+            return [(block, g)]
         entries = _entries(where, "grads", grads)
         if entries.keys() != self._blocks.keys():
             missing = [self._blocks[key].label for key in self._blocks.keys() - entries.keys()]
@@ -253,15 +253,13 @@ class _Block:
     def gradient(self, where, label, g):
         """Return the flat view of a gradient that matches, else raise."""
         if not (type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray):
-            if g is None:
-                raise TypeError(f"{where}: {label} must be a NumPy array, got NoneType")
             check_array(where, label, g, dtype=(self.label, self.dtype), shape=(self.label, self.shape))
-        if np.may_share_memory(g, self.p):
+        if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
-        return g if g.ndim == 1 else g.reshape(-1)
+        return g if len(self.shape) == 1 else g.reshape(-1)
 
     def knows(self, g):
-        """Whether this very array was seen to lie apart from all parameters."""
+        """Whether this very array was seen to lie apart from the parameters."""
         return self._known() is g
 
     def remember(self, g):

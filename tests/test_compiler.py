@@ -14,6 +14,7 @@ from gd.kernels.compiler import Kernel, join, splitting
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.loops.update import coefficients_of, update
 from gd.kernels.rules import activations, adam
+from gd.kernels.rules.penalties import Penalties
 from gd.optimizers import OPTIMIZERS
 
 several_threads = pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
@@ -125,6 +126,13 @@ def uncached_assembly(kernel):
     kernel.serial._cache.load_overload = lambda *a: None
     kernel.serial.recompile()
     return kernel.serial.inspect_asm(signature)
+
+
+def test_the_penalties_come_first_in_every_vector_of_coefficients():
+    optimizer = gd.SGD(np.ones(2), lr=0.5, l1=0.25, l2=0.125, weight_decay=0.5, maximize=True)
+    values = optimizer._vector(np.dtype(np.float64), 2.0)
+    assert Penalties(*values[:4]) == Penalties(scale=-2.0, l1=0.25, l2=0.125, decay=0.75)
+    assert values[4:].tolist() == [0.5]
 
 
 def test_coefficients_come_from_the_annotation_of_the_rule():

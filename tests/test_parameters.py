@@ -26,7 +26,9 @@ def test_views_lie_one_after_the_other_in_an_aligned_vector(dtype):
     assert parameters.vector[20:].tolist() == [7] * 8
 
 
-@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p)), lambda p: p.copy()])
+@pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p)), lambda p: p.copy()]
+)
 def test_copies_have_views_of_their_own_vector(clone):
     parameters = gd.ParameterVector.from_arrays({"W": np.arange(6.0).reshape(2, 3), "b": np.ones(2)})
     other = clone(parameters)

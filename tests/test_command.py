@@ -1,0 +1,203 @@
+"""The gd command and the data it reads."""
+
+import gzip
+import re
+import struct
+
+import numpy as np
+import pytest
+
+from gd import datasets
+from gd.__main__ import main
+
+pytest.importorskip("sklearn")
+
+
+def run(capsys, *arguments):
+    status = main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def blobs(rng, rows=120, features=5, classes=3):
+    y = np.arange(rows) % classes
+    X = rng.standard_normal((rows, features)) + 4 * rng.standard_normal((classes, features))[y]
+    return X, y
+
+
+def write_idx(path, array, compress=True):
+    content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    if compress:
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(content))
+    else:
+        path.write_bytes(content)
+
+
+def write_idx_folder(folder, rng, compress=True):
+    folder.mkdir(exist_ok=True)
+    for prefix, rows in (("train", 90), ("t10k", 30)):
+        labels = (np.arange(rows) % 3).astype(np.uint8)
+        images = rng.integers(0, 50, (rows, 4, 4)).astype(np.uint8)
+        images[:, 0, 0] = labels * 100
+        write_idx(folder / f"{prefix}-images-idx3-ubyte", images, compress)
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels, compress)
+
+
+@pytest.mark.parametrize(("dtype", "agreement"), [("float32", 1e-4), ("float64", 1e-10)])
+def test_digits_reach_95_percent_and_agree_with_numpy(capsys, dtype, agreement):
+    status, out, err = run(capsys, "train", "--compare", "numpy", "--dtype", dtype)
+    assert status == 0
+    assert err == ""
+    accuracies = [float(text) for text in re.findall(r"test accuracy ([\d.]+)", out)]
+    assert len(accuracies) == 2
+    assert min(accuracies) >= 0.95
+    assert float(re.search(r"differ by (\S+)", out)[1]) <= agreement
+    losses = {name: re.findall(rf"{name} +epoch +\d+: loss (\S+),", out) for name in ("gd", "numpy")}
+    assert len(losses["gd"]) == len(losses["numpy"]) == 15
+    assert re.search(r"[\d,]+ samples/s", out)
+    assert re.search(r"compiled +in [\d.]+ s", out)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "momentum", "nesterov", "adagrad", "rmsprop", "AdamW"])
+def test_every_optimizer_and_the_softmax_model(capsys, optimizer):
+    arguments = ("train", "--model", "softmax", "--optimizer", optimizer, "--lr", 0.01, "--epochs", 2)
+    status, out, _ = run(capsys, *arguments, "--compare", "numpy")
+    assert status == 0
+    assert "64-10: 650 parameters" in out
+    assert float(re.search(r"differ by (\S+)", out)[1]) <= 1e-4
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_idx_folders(capsys, tmp_path, rng, compress):
+    write_idx_folder(tmp_path / "images", rng, compress)
+    status, out, _ = run(
+        capsys, "train", "--data", tmp_path / "images", "--hidden", "16", "--batch-size", 8, "--lr", 0.01
+    )
+    assert status == 0
+    assert "images: 90 rows to train, 30 to test, 16 features, 3 classes" in out
+    assert float(re.search(r"test accuracy ([\d.]+)", out)[1]) > 0.9
+
+
+def test_npz_and_csv_with_any_labels(capsys, tmp_path, rng):
+    X, y = blobs(rng)
+    names = np.array(["ape", "bee", "cat"])[y]
+    np.savez(tmp_path / "numbers.npz", X=X.reshape(120, 5, 1), y=y * 10 - 7)
+    rows = ["a,b,c,d,e,kind", *(",".join([*map(repr, row.tolist()), name]) for row, name in zip(X, names, strict=True))]
+    (tmp_path / "names.csv").write_text("\n".join(rows))
+    (tmp_path / "plain.csv").write_text("\n".join(rows[1:]))
+    for file in ("numbers.npz", "names.csv", "plain.csv"):
+        status, out, _ = run(
+            capsys, "train", "--data", tmp_path / file, "--hidden", "8", "--batch-size", 8, "--lr", 0.01
+        )
+        assert status == 0
+        assert "96 rows to train, 24 to test, 5 features, 3 classes" in out
+        assert float(re.search(r"test accuracy ([\d.]+)", out)[1]) > 0.9
+
+
+def test_the_split_is_stratified_and_follows_from_the_seed(tmp_path, rng):
+    X, y = blobs(rng)
+    X[:, 2] = 5  # a constant feature
+    np.savez(tmp_path / "x.npz", X=X, y=y)
+    first, same, other = (datasets.load(tmp_path / "x.npz", seed, np.float64) for seed in (0, 0, 1))
+    assert np.bincount(first.y_test).tolist() == [8, 8, 8]
+    assert np.array_equal(first.X, same.X)
+    assert not np.array_equal(first.X, other.X)
+    np.testing.assert_allclose(first.X.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(first.X.std(axis=0), [1, 1, 0, 1, 1], atol=1e-12)
+
+
+def test_save_writes_named_parameters(capsys, tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "model.safetensors"
+    status, out, _ = run(capsys, "train", "--hidden", "8", "--epochs", 1, "--save", path)
+    assert status == 0
+    assert f"saved      {path}" in out
+    arrays = safetensors.load_file(path)
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "W1": (64, 8),
+        "b1": (8,),
+        "W2": (8, 10),
+        "b2": (10,),
+    }
+
+
+def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
+    X, y = blobs(rng)
+    np.savez(tmp_path / "keys.npz", a=X)
+    np.savez(tmp_path / "lengths.npz", X=X, y=y[:5])
+    np.savez(tmp_path / "nan.npz", X=np.where(X > 0, np.nan, X), y=y)
+    np.savez(tmp_path / "single.npz", X=X, y=np.arange(120))
+    np.savez(tmp_path / "object.npz", X=X, y=y.astype(object))
+    (tmp_path / "broken.npz").write_bytes(b"PK not a zip")
+    (tmp_path / "text.csv").write_text("a,b\nx,y\n")
+    (tmp_path / "ragged.csv").write_text("1,2\n1,2,3\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "data.txt").write_text("1")
+    (tmp_path / "empty").mkdir()
+    write_idx_folder(tmp_path / "short", rng)
+    file = tmp_path / "short" / "train-images-idx3-ubyte.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-5]))
+    write_idx_folder(tmp_path / "damaged", rng)
+    (tmp_path / "damaged" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"nonsense")
+    for name, match in (
+        ("missing.npz", "no such file or folder"),
+        ("keys.npz", "must hold arrays X and y"),
+        ("lengths.npz", "a label for each row"),
+        ("nan.npz", "finite"),
+        ("single.npz", "cannot be split by class"),
+        ("object.npz", "object.npz: "),
+        ("broken.npz", "broken.npz: "),
+        ("text.csv", "text.csv: "),
+        ("ragged.csv", "ragged.csv: "),
+        ("empty.csv", "empty.csv: "),
+        ("data.txt", "expected a folder"),
+        ("empty", "has no file train-images-idx3-ubyte"),
+        ("short", "bytes of data, expected 90 x 4 x 4"),
+        ("damaged", "damaged: "),
+    ):
+        status, out, err = run(capsys, "train", "--data", tmp_path / name)
+        assert (status, out) == (2, ""), name
+        assert err.startswith("gd train: "), err
+        assert len(err.splitlines()) == 1, err
+        assert re.search(match, err), err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--lr", "-1"], "lr must be in"),
+        (["--lr", "nan"], "lr must be in"),
+        (["--epochs", "0"], "--epochs"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--seed", "-1"], "--seed"),
+        (["--save", "/nowhere/x", "--epochs", "1"], "--save"),
+    ],
+)
+def test_bad_options_are_one_line_and_status_2(capsys, arguments, match):
+    status, _, err = run(capsys, "train", *arguments)
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert match in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--hidden", "0"], ["--hidden", "x"], ["--activation", "rely"], ["--optimizer", "x"]]
+)
+def test_unknown_choices_end_in_usage_and_status_2(capsys, arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", *arguments])
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_divergence_is_one_line_and_status_1(capsys):
+    status, _, err = run(capsys, "train", "--optimizer", "sgd", "--lr", "1e30", "--epochs", "2")
+    assert status == 1
+    assert "the loss is" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_info_names_what_a_bug_report_needs(capsys):
+    status, out, _ = run(capsys, "info")
+    assert status == 0
+    for what in ("gd", "Python", "numba", "processor", "vector width", "threads", "threading layer", "kernel cache"):
+        assert re.search(rf"^{what} +\S", out, re.MULTILINE), what
