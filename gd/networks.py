@@ -78,7 +78,6 @@ class MLP:
         self.loss = check_choice("MLP", "loss", loss, LOSSES)
         if np.dtype(dtype) not in FLOATS:
             raise TypeError(f"MLP: dtype must be float32 or float64, got {dtype}")
-        self._activation, self._loss = ACTIVATIONS[activation], LOSSES[loss]
         if initializer is None:
             initializer = self._activation.initializer
         if not callable(initializer):
@@ -99,6 +98,17 @@ class MLP:
     def dtype(self):
         """The dtype of parameters and data."""
         return self.parameters.dtype
+
+    @property
+    def _activation(self):
+        return ACTIVATIONS[self.activation]
+
+    @property
+    def _loss(self):
+        return LOSSES[self.loss]
+
+    def __getstate__(self):
+        return self.__dict__ | {"_workspace": None}
 
     def forward(self, X):
         """Return the outputs: logits, or predictions with the loss mse.

@@ -1,6 +1,8 @@
 """How many threads kernels use, and keeping BLAS's own threads out of their way."""
 
 import functools
+from contextlib import contextmanager
+from threading import Lock
 
 from .kernels import pool
 from .ranges import check_integer
@@ -51,9 +53,29 @@ def get_threads():
     return pool.get_threads()
 
 
+_blas_lock = Lock()
+_blas_users, _blas_limit = 0, None
+
+
+@contextmanager
 def single_threaded_blas():
-    """Return a context in which BLAS uses one thread: products run inside kernels that are parallel themselves."""
-    return _controller().limit(limits=1, user_api="blas")
+    """Let BLAS use one thread in this context: products run inside kernels that are parallel themselves.
+
+    The limit holds for the process. Several Python threads may be in the context at once; the last one to
+    leave restores what was before the first.
+    """
+    global _blas_users, _blas_limit
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limit = _controller().limit(limits=1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()
 
 
 @functools.cache

@@ -28,7 +28,8 @@ import numba
 import numpy as np
 from numba.core import compiler, config, serialize
 
-KEPT_FOLDERS = 4  # of earlier sources or versions; older ones are removed
+KEPT_FOLDERS = 4  # this version's and the last used of others; older ones are removed
+CHECKSUM = 32  # bytes of SHA-256 at the beginning of a file
 _FOLDER = "kernels-"
 _SOURCES = Path(__file__).parent
 
@@ -37,11 +38,11 @@ class KernelCache:
     """What a dispatcher asks for compiled code before it compiles, and hands compiled code to."""
 
     @classmethod
-    def attach(cls, dispatcher, name, rules, options):
-        """Give a dispatcher a cache, unless a rule lives outside this package, where no hash covers it."""
+    def attach(cls, dispatcher, name, functions, options):
+        """Give a dispatcher a cache, unless its loop or a rule lives outside this package, where no hash covers it."""
         package = __name__.rpartition(".")[0] + "."
-        if hasattr(dispatcher, "_cache") and all(rule.__module__.startswith(package) for rule in rules):
-            dispatcher._cache = cls(name, ([f"{r.__module__}.{r.__qualname__}" for r in rules], options))
+        if hasattr(dispatcher, "_cache") and all(each.__module__.startswith(package) for each in functions):
+            dispatcher._cache = cls(name, ([f"{each.__module__}.{each.__qualname__}" for each in functions], options))
 
     def __init__(self, name, key):
         self._name, self._key = name, key
@@ -59,8 +60,8 @@ class KernelCache:
             if path is None or not path.exists():
                 return None
             content = path.read_bytes()
-            payload = content[hashlib.sha256().digest_size :]
-            if hashlib.sha256(payload).digest() != content[: -len(payload) or None]:
+            checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
+            if hashlib.sha256(payload).digest() != checksum:
                 raise ValueError(f"{path} is damaged")
             return compiler.CompileResult._rebuild(context, *pickle.loads(payload))
         except Exception as error:
@@ -109,7 +110,7 @@ def folder():
         _refuse_if_open_to_others(path)
         os.utime(path)  # the least recently used folders are the ones to go
         if new:
-            _prune(root)
+            _prune(root, path)
     except OSError as error:
         _warn("used", error)
         return None
@@ -146,9 +147,9 @@ def _refuse_if_open_to_others(path):
             raise PermissionError(f"{path} can be written by others")
 
 
-def _prune(root):
-    folders = sorted(root.glob(f"{_FOLDER}*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in folders[KEPT_FOLDERS:]:
+def _prune(root, current):
+    others = [path for path in root.glob(f"{_FOLDER}*") if path != current and not path.is_symlink()]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_FOLDERS - 1 :]:
         shutil.rmtree(path, ignore_errors=True)
 
 

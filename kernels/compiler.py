@@ -55,13 +55,13 @@ class Kernel:
         self.name = "-".join(function.__name__ for function in (loop, *rules))
         self.parallel_from = loop.parallel_from
         body = loop(*map(device, rules))
-        self.serial = self._compile(body, rules)
-        self.parallel = self._compile(_split(self.serial), rules, parallel=True)
+        self.serial = self._compile(body, (loop, *rules))
+        self.parallel = self._compile(_split(self.serial), (loop, *rules), parallel=True)
 
-    def _compile(self, function, rules, parallel=False):
+    def _compile(self, function, sources, parallel=False):
         dispatcher = numba.njit(nogil=True, parallel=parallel, no_cfunc_wrapper=True, **OPTIONS)(function)
         name = f"{self.name}-{'parallel' if parallel else 'serial'}"
-        KernelCache.attach(dispatcher, name, rules, (parallel, sorted(map(str, OPTIONS.items()))))
+        KernelCache.attach(dispatcher, name, sources, (parallel, sorted(map(str, OPTIONS.items()))))
         return dispatcher
 
     def __call__(self, size, *arguments):

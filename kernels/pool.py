@@ -121,7 +121,8 @@ def _cpu_quota():
 def _in_child():
     global _lock, _closed
     _lock = threading.Lock()  # another thread of the parent may have held it
-    _closed = _launched
+    # Numba's own flag tells of parallel functions that are not gd's
+    _closed = _launched or getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,7 +1,12 @@
 """MLP and fit against plain NumPy, finite differences and each other."""
 
+import copy
+import pickle
+import threading
+
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 import gd
 from gd import reference
@@ -231,3 +236,51 @@ def test_bad_data_is_refused_and_nothing_changes(rng):
             call()
     assert np.array_equal(model.parameters.vector, before)
     assert optimizer.steps == 0
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_train_on_their_own(clone, rng):
+    X, y = example(rng, [4, 3], 40, "softmax_cross_entropy", np.float32)
+    model = gd.MLP([4, 6, 3])
+    model.loss_and_gradients(X, y)
+    other = clone(model)
+    before = model.parameters.vector.copy()
+    gd.fit(other, X, y, gd.Adam(other.parameters), epochs=1, progress=False)
+    assert np.array_equal(model.parameters.vector, before)
+    gd.fit(model, X, y, gd.Adam(model.parameters), epochs=1, progress=False)
+    assert np.array_equal(model.parameters.vector, other.parameters.vector)
+
+
+def test_models_train_in_several_python_threads_and_blas_is_itself_again(rng):
+    X, y = example(rng, [30, 5], 400, "softmax_cross_entropy", np.float32)
+    before = [library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers]
+    models = [gd.MLP([30, 64, 5]) for _ in range(4)]
+    workers = [
+        threading.Thread(target=gd.fit, args=(m, X, y, gd.Adam(m.parameters)), kwargs={"epochs": 5, "progress": False})
+        for m in models
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(np.array_equal(models[0].parameters.vector, m.parameters.vector) for m in models)
+    after = [library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers]
+    assert after[: len(before)] == before
+
+
+@pytest.mark.parametrize("kind", ["read-only", "memmap", "labels of one byte"])
+def test_data_of_other_kinds_gives_the_same_bits(kind, rng, tmp_path):
+    X, y = example(rng, [6, 3], 70, "softmax_cross_entropy", np.float32)
+    vectors = []
+    for other in (False, True):
+        if other and kind == "read-only":
+            X.flags.writeable = y.flags.writeable = False
+        elif other and kind == "memmap":
+            X.tofile(tmp_path / "X")
+            X = np.memmap(tmp_path / "X", np.float32, "r", shape=X.shape)
+        elif other:
+            y = y.astype(np.uint8)
+        model = gd.MLP([6, 8, 3])
+        gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=32, epochs=2, validation=(X, y), progress=False)
+        vectors.append(model.parameters.vector)
+    assert np.array_equal(*vectors)
