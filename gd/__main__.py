@@ -109,7 +109,8 @@ def _train(options, optimizer_name):
     layers = "-".join(map(str, widths)) + (f", {options.activation}" if len(widths) > 2 else "")
     print(f"model      {layers}: {model.parameters.vector.size:,} parameters, {model.dtype}")
     print(f"optimizer  {optimizer}")
-    print(f"compiled   in {_compile(build, data, options.batch_size):.2f} s (later runs load the kernels from disk)")
+    print("compiled   the kernels (once; later runs load them from disk) ...", end=" ", flush=True)
+    print(f"{_compile(build, data, options.batch_size):.2f} s")
 
     runs = {"gd": _Run("gd")}
     initial = {name: view.copy() for name, view in model.parameters.items()}

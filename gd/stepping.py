@@ -57,7 +57,7 @@ class Optimizer(ABC):
         self.l2 = check_number(self._name, "l2", l2, NON_NEGATIVE)
         self.weight_decay = check_number(self._name, "weight_decay", weight_decay, NON_NEGATIVE)
         self.maximize = check_flag(self._name, "maximize", maximize)
-        self._hyperparameters = (*hyperparameters, "l1", "l2", "weight_decay", "maximize")
+        self._hyperparameters = tuple(hyperparameters)
         self.lr = lr
         self.steps = 0
         self.params = params
@@ -235,7 +235,8 @@ class Optimizer(ABC):
 
     def __repr__(self):
         lr = self._lr if callable(self._lr) else f"{self._lr:g}"
-        given = "".join(f", {name}={getattr(self, name)}" for name in self._hyperparameters)
+        shared = [name for name in ("l1", "l2", "weight_decay", "maximize") if getattr(self, name)]
+        given = "".join(f", {name}={getattr(self, name)}" for name in (*self._hyperparameters, *shared))
         return f"{self._name}(lr={lr}{given})"
 
 

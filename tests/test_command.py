@@ -55,7 +55,7 @@ def test_digits_reach_95_percent_and_agree_with_numpy(capsys, dtype, agreement):
     losses = {name: re.findall(rf"{name} +epoch +\d+: loss (\S+),", out) for name in ("gd", "numpy")}
     assert len(losses["gd"]) == len(losses["numpy"]) == 15
     assert re.search(r"[\d,]+ samples/s", out)
-    assert re.search(r"compiled +in [\d.]+ s", out)
+    assert re.search(r"compiled .* [\d.]+ s", out)
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "momentum", "nesterov", "adagrad", "rmsprop", "AdamW"])
