@@ -1,6 +1,5 @@
 """Losses: the value and the gradient with respect to the prediction, in one pass."""
 
-from math import fsum
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +53,7 @@ def mse(prediction, target, reduction="mean"):
     scale = 1 / prediction.size if reduction == "mean" else 1.0
     sums = np.empty(-(-prediction.size // loops.BLOCK))
     join(loops.elementwise_loss, rules.squared)(len(sums), sums, *flat, prediction.dtype.type(scale))
-    return fsum(sums) * scale, gradient.reshape(prediction.shape)
+    return total(sums) * scale, gradient.reshape(prediction.shape)
 
 
 def softmax_cross_entropy(logits, labels, reduction="mean"):
@@ -95,7 +94,13 @@ def softmax_cross_entropy(logits, labels, reduction="mean"):
     values = np.empty(rows)
     kernel = join(loops.row_loss, loops.softmax_cross_entropy_row)
     kernel(rows, values, gradient, logits, labels, logits.dtype.type(scale))
-    return (values.astype(logits.dtype) if reduction == "none" else fsum(values) * scale), gradient
+    return (values.astype(logits.dtype) if reduction == "none" else total(values) * scale), gradient
+
+
+def total(values):
+    """Return the sum of a float64 vector: NumPy's fixed tree, infinite where it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(values.sum())
 
 
 class Loss(NamedTuple):

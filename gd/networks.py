@@ -1,7 +1,6 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
 from itertools import pairwise
-from math import fsum
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from .arrays import FLOATS, aligned_empty, check_array, check_labels
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
 from .kernels.loops import dense
-from .losses import LOSSES
+from .losses import LOSSES, total
 from .parameters import ParameterVector
 from .ranges import check_choice, check_integer
 from .threads import single_threaded_blas
@@ -188,7 +187,7 @@ class MLP:
             self.dtype.type(scale),
             *self._constants,
         )
-        return fsum(work.values[: rows.size]) * scale
+        return total(work.values[: rows.size]) * scale
 
     def each_weight_tile(self, walk):
         """Call walk(tiles, layout, activations, deltas, capacity, rows) for the batch last backpropagated."""

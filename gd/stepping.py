@@ -11,7 +11,7 @@ from .arrays import aligned_full, check_apart, check_apart_from, check_array
 from .kernels.compiler import join
 from .kernels.loops.update import update
 from .parameters import ParameterVector
-from .ranges import NON_NEGATIVE, Range, check_flag, check_number, check_numbers
+from .ranges import NON_NEGATIVE, Range, check_flag, check_integer, check_number, check_numbers
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
 
@@ -220,13 +220,13 @@ class Optimizer(ABC):
         if state.keys() != slots.keys() | {"steps"}:
             different = sorted(map(str, state.keys() ^ (slots.keys() | {"steps"})))
             raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
-        steps = check_number(where, "state['steps']", state["steps"], NON_NEGATIVE)
+        steps = check_integer(where, "state['steps']", state["steps"], 0)
         for name, (slot, shape) in slots.items():
             expected = "this optimizer's"
             check_array(where, f"state[{name!r}]", state[name], dtype=(expected, slot.dtype), shape=(expected, shape))
         for name, (slot, _) in slots.items():
             slot[:] = state[name].reshape(-1)
-        self.steps = int(steps)
+        self.steps = steps
 
     def _named_slots(self):
         for key, block in self._blocks.items():

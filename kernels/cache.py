@@ -100,18 +100,18 @@ class KernelCache:
 @functools.cache
 def folder():
     """The folder of this version's kernels, made if need be; None where there is to be no cache."""
-    root = cache_root()
-    if root is None:
-        return None
-    path = root / f"{_FOLDER}{_fingerprint()}"
     try:
+        root = cache_root()
+        if root is None:
+            return None
+        path = root / f"{_FOLDER}{_fingerprint()}"
         new = not path.exists()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_if_open_to_others(path)
         os.utime(path)  # the least recently used folders are the ones to go
         if new:
             _prune(root, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         _warn("used", error)
         return None
     return path
@@ -121,7 +121,7 @@ def cache_root():
     """The folder of all versions: GD_CACHE_DIR, else the platform's; None for GD_CACHE_DIR=off."""
     chosen = os.environ.get("GD_CACHE_DIR")
     if chosen:
-        return None if chosen.lower() == "off" else Path(chosen).expanduser()
+        return None if chosen.lower() == "off" else Path(chosen).expanduser().absolute()
     if sys.platform == "darwin":
         return Path("~/Library/Caches/gd").expanduser()
     if os.name == "nt":

@@ -118,3 +118,12 @@ def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
     assert [process.communicate()[0].split()[1] for process in together] == ["0.5"] * 4
     assert run(tmp_path) == (1, 0.5, "")
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_relative_folder_is_one_folder_wherever_the_process_goes(tmp_path):
+    program = "import os; from gd.kernels import cache; a = cache.cache_root(); os.chdir('/'); print(a)"
+    environment = {**os.environ, "GD_CACHE_DIR": "here", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(tmp_path / "here")

@@ -118,3 +118,8 @@ def test_bad_arguments_are_refused():
     ):
         with pytest.raises(error, match=match):
             call()
+
+
+def test_sums_that_overflow_are_infinite():
+    assert gd.mse(np.full(10_000, 1e153), np.full(10_000, -1e153), reduction="sum")[0] == np.inf
+    assert gd.mse(np.full(10, 1e200), np.zeros(10))[0] == np.inf

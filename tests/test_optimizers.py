@@ -170,6 +170,7 @@ def test_load_state_dict_refuses_what_does_not_match_and_changes_nothing(rng):
         ({"steps": 1}, KeyError, "exp_avg"),
         (good | {"extra": 1}, KeyError, "extra"),
         (good | {"steps": -1}, ValueError, "steps"),
+        (good | {"steps": 1.5}, TypeError, "steps"),
         (good | {"exp_avg_sq": np.ones(3)}, ValueError, "exp_avg_sq"),
         (good | {"exp_avg_sq": np.ones(4, np.float32)}, TypeError, "exp_avg_sq"),
     ):
