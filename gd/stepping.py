@@ -45,7 +45,8 @@ class Optimizer(ABC):
     ranges: dict = {}  # hyper-parameter -> Range, or a tuple of them, or bool
 
     def __init_subclass__(cls):
-        OPTIMIZERS[cls.__name__] = cls
+        if cls.__module__.startswith(f"{__package__}."):  # not those of users
+            OPTIMIZERS[cls.__name__] = cls
 
     def __init__(self, params, lr, hyperparameters, *, l1=0.0, l2=0.0, weight_decay=0.0, maximize=False, **unknown):
         self._name = type(self).__name__
@@ -166,7 +167,7 @@ class Optimizer(ABC):
             return [(whole, whole.gradient(where, "grads.vector", grads.vector))]
         if whole is not None and isinstance(grads, np.ndarray):
             return [(whole, whole.gradient(where, "grads", grads))]
-        if None in self._blocks:
+        if isinstance(self.params, np.ndarray):
             block = self._blocks[None]
             g = block.gradient(where, "grads", grads)
             if not block.knows(grads):

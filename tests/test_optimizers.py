@@ -5,6 +5,7 @@ import pytest
 
 import gd
 from gd import reference
+from gd.kernels.rules.sgd import SGDCoefficients
 from gd.optimizers import OPTIMIZERS
 from gd.ranges import Range
 
@@ -373,3 +374,27 @@ def test_bad_grad_scale_is_refused(scale):
 
 def test_representation_names_the_hyperparameters():
     assert repr(gd.Momentum(np.ones(2), l2=0.5)) == "Momentum(lr=0.01, momentum=0.9, l2=0.5)"
+
+
+def clipped_sign(p, g, c: SGDCoefficients):
+    """A rule of a user's own."""
+    return (p - c.lr * min(max(g, -c.lr), c.lr),)
+
+
+def test_a_user_can_write_an_optimizer_which_joins_no_registry(rng, dtype):
+    class Clipped(gd.Optimizer):
+        """Defined outside gd: its kernel works, and is not cached on disk."""
+
+        rule = staticmethod(clipped_sign)
+
+        def __init__(self, params, lr, **options):
+            super().__init__(params, lr, {}, **options)
+
+        def coefficients(self, t, lr):
+            return SGDCoefficients(lr)
+
+    p, g = rng.standard_normal((2, 100)).astype(dtype)
+    expected = p - dtype.type(0.5) * np.clip(g, -0.5, 0.5)
+    Clipped(p, 0.5).step(g)
+    np.testing.assert_allclose(p, expected, rtol=1e-6)
+    assert "Clipped" not in OPTIMIZERS
