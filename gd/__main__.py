@@ -1,7 +1,9 @@
 """The `gd` command: `gd train`, `gd info`."""
 
 import argparse
+import os
 import sys
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -27,6 +29,12 @@ def main(arguments=None):
     except (Failure, datasets.DataError) as error:
         print(f"gd {options.command}: {error}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"gd {options.command}: not enough memory: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except FloatingPointError as error:
         print(f"gd {options.command}: {error}", file=sys.stderr)
         return 1
@@ -90,6 +98,8 @@ def _train(options, optimizer_name):
     safetensors = _safetensors() if options.save else None
     if options.epochs < 1 or options.batch_size < 1 or options.seed < 0:
         raise Failure("--epochs and --batch-size must be 1 at least, --seed 0 at least")
+    if options.save and not Path(options.save).absolute().parent.is_dir():
+        raise Failure(f"--save {options.save}: no such folder")
     data = datasets.load(options.data, options.seed, np.dtype(options.dtype).type)
     widths = [data.X.shape[1], *(options.hidden if options.model == "mlp" else ()), data.classes]
     keywords = {} if options.lr is None else {"lr": options.lr}

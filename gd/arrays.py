@@ -13,6 +13,16 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
+def check_dtype(where, dtype):
+    """Return a dtype that is float32 or float64, else raise TypeError."""
+    try:
+        if np.dtype(dtype) in FLOATS:
+            return np.dtype(dtype)
+    except TypeError:
+        pass
+    raise TypeError(f"{where}: dtype must be float32 or float64, got {dtype!r}")
+
+
 def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=False):
     """Return x if kernels can take it, else raise.
 
@@ -97,7 +107,7 @@ def same_memory(a, b):
 
 def check_labels(where, name, labels, rows, classes):
     """Return class indices as an array of intp, one for each row, 0 to classes - 1."""
-    if not isinstance(labels, np.ndarray):
+    if not isinstance(labels, np.ndarray) or isinstance(labels, np.ma.MaskedArray):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(labels).__name__}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{where}: {name} has dtype {labels.dtype}, expected integer class labels")

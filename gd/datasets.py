@@ -2,6 +2,9 @@
 
 import gzip
 import struct
+import zipfile
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +55,8 @@ def load(path, seed, dtype):
             X, y = _csv(path)
         else:
             raise DataError(f"{path}: expected a folder of IDX files, .npz or .csv")
-    except (OSError, ValueError, EOFError, struct.error) as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, TypeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: {(str(error) or type(error).__name__).splitlines()[0]}") from error
     y = _numbered(path, X, y)
     return _split(path.stem, X.reshape(len(X), -1), y, seed, dtype, standardize=True)
 
@@ -122,7 +125,7 @@ def _npz(path):
 
 def _csv(path):
     """Read a table of numbers, the last column the label; a first line that is no numbers is a header."""
-    with path.open() as file:
+    with path.open(encoding="utf-8-sig") as file:
         first, second = file.readline(), file.readline()
     if not second.strip():
         raise DataError(f"{path}: must have two rows at least")
@@ -131,10 +134,22 @@ def _csv(path):
         header = 0
     except ValueError:
         header = 1
-    table = np.genfromtxt(path, delimiter=",", skip_header=header, dtype=str, ndmin=2, autostrip=True)
+    table = np.genfromtxt(
+        path,
+        delimiter=",",
+        skip_header=header,
+        dtype=str,
+        ndmin=2,
+        autostrip=True,
+        comments=None,
+        encoding="utf-8-sig",
+    )
     if table.size == 0 or table.shape[1] < 2:
         raise DataError(f"{path}: must have two columns at least, the last one the label")
-    return table[:, :-1].astype(float), table[:, -1]
+    labels = table[:, -1]
+    with suppress(ValueError):  # where all labels are numbers, 1 and 1.0 are one class
+        labels = labels.astype(float)
+    return table[:, :-1].astype(float), labels
 
 
 def _numbered(path, X, y):
@@ -143,4 +158,6 @@ def _numbered(path, X, y):
         raise DataError(f"{path}: X must be rows x features and y a label for each row, got {X.shape} and {y.shape}")
     if X.dtype.kind not in "fiub" or not np.isfinite(X).all():
         raise DataError(f"{path}: X must hold finite numbers, got {X.dtype} with missing or infinite values or text")
+    if y.dtype.kind not in "fiubUS" or (y.dtype.kind == "f" and not np.isfinite(y).all()):
+        raise DataError(f"{path}: y must hold labels for all rows, got {y.dtype} or missing values")
     return np.unique(y, return_inverse=True)[1].astype(np.intp)

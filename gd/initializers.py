@@ -15,7 +15,7 @@ from math import sqrt
 
 import numpy as np
 
-from .arrays import FLOATS
+from .arrays import check_dtype
 
 INITIALIZERS = {}  # name -> function
 
@@ -58,8 +58,7 @@ def _documentation(summary):
 
 
 def _fans(where, shape, dtype):
-    if np.dtype(dtype) not in FLOATS:
-        raise TypeError(f"{where}: dtype must be float32 or float64, got {dtype}")
+    check_dtype(where, dtype)
     if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
         raise ValueError(f"{where}: shape must be a tuple of positive integers, got {shape!r}")
     return int(np.prod(shape[:-1])), shape[-1] if shape else 1

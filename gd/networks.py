@@ -1,11 +1,12 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
 from itertools import pairwise
+from threading import RLock
 
 import numpy as np
 
 from .activations import ACTIVATIONS
-from .arrays import FLOATS, aligned_empty, check_array, check_labels
+from .arrays import aligned_empty, check_array, check_dtype, check_labels
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
 from .kernels.loops import dense
@@ -75,8 +76,7 @@ class MLP:
         self.widths = [check_integer("MLP", f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
         self.activation = check_choice("MLP", "activation", activation, ACTIVATIONS)
         self.loss = check_choice("MLP", "loss", loss, LOSSES)
-        if np.dtype(dtype) not in FLOATS:
-            raise TypeError(f"MLP: dtype must be float32 or float64, got {dtype}")
+        dtype = check_dtype("MLP", dtype)
         if initializer is None:
             initializer = self._activation.initializer
         if not callable(initializer):
@@ -88,10 +88,15 @@ class MLP:
         rng = np.random.default_rng(check_integer("MLP", "seed", seed, 0))
         for name, view in self.parameters.items():
             if name.startswith("W"):
-                view[...] = initializer(view.shape, rng, self.dtype)
+                weights = initializer(view.shape, rng, self.dtype)
+                if np.shape(weights) != view.shape:
+                    raise ValueError(
+                        f"MLP: initializer must return {name} of shape {view.shape}, got {np.shape(weights)}"
+                    )
+                view[...] = weights
         self._layout = _layout(self.widths)
         self._constants = self._activation.values("MLP", {}, self.dtype)
-        self._workspace = None
+        self._workspace, self.lock = None, RLock()  # the lock of the workspace
 
     @property
     def dtype(self):
@@ -107,7 +112,11 @@ class MLP:
         return LOSSES[self.loss]
 
     def __getstate__(self):
-        return self.__dict__ | {"_workspace": None}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_workspace", "lock")}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._workspace, self.lock = None, RLock()
 
     def forward(self, X):
         """Return the outputs: logits, or predictions with the loss mse.
@@ -130,13 +139,18 @@ class MLP:
         return outputs.argmax(axis=1) if self._loss.labels else outputs
 
     def score(self, X, y):
-        """Return the accuracy, or with the loss mse the coefficient of determination R**2."""
+        """Return the accuracy, or with the loss mse the coefficient of determination R**2.
+
+        R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs; where the targets
+        are constant it is 1 for perfect predictions and 0 for others.
+        """
         y = self.check_data("MLP.score", X, y)
         outputs = self._outputs(X)
         if self._loss.labels:
             return float(np.mean(outputs.argmax(axis=1) == y))
-        errors = np.sum((y - outputs) ** 2, dtype=np.float64)
-        return float(1 - errors / np.sum((y - y.mean(axis=0)) ** 2, dtype=np.float64))
+        errors = np.sum((y.astype(np.float64) - outputs) ** 2)
+        spread = np.sum((y - y.mean(axis=0, dtype=np.float64)) ** 2)
+        return float(1 - errors / spread) if spread > 0 else float(errors == 0)
 
     def loss_and_gradients(self, X, y):
         """Return the mean loss of a batch and its gradient as a ParameterVector like `parameters`.
@@ -154,7 +168,7 @@ class MLP:
         """
         y = self.check_data("MLP.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
-        with single_threaded_blas():
+        with self.lock, single_threaded_blas():
             loss = self.backpropagate(X, y, np.arange(len(X)))
             self.each_weight_tile(
                 lambda tiles, *arguments: join(dense.store_gradients)(len(tiles), tiles, *arguments, gradients.vector)

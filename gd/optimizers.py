@@ -5,7 +5,7 @@ Every class is its constructor, its state slots, its rule and the scalars that t
 """
 
 from .kernels.rules import adagrad, adam, rmsprop, sgd
-from .ranges import NON_NEGATIVE, UNIT
+from .ranges import NON_NEGATIVE, UNIT, check_flag, check_number
 from .stepping import OPTIMIZERS, Optimizer
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Momentum", "Nesterov", "Optimizer", "RMSprop"]
@@ -57,7 +57,7 @@ class SGD(Optimizer):
     ranges = {"momentum": UNIT, "dampening": UNIT, "nesterov": bool}
 
     def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False, **options):
-        if momentum:
+        if check_number("SGD", "momentum", momentum, UNIT) > 0:
             self.rule, self.slots = (sgd.sgd_nesterov if nesterov else sgd.sgd_momentum), ("momentum_buffer",)
         else:
             self.rule = sgd.sgd
@@ -253,7 +253,8 @@ class RMSprop(Optimizer):
     }
 
     def __init__(self, params, lr=1e-2, rho=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside=False, **options):
-        self.rule, self.slots = self._variants[bool(centered), bool(momentum)]
+        with_momentum = check_number("RMSprop", "momentum", momentum, UNIT) > 0
+        self.rule, self.slots = self._variants[check_flag("RMSprop", "centered", centered), with_momentum]
         own = {"rho": rho, "eps": eps, "momentum": momentum, "centered": centered, "eps_inside": eps_inside}
         super().__init__(params, lr, own, **options)
 

@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from .arrays import FLOATS, aligned_full, check_array
+from .arrays import aligned_full, check_array, check_dtype
 
 
 class ParameterVector(Mapping):
@@ -42,25 +42,26 @@ class ParameterVector(Mapping):
     """
 
     def __init__(self, shapes, dtype=np.float32):
-        if np.dtype(dtype) not in FLOATS:
-            raise TypeError(f"ParameterVector: dtype must be float32 or float64, got {dtype}")
-        self.shapes = {name: _shape(name, shape) for name, shape in dict(shapes).items()}
-        if not self.shapes:
+        if not isinstance(shapes, Mapping):
+            raise TypeError(f"ParameterVector: shapes must be a dict of names and shapes, got {type(shapes).__name__}")
+        self._shapes = {name: _shape(name, shape) for name, shape in shapes.items()}
+        if not self._shapes:
             raise ValueError("ParameterVector: shapes must name at least one array, got none")
-        sizes = {name: prod(shape) for name, shape in self.shapes.items()}
-        self.vector = aligned_full(sum(sizes.values()), dtype, 0)
+        sizes = {name: prod(shape) for name, shape in self._shapes.items()}
+        self._vector = aligned_full(sum(sizes.values()), check_dtype("ParameterVector", dtype), 0)
         self._views, start = {}, 0
         for name, size in sizes.items():
-            self._views[name] = self.vector[start : start + size].reshape(self.shapes[name])
+            self._views[name] = self._vector[start : start + size].reshape(self.shapes[name])
             start += size
 
     @classmethod
     def from_arrays(cls, arrays):
         """Return a ParameterVector with copies of the arrays of a dict, which must have one dtype."""
-        arrays = dict(arrays)
+        if not isinstance(arrays, Mapping):
+            raise TypeError(f"ParameterVector: arrays must be a dict of arrays, got {type(arrays).__name__}")
         first = None
         for name, array in arrays.items():
-            array = np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+            array = array.copy(order="C") if isinstance(array, np.ndarray) else array
             first = first or (f"arrays[{name!r}]", check_array("ParameterVector", f"arrays[{name!r}]", array).dtype)
             check_array("ParameterVector", f"arrays[{name!r}]", array, dtype=first)
         parameters = cls({name: array.shape for name, array in arrays.items()}, first[1] if first else np.float32)
@@ -69,9 +70,19 @@ class ParameterVector(Mapping):
         return parameters
 
     @property
+    def vector(self):
+        """All parameters as one array; assign to ``vector[:]``, not to ``vector``."""
+        return self._vector
+
+    @property
+    def shapes(self):
+        """The shape of each array, by name."""
+        return dict(self._shapes)
+
+    @property
     def dtype(self):
         """The dtype of all arrays."""
-        return self.vector.dtype
+        return self._vector.dtype
 
     def copy(self):
         """Return a ParameterVector with the same values and memory of its own."""

@@ -66,9 +66,27 @@ class Optimizer(ABC):
         for label, array in arrays.values():
             check_array(self._name, label, array, writeable=True)
         check_apart(self._name, list(arrays.values()))
+        if len({str(key) for key in arrays}) < len(arrays):
+            raise ValueError(f"{self._name}: params has keys that read alike, got {', '.join(map(repr, arrays))}")
         self._allocate(arrays)
-        self._dtypes = tuple({block.dtype for block in self._blocks.values()})
-        self._kernel = join(update, self.rule)
+
+    def __setattr__(self, name, value):
+        if name in self.ranges and name in self.__dict__:
+            raise AttributeError(
+                f"{self._name}: {name} is fixed at construction; make a new optimizer and give it the state_dict of this one"
+            )
+        super().__setattr__(name, value)
+
+    def __getstate__(self):
+        """Views and kernels are not part of what is copied or pickled: they are made anew for the new params."""
+        made_anew = ("_whole", "_blocks", "_kernel")
+        return {k: v for k, v in self.__dict__.items() if k not in made_anew} | {"_state": self.state_dict()}
+
+    def __setstate__(self, state):
+        saved = state.pop("_state")
+        self.__dict__.update(state)
+        self._allocate(_entries(self._name, "params", self.params))
+        self.load_state_dict(saved)
 
     def _checked(self, name, value, allowed):
         if allowed is bool:
@@ -93,6 +111,8 @@ class Optimizer(ABC):
                 key: _Block(label, array, [aligned_full(array.size, array.dtype, v) for v in initial])
                 for key, (label, array) in arrays.items()
             }
+        self._dtypes = tuple({block.dtype for block in self._blocks.values()})
+        self._kernel = join(update, self.rule)
 
     @abstractmethod
     def coefficients(self, t, lr):
@@ -117,9 +137,8 @@ class Optimizer(ABC):
         Parameters
         ----------
         grads : as params
-            The same structure, shapes and dtypes; read, never written. An entry that is None leaves its
-            array and its state as they are. A ParameterVector takes a ParameterVector or one flat
-            vector, in a single pass, or a dict.
+            The same structure, shapes and dtypes; read, never written. A ParameterVector takes a
+            ParameterVector or one flat vector, in a single pass, or a dict.
         grad_scale : float, default: 1
             Multiplies the gradients: 1 / loss_scale, or 1 / n for sums over n examples.
 
@@ -158,7 +177,7 @@ class Optimizer(ABC):
         return np.array(penalties + self.coefficients(self.steps + 1, lr), dtype)
 
     def _paired(self, grads):
-        """Return (block, flat gradient) for every array that has a gradient; raise before anything has changed."""
+        """Return (block, flat gradient) for every array; raise before anything has changed."""
         where = f"{self._name}.step"
         whole = self._whole
         if whole is not None and isinstance(grads, ParameterVector):
@@ -181,16 +200,15 @@ class Optimizer(ABC):
                 f"{where}: grads must have the structure of params; "
                 + "; ".join([f"none for {label}" for label in missing] + [f"unknown {label}" for label in extra])
             )
-        given = {key: entry for key, entry in entries.items() if entry[1] is not None}
-        pairs = [(self._blocks[key], self._blocks[key].gradient(where, *entry)) for key, entry in given.items()]
-        if len(self._blocks) > 1 and not all(self._blocks[key].knows(array) for key, (_, array) in given.items()):
-            self._check_grads_apart(where, given)
+        pairs = [(self._blocks[key], self._blocks[key].gradient(where, *entry)) for key, entry in entries.items()]
+        if len(self._blocks) > 1 and not all(self._blocks[key].knows(array) for key, (_, array) in entries.items()):
+            self._check_grads_apart(where, entries)
         return pairs
 
-    def _check_grads_apart(self, where, given):
+    def _check_grads_apart(self, where, entries):
         """Raise if a gradient shares memory with any parameter; gradients may share with each other."""
-        check_apart_from(where, given.values(), [(block.label, block.p) for block in self._blocks.values()])
-        for key, (_, g) in given.items():
+        check_apart_from(where, entries.values(), [(block.label, block.p) for block in self._blocks.values()])
+        for key, (_, g) in entries.items():
             self._blocks[key].remember(g)
 
     def state_dict(self):
@@ -232,7 +250,7 @@ class Optimizer(ABC):
     def _named_slots(self):
         for key, block in self._blocks.items():
             for slot, array in zip(self.slots, block.slots, strict=True):
-                yield (slot if key is None else f"{key}.{slot}"), array, block.shape
+                yield (slot if isinstance(self.params, np.ndarray) else f"{key}.{slot}"), array, block.shape
 
     def __repr__(self):
         lr = self._lr if callable(self._lr) else f"{self._lr:g}"

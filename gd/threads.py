@@ -38,10 +38,11 @@ class threads:
         n = check_integer("threads", "n", n, 1)
         if n > pool.max_threads():
             raise ValueError(f"threads: n must be {pool.max_threads()} at most (NUMBA_NUM_THREADS), got {n}")
-        self._before = pool.get_threads()
+        self._before, self._n = pool.get_threads(), n
         pool.set_threads(n)
 
     def __enter__(self):
+        pool.set_threads(self._n)
         return self
 
     def __exit__(self, *error):

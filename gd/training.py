@@ -1,6 +1,7 @@
 """fit: mini-batch training of a network, with progress and history."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
@@ -68,7 +69,7 @@ def fit(
         count on from the steps of the optimizer, so two calls give the bits of one with all epochs.
     validation : (X, y), optional
         Scored after each epoch.
-    callbacks : sequence of callable, optional
+    callbacks : callable or sequence of callable, optional
         Called with the history after each epoch; training ends when one returns True.
     progress : bool, optional
         Show a progress bar (needs tqdm); by default if standard error is a terminal and tqdm is there.
@@ -83,6 +84,8 @@ def fit(
     ------
     TypeError, ValueError
         If an argument does not fit; nothing has changed then.
+    RuntimeError
+        If another thread trains the model.
     FloatingPointError
         If a batch's loss is not finite; the step that would follow from it is not taken.
     """
@@ -99,10 +102,20 @@ def fit(
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"fit: validation must be a pair (X, y), got {type(validation).__name__}")
         model.check_data("fit: validation", *validation)
+    callbacks = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
     for callback in callbacks:
         if not callable(callback):
-            raise TypeError(f"fit: callbacks must be callable, got {type(callback).__name__}")
+            raise TypeError(f"fit: callbacks must be a sequence of functions, got {type(callback).__name__}")
+    if not model.lock.acquire(blocking=False):
+        raise RuntimeError("fit: model is in use by another thread")
+    try:
+        return _train(model, X, y, optimizer, batch_size, epochs, validation, callbacks, progress, seed)
+    finally:
+        model.lock.release()
 
+
+def _train(model, X, y, optimizer, batch_size, epochs, validation, callbacks, progress, seed):
+    """What `fit` does when everything has been checked."""
     history = History()
     with _progress_bar(progress, epochs * len(X)) as bar, single_threaded_blas():
         done = optimizer.steps // -(-len(X) // batch_size)

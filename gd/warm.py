@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 
 from .activations import ACTIVATIONS
-from .arrays import FLOATS
+from .arrays import check_dtype
 from .kernels.compiler import splitting
 from .losses import LOSSES
 from .networks import MLP
@@ -31,8 +31,8 @@ def warmup(*names, dtypes=("float32",)):
 
     Raises
     ------
-    ValueError
-        If a name is unknown.
+    TypeError, ValueError
+        If a name or a dtype is unknown.
 
     Examples
     --------
@@ -43,10 +43,9 @@ def warmup(*names, dtypes=("float32",)):
     for name in names:
         if name not in tasks:
             raise ValueError(f"warmup: names must be among {', '.join(tasks)}, got {name!r}")
-    dtypes = [np.dtype(dtype) for dtype in dtypes]
-    for dtype in dtypes:
-        if dtype not in FLOATS:
-            raise ValueError(f"warmup: dtypes must be float32 or float64, got {dtype}")
+    if isinstance(dtypes, str):
+        raise TypeError(f"warmup: dtypes must be a sequence of dtypes, got {dtypes!r}")
+    dtypes = [check_dtype("warmup", dtype) for dtype in dtypes]
     start = perf_counter()
     for parallel_from in (inf, 1):
         with splitting(parallel_from):

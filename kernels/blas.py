@@ -59,7 +59,8 @@ def _gemm(typing_context, transpose_a, transpose_b, m, n, k, a, a_start, lda, b,
 
 @device
 def _row_distance(a):
-    return a.strides[0] // a.itemsize
+    """The leading dimension; a matrix of one row counts as contiguous whatever its stride, 0 and negative too."""
+    return max(a.strides[0] // a.itemsize, a.shape[1])
 
 
 @device

@@ -16,11 +16,13 @@ import hashlib
 import os
 import pickle
 import platform
+import re
 import shutil
 import stat
 import sys
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import llvmlite
@@ -148,8 +150,14 @@ def _refuse_if_open_to_others(path):
 
 
 def _prune(root, current):
-    others = [path for path in root.glob(f"{_FOLDER}*") if path != current and not path.is_symlink()]
-    for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_FOLDERS - 1 :]:
+    """Remove the least recently used folders of other versions: only those that are named and filled like ours."""
+    others = []
+    for path in root.iterdir():
+        if re.fullmatch(f"{_FOLDER}[0-9a-f]{{16}}", path.name) and path != current and not path.is_symlink():
+            with suppress(OSError):  # another process may be pruning too
+                if all(file.suffix in (".kernel", ".tmp") for file in path.iterdir()):
+                    others.append((path.stat().st_mtime, path))
+    for _, path in sorted(others, reverse=True)[KEPT_FOLDERS - 1 :]:
         shutil.rmtree(path, ignore_errors=True)
 
 

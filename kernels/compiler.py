@@ -13,6 +13,7 @@ body is always serial code, and what it computes for an item does not depend on 
 """
 
 import functools
+import threading
 from contextlib import contextmanager
 
 import numba
@@ -24,7 +25,7 @@ from .cache import KernelCache
 # keep their meaning. The numpy error model makes x / 0 infinite rather than an exception.
 OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
 
-_parallel_from = None  # overrides every loop's own break-even, see `splitting`
+_override = threading.local()  # of every loop's own break-even, see `splitting`
 
 
 def device(function):
@@ -66,15 +67,17 @@ class Kernel:
 
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
-        break_even = self.parallel_from if _parallel_from is None else _parallel_from
-        parts = pool.enter() if size >= break_even else 1
-        if parts == 1:
-            self.serial(0, size, arguments)
-            return
+        parts = 1
         try:
-            self.parallel(parts, size, arguments)
+            if size >= getattr(_override, "parallel_from", self.parallel_from):
+                parts = pool.enter()
+            if parts == 1:
+                self.serial(0, size, arguments)
+            else:
+                self.parallel(parts, size, arguments)
         finally:
-            pool.leave()
+            if parts > 1:
+                pool.leave()
 
     def __repr__(self):
         return f"<kernel {self.name}>"
@@ -90,10 +93,11 @@ def _split(body):
 
 @contextmanager
 def splitting(parallel_from):
-    """Split from this number of items, whatever the loops say: 1 for always, math.inf for never."""
-    global _parallel_from
-    before, _parallel_from = _parallel_from, parallel_from
+    """Split from this number of items in this Python thread, whatever the loops say: 1 always, math.inf never."""
+    before = vars(_override).copy()
+    _override.parallel_from = parallel_from
     try:
         yield
     finally:
-        _parallel_from = before
+        vars(_override).clear()
+        vars(_override).update(before)

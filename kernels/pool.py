@@ -14,6 +14,7 @@ as with endless spinning. libgomp reads both settings once, when it is loaded.
 import os
 import sys
 import threading
+import warnings
 from math import ceil
 from pathlib import Path
 
@@ -34,12 +35,19 @@ def enter():
     threads = get_threads()
     if threads == 1 or _closed or not _lock.acquire(blocking=False):
         return 1
-    if not _launched:
-        _launch()
-    if getattr(_local, "threads", None) != threads:
-        numba.set_num_threads(threads)
-        _local.threads = threads
-    return threads
+    try:
+        if not _launched:
+            _launch()
+        if getattr(_local, "threads", None) != threads:
+            numba.set_num_threads(threads)
+            _local.threads = threads
+        return threads
+    except BaseException as error:
+        _lock.release()
+        if not isinstance(error, Exception):
+            raise  # such as KeyboardInterrupt
+        _close(error)
+        return 1
 
 
 def leave():
@@ -92,6 +100,12 @@ def _launch():
             for name in SPINNING:
                 os.environ.pop(name, None)
     _launched = True
+
+
+def _close(error):
+    global _closed, _waiting
+    _closed, _waiting = True, f"none: {error}"
+    warnings.warn(f"gd: no pool of threads, working serially ({error})", RuntimeWarning, stacklevel=2)
 
 
 def _openmp_is_loaded():

@@ -100,15 +100,19 @@ def test_a_changed_rule_or_option_is_never_served_from_before(tmp_path):
     assert run(cache, root) == (1, -1.0, "")
 
 
-def test_old_folders_are_pruned(tmp_path):
+def test_old_folders_are_pruned_and_others_are_left_alone(tmp_path):
     for k in range(9):
-        (tmp_path / f"kernels-{k}").mkdir()
-        os.utime(tmp_path / f"kernels-{k}", (k, k))
-    (tmp_path / "mine").mkdir()
+        folder = tmp_path / f"kernels-{k:016x}"
+        folder.mkdir()
+        (folder / "update.kernel").write_text("")
+        os.utime(folder, (k, k))
+    (tmp_path / "kernels-mine").mkdir()
+    (tmp_path / f"kernels-{9:016x}").mkdir()
+    (tmp_path / f"kernels-{9:016x}" / "thesis.txt").write_text("")
     run(tmp_path)
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert len(left) == 5  # four and mine
-    assert {"kernels-6", "kernels-7", "kernels-8", "mine"} <= set(left)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {f"kernels-{k:016x}" for k in (6, 7, 8, 9)} | {"kernels-mine"} <= left
+    assert len(left) == 6
 
 
 def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):

@@ -166,5 +166,6 @@ def test_warmup_takes_names_and_refuses_unknown_ones():
     assert gd.warmup("SGD", "relu", "mse", dtypes=("float64",)) > 0
     with pytest.raises(ValueError, match="warmup: names must be among"):
         gd.warmup("adam")
-    with pytest.raises(ValueError, match="float16"):
-        gd.warmup("SGD", dtypes=("float16",))
+    for bad in (("float16",), ("foo",), "float32"):
+        with pytest.raises(TypeError, match="warmup: dtype"):
+            gd.warmup("SGD", dtypes=bad)

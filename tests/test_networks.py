@@ -284,3 +284,56 @@ def test_data_of_other_kinds_gives_the_same_bits(kind, rng, tmp_path):
         gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=32, epochs=2, validation=(X, y), progress=False)
         vectors.append(model.parameters.vector)
     assert np.array_equal(*vectors)
+
+
+@pytest.mark.parametrize(
+    "one_row", [lambda X: X[0][None], lambda X: X[::-1][:1], lambda X: np.broadcast_to(X[3], (1, 64)), lambda X: X[5:6]]
+)
+def test_matrices_of_one_row_with_any_stride(one_row, rng, dtype):
+    X = rng.standard_normal((10, 64)).astype(dtype)
+    model, row = gd.MLP([64, 32, 3], dtype=dtype), one_row(X)
+    assert np.array_equal(model.forward(row), model.forward(row.copy()))
+    _, found = model.loss_and_gradients(row, np.array([1]))
+    _, expected = model.loss_and_gradients(row.copy(), np.array([1]))
+    assert np.array_equal(found.vector, expected.vector)
+
+
+def test_gradients_of_one_model_in_several_threads(rng):
+    model = gd.MLP([20, 30, 3])
+    batches_of = [example(rng, [20, 3], 50, "softmax_cross_entropy", np.float32) for _ in range(4)]
+    expected = [model.loss_and_gradients(*each)[1].vector for each in batches_of]
+    wrong = []
+
+    def work(k):
+        for _ in range(50):
+            if not np.array_equal(model.loss_and_gradients(*batches_of[k])[1].vector, expected[k]):
+                wrong.append(k)
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_r2_is_exact_in_float32_and_defined_for_constant_targets(rng):
+    X = rng.standard_normal((100_000, 1)).astype(np.float32)
+    model = gd.MLP([1, 1], loss="mse", initializer="zeros")
+    model.parameters["b1"][:] = 10_000
+    y = (10_000 + rng.standard_normal((100_000, 1))).astype(np.float32)
+    assert abs(model.score(X, y)) < 1e-3
+    constant = np.full_like(y, 10_000)
+    assert model.score(X, constant) == 1
+    assert model.score(X, constant + 1) == 0
+
+
+def test_the_vector_cannot_be_replaced_and_initializers_must_fit():
+    model = gd.MLP([3, 2])
+    with pytest.raises(AttributeError):
+        model.parameters.vector = np.zeros(8, np.float32)
+    with pytest.raises(ValueError, match="initializer must return W1 of shape"):
+        gd.MLP([3, 2], initializer=lambda shape, rng, dtype: np.zeros(5))
+    for bad in ("foo", np.float16, int):
+        with pytest.raises(TypeError, match="MLP: dtype must be float32 or float64"):
+            gd.MLP([3, 2], dtype=bad)

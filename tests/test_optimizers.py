@@ -1,5 +1,8 @@
 """Optimizers against plain NumPy and PyTorch, and the contract that all of them keep."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -182,13 +185,31 @@ def test_load_state_dict_refuses_what_does_not_match_and_changes_nothing(rng):
         assert all(np.array_equal(before[key], after[key]) for key in optimizer.slots)
 
 
-def test_gradients_that_are_none_leave_their_array_alone(rng):
-    params = {"a": np.ones(3), "b": np.ones(3)}
-    optimizer = gd.Adam(params)
-    optimizer.step({"a": np.ones(3), "b": None})
-    assert np.array_equal(params["b"], np.ones(3))
-    assert not np.array_equal(params["a"], np.ones(3))
-    assert not optimizer.state_dict()["b.exp_avg"].any()
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+@pytest.mark.parametrize("as_vector", [True, False])
+def test_copies_step_their_own_copy_of_the_params(clone, as_vector, rng):
+    arrays = {"W": rng.standard_normal((3, 2)), "b": rng.standard_normal(2)}
+    params = gd.ParameterVector.from_arrays(arrays) if as_vector else arrays
+    g = {key: rng.standard_normal(array.shape) for key, array in arrays.items()}
+    optimizer = gd.Adam(params, lr=0.1, betas=(0.5, 0.9))
+    optimizer.step(g)
+    before = {key: array.copy() for key, array in params.items()}
+    other_params, other = clone((params, optimizer))
+    assert other.params is other_params
+    other.step(g)
+    assert all(np.array_equal(before[key], params[key]) for key in params)
+    optimizer.step(g)
+    assert all(np.array_equal(other_params[key], params[key]) for key in params)
+    assert other.steps == optimizer.steps == 2
+
+
+def test_hyperparameters_are_fixed_and_keys_must_differ():
+    optimizer = gd.SGD(np.ones(3), momentum=0.9)
+    for name, value in (("momentum", 0.0), ("nesterov", True)):
+        with pytest.raises(AttributeError, match=f"SGD: {name} is fixed at construction"):
+            setattr(optimizer, name, value)
+    with pytest.raises(ValueError, match="keys that read alike"):
+        gd.Adam({1: np.ones(2), "1": np.ones(2)})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -255,7 +276,7 @@ def test_hyperparameters_out_of_range_are_refused(name, parameter, allowed):
     if allowed is bool:
         bad = [1, "yes", None]
     elif isinstance(allowed, Range):
-        bad = [*allowed.outside(), "1", None, True]
+        bad = [*allowed.outside(), "1", None, True, np.array([0.5, 0.5])]
     else:
         bad = [(allowed[0].high, 0.5), (0.5, allowed[1].outside()[0]), 0.5, (0.5,), None]
     for value in bad:
@@ -337,6 +358,7 @@ def test_grads_of_another_structure_are_refused():
     params = {"W": np.ones(3), "b": np.ones(2)}
     optimizer = gd.Adam(params)
     for grads, match in (
+        ({"W": np.ones(3), "c": None}, r"none for params\['b'\]; unknown grads\['c'\]"),
         ({"W": np.ones(3)}, r"none for params\['b'\]"),
         ({"W": np.ones(3), "b": np.ones(2), "c": np.ones(1)}, r"unknown grads\['c'\]"),
         ({"W": np.ones(3), "b": np.ones(3)}, r"grads\['b'\] has shape"),
