@@ -55,7 +55,7 @@ def load(path, seed, dtype):
             X, y = _csv(path)
         else:
             raise DataError(f"{path}: expected a folder of IDX files, .npz or .csv")
-    except (OSError, ValueError, TypeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, struct.error, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: {(str(error) or type(error).__name__).splitlines()[0]}") from error
     y = _numbered(path, X, y)
     return _split(path.stem, X.reshape(len(X), -1), y, seed, dtype, standardize=True)
@@ -117,7 +117,10 @@ def _idx(folder, name):
 
 
 def _npz(path):
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: not an .npz archive of arrays X and y")
         if not {"X", "y"} <= set(archive.files):
             raise DataError(f"{path}: must hold arrays X and y, holds {', '.join(archive.files) or 'none'}")
         return archive["X"], archive["y"]

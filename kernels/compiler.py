@@ -25,7 +25,14 @@ from .cache import KernelCache
 # keep their meaning. The numpy error model makes x / 0 infinite rather than an exception.
 OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
 
-_override = threading.local()  # of every loop's own break-even, see `splitting`
+
+class _Override(threading.local):
+    """What `splitting` puts in place of every loop's own break-even, in one Python thread."""
+
+    parallel_from = None
+
+
+_override = _Override()
 
 
 def device(function):
@@ -69,7 +76,8 @@ class Kernel:
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
         parts = 1
         try:
-            if size >= getattr(_override, "parallel_from", self.parallel_from):
+            override = _override.parallel_from
+            if size >= (self.parallel_from if override is None else override):
                 parts = pool.enter()
             if parts == 1:
                 self.serial(0, size, arguments)
@@ -94,10 +102,8 @@ def _split(body):
 @contextmanager
 def splitting(parallel_from):
     """Split from this number of items in this Python thread, whatever the loops say: 1 always, math.inf never."""
-    before = vars(_override).copy()
-    _override.parallel_from = parallel_from
+    before, _override.parallel_from = _override.parallel_from, parallel_from
     try:
         yield
     finally:
-        vars(_override).clear()
-        vars(_override).update(before)
+        _override.parallel_from = before

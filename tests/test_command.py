@@ -94,6 +94,18 @@ def test_npz_and_csv_with_any_labels(capsys, tmp_path, rng):
         assert float(re.search(r"test accuracy ([\d.]+)", out)[1]) > 0.9
 
 
+def test_csv_with_a_mark_at_the_beginning_and_hashes_in_labels(tmp_path, rng):
+    X, y = blobs(rng, rows=40, classes=2)
+    rows = [",".join([*map(repr, row.tolist()), f"c#{label}"]) for row, label in zip(X, y, strict=True)]
+    (tmp_path / "mark.csv").write_text("\n".join(rows), encoding="utf-8-sig")
+    data = datasets.load(tmp_path / "mark.csv", 0, np.float64)
+    assert (len(data.X) + len(data.X_test), data.classes) == (40, 2)
+    rows = [",".join([*map(repr, row.tolist()), ("1", "1.0")[k % 2]]) for k, row in enumerate(X[:20])]
+    rows += [row.rpartition(",")[0] + ",10" for row in rows]
+    (tmp_path / "numbers.csv").write_text("\n".join(rows))
+    assert datasets.load(tmp_path / "numbers.csv", 0, np.float64).classes == 2
+
+
 def test_the_split_is_stratified_and_follows_from_the_seed(tmp_path, rng):
     X, y = blobs(rng)
     X[:, 2] = 5  # a constant feature
@@ -129,6 +141,10 @@ def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
     np.savez(tmp_path / "single.npz", X=X, y=np.arange(120))
     np.savez(tmp_path / "object.npz", X=X, y=y.astype(object))
     (tmp_path / "broken.npz").write_bytes(b"PK not a zip")
+    (tmp_path / "garbage.npz").write_bytes(b"PK\x03\x04garbage")
+    np.save(tmp_path / "array.npy", X)
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    np.savez(tmp_path / "label.npz", X=X, y=np.where(y == 1, np.nan, y))
     (tmp_path / "text.csv").write_text("a,b\nx,y\n")
     (tmp_path / "ragged.csv").write_text("1,2\n1,2,3\n")
     (tmp_path / "empty.csv").write_text("")
@@ -147,6 +163,9 @@ def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
         ("single.npz", "cannot be split by class"),
         ("object.npz", "object.npz: "),
         ("broken.npz", "broken.npz: "),
+        ("garbage.npz", "garbage.npz: "),
+        ("array.npz", "array.npz: "),
+        ("label.npz", "y must hold labels"),
         ("text.csv", "text.csv: "),
         ("ragged.csv", "ragged.csv: "),
         ("empty.csv", "empty.csv: "),
