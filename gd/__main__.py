@@ -8,7 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
-from . import datasets, reference
+from . import __version__, datasets, reference
 from .activations import ACTIVATIONS
 from .batches import batches
 from .information import information
@@ -44,15 +44,23 @@ def main(arguments=None):
     return 0
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that there are."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="gd", description="Compiled gradient descent for NumPy arrays.")
+    parser.add_argument("--version", action="version", version=f"gd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{train,info}")
 
     train = commands.add_parser(
         "train",
         help="train a classifier and print its accuracy and speed",
         description="Train a classifier, by default on scikit-learn's handwritten digits.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     optimizers = {name.lower(): name for name in OPTIMIZERS}
     train.add_argument(
@@ -62,8 +70,10 @@ def _parser():
         "an .npz with X and y, or a .csv whose last column is the label",
     )
     train.add_argument("--model", choices=("softmax", "mlp"), default="mlp", help="softmax has no hidden layer")
-    train.add_argument("--hidden", metavar="WIDTHS", type=_widths, default="256,128", help="of the hidden layers")
-    train.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu", help="of the hidden layers")
+    train.add_argument(
+        "--hidden", metavar="WIDTHS", type=_widths, default="256,128", help="of the hidden layers, with --model mlp"
+    )
+    train.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu", help="with --model mlp")
     train.add_argument("--optimizer", choices=optimizers, type=str.lower, default="adam", help="case does not matter")
     train.add_argument("--lr", type=float, help="learning rate (default: the optimizer's)")
     train.add_argument("--batch-size", type=int, default=64, help="examples a step")
@@ -102,10 +112,11 @@ def _train(options, optimizer_name):
         raise Failure(f"--save {options.save}: no such folder")
     data = datasets.load(options.data, options.seed, np.dtype(options.dtype).type)
     widths = [data.X.shape[1], *(options.hidden if options.model == "mlp" else ()), data.classes]
+    activation = options.activation if options.model == "mlp" else "identity"  # there is no hidden layer
     keywords = {} if options.lr is None else {"lr": options.lr}
 
     def build():
-        model = MLP(widths, options.activation, dtype=options.dtype, seed=options.seed)
+        model = MLP(widths, activation, dtype=options.dtype, seed=options.seed)
         return model, OPTIMIZERS[optimizer_name](model.parameters, **keywords)
 
     try:
@@ -116,26 +127,29 @@ def _train(options, optimizer_name):
         f"data       {data.name}: {len(data.X):,} rows to train, {len(data.X_test):,} to test, "
         f"{data.X.shape[1]} features, {data.classes} classes"
     )
-    layers = "-".join(map(str, widths)) + (f", {options.activation}" if len(widths) > 2 else "")
+    layers = "-".join(map(str, widths)) + (f", {activation}" if len(widths) > 2 else "")
     print(f"model      {layers}: {model.parameters.vector.size:,} parameters, {model.dtype}")
     print(f"optimizer  {optimizer}")
-    print("compiled   the kernels (once; later runs load them from disk) ...", end=" ", flush=True)
+    print("compiled   the kernels, or loaded them from disk ...", end=" ", flush=True)
     print(f"{_compile(build, data, options.batch_size):.2f} s")
 
-    runs = {"gd": _Run("gd")}
+    bar = sys.stderr.isatty() and sys.stdout.isatty()  # fit shows one
+    runs = {"gd": _Run("gd", live=not bar)}
     initial = {name: view.copy() for name, view in model.parameters.items()}
     record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1])]
     fit(model, data.X, data.y, optimizer, options.batch_size, options.epochs, callbacks=record, seed=options.seed)
     runs["gd"].accuracy = model.score(data.X_test, data.y_test)
     if options.compare:
         plain = reference.Optimizer(optimizer_name, initial, **keywords)
-        runs["numpy"] = _Run("numpy")
+        runs["numpy"] = _Run("numpy", live=True)
+        first = slice(options.batch_size)  # one uncounted batch starts BLAS's threads
+        reference.loss_and_gradients(initial, data.X[first], data.y[first], activation)
         for epoch in range(options.epochs):
             start = perf_counter()
             order = batches(len(data.X), options.batch_size, options.seed, epoch)
-            loss = reference.train_epoch(initial, data.X, data.y, plain, order, options.activation)
+            loss = reference.train_epoch(initial, data.X, data.y, plain, order, activation)
             runs["numpy"].add(loss, perf_counter() - start)
-        found = reference.predict(initial, data.X_test, options.activation)
+        found = reference.predict(initial, data.X_test, activation)
         runs["numpy"].accuracy = float(np.mean(found == data.y_test))
     for run in runs.values():
         print(run.summary(len(data.X)))
@@ -146,15 +160,15 @@ def _train(options, optimizer_name):
 
 
 class _Run:
-    """The losses and seconds of one backend's epochs, printed as they come where no progress bar is in the way."""
+    """The losses and seconds of one backend's epochs, printed as they come where it is live."""
 
-    def __init__(self, name):
-        self.name, self.losses, self.seconds, self.accuracy = name, [], [], None
+    def __init__(self, name, live):
+        self.name, self.live, self.losses, self.seconds, self.accuracy = name, live, [], [], None
 
     def add(self, loss, seconds):
         self.losses.append(float(loss))
         self.seconds.append(seconds)
-        if not sys.stderr.isatty():
+        if self.live:
             print(f"{self.name:<10} epoch {len(self.losses):>3}: loss {loss:.6f}, {seconds:.3f} s", flush=True)
 
     def median(self):
@@ -162,15 +176,17 @@ class _Run:
 
     def summary(self, rows):
         return (
-            f"{self.name:<10} test accuracy {self.accuracy:.4f}; {rows / self.median():,.0f} samples/s "
-            f"(median epoch), {sum(self.seconds):.2f} s for {len(self.seconds)} epochs"
+            f"{self.name:<10} test accuracy {self.accuracy:.4f}, last loss {self.losses[-1]:.6f}; "
+            f"{rows / self.median():,.0f} samples/s (median epoch), {sum(self.seconds):.2f} s in all"
         )
 
 
 def _comparison(ours, plain):
+    medians = f"median epochs of {ours.median():.4f} s and {plain.median():.4f} s"
+    difference = abs(ours.losses[0] - plain.losses[0])
     return (
-        f"compared   an epoch took gd {ours.median() / plain.median():.2f} of NumPy's time (medians); "
-        f"after the first one the losses differ by {abs(ours.losses[0] - plain.losses[0]):.1e}"
+        f"compared   gd is {plain.median() / ours.median():.2f} times as fast ({medians}); "
+        f"after the first epoch the losses differ by {difference:.1e}"
     )
 
 
