@@ -24,6 +24,7 @@ from .cache import KernelCache
 # "contract" allows fused multiply-adds and nothing else: NaN, infinity and the order of operations
 # keep their meaning. The numpy error model makes x / 0 infinite rather than an exception.
 OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
+INLINED = {"forceinline": True, **OPTIONS}  # for what is used inside kernels: they vectorize only what they see
 
 
 class _Override(threading.local):
@@ -37,7 +38,7 @@ _override = _Override()
 
 def device(function):
     """Compile a scalar rule or a helper for use inside kernels; it is inlined into its callers."""
-    return numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **INLINED)(function)
 
 
 def loop(parallel_from):

@@ -21,9 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from .compiler import OPTIONS, device
-
-_DEVICE = {"forceinline": True, **OPTIONS}
+from .compiler import INLINED, device
 
 
 def cast(value, x):
@@ -31,7 +29,7 @@ def cast(value, x):
     return type(x)(value)
 
 
-@overload(cast, jit_options=_DEVICE)
+@overload(cast, jit_options=INLINED)
 def _cast(value, x):
     real = x.dtype if isinstance(x, types.Array) else x
     return lambda value, x: real(value)
@@ -85,7 +83,7 @@ def horner(x, coefficients):
     """Evaluate coefficients[0] + coefficients[1] * x + ... by fused multiply-adds."""
 
 
-@overload(horner, jit_options=_DEVICE)
+@overload(horner, jit_options=INLINED)
 def _horner(x, coefficients):
     if len(coefficients) == 1:
         return lambda x, coefficients: coefficients[0]
@@ -211,7 +209,7 @@ _IMPLEMENTATIONS = {
 def _declare(function):
     """Let rules call `function` and get the implementation for the type of its argument."""
 
-    @overload(function, jit_options=_DEVICE)
+    @overload(function, jit_options=INLINED)
     def choose(x):
         implementation = _IMPLEMENTATIONS[x][function.__name__]
         return lambda x: implementation(x)

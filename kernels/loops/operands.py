@@ -3,9 +3,7 @@
 from numba import types
 from numba.extending import overload
 
-from ..compiler import OPTIONS
-
-_DEVICE = {"forceinline": True, **OPTIONS}
+from ..compiler import INLINED
 
 
 def part(operands, start, stop):
@@ -20,7 +18,7 @@ def store(arrays, i, values):
     """Set arrays[k][i] = values[k] for every array."""
 
 
-@overload(part, jit_options=_DEVICE)
+@overload(part, jit_options=INLINED)
 def _part(operands, start, stop):
     if len(operands) == 0:
         return lambda operands, start, stop: ()
@@ -29,7 +27,7 @@ def _part(operands, start, stop):
     return lambda operands, start, stop: (operands[0], *part(operands[1:], start, stop))
 
 
-@overload(load, jit_options=_DEVICE)
+@overload(load, jit_options=INLINED)
 def _load(operands, i):
     if len(operands) == 0:
         return lambda operands, i: ()
@@ -38,7 +36,7 @@ def _load(operands, i):
     return lambda operands, i: (operands[0], *load(operands[1:], i))
 
 
-@overload(store, jit_options=_DEVICE)
+@overload(store, jit_options=INLINED)
 def _store(arrays, i, values):
     if len(arrays) == 0:
         return lambda arrays, i, values: None
