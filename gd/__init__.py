@@ -24,7 +24,30 @@ from .activations import (
 )
 from .losses import mse, softmax_cross_entropy
 from .networks import MLP
-from .optimizers import SGD, Adagrad, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSprop
+from .optimizers import (
+    ADOPT,
+    ASGD,
+    LAMB,
+    LARS,
+    SGD,
+    AdaBelief,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AdEMAMix,
+    Lion,
+    Momentum,
+    NAdam,
+    Nesterov,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+    ScheduleFreeAdamW,
+    Yogi,
+)
 from .parameters import ParameterVector
 from .threads import get_threads, threads
 from .training import History, fit

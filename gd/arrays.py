@@ -107,16 +107,33 @@ def same_memory(a, b):
 
 def check_labels(where, name, labels, rows, classes):
     """Return class indices as an array of intp, one for each row, 0 to classes - 1."""
-    if not isinstance(labels, np.ndarray) or isinstance(labels, np.ma.MaskedArray):
-        raise TypeError(f"{where}: {name} must be a NumPy array, got {type(labels).__name__}")
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{where}: {name} has dtype {labels.dtype}, expected integer class labels")
+    labels = _check_integers(where, name, labels, "class labels")
     if labels.shape != (rows,):
         raise ValueError(f"{where}: {name} has shape {labels.shape}, expected ({rows},), one label for each row")
-    low, high = labels.min(), labels.max()
-    if low < 0 or high >= classes:
-        raise ValueError(f"{where}: {name} must be 0 to {classes - 1}, got {low if low < 0 else high}")
-    return np.ascontiguousarray(labels, dtype=np.intp)
+    return _check_below(where, name, labels, classes)
+
+
+def check_indices(where, name, indices, size):
+    """Return a non-empty vector of indices 0 to size - 1 as an array of intp."""
+    indices = _check_integers(where, name, indices, "indices")
+    if indices.ndim != 1 or indices.size == 0:
+        raise ValueError(f"{where}: {name} must be a vector of one index at least, got shape {indices.shape}")
+    return _check_below(where, name, indices, size)
+
+
+def _check_integers(where, name, x, what):
+    if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected integer {what}")
+    return x
+
+
+def _check_below(where, name, x, size):
+    low, high = x.min(), x.max()
+    if low < 0 or high >= size:
+        raise ValueError(f"{where}: {name} must be 0 to {size - 1}, got {low if low < 0 else high}")
+    return np.ascontiguousarray(x, dtype=np.intp)
 
 
 def aligned_empty(size, dtype):

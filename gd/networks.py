@@ -170,9 +170,7 @@ class MLP:
         gradients = self.parameters.zeros_like()
         with self.lock, single_threaded_blas():
             loss = self.backpropagate(X, y, np.arange(len(X)))
-            self.each_weight_tile(
-                lambda tiles, *arguments: join(dense.store_gradients)(len(tiles), tiles, *arguments, gradients.vector)
-            )
+            self.store_gradients(gradients)
         return loss, gradients
 
     def backpropagate(self, X, y, rows):
@@ -209,6 +207,12 @@ class MLP:
         if work.rows not in work.tiles:
             work.tiles[work.rows] = dense.weight_tiles(self._layout, work.rows)
         walk(work.tiles[work.rows], self._layout, work.activations, work.deltas, work.capacity, work.rows)
+
+    def store_gradients(self, out):
+        """Write the gradient of the batch last backpropagated into a ParameterVector."""
+        self.each_weight_tile(
+            lambda tiles, *arguments: join(dense.store_gradients)(len(tiles), tiles, *arguments, out.vector)
+        )
 
     def check_inputs(self, where, X):
         """Raise unless X is a matrix of this model's dtype and number of features."""

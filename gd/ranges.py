@@ -8,21 +8,24 @@ import numpy as np
 
 
 class Range(NamedTuple):
-    """An interval of real numbers; `low` is included or not, `high` never is."""
+    """An interval of real numbers."""
 
     low: float
     high: float
     includes_low: bool = True
+    includes_high: bool = False
 
     def __contains__(self, value):
-        return (self.low < value or (self.includes_low and value == self.low)) and value < self.high
+        above = self.low < value or (self.includes_low and value == self.low)
+        return above and (value < self.high or (self.includes_high and value == self.high))
 
     def __str__(self):
-        return f"{'[' if self.includes_low else '('}{self.low:g}, {self.high:g})"
+        return f"{'[' if self.includes_low else '('}{self.low:g}, {self.high:g}{']' if self.includes_high else ')'}"
 
     def outside(self):
         """Return values that are not in the range, for tests."""
-        return [self.low - 1, self.high, np.nan] + ([] if self.includes_low else [self.low])
+        ends = [(self.low, self.includes_low), (self.high, self.includes_high)]
+        return [self.low - 1, np.nan] + [end for end, included in ends if not included]
 
 
 POSITIVE = Range(0.0, inf, includes_low=False)

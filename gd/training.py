@@ -51,7 +51,8 @@ def fit(
     """Train a network by mini-batch gradient descent.
 
     A step is two walks: forward and backward by blocks of rows, then each tile of a weight gradient and
-    the optimizer's update of it while it is in cache.
+    the optimizer's update of it while it is in cache. Where the optimizer needs the whole gradient first
+    (clip_norm, skip_nonfinite, LAMB, LARS, groups), the gradient is written to memory between the two.
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ def fit(
     RuntimeError
         If another thread trains the model.
     FloatingPointError
-        If a batch's loss is not finite; the step that would follow from it is not taken.
+        If a batch's loss is not finite; the step that would follow from it is not taken. With the
+        optimizer's skip_nonfinite training goes on with the next batch instead.
     """
     if not isinstance(model, MLP):
         raise TypeError(f"fit: model must be an MLP, got {type(model).__name__}")
@@ -117,21 +119,28 @@ def fit(
 def _train(model, X, y, optimizer, batch_size, epochs, validation, callbacks, progress, seed):
     """What `fit` does when everything has been checked."""
     history = History()
+    gradients = None if optimizer.steps_inside else model.parameters.zeros_like()
     with _progress_bar(progress, epochs * len(X)) as bar, single_threaded_blas():
         done = optimizer.steps // -(-len(X) // batch_size)
         for epoch in range(done, done + epochs):
             start, total = perf_counter(), 0.0
             for rows in batches(len(X), batch_size, seed, epoch):
                 loss = model.backpropagate(X, y, rows)
-                if not isfinite(loss):
+                if not isfinite(loss) and not optimizer.skip_nonfinite:
                     raise FloatingPointError(
                         f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
                         "lower the learning rate, or look for huge or missing values in X"
                     )
                 lr = optimizer.lr
-                model.each_weight_tile(
-                    lambda tiles, *arguments: optimizer.step_inside(dense.update_weights, len(tiles), tiles, *arguments)
-                )
+                if gradients is None:
+                    model.each_weight_tile(
+                        lambda tiles, *arguments: optimizer.step_inside(
+                            dense.update_weights, len(tiles), tiles, *arguments
+                        )
+                    )
+                else:
+                    model.store_gradients(gradients)
+                    optimizer.step(gradients)
                 total += loss * rows.size
                 bar.update(rows.size)
             history.seconds.append(perf_counter() - start)

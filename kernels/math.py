@@ -79,6 +79,24 @@ def _from_bits(typing_context, bits):
     return real(bits), generate
 
 
+@device
+def sign(x):
+    """Return 1, -1, or x itself where it is 0 or NaN."""
+    return cast(1, x) if x > 0 else (cast(-1, x) if x < 0 else x)
+
+
+@device
+def maximum(x, y):
+    """Return the larger of two numbers, NaN if one is."""
+    return x if x > y or x != x else y
+
+
+@device
+def clip(x, limit):
+    """Return x within [-limit, limit]; NaN stays NaN."""
+    return limit if x > limit else (-limit if x < -limit else x)
+
+
 def horner(x, coefficients):
     """Evaluate coefficients[0] + coefficients[1] * x + ... by fused multiply-adds."""
 

@@ -16,9 +16,9 @@ import numpy as np, gd
 from gd.kernels.compiler import join
 from gd.kernels.loops.update import update
 p = np.ones(64)
-optimizer = gd.SGD(p, lr=0.5)
+optimizer = gd.SGD(p, lr=0.5, clip_value=1.0)
 optimizer.step(np.ones(64))
-kernel = join(update, optimizer.rule)
+kernel = join(update, optimizer.rule, *optimizer._stages)
 print(sum(kernel.serial.stats.cache_hits.values()), p[0])
 """
 
@@ -92,8 +92,8 @@ def test_a_changed_rule_or_option_is_never_served_from_before(tmp_path):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     assert run(cache, root) == (0, 0.5, "")
     assert run(cache, root) == (1, 0.5, "")
-    rule = root / "kernels" / "rules" / "penalties.py"  # a helper in another file than the loop's and the rule's
-    rule.write_text(rule.read_text().replace("return c.scale * g +", "return c.scale * g * 4 +"))
+    rule = root / "kernels" / "rules" / "common.py"  # a helper in another file than the loop's and the rule's
+    rule.write_text(rule.read_text().replace("return clip(g, c.clip_value), p", "return 4 * clip(g, c.clip_value), p"))
     assert run(cache, root) == (0, -1.0, "")
     assert run(cache, root) == (1, -1.0, "")
     assert run(cache, root, NUMBA_OPT="1")[0] == 0

@@ -13,8 +13,8 @@ from gd.kernels import pool
 from gd.kernels.compiler import Kernel, join, splitting
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.loops.update import coefficients_of, update
-from gd.kernels.rules import activations, adam
-from gd.kernels.rules.penalties import Penalties
+from gd.kernels.rules import activations, adam, common
+from gd.kernels.rules.common import CommonCoefficients
 from gd.optimizers import OPTIMIZERS
 
 several_threads = pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
@@ -109,15 +109,16 @@ def test_updates_compile_to_packed_instructions(name):
     if not llvmlite.binding.get_host_cpu_features().get("avx2"):
         pytest.skip("looks for x86 instructions")
     optimizer = OPTIMIZERS[name](np.zeros(64, np.float32))
-    kernel = Kernel(update, (optimizer.rule,))
+    stages = (common.clipped, common.penalized, common.decayed)
+    kernel = Kernel(update, (optimizer.rule, *stages))
     block = optimizer._blocks[None]
-    coefficients = optimizer._vector(np.dtype(np.float32), 1.0)
+    coefficients = block.kind.vector(0, 1.0, True)
     kernel.serial(0, 64, (coefficients, block.p, np.ones(64, np.float32), *block.slots))
     if sys.gettrace() is None:  # a kernel from the disk cache has no assembly to show
         assembly = uncached_assembly(kernel)
         assert re.search(r"v(mul|fmadd\w+|fnmadd\w+)ps\s.*%[yz]mm", assembly)
         assert "gather" not in assembly
-        if name not in ("SGD", "Momentum", "Nesterov"):
+        if name not in ("SGD", "Momentum", "Nesterov", "ASGD", "Adamax", "LARS", "Lion", "Rprop"):
             assert re.search(r"vsqrtps\s.*%[yz]mm", assembly)
 
 
@@ -128,11 +129,12 @@ def uncached_assembly(kernel):
     return kernel.serial.inspect_asm(signature)
 
 
-def test_the_penalties_come_first_in_every_vector_of_coefficients():
-    optimizer = gd.SGD(np.ones(2), lr=0.5, l1=0.25, l2=0.125, weight_decay=0.5, maximize=True)
-    values = optimizer._vector(np.dtype(np.float64), 2.0)
-    assert Penalties(*values[:4]) == Penalties(scale=-2.0, l1=0.25, l2=0.125, decay=0.75)
-    assert values[4:].tolist() == [0.5]
+def test_the_common_coefficients_come_first_in_every_vector():
+    optimizer = gd.SGD(np.ones(2), lr=0.5, l1=0.25, l2=0.125, weight_decay=0.5, maximize=True, clip_value=3.0, ema=0.75)
+    values = optimizer._values(0, 2.0)
+    common = CommonCoefficients(scale=-2.0, clip_value=3.0, l1=0.25, l2=0.125, decay=0.75, ema=0.75, one_minus_ema=0.25)
+    assert values == (*common, 0.5)
+    assert gd.SGD(np.ones(2), lr=0.5)._values(0, 1.0) == (*CommonCoefficients(), 0.5)
 
 
 def test_coefficients_come_from_the_annotation_of_the_rule():

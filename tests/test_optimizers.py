@@ -22,19 +22,53 @@ VARIANTS = {
         {"centered": True, "momentum": 0.5, "rho": 0.9},
         {"eps": 1e-3, "eps_inside": True},
     ],
-    "Adam": [{"betas": (0.5, 0.9)}, {"bias_correction": False}, {"eps": 1e-3, "eps_inside": True}],
-    "AdamW": [{"weight_decay": 0.1}],
+    "Adadelta": [{"lr": 0.5, "rho": 0.95, "eps": 1e-3}],
+    "Adam": [
+        {"amsgrad": True, "betas": (0.9, 0.9)},
+        {"amsgrad": "corrected", "betas": (0.9, 0.9)},
+        {"betas": (0.5, 0.9)},
+        {"bias_correction": False},
+        {"eps": 1e-3, "eps_inside": True},
+        {"eps": 1e-3, "eps_hat": True},
+        {"eps": 1e-3, "eps_hat": True, "eps_inside": True},
+    ],
+    "AdamW": [{"weight_decay": 0.1}, {"amsgrad": True}],
+    "Adamax": [{"eps": 1e-2, "eps_inside": False}, {"bias_correction": False}],
+    "NAdam": [{"momentum_decay": 1.0}, {"momentum_decay": np.inf}, {"eps": 1e-3, "eps_hat": True}],
+    "RAdam": [{"threshold": 4.0, "betas": (0.8, 0.9)}, {"eps_hat": False, "eps": 1e-3, "eps_inside": True}],
+    "Rprop": [{"etas": (0.3, 2.0), "step_sizes": (1e-3, 0.1)}],
+    "ASGD": [{"lambd": 0.1, "alpha": 0.5, "t0": 5}],
+    "Lion": [{"betas": (0.5, 0.9)}],
+    "Yogi": [{"bias_correction": False, "initial_accumulator_value": 0.1}, {"eps_hat": True}, {"eps_inside": True}],
+    "AdaBelief": [{"bias_correction": False, "eps": 1e-6}, {"eps": 1e-3, "eps_hat": True}, {"eps_inside": True}],
+    "LAMB": [{"weight_decay": 0.1, "bias_correction": False}, {"eps": 1e-2, "eps_inside": True}, {"eps_hat": True}],
+    "LARS": [{"l2": 0.1, "momentum": 0.5, "trust_coefficient": 0.1}],
+    "AdEMAMix": [{"warmup": 10, "alpha": 8.0}, {"eps": 1e-3, "eps_hat": True, "betas": (0.8, 0.9, 0.99)}],
+    "ADOPT": [{"clip": False}, {"betas": (0.8, 0.99), "eps": 0.5}],
+    "ScheduleFreeAdamW": [
+        {"warmup_steps": 10, "r": 1.0, "weight_decay": 0.1},
+        {"lr": lambda step: 0.01 / (1 + step), "betas": (0.5, 0.9), "weight_lr_power": 1.0},
+        {"eps": 1e-3, "eps_hat": True},
+    ],
 }
 SHARED = [
     {"l1": 1e-2},
-    {"l2": 1e-2},
-    {"l1": 1e-2, "l2": 1e-2, "maximize": True},
+    {"l2": 1e-2, "maximize": True},
     {"weight_decay": 0.1},
     {"lr": lambda step: 0.1 / (1 + step)},
 ]
+STAGES = [  # every combination of the stages around a rule, on two rules
+    {"clip_value": 0.5},
+    {"clip_norm": 2.0},
+    {"ema": 0.9},
+    {"clip_value": 0.3, "clip_norm": 5.0, "l1": 1e-2, "l2": 1e-2, "weight_decay": 0.1, "maximize": True, "ema": 0.5},
+]
+TRUST = [name for name in NAMES if OPTIMIZERS[name].norms]  # their step depends on the whole array
+BOUNDED = ("Lion", "Rprop", "ADOPT")  # an infinite gradient takes a finite step
 CASES = [(name, {}) for name in NAMES]
 CASES += [(name, keywords) for name, variants in VARIANTS.items() for keywords in variants]
 CASES += [(name, keywords) for name in NAMES for keywords in SHARED]
+CASES += [(name, keywords) for name in ("Momentum", "Adam", "LAMB") for keywords in STAGES]
 
 
 def describe(value):
@@ -62,6 +96,11 @@ def test_equals_plain_numpy(name, keywords, rng, dtype, walk):
     assert not np.array_equal(p, start)
     tolerance = 1e-12 if dtype == np.float64 else 2e-6
     np.testing.assert_allclose(p, expected, rtol=tolerance, atol=tolerance)
+    if optimizer.ema is not None:
+        np.testing.assert_allclose(optimizer.ema_params(), plain.averages["p"], rtol=tolerance, atol=tolerance)
+    for slot, array in optimizer.state_dict().items():
+        if slot in plain.state["p"]:
+            np.testing.assert_allclose(array, plain.state["p"][slot], rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,47 +120,13 @@ def test_every_size_serial_and_parallel_and_sliced_give_the_same_bits(name, rng,
     for _ in range(2):
         optimizer.step([g[:cut], g[cut:]] if cut else [g])
     assert np.array_equal(*results)
-    assert np.array_equal(np.concatenate(pieces), results[0])
+    assert np.array_equal(np.concatenate(pieces), results[0]) or name in TRUST
     expected = start.astype(np.float64)
     plain = reference.Optimizer(name, {"p": expected})
     for _ in range(2):
         plain.step({"p": g.astype(np.float64)})
     tolerance = 1e-13 if dtype == np.float64 else 1e-6
     np.testing.assert_allclose(results[0], expected, rtol=tolerance, atol=tolerance)
-
-
-TORCH = [
-    ("SGD", {"lr": 0.1}, {"lr": 0.1}),
-    ("SGD", {"momentum": 0.9, "dampening": 0.3}, {"lr": 1e-3, "momentum": 0.9, "dampening": 0.3}),
-    ("SGD", {"momentum": 0.9, "nesterov": True, "l2": 0.1}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-    ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.2}, None),
-    ("Adagrad", {"l2": 0.1}, {"weight_decay": 0.1}),
-    ("RMSprop", {}, {}),
-    ("RMSprop", {"rho": 0.9, "momentum": 0.5}, {"alpha": 0.9, "momentum": 0.5}),
-    ("RMSprop", {"centered": True, "maximize": True}, {"centered": True, "maximize": True}),
-    ("RMSprop", {"centered": True, "momentum": 0.5}, {"centered": True, "momentum": 0.5}),
-    ("Adam", {}, {}),
-    ("Adam", {"betas": (0.8, 0.95), "l2": 0.1, "maximize": True}, None),
-    ("AdamW", {}, {}),
-    ("AdamW", {"weight_decay": 0.2, "eps": 1e-6}, {"weight_decay": 0.2, "eps": 1e-6}),
-]
-
-
-@pytest.mark.parametrize(("name", "keywords", "theirs"), TORCH, ids=describe)
-def test_equals_pytorch_over_50_steps(name, keywords, theirs, rng):
-    torch = pytest.importorskip("torch")
-    theirs = {("weight_decay" if k == "l2" else k): v for k, v in keywords.items()} if theirs is None else theirs
-    start = rng.standard_normal(257)
-    p, tensor = start.copy(), torch.tensor(start, requires_grad=True)
-    optimizer, other = OPTIMIZERS[name](p, **keywords), getattr(torch.optim, name)([tensor], **theirs)
-    for g in gradients(rng, 257, np.float64, 50):
-        optimizer.step(g)
-        tensor.grad = torch.from_numpy(g.copy())
-        other.step()
-    np.testing.assert_allclose(p, tensor.detach().numpy(), rtol=1e-12, atol=1e-12)
-    theirs = other.state[tensor]
-    for slot in optimizer.slots:
-        np.testing.assert_allclose(optimizer.state_dict()[slot], theirs[slot].numpy(), rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -160,7 +165,7 @@ def test_state_dict_resumes_bit_for_bit(name, rng, dtype):
     assert other.steps == 6
     assert np.array_equal(p, q)
     assert saved["steps"] == 3  # a copy: later steps left it alone
-    assert set(saved) == {"steps", *(f"W.{slot}" for slot in other.slots)}
+    assert set(saved) == {"steps", *other.scalars, *(f"W.{slot}" for slot in other.slots)}
 
 
 def test_load_state_dict_refuses_what_does_not_match_and_changes_nothing(rng):
@@ -221,13 +226,15 @@ def test_gradients_are_untouched_and_may_be_read_only(name, rng, dtype):
     assert np.array_equal(g, before)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TRUST])
 def test_nan_and_infinity_stay_in_their_element(name, rng, dtype, walk):
     p, g = rng.standard_normal((2, 100)).astype(dtype)
     g[3], g[70] = np.nan, np.inf
-    OPTIMIZERS[name](p).step(g)
+    optimizer = OPTIMIZERS[name](p)
+    for _ in range(2):
+        optimizer.step(g)
     assert np.isnan(p[3])
-    assert not np.isfinite(p[70])
+    assert not np.isfinite(p[70]) or name in BOUNDED
     assert np.isfinite(np.delete(p, [3, 70])).all()
 
 
@@ -235,7 +242,7 @@ def test_second_step_compiles_nothing_new(rng):
     p, g = rng.standard_normal((2, 50))
     optimizer = gd.Adam(p)
     optimizer.step(g)
-    kernel = gd.kernels.compiler.join(gd.kernels.loops.update.update, optimizer.rule)
+    kernel = gd.kernels.compiler.join(gd.kernels.loops.update.update, optimizer.rule, *optimizer._stages)
     before = len(kernel.serial.signatures)
     for _ in range(3):
         optimizer.step(g)
@@ -273,12 +280,12 @@ OUT_OF_RANGE = [
 
 @pytest.mark.parametrize(("name", "parameter", "allowed"), OUT_OF_RANGE, ids=describe)
 def test_hyperparameters_out_of_range_are_refused(name, parameter, allowed):
-    if allowed is bool:
-        bad = [1, "yes", None]
-    elif isinstance(allowed, Range):
+    if isinstance(allowed, Range):
         bad = [*allowed.outside(), "1", None, True, np.array([0.5, 0.5])]
+    elif isinstance(allowed, tuple):
+        bad = [tuple(each.low - 1 for each in allowed), 0.5, (0.5,), None]
     else:
-        bad = [(allowed[0].high, 0.5), (0.5, allowed[1].outside()[0]), 0.5, (0.5,), None]
+        bad = [1, "yes", None]
     for value in bad:
         with pytest.raises((TypeError, ValueError), match=rf"{name}: {parameter}(\[\d\])? must be"):
             OPTIMIZERS[name](np.ones(3), **{parameter: value})

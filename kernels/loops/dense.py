@@ -174,9 +174,9 @@ def _largest(tiles, layout):
 
 
 @loop(parallel_from=2)
-def update_weights(rule):
+def update_weights(rule, *stages):
     """Items are tiles; arguments: tiles, layout, activations, deltas, capacity, batch, coefficients, p, *slots."""
-    step = update_slices(rule)
+    step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
         tiles, layout, activations, deltas, capacity, batch, coefficients, p = arguments[:8]

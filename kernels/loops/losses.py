@@ -5,9 +5,9 @@ import numpy as np
 from ..compiler import device, loop
 from ..math import exp
 from ..rules import losses
+from .reductions import block_sum
 
 BLOCK = 4096  # elements a partial sum
-LANES = 64  # running sums in a block: strictly ordered, yet they vectorize
 
 
 @loop(parallel_from=16)
@@ -52,23 +52,6 @@ def row_loss(row):
             values[i] = row(gradient[i], prediction[i], target[i], scale)
 
     return body
-
-
-@device
-def block_sum(values):
-    """The sum of a block in float64: by lanes in the dtype of values, then over the lanes."""
-    lanes = np.zeros(LANES, values.dtype)
-    whole = values.size // LANES
-    for k in range(whole):
-        part = values[k * LANES : (k + 1) * LANES]
-        for lane in range(LANES):
-            lanes[lane] += part[lane]
-    total = 0.0
-    for lane in range(LANES):
-        total += lanes[lane]
-    for i in range(whole * LANES, values.size):
-        total += values[i]
-    return total
 
 
 def softmax_cross_entropy_row(gradient, logits, label, scale):

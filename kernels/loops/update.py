@@ -1,18 +1,24 @@
-"""The optimizer step: p[i], slots[k][i] = rule(p[i], gradient, slots[k][i], coefficients)."""
+"""The optimizer step: p[i], slots[k][i] = rule(p[i], gradient, slots[k][i], coefficients).
 
+The stages of `rules.common` stand between the gradient as given and the rule. State arrays beyond
+those that the rule takes are averages of the parameters.
+"""
+
+import inspect
 import typing
 
+from numba.extending import overload
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from ..compiler import device, loop
-from ..rules.penalties import Penalties, decayed, penalized
+from ..compiler import INLINED, device, loop
+from ..rules.common import CommonCoefficients, averaged
 from .operands import load, part, store
 
 
 @loop(parallel_from=16_384)
-def update(rule):
+def update(rule, *stages):
     """Step a flat vector; arguments: coefficients, p, g, *slots."""
-    step = update_slices(rule)
+    step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
         coefficients, p, g = arguments[:3]
@@ -21,28 +27,111 @@ def update(rule):
     return body
 
 
-def update_slices(rule):
-    """Return the walk itself, for loops that have a piece of the gradient at hand.
+@loop(parallel_from=256)
+def update_rows(rule, *stages):
+    """Step some rows of a matrix, each by a row of g; arguments: coefficients, rows, p, g, *slots."""
+    step = update_slices(rule, *stages)
 
-    `coefficients` holds the `Penalties` and then the rule's own, as a vector in the dtype of p: an
-    array takes 0.3 us to pass to a kernel, a tuple of scalars 1.5 us.
-    """
-    own = coefficients_of(rule)
-    penalties_size, own_size = len(Penalties._fields), len(own._fields)
+    def body(start, stop, arguments):
+        coefficients, rows, p, g = arguments[:4]
+        for k in range(start, stop):
+            step(coefficients, p[rows[k]], g[k], load(arguments[4:], rows[k]))
+
+    return body
+
+
+@loop(parallel_from=256)
+def sum_rows():
+    """Sum rows that belong together; arguments: out, g, order, starts: out[k] = g[order[starts[k] : starts[k + 1]]]."""
+
+    def body(start, stop, arguments):
+        out, g, order, starts = arguments
+        for k in range(start, stop):
+            total, first = out[k], g[order[starts[k]]]
+            for i in range(total.size):
+                total[i] = first[i]
+            for j in range(starts[k] + 1, starts[k + 1]):
+                row = g[order[j]]
+                for i in range(total.size):
+                    total[i] += row[i]
+
+    return body
+
+
+def update_slices(rule, *stages):
+    """Return the walk itself, for loops that have a piece of the gradient at hand."""
+    scalars, prepared, taken = unpack(rule), string(stages), slots_of(rule)
 
     @device
     def step(coefficients, p, g, slots):
-        penalties = Penalties(*to_fixed_tuple(coefficients[:penalties_size], penalties_size))
-        c = own(*to_fixed_tuple(coefficients[penalties_size:], own_size))
+        common, c = scalars(coefficients)
+        own, averages = slots[:taken], slots[taken:]
         for i in range(p.size):
-            gradient = penalized(g[i], p[i], penalties)
-            new = rule(decayed(p[i], penalties), gradient, *load(slots, i), c)
+            gradient, parameter = prepared(common.scale * g[i], p[i], common)
+            new = rule(parameter, gradient, *load(own, i), c)
             p[i] = new[0]
-            store(slots, i, new[1:])
+            store(own, i, new[1:])
+            average(averages, i, new[0], common)
 
     return step
+
+
+def average(averages, i, p, c):
+    """Average the parameter into averages[k][i], of which there is one or none."""
+
+
+_averaged = device(averaged)
+
+
+@overload(average, jit_options=INLINED)
+def _average(averages, i, p, c):
+    if len(averages) == 0:
+        return lambda averages, i, p, c: None
+
+    def average_first(averages, i, p, c):
+        averages[0][i] = _averaged(averages[0][i], p, c)
+
+    return average_first
 
 
 def coefficients_of(rule):
     """Return the named tuple of scalars that a rule takes as its last argument, from its annotation."""
     return typing.get_type_hints(getattr(rule, "py_func", rule))["c"]
+
+
+def unpack(rule):
+    """Return f(vector) -> (common coefficients, the rule's own).
+
+    They travel as one vector in the dtype of p: an array takes 0.3 us to pass to a kernel, a tuple of
+    scalars 1.5 us.
+    """
+    own = coefficients_of(rule)
+    common_size, own_size = len(CommonCoefficients._fields), len(own._fields)
+    if own_size == 0:
+        return device(lambda vector: (CommonCoefficients(*to_fixed_tuple(vector, common_size)), own()))
+
+    @device
+    def scalars(vector):
+        common = CommonCoefficients(*to_fixed_tuple(vector[:common_size], common_size))
+        return common, own(*to_fixed_tuple(vector[common_size:], own_size))
+
+    return scalars
+
+
+def slots_of(rule):
+    """Return how many state arrays a rule takes: all arguments but p, g and c."""
+    return len(inspect.signature(getattr(rule, "py_func", rule)).parameters) - 3
+
+
+def string(stages):
+    """Return one stage that does what these do, one after the other."""
+    if not stages:
+        return device(lambda g, p, c: (g, p))
+    first, rest = stages[0], string(stages[1:])
+
+    @device
+    def both(g, p, c):
+        g, p = first(g, p, c)
+        return rest(g, p, c)
+
+    return both

@@ -1,0 +1,71 @@
+"""AdaBelief."""
+
+from ..kernels.rules import adabelief
+from ..ranges import NON_NEGATIVE, UNIT
+from .adam import bias_corrections
+from .base import Optimizer, split_eps
+
+
+class AdaBelief(Optimizer):
+    """AdaBelief: Adam that divides by how far the gradient is from its mean, not by its size.
+
+    ::
+
+        m <- beta1 * m + (1 - beta1) * g
+        s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps
+        p <- p - lr * (m / (1 - beta1**t)) / (sqrt(s / (1 - beta2**t)) + eps)
+
+    Parameters
+    ----------
+    params, **options
+        See `Optimizer`.
+    lr : float or callable, default: 1e-3
+        The learning rate.
+    betas : (float, float), default: (0.9, 0.999)
+        In [0, 1).
+    eps : float, default: 1e-16
+        At least 0; added to s at every step, and outside the root, as the authors' code and optax do (Keras
+        has no AdaBelief).
+    bias_correction, eps_inside, eps_hat : bool
+        As in `Adam`.
+
+    Notes
+    -----
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_var`. The defaults are optax's.
+
+    References
+    ----------
+    Zhuang et al., "AdaBelief optimizer: adapting stepsizes by the belief in observed gradients", NeurIPS 2020,
+    algorithm 2.
+    """
+
+    rule = staticmethod(adabelief.adabelief)
+    slots = ("exp_avg", "exp_avg_var")
+    ranges = {
+        "betas": (UNIT, UNIT),
+        "eps": NON_NEGATIVE,
+        "bias_correction": bool,
+        "eps_inside": bool,
+        "eps_hat": bool,
+    }
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-16,
+        bias_correction=True,
+        eps_inside=False,
+        eps_hat=False,
+        **options,
+    ):
+        own = {"betas": betas, "eps": eps, "bias_correction": bias_correction}
+        super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
+
+    def coefficients(self, t, lr):
+        beta1, beta2 = self.betas
+        m_scale, v_scale = bias_corrections(self, t)
+        return adabelief.AdaBeliefCoefficients(
+            beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * m_scale, self.eps, v_scale, *split_eps(self, v_scale)
+        )

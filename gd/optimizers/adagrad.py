@@ -1,0 +1,64 @@
+"""Adagrad."""
+
+from ..kernels.rules import adagrad
+from ..ranges import NON_NEGATIVE
+from .base import Optimizer, split_eps
+
+
+class Adagrad(Optimizer):
+    """Adagrad: each coordinate's rate falls with the sum of its squared gradients.
+
+    ::
+
+        s <- s + g**2
+        p <- p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
+
+    Parameters
+    ----------
+    params, **options
+        See `Optimizer`.
+    lr : float or callable, default: 1e-2
+        The learning rate.
+    lr_decay : float, default: 0
+        At least 0.
+    initial_accumulator_value : float, default: 0
+        What s starts from, at least 0.
+    eps : float, default: 1e-10
+        At least 0.
+    eps_inside : bool, default: False
+        Use sqrt(s + eps) instead, as Keras and optax do (they start s from 0.1).
+
+    Notes
+    -----
+    Reads and writes 20 bytes an element in float32. State: `sum`. The defaults are PyTorch's.
+
+    References
+    ----------
+    Duchi, Hazan & Singer, "Adaptive subgradient methods", JMLR 2011.
+    """
+
+    rule = staticmethod(adagrad.adagrad)
+    slots = ("sum",)
+    ranges = {
+        "lr_decay": NON_NEGATIVE,
+        "initial_accumulator_value": NON_NEGATIVE,
+        "eps": NON_NEGATIVE,
+        "eps_inside": bool,
+    }
+
+    def __init__(
+        self, params, lr=1e-2, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False, **options
+    ):
+        own = {
+            "lr_decay": lr_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "eps": eps,
+            "eps_inside": eps_inside,
+        }
+        super().__init__(params, lr, own, **options)
+
+    def initial(self, slot, p):
+        return self.initial_accumulator_value
+
+    def coefficients(self, t, lr):
+        return adagrad.AdagradCoefficients(lr / (1.0 + (t - 1) * self.lr_decay), *split_eps(self))

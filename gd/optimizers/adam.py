@@ -1,0 +1,357 @@
+"""Adam and its near kin."""
+
+from math import inf, sqrt
+
+from ..kernels.rules import adam
+from ..ranges import NON_NEGATIVE, UNIT, Range, check_choice
+from .base import Optimizer, split_eps
+
+
+def _amsgrad(where, name, value):
+    """The values that amsgrad takes."""
+    return value if isinstance(value, bool) else check_choice(where, name, value, ("corrected",))
+
+
+class Adam(Optimizer):
+    """Adam: the running mean of the gradient over the root of its running mean square.
+
+    ::
+
+        m <- beta1 * m + (1 - beta1) * g
+        v <- beta2 * v + (1 - beta2) * g**2
+        p <- p - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
+
+    With amsgrad=True, v in the last line is the largest v so far.
+
+    Parameters
+    ----------
+    params, **options
+        See `Optimizer`.
+    lr : float or callable, default: 1e-3
+        The learning rate (alpha in the paper).
+    betas : (float, float), default: (0.9, 0.999)
+        Decays of the two means, in [0, 1).
+    eps : float, default: 1e-8
+        At least 0; added outside the root, after the bias correction, as PyTorch and optax do.
+    amsgrad : bool or "corrected", default: False
+        Take the maximum of the uncorrected v, as PyTorch and Keras do, or with "corrected" of v / (1 - beta2**t),
+        as optax does. The paper has no bias correction at all: bias_correction=False.
+    bias_correction : bool, default: True
+        Divide by 1 - beta**t.
+    eps_inside : bool, default: False
+        Use sqrt(v / (1 - beta2**t) + eps) instead: optax's `eps_root`.
+    eps_hat : bool, default: False
+        Add eps to the uncorrected sqrt(v) (with eps_inside: to v), as Keras, TensorFlow, scikit-learn and the
+        end of the paper's section 2 do, where it is called epsilon hat.
+
+    Notes
+    -----
+    Reads and writes 28 bytes an element in float32, 36 with amsgrad. State: `exp_avg`, `exp_avg_sq`,
+    `max_exp_avg_sq` (amsgrad). PyTorch's ``Adam(weight_decay=x)`` is ``l2=x`` here; decoupled decay is `AdamW`.
+
+    References
+    ----------
+    Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1; Reddi, Kale & Kumar, "On
+    the convergence of Adam and beyond", ICLR 2018 (amsgrad).
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> p = np.zeros(3)
+    >>> optimizer = gd.Adam(p, lr=0.1)
+    >>> optimizer.step(np.array([1.0, -2.0, 0.0]))
+    True
+    >>> np.round(p, 6).tolist()
+    [-0.1, 0.1, 0.0]
+    """
+
+    rule = staticmethod(adam.adam)
+    slots = ("exp_avg", "exp_avg_sq")
+    ranges = {
+        "betas": (UNIT, UNIT),
+        "eps": NON_NEGATIVE,
+        "amsgrad": _amsgrad,
+        "bias_correction": bool,
+        "eps_inside": bool,
+        "eps_hat": bool,
+    }
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        amsgrad=False,
+        bias_correction=True,
+        eps_inside=False,
+        eps_hat=False,
+        **options,
+    ):
+        own = {"betas": betas, "eps": eps, "amsgrad": amsgrad, "bias_correction": bias_correction}
+        super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
+
+    def choose(self):
+        if self.amsgrad:
+            self.rule, self.slots = adam.amsgrad, ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+    def coefficients(self, t, lr):
+        beta1, beta2 = self.betas
+        m_scale, v_scale = bias_corrections(self, t)
+        eps = split_eps(self, v_scale)
+        if not self.amsgrad:
+            return adam.AdamCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * m_scale, v_scale, *eps)
+        scales = (v_scale, 1.0) if self.amsgrad == "corrected" else (1.0, v_scale)
+        return adam.AMSGradCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * m_scale, *scales, *eps)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p is first multiplied by 1 - lr * weight_decay.
+
+    The formula and the other arguments are those of `Adam`.
+
+    Parameters
+    ----------
+    weight_decay : float, default: 1e-2
+        At least 0.
+
+    Notes
+    -----
+    Keras's AdamW has a default of 4e-3; optax's of 1e-4.
+
+    References
+    ----------
+    Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        amsgrad=False,
+        bias_correction=True,
+        eps_inside=False,
+        eps_hat=False,
+        weight_decay=1e-2,
+        **options,
+    ):
+        options |= {"eps_inside": eps_inside, "eps_hat": eps_hat, "weight_decay": weight_decay}
+        super().__init__(params, lr, betas, eps, amsgrad, bias_correction, **options)
+
+
+class Adamax(Optimizer):
+    """Adamax: Adam with the infinity norm of past gradients in the place of their root mean square.
+
+    ::
+
+        m <- beta1 * m + (1 - beta1) * g
+        u <- max(beta2 * u, |g| + eps)
+        p <- p - lr * (m / (1 - beta1**t)) / u
+
+    Parameters
+    ----------
+    params, **options
+        See `Optimizer`.
+    lr : float or callable, default: 2e-3
+        The learning rate.
+    betas : (float, float), default: (0.9, 0.999)
+        Decays of the mean and of the norm, in [0, 1).
+    eps : float, default: 1e-8
+        At least 0.
+    bias_correction : bool, default: True
+        Divide m by 1 - beta1**t.
+    eps_inside : bool, default: True
+        Add eps to |g|, as PyTorch and optax do; False adds it to u in the last line, as Keras does.
+
+    Notes
+    -----
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_inf`.
+
+    References
+    ----------
+    Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
+    """
+
+    rule = staticmethod(adam.adamax)
+    slots = ("exp_avg", "exp_inf")
+    ranges = {"betas": (UNIT, UNIT), "eps": NON_NEGATIVE, "bias_correction": bool, "eps_inside": bool}
+
+    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, bias_correction=True, eps_inside=True, **options):
+        own = {"betas": betas, "eps": eps, "bias_correction": bias_correction, "eps_inside": eps_inside}
+        super().__init__(params, lr, own, **options)
+
+    def coefficients(self, t, lr):
+        beta1, beta2 = self.betas
+        m_scale, _ = bias_corrections(self, t)
+        return adam.AdamaxCoefficients(beta1, 1.0 - beta1, beta2, lr * m_scale, *split_eps(self))
+
+
+class NAdam(Optimizer):
+    """NAdam: Adam with Nesterov's look-ahead in the mean.
+
+    ::
+
+        mu_t = beta1 * (1 - 0.96**(t * momentum_decay) / 2)
+        m <- beta1 * m + (1 - beta1) * g
+        v <- beta2 * v + (1 - beta2) * g**2
+        n  = (1 - mu_t) * g / (1 - mu_1 ... mu_t) + mu_t+1 * m / (1 - mu_1 ... mu_t+1)
+        p <- p - lr * n / (sqrt(v / (1 - beta2**t)) + eps)
+
+    Parameters
+    ----------
+    params, **options
+        See `Optimizer`.
+    lr : float or callable, default: 2e-3
+        The learning rate.
+    betas : (float, float), default: (0.9, 0.999)
+        Decays of the two means, in [0, 1).
+    eps : float, default: 1e-8
+        At least 0.
+    momentum_decay : float, default: 4e-3
+        How fast mu_t rises from beta1 / 2 to beta1, at least 0. PyTorch's; Keras's is 1. Infinity is
+        beta1 from the start, as optax has it.
+    eps_inside, eps_hat : bool, default: False
+        As in `Adam`.
+
+    Notes
+    -----
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq`.
+
+    References
+    ----------
+    Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
+    """
+
+    rule = staticmethod(adam.nadam)
+    slots = ("exp_avg", "exp_avg_sq")
+    ranges = {
+        "betas": (UNIT, UNIT),
+        "eps": NON_NEGATIVE,
+        "momentum_decay": Range(0.0, inf, includes_high=True),
+        "eps_inside": bool,
+        "eps_hat": bool,
+    }
+
+    def __init__(
+        self,
+        params,
+        lr=2e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        momentum_decay=4e-3,
+        eps_inside=False,
+        eps_hat=False,
+        **options,
+    ):
+        own = {"betas": betas, "eps": eps, "momentum_decay": momentum_decay}
+        super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
+
+    def mu(self, t):
+        """Return mu_t."""
+        return self.betas[0] * (1.0 - 0.5 * 0.96 ** (t * self.momentum_decay))
+
+    def mu_product(self, t):
+        """Return mu_1 ... mu_t; it is 0 in float64 after some thousand steps."""
+        product = 1.0
+        for step in range(1, t + 1):
+            product *= self.mu(step)
+            if product < 1e-30:  # 1 - product is 1
+                break
+        return product
+
+    def torch_scalars(self, t):
+        return {"mu_product": self.mu_product(t)}
+
+    def coefficients(self, t, lr):
+        beta1, beta2 = self.betas
+        _, v_scale = bias_corrections(self, t)
+        mu, mu_next, product = self.mu(t), self.mu(t + 1), self.mu_product(t)
+        steps = lr * (1.0 - mu) / (1.0 - product), lr * mu_next / (1.0 - product * mu_next)
+        return adam.NAdamCoefficients(
+            beta1, 1.0 - beta1, beta2, 1.0 - beta2, *steps, v_scale, *split_eps(self, v_scale)
+        )
+
+
+class RAdam(Optimizer):
+    """RAdam: Adam whose adaptive rate is rectified by its variance, and left out while that cannot be had.
+
+    ::
+
+        m <- beta1 * m + (1 - beta1) * g
+        v <- beta2 * v + (1 - beta2) * g**2
+        rho_inf = 2 / (1 - beta2) - 1
+        rho_t = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+        r_t = sqrt((rho_t - 4) * (rho_t - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho_t))
+        p <- p - lr * m / (1 - beta1**t) * (r_t * sqrt(1 - beta2**t) / (sqrt(v) + eps) if rho_t > threshold, else 1)
+
+    Parameters
+    ----------
+    params, **options
+        See `Optimizer`.
+    lr : float or callable, default: 1e-3
+        The learning rate.
+    betas : (float, float), default: (0.9, 0.999)
+        Decays of the two means, in [0, 1).
+    eps : float, default: 1e-8
+        At least 0.
+    threshold : float, default: 5
+        4 at least. PyTorch's and optax's; the paper's is 4.
+    eps_inside : bool, default: False
+        Use sqrt(v + eps).
+    eps_hat : bool, default: True
+        Add eps to the uncorrected sqrt(v), as PyTorch does; False adds it after the bias correction, as optax does.
+
+    Notes
+    -----
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq`.
+
+    References
+    ----------
+    Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
+    """
+
+    rule = staticmethod(adam.radam)
+    slots = ("exp_avg", "exp_avg_sq")
+    ranges = {
+        "betas": (UNIT, UNIT),
+        "eps": NON_NEGATIVE,
+        "threshold": Range(4.0, inf),
+        "eps_inside": bool,
+        "eps_hat": bool,
+    }
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        threshold=5.0,
+        eps_inside=False,
+        eps_hat=True,
+        **options,
+    ):
+        own = {"betas": betas, "eps": eps, "threshold": threshold, "eps_inside": eps_inside, "eps_hat": eps_hat}
+        super().__init__(params, lr, own, **options)
+
+    def coefficients(self, t, lr):
+        beta1, beta2 = self.betas
+        m_scale, v_scale = bias_corrections(self, t)
+        longest = 2.0 / (1.0 - beta2) - 1.0
+        rho = longest - 2.0 * t * beta2**t / (1.0 - beta2**t)
+        rectification, rectified = 1.0, 0.0
+        if rho > self.threshold:
+            rectified = 1.0
+            rectification = sqrt((rho - 4.0) * (rho - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * rho))
+        step_size, eps = lr * m_scale * rectification, split_eps(self, v_scale)
+        return adam.RAdamCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, step_size, rectified, v_scale, *eps)
+
+
+def bias_corrections(optimizer, t):
+    """Return 1 / (1 - beta1**t) and 1 / (1 - beta2**t), or 1 and 1 where bias_correction is off."""
+    if not getattr(optimizer, "bias_correction", True):
+        return 1.0, 1.0
+    beta1, beta2, *_ = optimizer.betas
+    return 1.0 / (1.0 - beta1**t), 1.0 / (1.0 - beta2**t)

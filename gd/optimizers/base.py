@@ -1,0 +1,747 @@
+"""Optimizer: what all optimizers share. Arguments, groups, state, the gradient on its way to the rule, the step."""
+
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from math import inf, isfinite, sqrt
+
+import numpy as np
+
+from ..arrays import aligned_empty, check_apart, check_apart_from, check_array, check_indices
+from ..kernels.compiler import join
+from ..kernels.loops import reductions
+from ..kernels.loops.update import sum_rows, update, update_rows
+from ..kernels.rules import common
+from ..parameters import ParameterVector
+from ..ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_integer, check_number, check_numbers
+from .blocks import Block, aligned_like, entries
+
+OPTIMIZERS = {}  # name -> class, in order of declaration
+ANY = Range(-inf, inf, False)
+
+
+class Optimizer(ABC):
+    """The base class of all optimizers: it owns arguments, state and traversal.
+
+    A step takes the gradient g of each array, and the parameters p, through these stages, of which those
+    not asked for cost nothing, in the one pass over memory that also applies the optimizer's formula::
+
+        g <- grad_scale * g                                   (-grad_scale to maximize)
+        g <- g * min(1, clip_norm / |g|)                      |g| over all arrays
+        g <- min(max(g, -clip_value), clip_value)
+        g <- g + l2 * p + l1 * sign(p)
+        p <- (1 - lr * weight_decay) * p
+        p, state <- the optimizer's formula
+        average <- ema * average + (1 - ema) * p
+
+    Parameters
+    ----------
+    params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
+        Updated in place; float32 or float64, contiguous in C order, writeable, apart in memory.
+    lr : float or callable
+        The learning rate, or a schedule: a function of the number of steps taken before. Any other
+        hyper-parameter that is a number may be a schedule, too, such as ``momentum=cycle.momentum``.
+    l1, l2 : float, default: 0
+        Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
+    weight_decay : float, default: 0
+        Decoupled decay (Loshchilov & Hutter 2019).
+    maximize : bool, default: False
+        Ascend instead of descend.
+    clip_value : float, optional
+        The largest absolute value of an element of the gradient.
+    clip_norm : float, optional
+        The largest Euclidean norm of the gradient, over all arrays. It costs one more read of the gradient.
+        (PyTorch's clip_grad_norm_ divides by the norm + 1e-6.)
+    skip_nonfinite : bool, default: False
+        Take no step where the gradient, after grad_scale, holds a NaN or an infinity. It costs one more
+        read of the gradient, the same as clip_norm's.
+    ema : float, optional
+        Decay in [0, 1) of an average of the parameters, which starts from them: see `ema_params`.
+    groups : list of dict, optional
+        Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
+        the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
+        holds an optimizer for each, whose `lr` can be set.
+
+    Attributes
+    ----------
+    steps : int
+        Steps taken: what schedules are called with.
+    grad_norm : float or None
+        Norm of the last gradient, before clip_norm; None unless clip_norm or skip_nonfinite needs it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arrays that kernels cannot take and hyper-parameters out of range; nothing has changed then.
+    """
+
+    rule = None  # the scalar formula, from kernels.rules
+    slots = ()  # names of the state arrays, in the order of the rule's arguments
+    ranges: dict = {}  # hyper-parameter -> Range, or a tuple of them, or bool
+    norms = None  # of an optimizer with a trust ratio: what to measure of each array before its step
+    scalars: dict = {}  # names of state that is a number, and what it starts from
+    decays_itself = False  # whether weight_decay is a coefficient of the rule's own
+
+    def __init_subclass__(cls):
+        if cls.__module__.startswith(f"{__package__}."):  # not those of users
+            OPTIMIZERS[cls.__name__] = cls
+
+    def __init__(
+        self,
+        params,
+        lr,
+        hyperparameters,
+        *,
+        l1=0.0,
+        l2=0.0,
+        weight_decay=0.0,
+        maximize=False,
+        clip_value=None,
+        clip_norm=None,
+        skip_nonfinite=False,
+        ema=None,
+        groups=(),
+        **unknown,
+    ):
+        name = self._name = type(self).__name__
+        for keyword in unknown:
+            raise TypeError(f"{name}: unexpected keyword {keyword!r}")
+        self._schedules = {}
+        for key, value in hyperparameters.items():
+            setattr(self, key, self._checked(key, value, self.ranges[key]))
+        self.l1 = check_number(name, "l1", l1, NON_NEGATIVE)
+        self.l2 = check_number(name, "l2", l2, NON_NEGATIVE)
+        self.weight_decay = check_number(name, "weight_decay", weight_decay, NON_NEGATIVE)
+        self.maximize = check_flag(name, "maximize", maximize)
+        self.clip_value = None if clip_value is None else check_number(name, "clip_value", clip_value, POSITIVE)
+        self.clip_norm = None if clip_norm is None else check_number(name, "clip_norm", clip_norm, POSITIVE)
+        self.skip_nonfinite = check_flag(name, "skip_nonfinite", skip_nonfinite)
+        self.ema = None if ema is None else check_number(name, "ema", ema, UNIT)
+        self._hyperparameters = tuple(hyperparameters)
+        self.steps, self.grad_norm = 0, None
+        self.lr = lr
+        self.params = params
+        for key, value in self.scalars.items():
+            setattr(self, key, value)
+        self.choose()
+        arrays = entries(name, "params", params)
+        for label, array in arrays.values():
+            check_array(name, label, array, writeable=True)
+        check_apart(name, list(arrays.values()))
+        if len({str(key) for key in arrays}) < len(arrays):
+            raise ValueError(f"{name}: params has keys that read alike, got {', '.join(map(repr, arrays))}")
+        self._specifications = self._checked_groups(groups, arrays)
+        self._allocate(arrays)
+
+    def __setattr__(self, name, value):
+        if name in self.ranges and name in self.__dict__:
+            raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
+        super().__setattr__(name, value)
+
+    # --- What a subclass defines
+
+    def choose(self):  # noqa: B027 - most have no choice
+        """Choose `rule` and `slots` by the hyper-parameters, where they decide."""
+
+    def uses(self, name):
+        """Whether a hyper-parameter is above 0, or driven by a schedule."""
+        return name in self._schedules or getattr(self, name) > 0
+
+    @abstractmethod
+    def coefficients(self, t, lr):
+        """Return the named tuple of scalars that the rule takes at step t (1, 2, ...)."""
+
+    def initial(self, slot, p):
+        """Return what a state array starts from: a number, or an array like p, the flat parameters."""
+        return 0.0
+
+    def trust(self, parameter, update):  # noqa: B027 - only called where `norms` is set
+        """Return the trust ratio, by which the rule's last coefficient is multiplied, from an array's norms."""
+
+    def stepped(self, lr):  # noqa: B027 - only called where `scalars` is set
+        """Bring the scalars of the state up to date, before `steps` counts a step at this rate."""
+
+    def torch_scalars(self, t):
+        """Return the numbers besides `step` that torch.optim keeps after t steps, by name."""
+        return {}
+
+    # --- Arguments
+
+    def _checked(self, name, value, allowed):
+        if allowed is bool:
+            return check_flag(self._name, name, value)
+        if not isinstance(allowed, (Range, tuple)):
+            return allowed(self._name, name, value)
+        several = isinstance(allowed, tuple) and isinstance(value, (tuple, list))
+        if callable(value) or (several and any(map(callable, value))):
+            self._schedules[name] = value
+            value = _at(value, 0)
+        if isinstance(allowed, Range):
+            return check_number(self._name, name, value, allowed)
+        return check_numbers(self._name, name, value, allowed)
+
+    def _scheduled(self, lr):
+        """Return the learning rate of this step; set the hyper-parameters that a schedule drives."""
+        where = f"{self._name}.step"
+        if callable(lr):
+            lr = check_number(where, f"lr({self.steps})", lr(self.steps), NON_NEGATIVE)
+        for name, schedule in self._schedules.items():
+            value, allowed = _at(schedule, self.steps), self.ranges[name]
+            check = check_number if isinstance(allowed, Range) else check_numbers
+            vars(self)[name] = check(where, f"{name}({self.steps})", value, allowed)
+        return lr
+
+    def _checked_groups(self, groups, arrays):
+        where = f"{self._name}: groups"
+        if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Mapping) for group in groups):
+            raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
+        if groups and None in arrays:
+            raise ValueError(f"{where} needs params to be a list or a dict of arrays, got one array")
+        allowed = {*self._hyperparameters, "lr", "l1", "l2", "weight_decay", "maximize", "clip_value"}
+        seen = set()
+        for k, group in enumerate(groups):
+            for keyword in group.keys() - allowed - {"params"}:
+                raise TypeError(f"{where}[{k}] has an unexpected keyword {keyword!r}")
+            keys = group.get("params")
+            if not isinstance(keys, (list, tuple)) or not keys:
+                raise TypeError(f"{where}[{k}]['params'] must be a list of keys of params, got {keys!r}")
+            for key in keys:
+                if key not in arrays or key in seen:
+                    fault = "is in two groups" if key in seen else "is no key of params"
+                    raise ValueError(f"{where}[{k}]['params']: {key!r} {fault}")
+                seen.add(key)
+        return tuple(dict(group) for group in groups)
+
+    def _group(self, k, specification, arrays):
+        """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
+        shared = ("l1", "l2", "weight_decay", "maximize", "clip_value")
+        own = {name: self._schedules.get(name, getattr(self, name)) for name in self._hyperparameters}
+        keywords = {"lr": self._lr, "ema": self.ema} | own | {name: getattr(self, name) for name in shared}
+        keywords |= {name: value for name, value in specification.items() if name != "params"}
+        try:
+            return type(self)({key: arrays[key][1] for key in specification["params"]}, **keywords)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace(f"{self._name}:", f"{self._name}: groups[{k}]:", 1)) from None
+
+    @property
+    def lr(self):
+        """The learning rate of the next step; set it to a number or a schedule."""
+        return self._lr(self.steps) if callable(self._lr) else self._lr
+
+    @lr.setter
+    def lr(self, value):
+        self._lr = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE)
+
+    # --- State
+
+    def _allocate(self, arrays):
+        """Make groups, state arrays and kernels."""
+        self._slots = self.slots if self.ema is None else (*self.slots, "ema")
+        stages = {
+            common.clipped: self.clip_value is not None,
+            common.penalized: self.l1 or self.l2,
+            common.decayed: self.weight_decay and not self.decays_itself,
+        }
+        self._stages = tuple(stage for stage, wanted in stages.items() if wanted)
+        self._looks_first = self.skip_nonfinite or self.clip_norm is not None
+        self._kinds, self._sums, self._summed, self._ragged = {}, {}, set(), False
+        self.groups = tuple(self._group(k, group, arrays) for k, group in enumerate(self._specifications))
+        grouped = {key: block for group in self.groups for key, block in group._blocks.items()}
+        self._blocks, self._vector_block, slots, start = {}, None, None, 0
+        if isinstance(self.params, ParameterVector) and not grouped:
+            self._vector_block = self._block("params", self.params.vector)
+        for key, (label, array) in arrays.items():
+            if self._vector_block is not None:
+                slots = [slot[start : start + array.size] for slot in self._vector_block.slots]
+                start += array.size
+            self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
+            self._blocks[key].label = label
+
+    def _block(self, label, array, slots=None):
+        p = array.reshape(-1)
+        if slots is None:
+            slots = [aligned_like(p, p if slot == "ema" else self.initial(slot, p)) for slot in self._slots]
+        kind = self._kinds.setdefault(array.dtype, Kind(self, array.dtype))
+        return Block(label, array, slots, kind)
+
+    def __getstate__(self):
+        """Views, kernels and groups are not part of a copy or a pickle: they are made anew for the new params."""
+        made_anew = ("_blocks", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
+        state = {k: v for k, v in self.__dict__.items() if k not in made_anew}
+        specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
+        return state | {"_state": self.state_dict(), "_specifications": tuple(specifications)}
+
+    def __setstate__(self, state):
+        saved = state.pop("_state")
+        self.__dict__.update(state)
+        self._allocate(entries(self._name, "params", self.params))
+        self.load_state_dict(saved)
+
+    def state_dict(self):
+        """Return the state as a flat dict: `steps`, and a copy of every state array.
+
+        The keys are PyTorch's slot names (`exp_avg`, ...), with the key of the array before them where
+        params is a list or a dict: `0.exp_avg`, `W1.exp_avg`. `W1.step` is there where arrays differ in the
+        number of steps they took. Hyper-parameters and accumulated gradients are not part of it.
+        """
+        state = {"steps": self.steps}
+        state |= {name: getattr(owner, each) for name, owner, each in self._named_scalars()}
+        if self._ragged:
+            state |= {self._key(key, "step"): block.steps for key, block in self._blocks.items()}
+        for name, slot, shape in self._named_slots():
+            state[name] = slot.reshape(shape).copy()
+        return state
+
+    def load_state_dict(self, state):
+        """Restore what `state_dict` returned; the optimizer goes on as if it had not stopped.
+
+        Raises
+        ------
+        KeyError
+            If entries are missing or unknown.
+        TypeError, ValueError
+            If an entry has another shape or dtype; nothing has changed then.
+        """
+        where = f"{self._name}.load_state_dict"
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{where}: state must be a dict, got {type(state).__name__}")
+        slots = {name: (slot, shape) for name, slot, shape in self._named_slots()}
+        scalars = {name: (owner, each) for name, owner, each in self._named_scalars()}
+        counts = {self._key(key, "step"): block for key, block in self._blocks.items()}
+        ragged = any(name in state for name in counts)
+        expected = slots.keys() | scalars.keys() | {"steps"} | (counts.keys() if ragged else set())
+        if state.keys() != expected:
+            different = sorted(map(str, state.keys() ^ expected))
+            raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
+        steps = check_integer(where, "state['steps']", state["steps"], 0)
+        numbers = {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
+        taken = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in counts if ragged}
+        for name, (slot, shape) in slots.items():
+            own = "this optimizer's"
+            check_array(where, f"state[{name!r}]", state[name], dtype=(own, slot.dtype), shape=(own, shape))
+        for name, (slot, _) in slots.items():
+            slot[:] = state[name].reshape(-1)
+        for name, (owner, each) in scalars.items():
+            setattr(owner, each, numbers[name])
+        for name, block in counts.items():
+            block.steps = taken.get(name, steps)
+        self._ragged = ragged
+        self._set_steps(steps)
+
+    def _key(self, key, name):
+        return name if isinstance(self.params, np.ndarray) else f"{key}.{name}"
+
+    def _named_slots(self):
+        for key, block in self._blocks.items():
+            for slot, array in zip(block.kind.owner._slots, block.slots, strict=True):
+                yield self._key(key, slot), array, block.shape
+
+    def _named_scalars(self):
+        for each in self.scalars:
+            yield each, self, each
+            for k, group in enumerate(self.groups):
+                yield f"groups[{k}].{each}", group, each
+
+    def ema_params(self):
+        """Return a copy of the averaged parameters, in the structure of params.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer was made without ema.
+        """
+        if self.ema is None:
+            raise ValueError(
+                f"{self._name}.ema_params: the optimizer was made without ema; pass ema=0.999, for example"
+            )
+        return self._like_params({key: block.slots[-1].copy() for key, block in self._blocks.items()})
+
+    def _like_params(self, vectors):
+        """Return flat arrays, by key, in the structure of params."""
+        if isinstance(self.params, ParameterVector):
+            copy = self.params.zeros_like()
+            for key, vector in vectors.items():
+                copy[key].reshape(-1)[:] = vector
+            return copy
+        shaped = {key: vector.reshape(self._blocks[key].shape) for key, vector in vectors.items()}
+        if isinstance(self.params, np.ndarray):
+            return shaped[None]
+        return type(self.params)(shaped.values()) if isinstance(self.params, (list, tuple)) else shaped
+
+    # --- The step
+
+    def step(self, grads=None, grad_scale=1.0):
+        """Update the parameters in place by their gradients.
+
+        Parameters
+        ----------
+        grads : as params, optional
+            The same structure, shapes and dtypes; read, never written. An array whose gradient is None is
+            left alone with its state, and its own count of steps stays. A ParameterVector takes a
+            ParameterVector or one flat vector, in a single pass, or a dict. Without grads, the sum of what
+            `accumulate` was given.
+        grad_scale : float, default: 1
+            Multiplies the gradients: 1 / loss_scale, or 1 / n for sums over n examples.
+
+        Returns
+        -------
+        applied : bool
+            False where skip_nonfinite kept everything as it was.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If grads do not match params; nothing has changed then.
+        """
+        if type(grad_scale) is not float or not isfinite(grad_scale):
+            grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, ANY)
+        if grads is None:
+            grads = self._accumulated()
+        applied = self._apply(self._paired(f"{self._name}.step", grads), grad_scale)
+        if self._summed:
+            self._summed.clear()
+        return applied
+
+    def accumulate(self, grads, grad_scale=1.0):
+        """Add gradients to those that the next step without grads will take.
+
+        Parameters
+        ----------
+        grads : as params
+            As in `step`; None for an array that did not get one. Read, never written, and not kept.
+        grad_scale : float, default: 1
+            Multiplies these gradients, such as the number of examples behind them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If grads do not match params; nothing has changed then.
+
+        Examples
+        --------
+        >>> import gd, numpy as np
+        >>> p = np.zeros(2)
+        >>> optimizer = gd.SGD(p, lr=1.0)
+        >>> optimizer.accumulate(np.array([1.0, 2.0]))
+        >>> optimizer.accumulate(np.array([3.0, 4.0]))
+        >>> optimizer.step(grad_scale=1 / 2)
+        True
+        >>> p.tolist()
+        [-2.0, -3.0]
+        """
+        where = f"{self._name}.accumulate"
+        grad_scale = check_number(where, "grad_scale", grad_scale, ANY)
+        pairs = self._paired(where, grads)
+        if pairs and pairs[0][0] is self._vector_block:
+            pairs = self._pieces(pairs[0][1])
+        if not self._sums:
+            if isinstance(self.params, ParameterVector):
+                self._sum = self.params.zeros_like()
+                self._sums = {key: self._sum[key].reshape(-1) for key in self._blocks}
+            else:
+                self._sums = {key: aligned_like(block.p, 0.0) for key, block in self._blocks.items()}
+        keys = {id(block): key for key, block in self._blocks.items()}
+        for block, g in pairs:
+            key = keys[id(block)]
+            rule = common.accumulate if key in self._summed else common.start_accumulation
+            vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
+            join(update, rule)(block.size, vector, self._sums[key], g)
+            self._summed.add(key)
+
+    def step_rows(self, key, rows, grad_rows, grad_scale=1.0):
+        """Update some rows of a matrix, such as those of an embedding that a batch has used.
+
+        The rows not named, and their state, are left alone: their moments do not decay and they are not
+        penalized (the lazy semantics of PyTorch's SparseAdam). The matrix counts the call as one step, for
+        the bias correction of all of its rows; `steps` follows where it falls behind.
+
+        Parameters
+        ----------
+        key : int or str
+            Of the matrix in params; None where params is the matrix itself.
+        rows : ndarray of int, shape (n,)
+            May repeat: the gradients of a repeated row are summed.
+        grad_rows : ndarray of shape (n, columns)
+            The gradient of each row.
+        grad_scale : float, default: 1
+            Multiplies the gradients.
+
+        Returns
+        -------
+        applied : bool
+            False where skip_nonfinite kept everything as it was.
+
+        Raises
+        ------
+        KeyError
+            If there is no such key.
+        TypeError, ValueError
+            If rows or grad_rows do not fit; for LAMB and LARS, whose step needs whole arrays.
+
+        Examples
+        --------
+        >>> import gd, numpy as np
+        >>> embedding = np.zeros((3, 2))
+        >>> optimizer = gd.SGD(embedding, lr=1.0)
+        >>> optimizer.step_rows(None, np.array([2, 0, 2]), np.ones((3, 2)))
+        True
+        >>> embedding.tolist()
+        [[-1.0, -1.0], [0.0, 0.0], [-2.0, -2.0]]
+        """
+        where = f"{self._name}.step_rows"
+        grad_scale = check_number(where, "grad_scale", grad_scale, ANY)
+        if self.norms is not None:
+            raise TypeError(f"{where}: {self._name} measures whole arrays, it cannot step single rows")
+        if key not in self._blocks:
+            raise KeyError(f"{where}: key must be one of {', '.join(map(repr, self._blocks))}, got {key!r}")
+        block = self._blocks[key]
+        if len(block.shape) != 2:
+            raise ValueError(f"{where}: {block.label} must be a matrix, it has shape {block.shape}")
+        rows = check_indices(where, "rows", rows, block.shape[0])
+        expected = ("rows and columns", (rows.size, block.shape[1]))
+        check_array(where, "grad_rows", grad_rows, dtype=(block.label, block.dtype), shape=expected)
+        check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in self._blocks.values()])
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1], [True])))
+        summed = aligned_empty((starts.size - 1) * block.shape[1], block.dtype)
+        join(sum_rows)(starts.size - 1, summed.reshape(-1, block.shape[1]), grad_rows, order, starts)
+        return self._apply([(block, summed)], grad_scale, rows[starts[:-1]])
+
+    def _apply(self, pairs, grad_scale, rows=None):
+        """Step every block by its flat gradient, or the given rows of the only block."""
+        if self._looks_first:
+            norm = self._norm(pairs, grad_scale)
+            vars(self)["grad_norm"] = norm
+            if self.skip_nonfinite and not isfinite(norm) and not _all_finite(pairs, grad_scale):
+                return False
+            if self.clip_norm is not None and not norm <= self.clip_norm:
+                grad_scale *= self.clip_norm / norm
+        steps, vectors = self.steps, {}
+        if not self._ragged and (rows is not None or len(pairs) < len(self._blocks)):
+            self._count_apart(pairs)
+        ragged = self._ragged
+        for block, _ in pairs:  # all of them before anything changes: a schedule may raise
+            key = block.kind, block.steps if ragged else steps
+            if key not in vectors:
+                vectors[key] = block.kind.vector(key[1], grad_scale, not vectors)
+        for block, g in pairs:
+            kind = block.kind
+            vector = vectors[kind, block.steps if ragged else steps]
+            if rows is not None:
+                self._update_rows(block, g, vector, rows)
+            else:
+                if kind.trusts:
+                    vector = kind.trusted(block, g, vector)
+                kind.kernel(block.size, vector, block.p, g, *block.slots)
+        if ragged:
+            for block, _ in pairs:
+                block.steps += 1
+        if self.scalars:
+            for owner in {block.kind.owner for block, _ in pairs}:
+                owner.stepped(owner._lr_of_step)
+        self._set_steps(max(steps, pairs[0][0].steps) if ragged and rows is not None else steps + 1)
+        return True
+
+    def _update_rows(self, block, g, vector, rows):
+        owner, shape = block.kind.owner, block.shape
+        kernel = join(update_rows, owner.rule, *owner._stages)
+        slots = [slot.reshape(shape) for slot in block.slots]
+        kernel(rows.size, vector, rows, block.p.reshape(shape), g.reshape(-1, shape[1]), *slots)
+
+    def _count_apart(self, pairs):
+        """From now on count the steps of every array by itself, unless this step is one of all arrays."""
+        if len(self._blocks) > 1 and pairs[:1] and pairs[0][0] is not self._whole:
+            for block in self._blocks.values():
+                block.steps = self.steps
+            self._ragged = True
+
+    def _set_steps(self, steps):
+        vars(self)["steps"] = steps  # past __setattr__, which takes as long as a small kernel
+        for group in self.groups:
+            vars(group)["steps"] = steps
+
+    def _norm(self, pairs, grad_scale):
+        """Return the Euclidean norm of all gradients together, times |grad_scale|."""
+        parts = []
+        for block, g in pairs:
+            vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
+            parts.append(_norms(join(reductions.norms, common.gradient), 1, vector, block.p, g)[0])
+        return _combined(np.array(parts)) if parts else 0.0
+
+    @property
+    def _whole(self):
+        """The block of all arrays of a ParameterVector, as long as they step together."""
+        return None if self._ragged or self.norms else self._vector_block
+
+    @property
+    def steps_inside(self):
+        """Whether `step_inside` can step: nothing needs the whole gradient first, and all arrays step alike."""
+        return self._whole is not None and not self._looks_first
+
+    def step_inside(self, loop, size, *arguments):
+        """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece."""
+        block = self._whole
+        vector = block.kind.vector(self.steps, 1.0, True)
+        join(loop, self.rule, *self._stages)(size, *arguments, vector, block.p, *block.slots)
+        if self.scalars:
+            self.stepped(self._lr_of_step)
+        self._set_steps(self.steps + 1)
+
+    def _values(self, t, grad_scale):
+        """The common and the rule's scalars of the step after t steps, in float64."""
+        lr = self._lr
+        if callable(lr) or self._schedules:
+            lr = self._scheduled(lr)
+        if self.scalars:
+            vars(self)["_lr_of_step"] = lr
+        clip_value, ema = self.clip_value, self.ema
+        return (
+            -grad_scale if self.maximize else grad_scale,
+            inf if clip_value is None else clip_value,
+            self.l1,
+            self.l2,
+            1.0 - lr * self.weight_decay,
+            0.0 if ema is None else ema,
+            1.0 if ema is None else 1.0 - ema,
+            *self.coefficients(t + 1, lr),
+        )
+
+    def _accumulated(self):
+        """Return the accumulated gradients, in the structure of params."""
+        if not self._summed:
+            raise TypeError(f"{self._name}.step: grads is None, and nothing was accumulated")
+        if isinstance(self.params, ParameterVector) and len(self._summed) == len(self._blocks):
+            return self._sum
+        arrays = {
+            key: self._sums[key].reshape(block.shape) if key in self._summed else None
+            for key, block in self._blocks.items()
+        }
+        if isinstance(self.params, np.ndarray):
+            return arrays[None]
+        return list(arrays.values()) if isinstance(self.params, (list, tuple)) else arrays
+
+    def _paired(self, where, grads):
+        """Return (block, flat gradient) for every array that has one; raise before anything has changed."""
+        vector_block = self._vector_block
+        if vector_block is not None and isinstance(grads, (ParameterVector, np.ndarray)):
+            if isinstance(grads, ParameterVector):
+                if grads.shapes != self.params.shapes:
+                    raise ValueError(f"{where}: grads has shapes {grads.shapes}, params has {self.params.shapes}")
+                g = vector_block.gradient(where, "grads.vector", grads.vector)
+            else:
+                g = vector_block.gradient(where, "grads", grads)
+            return [(vector_block, g)] if self._whole is not None else self._pieces(g)
+        if isinstance(self.params, np.ndarray):
+            block = self._blocks[None]
+            g = block.gradient(where, "grads", grads)
+            if not block.knows(grads):
+                block.remember(grads)
+            return [(block, g)]
+        given = entries(where, "grads", grads)
+        blocks = self._blocks
+        if given.keys() != blocks.keys():
+            missing = [blocks[key].label for key in blocks.keys() - given.keys()]
+            extra = [given[key][0] for key in given.keys() - blocks.keys()]
+            raise ValueError(
+                f"{where}: grads must have the structure of params; "
+                + "; ".join([f"none for {label}" for label in missing] + [f"unknown {label}" for label in extra])
+            )
+        given = {key: entry for key, entry in given.items() if entry[1] is not None}
+        pairs = [(blocks[key], blocks[key].gradient(where, *entry)) for key, entry in given.items()]
+        if len(blocks) > 1 and not all(blocks[key].knows(array) for key, (_, array) in given.items()):
+            self._check_grads_apart(where, given)
+        return pairs
+
+    def _pieces(self, g):
+        """Return (block, piece of a flat gradient) for every array of a ParameterVector."""
+        pieces, start = [], 0
+        for block in self._blocks.values():
+            pieces.append((block, g[start : start + block.size]))
+            start += block.size
+        return pieces
+
+    def _check_grads_apart(self, where, given):
+        """Raise if a gradient shares memory with any parameter; gradients may share with each other."""
+        check_apart_from(where, given.values(), [(block.label, block.p) for block in self._blocks.values()])
+        for key, (_, g) in given.items():
+            self._blocks[key].remember(g)
+
+    def __repr__(self):
+        lr = self._lr if callable(self._lr) else f"{self._lr:g}"
+        shared = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema")
+        names = (*self._hyperparameters, *(name for name in shared if getattr(self, name)))
+        given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)
+        return f"{self._name}(lr={lr}{given})"
+
+
+class Kind:
+    """What the arrays of one optimizer or group, and one dtype, share: the kernel and the scalars of a step."""
+
+    def __init__(self, owner, dtype):
+        self.owner, self.dtype, self.trusts = owner, dtype, owner.norms is not None
+        self.kernel = join(update, owner.rule, *owner._stages)
+        self._values = self._vector = self._format = None
+
+    def vector(self, t, grad_scale, reuse):
+        """Return the scalars of the step after t steps as kernels take them; `reuse` the vector of the step before."""
+        values = self.owner._values(t, grad_scale)
+        if not reuse:
+            return np.array(values, self.dtype)
+        if values != self._values:
+            if self._format is None:
+                self._vector = np.empty(len(values), self.dtype)
+                self._format = struct.Struct(f"{len(values)}{self.dtype.char}")
+            try:
+                self._format.pack_into(self._vector, 0, *values)  # half the time of np.array
+            except OverflowError:
+                self._vector[:] = values
+            self._values = values
+        return self._vector
+
+    def trusted(self, block, g, vector):
+        """Return the scalars with the last one multiplied by the trust ratio of an array."""
+        owner = self.owner
+        kernel = join(reductions.norms, owner.norms, *owner._stages)
+        vector = vector.copy()
+        slots = block.slots[: len(owner.slots)]  # without the average of p
+        vector[-1] *= owner.trust(*_norms(kernel, 2, vector, block.p, g, *slots))
+        return vector
+
+
+def _norms(kernel, quantities, vector, p, g, *slots):
+    """Return the norms that a kernel measures of an array."""
+    parts = np.empty((-(-p.size // reductions.BLOCK), quantities))
+    kernel(len(parts), parts, vector, p, g, *slots)
+    return [_combined(column) for column in parts.T]
+
+
+def _combined(norms):
+    """Return the norm of norms, without overflow or underflow: the same bits for the same array."""
+    largest = float(norms.max())
+    if not 0.0 < largest < inf:
+        return largest
+    return largest * sqrt(float(np.sum((norms / largest) ** 2)))
+
+
+def _all_finite(pairs, grad_scale):
+    """Whether all gradients are finite although their norm is not."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(np.isfinite(g.dtype.type(grad_scale) * g).all() for _, g in pairs)
+
+
+def _at(schedule, step):
+    """Return the value of a schedule, or of a tuple of schedules and numbers."""
+    if isinstance(schedule, (tuple, list)):
+        return tuple(_at(each, step) for each in schedule)
+    return schedule(step) if callable(schedule) else schedule
+
+
+def split_eps(optimizer, v_scale=1.0):
+    """Return the coefficients eps and eps_inside of a rule, one of which is 0.
+
+    v_scale is the bias correction of v: with eps_hat, eps is added before it.
+    """
+    hat, inside = getattr(optimizer, "eps_hat", False), optimizer.eps_inside
+    eps = optimizer.eps * (v_scale if inside else sqrt(v_scale)) if hat else optimizer.eps
+    return (0.0, eps) if inside else (eps, 0.0)

@@ -1,0 +1,91 @@
+"""To and from PyTorch: the state of an optimizer goes over, and training goes on as if nothing had changed."""
+
+import numpy as np
+
+from .optimizers import Optimizer
+from .ranges import check_integer
+
+
+def to_torch(optimizer, torch_optimizer):
+    """Load the state of an optimizer into the torch.optim optimizer of the same name.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        One that torch.optim has: Adadelta, Adagrad, Adam, Adamax, AdamW, ASGD, NAdam, RAdam, RMSprop, Rprop, SGD.
+    torch_optimizer : torch.optim.Optimizer
+        Made with parameters of the same shapes in the same order, and the same hyper-parameters: those are
+        not carried over, and neither are the parameters themselves.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the two do not match; nothing has changed then.
+    """
+    import torch
+
+    blocks = _matched("to_torch", optimizer, torch_optimizer)
+    state = {}
+    for index, (block, parameter) in enumerate(blocks):
+        steps = block.steps if optimizer._ragged else optimizer.steps
+        if steps == 0:
+            continue
+        owner = block.kind.owner
+        slots = dict(zip(owner.slots, block.slots, strict=False))  # without ema, which torch.optim does not have
+        state[index] = {
+            name: torch.from_numpy(slot.reshape(block.shape).copy()).to(parameter.dtype) for name, slot in slots.items()
+        }
+        if type(optimizer).__name__ != "SGD":
+            state[index]["step"] = torch.tensor(float(steps))
+        for name, value in owner.torch_scalars(steps).items():
+            state[index][name] = torch.tensor(value, dtype=torch.get_default_dtype())
+    torch_optimizer.load_state_dict({"state": state, "param_groups": torch_optimizer.state_dict()["param_groups"]})
+
+
+def from_torch(torch_optimizer, optimizer, steps=None):
+    """Load the state of a torch.optim optimizer into the optimizer of the same name.
+
+    Parameters
+    ----------
+    torch_optimizer, optimizer
+        As in `to_torch`.
+    steps : int, optional
+        Steps taken, for optimizers that PyTorch does not count them for: SGD.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the two do not match; nothing has changed then.
+    """
+    blocks = _matched("from_torch", optimizer, torch_optimizer)
+    stored = torch_optimizer.state_dict()["state"]
+    state, counts = optimizer.state_dict(), {}
+    for index, (key, (block, _)) in enumerate(zip(optimizer._blocks, blocks, strict=True)):
+        entry = stored.get(index, {})
+        known = {name for name in block.kind.owner.slots if entry.get(name) is not None}
+        for name in known:
+            array = entry[name].detach().cpu().numpy().astype(block.dtype, copy=True)
+            state[optimizer._key(key, name)] = np.ascontiguousarray(array).reshape(block.shape)
+        counts[key] = int(entry["step"]) if "step" in entry else int(bool(known))
+        if steps is not None:
+            counts[key] = check_integer("from_torch", "steps", steps, 0)
+    state = {name: value for name, value in state.items() if not name.endswith("step")}
+    state["steps"] = max(counts.values())
+    if len(set(counts.values())) > 1:
+        state |= {optimizer._key(key, "step"): count for key, count in counts.items()}
+    optimizer.load_state_dict(state)
+
+
+def _matched(where, optimizer, torch_optimizer):
+    """Return (block, parameter) pairs of two optimizers of the same name."""
+    name, theirs = type(optimizer).__name__, type(torch_optimizer)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{where}: optimizer must be one of gd's, such as gd.Adam, got {name}")
+    if not theirs.__module__.startswith("torch.optim") or theirs.__name__ != name:
+        raise TypeError(f"{where}: torch_optimizer must be a torch.optim.{name}, got {theirs.__name__}")
+    parameters = [parameter for group in torch_optimizer.param_groups for parameter in group["params"]]
+    blocks = list(optimizer._blocks.values())
+    shapes, expected = [tuple(p.shape) for p in parameters], [block.shape for block in blocks]
+    if shapes != expected:
+        raise ValueError(f"{where}: torch_optimizer has parameters of shapes {shapes}, optimizer has {expected}")
+    return list(zip(blocks, parameters, strict=True))

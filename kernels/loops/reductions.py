@@ -1,0 +1,96 @@
+"""Sums and norms by fixed blocks, each by fixed lanes: the same bits for any number of threads."""
+
+import typing
+
+import numpy as np
+
+from ..compiler import device, loop
+from .operands import load, part
+from .update import string, unpack
+
+BLOCK = 2048  # elements a partial norm
+LANES = 64  # running sums in a block: strictly ordered, yet they vectorize
+SMALL, LARGE = 1e-280, 1e300  # sums of squares outside may have lost terms: they are taken again, scaled
+UP, DOWN = 2.0**700, 2.0**-700
+
+
+@device
+def _sum(lanes):
+    total = 0.0
+    for lane in range(LANES):
+        total += lanes[lane]
+    return total
+
+
+@device
+def block_sum(values):
+    """The sum of a block in float64: by lanes in the dtype of values, then over the lanes."""
+    lanes = np.zeros(LANES, values.dtype)
+    whole = values.size // LANES
+    for k in range(whole):
+        part = values[k * LANES : (k + 1) * LANES]
+        for lane in range(LANES):
+            lanes[lane] += part[lane]
+    total = _sum(lanes)
+    for i in range(whole * LANES, values.size):
+        total += values[i]
+    return total
+
+
+@loop(parallel_from=16)
+def norms(measured, *stages):
+    """Items are blocks; arguments: out (blocks, quantities), coefficients, p, g, *slots, all read but out.
+
+    Writes the Euclidean norm of every quantity that `measured` returns for an element. Squares are
+    summed in float64, and again scaled by a power of two where they overflow or underflow.
+    """
+    scalars, prepared = unpack(measured), string(stages)
+    quantities = len(typing.get_type_hints(measured.py_func)["return"]._fields)
+    rows = _first_rows(quantities)
+
+    @device
+    def add_squares(n, lanes, factor, common, c, p, g, slots):
+        for i in range(n):
+            gradient, parameter = prepared(common.scale * g[i], p[i], common)
+            values = measured(parameter, gradient, *load(slots, i), c)
+            for k in range(quantities):
+                scaled = factor * values[k]
+                lanes[k][i] += scaled * scaled
+
+    @device
+    def sums(lanes, factor, coefficients, p, g, slots):
+        common, c = scalars(coefficients)
+        for k in range(quantities):
+            for lane in range(LANES):
+                lanes[k, lane] = 0
+        whole = p.size // LANES * LANES
+        for first in range(0, whole, LANES):
+            last = first + LANES
+            add_squares(LANES, rows(lanes), factor, common, c, p[first:last], g[first:last], part(slots, first, last))
+        add_squares(p.size - whole, rows(lanes), factor, common, c, p[whole:], g[whole:], part(slots, whole, p.size))
+
+    def body(start, stop, arguments):
+        out, coefficients, p, g = arguments[:4]
+        lanes, again = np.empty((quantities, LANES)), np.empty((quantities, LANES))
+        for block in range(start, stop):
+            first, last = block * BLOCK, min((block + 1) * BLOCK, p.size)
+            operands = part(arguments[4:], first, last)
+            sums(lanes, 1.0, coefficients, p[first:last], g[first:last], operands)
+            for k in range(quantities):
+                total, factor = _sum(lanes[k]), 1.0
+                if not (SMALL < total < LARGE):
+                    factor = UP if total <= SMALL else DOWN
+                    sums(again, factor, coefficients, p[first:last], g[first:last], operands)
+                    total = _sum(again[k])
+                out[block, k] = np.sqrt(total) / factor
+
+    return body
+
+
+def _first_rows(n):
+    """Return a function that returns the first n rows of a matrix as a tuple."""
+    last = n - 1
+    if n == 1:
+        return device(lambda matrix: (matrix[0],))
+    before = _first_rows(last)
+    return device(lambda matrix: (*before(matrix), matrix[last]))
