@@ -7,7 +7,7 @@ if not (Path(__file__).parent / "kernels").is_dir():  # not installed: a checkou
         raise ImportError("gd is incomplete, gd.kernels is missing: install it with `python -m pip install .`")
     __path__.append(str(Path(__file__).parent.parent))
 
-from . import activations, batches, initializers, losses, optimizers
+from . import activations, batches, initializers, losses, optimizers, pytorch, schedules
 from .activations import (
     elu,
     elu_backward,
@@ -49,6 +49,7 @@ from .optimizers import (
     Yogi,
 )
 from .parameters import ParameterVector
+from .schedules import scale_lr_for_batch
 from .threads import get_threads, threads
 from .training import History, fit
 from .warm import warmup

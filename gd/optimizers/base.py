@@ -248,10 +248,10 @@ class Optimizer(ABC):
         self.groups = tuple(self._group(k, group, arrays) for k, group in enumerate(self._specifications))
         grouped = {key: block for group in self.groups for key, block in group._blocks.items()}
         self._blocks, self._vector_block, slots, start = {}, None, None, 0
-        if isinstance(self.params, ParameterVector) and not grouped:
-            self._vector_block = self._block("params", self.params.vector)
+        if isinstance(self.params, ParameterVector):
+            self._vector_block = self._block("params", self.params.vector, [] if grouped else None)
         for key, (label, array) in arrays.items():
-            if self._vector_block is not None:
+            if self._vector_block is not None and not grouped:
                 slots = [slot[start : start + array.size] for slot in self._vector_block.slots]
                 start += array.size
             self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
@@ -566,13 +566,13 @@ class Optimizer(ABC):
         parts = []
         for block, g in pairs:
             vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
-            parts.append(_norms(join(reductions.norms, common.gradient), 1, vector, block.p, g)[0])
+            parts.append(_norms(join(reductions.norms, common.gradient), 1, vector, g, g)[0])
         return _combined(np.array(parts)) if parts else 0.0
 
     @property
     def _whole(self):
         """The block of all arrays of a ParameterVector, as long as they step together."""
-        return None if self._ragged or self.norms else self._vector_block
+        return None if self._ragged or self.groups or self.norms else self._vector_block
 
     @property
     def steps_inside(self):
