@@ -17,8 +17,11 @@ import gd
 from gd import datasets, reference
 from gd.arrays import aligned_empty
 from gd.batches import batches
-from gd.kernels.compiler import join, loop
+from gd.kernels.compiler import join
+from gd.kernels.loops.update import update
+from gd.kernels.rules.common import CommonCoefficients
 
+from . import optimizers
 from .measure import interleaved
 
 WIDTHS, BATCH = (256, 128), 128
@@ -33,26 +36,16 @@ print(imported - start, perf_counter() - imported)
 """
 
 
-@loop(parallel_from=16_384)
-def streams():
-    """Read four arrays and write three of them, as Adam does; arguments: p, g, m, v."""
-
-    def body(start, stop, arguments):
-        p, g, m, v = (
-            arguments[0][start:stop],
-            arguments[1][start:stop],
-            arguments[2][start:stop],
-            arguments[3][start:stop],
-        )
-        for i in range(p.size):
-            p[i], m[i], v[i] = p[i] + g[i], m[i] + g[i], v[i] + g[i]
-
-    return body
-
-
 def main():
     """Print the comparisons."""
     parser = argparse.ArgumentParser(prog="python -m gd.bench", description=__doc__)
+    parser.add_argument(
+        "what", nargs="?", choices=("all", "optimizers"), default="all", help="optimizers: a table of each"
+    )
+    parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAMES", help="optimizers, as Adam,SGD")
+    parser.add_argument(
+        "--sizes", type=lambda text: [int(float(each)) for each in text.split(",")], default=optimizers.SIZES
+    )
     parser.add_argument("--data", metavar="PATH", help="for the network, as in gd train; default: the digits")
     parser.add_argument("--rounds", type=int, default=7, help="turns each side gets (default: 7)")
     options = parser.parse_args()
@@ -63,6 +56,9 @@ def main():
     except ImportError:
         torch = None
     print(f"{gd.get_threads()} threads; PyTorch {torch.__version__ if torch else 'not installed'}; float32; medians\n")
+    if options.what == "optimizers":
+        optimizers.main(options.only, options.sizes, options.rounds, torch)
+        return
     for size, rounds, repeats in ((10_000, 4 * options.rounds, 200), (1_000_000, 2 * options.rounds, 20)):
         adam(size, rounds, repeats, torch)
     adam(32_000_000, options.rounds, 1, torch)
@@ -90,10 +86,11 @@ def adam(size, rounds, repeats, torch):
     g = vector()
     p, q = vector(), vector()
     optimizer, plain = gd.Adam(p), reference.Optimizer("Adam", {"q": q})
-    arrays = vector(), g, vector(), vector()
+    arrays = np.array(CommonCoefficients(), np.float32), vector(), g, vector(), vector()
+    touching = join(update, optimizers.touch_2)
     calls = {
         "gd": lambda: optimizer.step(g),
-        "ceiling": lambda: join(streams)(size, *arrays),
+        "ceiling": lambda: touching(size, *arrays),
         "numpy": lambda: plain.step({"q": g}),
     }
     if torch:

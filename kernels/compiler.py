@@ -76,11 +76,13 @@ class Kernel:
 
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
+        override = _override.parallel_from
+        if size < (self.parallel_from if override is None else override):
+            self.serial(0, size, arguments)
+            return
         parts = 1
         try:
-            override = _override.parallel_from
-            if size >= (self.parallel_from if override is None else override):
-                parts = pool.enter()
+            parts = pool.enter()
             if parts == 1:
                 self.serial(0, size, arguments)
             else:

@@ -95,12 +95,16 @@ def test_equals_plain_numpy(name, keywords, rng, dtype, walk):
     assert optimizer.steps == 20
     assert not np.array_equal(p, start)
     tolerance = 1e-12 if dtype == np.float64 else 2e-6
-    np.testing.assert_allclose(p, expected, rtol=tolerance, atol=tolerance)
+
+    def close(actual, desired):  # sums over steps cancel: their error is that of the largest
+        np.testing.assert_allclose(actual, desired, rtol=tolerance, atol=tolerance * max(1, np.abs(desired).max()))
+
+    close(p, expected)
     if optimizer.ema is not None:
-        np.testing.assert_allclose(optimizer.ema_params(), plain.averages["p"], rtol=tolerance, atol=tolerance)
+        close(optimizer.ema_params(), plain.averages["p"])
     for slot, array in optimizer.state_dict().items():
         if slot in plain.state["p"]:
-            np.testing.assert_allclose(array, plain.state["p"][slot], rtol=tolerance, atol=tolerance)
+            close(array, plain.state["p"][slot])
 
 
 @pytest.mark.parametrize("name", NAMES)

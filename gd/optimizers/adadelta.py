@@ -38,6 +38,7 @@ class Adadelta(Optimizer):
 
     rule = staticmethod(adadelta.adadelta)
     slots = ("square_avg", "acc_delta")
+    steady = True
     ranges = {"rho": UNIT, "eps": POSITIVE}
 
     def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, **options):

@@ -224,6 +224,7 @@ class NAdam(Optimizer):
     Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
     """
 
+    _mu_product = 0, 1.0  # of the last step that was asked for
     rule = staticmethod(adam.nadam)
     slots = ("exp_avg", "exp_avg_sq")
     ranges = {
@@ -253,12 +254,16 @@ class NAdam(Optimizer):
         return self.betas[0] * (1.0 - 0.5 * 0.96 ** (t * self.momentum_decay))
 
     def mu_product(self, t):
-        """Return mu_1 ... mu_t; it is 0 in float64 after some thousand steps."""
-        product = 1.0
-        for step in range(1, t + 1):
-            product *= self.mu(step)
-            if product < 1e-30:  # 1 - product is 1
-                break
+        """Return mu_1 ... mu_t."""
+        before, product = self._mu_product
+        if before != t - 1:
+            product = 1.0
+            for step in range(1, t):
+                product *= self.mu(step)
+                if product < 1e-30:  # 1 - product is 1
+                    break
+        product *= self.mu(t)
+        vars(self)["_mu_product"] = t, product
         return product
 
     def torch_scalars(self, t):
@@ -351,7 +356,7 @@ class RAdam(Optimizer):
 
 def bias_corrections(optimizer, t):
     """Return 1 / (1 - beta1**t) and 1 / (1 - beta2**t), or 1 and 1 where bias_correction is off."""
-    if not getattr(optimizer, "bias_correction", True):
+    if not optimizer.bias_correction:
         return 1.0, 1.0
-    beta1, beta2, *_ = optimizer.betas
-    return 1.0 / (1.0 - beta1**t), 1.0 / (1.0 - beta2**t)
+    betas = optimizer.betas
+    return 1.0 / (1.0 - betas[0] ** t), 1.0 / (1.0 - betas[1] ** t)

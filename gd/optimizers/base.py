@@ -17,6 +17,7 @@ from ..ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_inte
 from .blocks import Block, aligned_like, entries
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
+SHARED = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema")
 ANY = Range(-inf, inf, False)
 
 
@@ -79,8 +80,10 @@ class Optimizer(ABC):
     slots = ()  # names of the state arrays, in the order of the rule's arguments
     ranges: dict = {}  # hyper-parameter -> Range, or a tuple of them, or bool
     norms = None  # of an optimizer with a trust ratio: what to measure of each array before its step
+    steady = False  # whether the coefficients depend on the learning rate alone, after the first step
     scalars: dict = {}  # names of state that is a number, and what it starts from
     decays_itself = False  # whether weight_decay is a coefficient of the rule's own
+    bias_correction, eps_hat = True, False  # where the optimizer has no such hyper-parameter
 
     def __init_subclass__(cls):
         if cls.__module__.startswith(f"{__package__}."):  # not those of users
@@ -134,7 +137,7 @@ class Optimizer(ABC):
         self._allocate(arrays)
 
     def __setattr__(self, name, value):
-        if name in self.ranges and name in self.__dict__:
+        if name in self.__dict__ and (name in self.ranges or name in SHARED):
             raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
         super().__setattr__(name, value)
 
@@ -197,7 +200,7 @@ class Optimizer(ABC):
             raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
         if groups and None in arrays:
             raise ValueError(f"{where} needs params to be a list or a dict of arrays, got one array")
-        allowed = {*self._hyperparameters, "lr", "l1", "l2", "weight_decay", "maximize", "clip_value"}
+        allowed = {"lr", *self._hyperparameters, *SHARED[: SHARED.index("clip_norm")]}
         seen = set()
         for k, group in enumerate(groups):
             for keyword in group.keys() - allowed - {"params"}:
@@ -214,7 +217,7 @@ class Optimizer(ABC):
 
     def _group(self, k, specification, arrays):
         """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
-        shared = ("l1", "l2", "weight_decay", "maximize", "clip_value")
+        shared = SHARED[: SHARED.index("clip_norm")]  # the others are of all groups
         own = {name: self._schedules.get(name, getattr(self, name)) for name in self._hyperparameters}
         keywords = {"lr": self._lr, "ema": self.ema} | own | {name: getattr(self, name) for name in shared}
         keywords |= {name: value for name, value in specification.items() if name != "params"}
@@ -256,6 +259,12 @@ class Optimizer(ABC):
                 start += array.size
             self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
             self._blocks[key].label = label
+        self._alone = self._only_block()
+
+    def _only_block(self):
+        """Return the block of an optimizer of one array whose step is one call of its kernel, else None."""
+        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.norms or self.scalars)
+        return self._blocks[None] if simple else None
 
     def _block(self, label, array, slots=None):
         p = array.reshape(-1)
@@ -266,7 +275,7 @@ class Optimizer(ABC):
 
     def __getstate__(self):
         """Views, kernels and groups are not part of a copy or a pickle: they are made anew for the new params."""
-        made_anew = ("_blocks", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
+        made_anew = ("_alone", "_blocks", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
         state = {k: v for k, v in self.__dict__.items() if k not in made_anew}
         specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
         return state | {"_state": self.state_dict(), "_specifications": tuple(specifications)}
@@ -378,8 +387,8 @@ class Optimizer(ABC):
         grads : as params, optional
             The same structure, shapes and dtypes; read, never written. An array whose gradient is None is
             left alone with its state, and its own count of steps stays. A ParameterVector takes a
-            ParameterVector or one flat vector, in a single pass, or a dict. Without grads, the sum of what
-            `accumulate` was given.
+            ParameterVector or one flat vector, in a single pass, or a dict. What `accumulate` was given since
+            the last step is added; without grads, it is all.
         grad_scale : float, default: 1
             Multiplies the gradients: 1 / loss_scale, or 1 / n for sums over n examples.
 
@@ -395,11 +404,26 @@ class Optimizer(ABC):
         """
         if type(grad_scale) is not float or not isfinite(grad_scale):
             grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, ANY)
-        if grads is None:
-            grads = self._accumulated()
-        applied = self._apply(self._paired(f"{self._name}.step", grads), grad_scale)
-        if self._summed:
-            self._summed.clear()
+        block = self._alone
+        if block is not None and block.knows(grads) and block.fits(grads):  # as below, without the detours
+            kind = block.kind
+            vector = kind.vector(self.steps, grad_scale, True)
+            kind.kernel(block.size, vector, block.p, grads.reshape(-1), *block.slots)
+            vars(self)["steps"] += 1
+            return True
+        if grads is None or self._summed:
+            return self._step_accumulated(grads, grad_scale)
+        return self._apply(self._paired(f"{self._name}.step", grads), grad_scale)
+
+    def _step_accumulated(self, grads, grad_scale):
+        where = f"{self._name}.step"
+        if grads is not None:
+            self._accumulate(where, grads, 1.0)
+        elif not self._summed:
+            raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
+        applied = self._apply(self._paired(where, self._accumulated()), grad_scale)
+        self._alone = self._only_block()
+        self._summed.clear()
         return applied
 
     def accumulate(self, grads, grad_scale=1.0):
@@ -430,7 +454,9 @@ class Optimizer(ABC):
         [-2.0, -3.0]
         """
         where = f"{self._name}.accumulate"
-        grad_scale = check_number(where, "grad_scale", grad_scale, ANY)
+        self._accumulate(where, grads, check_number(where, "grad_scale", grad_scale, ANY))
+
+    def _accumulate(self, where, grads, grad_scale):
         pairs = self._paired(where, grads)
         if pairs and pairs[0][0] is self._vector_block:
             pairs = self._pieces(pairs[0][1])
@@ -447,6 +473,7 @@ class Optimizer(ABC):
             vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
             join(update, rule)(block.size, vector, self._sums[key], g)
             self._summed.add(key)
+        self._alone = None
 
     def step_rows(self, key, rows, grad_rows, grad_scale=1.0):
         """Update some rows of a matrix, such as those of an embedding that a batch has used.
@@ -517,30 +544,27 @@ class Optimizer(ABC):
                 return False
             if self.clip_norm is not None and not norm <= self.clip_norm:
                 grad_scale *= self.clip_norm / norm
-        steps, vectors = self.steps, {}
         if not self._ragged and (rows is not None or len(pairs) < len(self._blocks)):
             self._count_apart(pairs)
-        ragged = self._ragged
-        for block, _ in pairs:  # all of them before anything changes: a schedule may raise
-            key = block.kind, block.steps if ragged else steps
-            if key not in vectors:
-                vectors[key] = block.kind.vector(key[1], grad_scale, not vectors)
-        for block, g in pairs:
+        steps, work, kinds = self.steps, [], {}
+        for block, g in pairs:  # all scalars before anything changes: a schedule may raise
+            kind, t = block.kind, block.steps if self._ragged else steps
+            if (vector := kinds.get((kind, t))) is None:
+                vector = kinds[kind, t] = kind.vector(t, grad_scale, not kinds)
+            work.append((block, g, vector))
+        for block, g, vector in work:
             kind = block.kind
-            vector = vectors[kind, block.steps if ragged else steps]
-            if rows is not None:
-                self._update_rows(block, g, vector, rows)
-            else:
-                if kind.trusts:
-                    vector = kind.trusted(block, g, vector)
+            if kind.norms is not None:
+                vector = kind.trusted(block, g, vector)
+            if rows is None:
                 kind.kernel(block.size, vector, block.p, g, *block.slots)
-        if ragged:
-            for block, _ in pairs:
-                block.steps += 1
+            else:
+                self._update_rows(block, g, vector, rows)
+            block.steps += 1
         if self.scalars:
             for owner in {block.kind.owner for block, _ in pairs}:
                 owner.stepped(owner._lr_of_step)
-        self._set_steps(max(steps, pairs[0][0].steps) if ragged and rows is not None else steps + 1)
+        self._set_steps(max(steps, pairs[0][0].steps) if self._ragged and rows is not None else steps + 1)
         return True
 
     def _update_rows(self, block, g, vector, rows):
@@ -558,8 +582,9 @@ class Optimizer(ABC):
 
     def _set_steps(self, steps):
         vars(self)["steps"] = steps  # past __setattr__, which takes as long as a small kernel
-        for group in self.groups:
-            vars(group)["steps"] = steps
+        if self.groups:
+            for group in self.groups:
+                vars(group)["steps"] = steps
 
     def _norm(self, pairs, grad_scale):
         """Return the Euclidean norm of all gradients together, times |grad_scale|."""
@@ -609,8 +634,6 @@ class Optimizer(ABC):
 
     def _accumulated(self):
         """Return the accumulated gradients, in the structure of params."""
-        if not self._summed:
-            raise TypeError(f"{self._name}.step: grads is None, and nothing was accumulated")
         if isinstance(self.params, ParameterVector) and len(self._summed) == len(self._blocks):
             return self._sum
         arrays = {
@@ -669,8 +692,7 @@ class Optimizer(ABC):
 
     def __repr__(self):
         lr = self._lr if callable(self._lr) else f"{self._lr:g}"
-        shared = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema")
-        names = (*self._hyperparameters, *(name for name in shared if getattr(self, name)))
+        names = (*self._hyperparameters, *(name for name in SHARED if getattr(self, name)))
         given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)
         return f"{self._name}(lr={lr}{given})"
 
@@ -679,15 +701,20 @@ class Kind:
     """What the arrays of one optimizer or group, and one dtype, share: the kernel and the scalars of a step."""
 
     def __init__(self, owner, dtype):
-        self.owner, self.dtype, self.trusts = owner, dtype, owner.norms is not None
+        self.owner, self.dtype = owner, dtype
         self.kernel = join(update, owner.rule, *owner._stages)
-        self._values = self._vector = self._format = None
+        self.norms = None if owner.norms is None else join(reductions.norms, owner.norms, *owner._stages)
+        self._values = self._vector = self._format = self._given = None
 
     def vector(self, t, grad_scale, reuse):
         """Return the scalars of the step after t steps as kernels take them; `reuse` the vector of the step before."""
-        values = self.owner._values(t, grad_scale)
+        owner = self.owner
+        if reuse and owner.steady and t > 1 and self._given == (owner._lr, grad_scale):
+            return self._vector
+        values = owner._values(t, grad_scale)
         if not reuse:
             return np.array(values, self.dtype)
+        self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
         if values != self._values:
             if self._format is None:
                 self._vector = np.empty(len(values), self.dtype)
@@ -701,11 +728,9 @@ class Kind:
 
     def trusted(self, block, g, vector):
         """Return the scalars with the last one multiplied by the trust ratio of an array."""
-        owner = self.owner
-        kernel = join(reductions.norms, owner.norms, *owner._stages)
         vector = vector.copy()
-        slots = block.slots[: len(owner.slots)]  # without the average of p
-        vector[-1] *= owner.trust(*_norms(kernel, 2, vector, block.p, g, *slots))
+        slots = block.slots[: len(self.owner.slots)]  # without the average of p
+        vector[-1] *= self.owner.trust(*_norms(self.norms, 2, vector, block.p, g, *slots))
         return vector
 
 
@@ -713,7 +738,7 @@ def _norms(kernel, quantities, vector, p, g, *slots):
     """Return the norms that a kernel measures of an array."""
     parts = np.empty((-(-p.size // reductions.BLOCK), quantities))
     kernel(len(parts), parts, vector, p, g, *slots)
-    return [_combined(column) for column in parts.T]
+    return parts[0].tolist() if len(parts) == 1 else [_combined(column) for column in parts.T]
 
 
 def _combined(norms):
@@ -742,6 +767,7 @@ def split_eps(optimizer, v_scale=1.0):
 
     v_scale is the bias correction of v: with eps_hat, eps is added before it.
     """
-    hat, inside = getattr(optimizer, "eps_hat", False), optimizer.eps_inside
-    eps = optimizer.eps * (v_scale if inside else sqrt(v_scale)) if hat else optimizer.eps
+    eps, inside = optimizer.eps, optimizer.eps_inside
+    if optimizer.eps_hat:
+        eps *= v_scale if inside else sqrt(v_scale)
     return (0.0, eps) if inside else (eps, 0.0)

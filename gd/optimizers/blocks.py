@@ -19,11 +19,15 @@ class Block:
 
     def gradient(self, where, label, g):
         """Return the flat view of a gradient that matches, else raise."""
-        if not (type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray):
+        if not self.fits(g):
             check_array(where, label, g, dtype=(self.label, self.dtype), shape=(self.label, self.shape))
         if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
         return g if len(self.shape) == 1 else g.reshape(-1)
+
+    def fits(self, g):
+        """Whether this is a plain array of the right dtype, shape and layout; others are looked at more closely."""
+        return type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray
 
     def knows(self, g):
         """Whether this very array was seen to lie apart from the parameters."""

@@ -34,6 +34,7 @@ class Lion(Optimizer):
 
     rule = staticmethod(lion.lion)
     slots = ("exp_avg",)
+    steady = True
     ranges = {"betas": (UNIT, UNIT)}
 
     def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), **options):

@@ -44,6 +44,7 @@ class RMSprop(Optimizer):
     networks", 2013 (centered).
     """
 
+    steady = True
     ranges = {
         "rho": UNIT,
         "eps": NON_NEGATIVE,

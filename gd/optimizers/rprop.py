@@ -39,6 +39,7 @@ class Rprop(Optimizer):
 
     rule = staticmethod(rprop.rprop)
     slots = ("prev", "step_size")
+    steady = True
     ranges = {"etas": (Range(0.0, 1.0, False), Range(1.0, float("inf"), False)), "step_sizes": (POSITIVE, POSITIVE)}
 
     def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0), **options):

@@ -49,6 +49,7 @@ class SGD(Optimizer):
     """
 
     rule = staticmethod(sgd.sgd)
+    steady = True
     ranges = {"momentum": UNIT, "dampening": UNIT, "nesterov": bool}
 
     def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False, **options):
@@ -95,6 +96,7 @@ class Momentum(Optimizer):
 
     rule = staticmethod(sgd.momentum)
     slots = ("velocity",)
+    steady = True
     ranges = {"momentum": UNIT}
 
     def __init__(self, params, lr=1e-2, momentum=0.9, **options):
