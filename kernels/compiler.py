@@ -7,7 +7,7 @@ rows) is the loop's business. `join` compiles the two, on first use and for each
     serial      body(0, size, arguments)
     parallel    body(size * part // parts, size * (part + 1) // parts, arguments) for each part
 
-and the kernel chooses between them at each call. This is the only `prange` of the house, so a
+and the kernel chooses between them at each call (see `choice`). This is the only `prange` of the house, so a
 body is always serial code, and what it computes for an item does not depend on where it was cut.
 (`arguments` is one tuple, as Numba does not recognize its own signatures of functions with *args.)
 """
@@ -15,16 +15,19 @@ body is always serial code, and what it computes for an item does not depend on 
 import functools
 import threading
 from contextlib import contextmanager
+from time import perf_counter
 
 import numba
 
 from . import pool
 from .cache import KernelCache
+from .choice import Choice
 
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
 # loop around a rule, and so would the last bit (and the direction of Lion's step). It costs nothing measurable;
 # where fusing matters `math.fma` says so. The numpy error model makes x / 0 infinite rather than an exception.
 OPTIONS = {"fastmath": False, "error_model": "numpy"}
+LIKELY, SURELY = 16, 256  # times parallel_from: where splitting is tried first, and where it always pays
 INLINED = {"forceinline": True, **OPTIONS}  # for what is used inside kernels: they vectorize only what they see
 
 
@@ -43,7 +46,10 @@ def device(function):
 
 
 def loop(parallel_from):
-    """Declare a loop, and the number of items from which splitting it over threads pays."""
+    """Declare a loop, and the number of items from which splitting it over threads can pay.
+
+    From there on the kernel finds out, up to 256 times as many, where it always pays.
+    """
 
     def declare(factory):
         factory.parallel_from = parallel_from
@@ -63,7 +69,7 @@ class Kernel:
 
     def __init__(self, loop, rules):
         self.name = "-".join(function.__name__ for function in (loop, *rules))
-        self.parallel_from = loop.parallel_from
+        self.parallel_from, self._choices = loop.parallel_from, {}
         body = loop(*map(device, rules))
         self.serial = self._compile(body, (loop, *rules))
         self.parallel = self._compile(_split(self.serial), (loop, *rules), parallel=True)
@@ -77,12 +83,27 @@ class Kernel:
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
         override = _override.parallel_from
-        if size < (self.parallel_from if override is None else override):
+        if override is not None:
+            self._walk(size >= override, size, arguments)
+        elif size < self.parallel_from:
             self.serial(0, size, arguments)
-            return
+        elif size >= SURELY * self.parallel_from:
+            self._walk(True, size, arguments)
+        else:
+            sizes = size.bit_length()  # alike within a factor of 2
+            choice = self._choices.get(sizes)
+            if choice is None:
+                choice = self._choices.setdefault(sizes, Choice(size >= LIKELY * self.parallel_from))
+            parallel, start = choice.parallel, perf_counter()
+            if self._walk(parallel, size, arguments) and parallel == choice.parallel:
+                choice.record(perf_counter() - start)
+
+    def _walk(self, parallel, size, arguments):
+        """Walk in parallel, or else serially; return whether it was done as asked."""
         parts = 1
         try:
-            parts = pool.enter()
+            if parallel:
+                parts = pool.enter()
             if parts == 1:
                 self.serial(0, size, arguments)
             else:
@@ -90,6 +111,7 @@ class Kernel:
         finally:
             if parts > 1:
                 pool.leave()
+        return parallel == (parts > 1)
 
     def __repr__(self):
         return f"<kernel {self.name}>"

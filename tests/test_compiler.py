@@ -87,7 +87,7 @@ def step_in_child(queue):
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*")  # Python's, and that of JAX where a test before imported it
 def test_a_forked_child_works_serially():
     p = np.zeros(200_000)
     gd.Adam(p).step(np.ones(200_000))  # starts the pool in this process

@@ -592,7 +592,7 @@ class Optimizer(ABC):
         for block, g in pairs:
             vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
             parts.append(_norms(join(reductions.norms, common.gradient), 1, vector, g, g)[0])
-        return _combined(np.array(parts)) if parts else 0.0
+        return _combined(np.array([parts]))[0] if parts else 0.0
 
     @property
     def _whole(self):
@@ -736,17 +736,18 @@ class Kind:
 
 def _norms(kernel, quantities, vector, p, g, *slots):
     """Return the norms that a kernel measures of an array."""
-    parts = np.empty((-(-p.size // reductions.BLOCK), quantities))
-    kernel(len(parts), parts, vector, p, g, *slots)
-    return parts[0].tolist() if len(parts) == 1 else [_combined(column) for column in parts.T]
+    parts = np.empty((quantities, -(-p.size // reductions.BLOCK)))
+    kernel(parts.shape[1], parts, vector, p, g, *slots)
+    return _combined(parts)
 
 
-def _combined(norms):
-    """Return the norm of norms, without overflow or underflow: the same bits for the same array."""
-    largest = float(norms.max())
-    if not 0.0 < largest < inf:
-        return largest
-    return largest * sqrt(float(np.sum((norms / largest) ** 2)))
+def _combined(parts):
+    """Return the norm of the norms in each row."""
+    if parts.shape[1] == 1:
+        return parts[:, 0].tolist()
+    out = np.empty(len(parts))
+    join(reductions.combine)(out.size, out, parts)
+    return out.tolist()
 
 
 def _all_finite(pairs, grad_scale):

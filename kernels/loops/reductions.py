@@ -5,6 +5,7 @@ import typing
 import numpy as np
 
 from ..compiler import device, loop
+from ..math import fma
 from .operands import load, part
 from .update import string, unpack
 
@@ -39,7 +40,7 @@ def block_sum(values):
 
 @loop(parallel_from=16)
 def norms(measured, *stages):
-    """Items are blocks; arguments: out (blocks, quantities), coefficients, p, g, *slots, all read but out.
+    """Items are blocks; arguments: out (quantities, blocks), coefficients, p, g, *slots, all read but out.
 
     Writes the Euclidean norm of every quantity that `measured` returns for an element. Squares are
     summed in float64, and again scaled by a power of two where they overflow or underflow.
@@ -55,7 +56,7 @@ def norms(measured, *stages):
             values = measured(parameter, gradient, *load(slots, i), c)
             for k in range(quantities):
                 scaled = factor * values[k]
-                lanes[k][i] += scaled * scaled
+                lanes[k][i] = fma(scaled, scaled, lanes[k][i])
 
     @device
     def sums(lanes, factor, coefficients, p, g, slots):
@@ -82,7 +83,26 @@ def norms(measured, *stages):
                     factor = UP if total <= SMALL else DOWN
                     sums(again, factor, coefficients, p[first:last], g[first:last], operands)
                     total = _sum(again[k])
-                out[block, k] = np.sqrt(total) / factor
+                out[k, block] = np.sqrt(total) / factor
+
+    return body
+
+
+@loop(parallel_from=1_000_000)
+def combine():
+    """Items are quantities; arguments: out, parts (quantities, n): out[k] = the norm of the norms parts[k]."""
+
+    def body(start, stop, arguments):
+        out, parts = arguments
+        for k in range(start, stop):
+            largest = 0.0
+            for part in parts[k]:
+                if largest < part < np.inf:
+                    largest = part
+            scale, total = largest if largest > 0 else 1.0, 0.0
+            for part in parts[k]:
+                total += (part / scale) ** 2
+            out[k] = scale * np.sqrt(total)
 
     return body
 
