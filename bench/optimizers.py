@@ -89,8 +89,7 @@ def compare(name, size, rounds, torch):
                 calls[variant] = getattr(torch.optim, name)([tensor], **options[variant]).step
             except (TypeError, RuntimeError):  # there is no such variant
                 continue
-    repeats = int(min(200, max(1, 1_000_000 // size)))
-    return interleaved(calls, rounds, repeats)
+    return interleaved(calls, rounds, repeats=min(200, max(1, 10_000_000 // size)))
 
 
 def main(only, sizes, rounds, torch):

@@ -305,7 +305,9 @@ ALL_STAGES = {"l2": 0.1, "weight_decay": 0.1, "clip_norm": 1.0, "ema": 0.5}
 ROWS = [(name, {}) for name in ELEMENTWISE] + [(name, ALL_STAGES) for name in ("SGD", "Adagrad", "Adam")]
 
 
-@pytest.mark.parametrize(("name", "keywords"), ROWS, ids=lambda value: value if isinstance(value, str) else "-".join(value))
+@pytest.mark.parametrize(
+    ("name", "keywords"), ROWS, ids=lambda value: value if isinstance(value, str) else "-".join(value)
+)
 def test_rows_step_as_a_matrix_of_their_own(name, keywords, rng, dtype, walk):
     matrix = rng.standard_normal((300, 7)).astype(dtype)
     before, optimizer = matrix.copy(), OPTIMIZERS[name](matrix, **keywords)

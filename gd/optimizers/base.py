@@ -263,7 +263,7 @@ class Optimizer(ABC):
 
     def _only_block(self):
         """Return the block of an optimizer of one array whose step is one call of its kernel, else None."""
-        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.norms or self.scalars)
+        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.scalars)
         return self._blocks[None] if simple else None
 
     def _block(self, label, array, slots=None):
@@ -407,8 +407,10 @@ class Optimizer(ABC):
         block = self._alone
         if block is not None and block.knows(grads) and block.fits(grads):  # as below, without the detours
             kind = block.kind
-            vector = kind.vector(self.steps, grad_scale, True)
-            kind.kernel(block.size, vector, block.p, grads.reshape(-1), *block.slots)
+            vector, g = kind.vector(self.steps, grad_scale, True), grads.reshape(-1)
+            if kind.norms is not None:
+                vector = kind.trusted(block, g, vector)
+            kind.kernel(block.size, vector, block.p, g, *block.slots)
             vars(self)["steps"] += 1
             return True
         if grads is None or self._summed:
@@ -728,23 +730,23 @@ class Kind:
 
     def trusted(self, block, g, vector):
         """Return the scalars with the last one multiplied by the trust ratio of an array."""
-        vector = vector.copy()
         slots = block.slots[: len(self.owner.slots)]  # without the average of p
-        vector[-1] *= self.owner.trust(*_norms(self.norms, 2, vector, block.p, g, *slots))
+        ratio = self.owner.trust(*_norms(self.norms, 2, vector, block.p, g, *slots))
+        vector = vector.copy()
+        vector[-1] *= ratio
         return vector
 
 
 def _norms(kernel, quantities, vector, p, g, *slots):
     """Return the norms that a kernel measures of an array."""
-    parts = np.empty((quantities, -(-p.size // reductions.BLOCK)))
-    kernel(parts.shape[1], parts, vector, p, g, *slots)
-    return _combined(parts)
+    blocks = -(-p.size // reductions.BLOCK)
+    parts = np.empty((quantities, blocks))
+    kernel(blocks, parts, vector, p, g, *slots)
+    return parts.ravel().tolist() if blocks == 1 else _combined(parts)
 
 
 def _combined(parts):
     """Return the norm of the norms in each row."""
-    if parts.shape[1] == 1:
-        return parts[:, 0].tolist()
     out = np.empty(len(parts))
     join(reductions.combine)(out.size, out, parts)
     return out.tolist()

@@ -38,6 +38,7 @@ class LARS(Optimizer):
     rule = staticmethod(lars.lars)
     norms = staticmethod(lars.lars_norms)
     slots = ("momentum_buffer",)
+    steady = True
     ranges = {"momentum": UNIT, "trust_coefficient": POSITIVE}
 
     def __init__(self, params, lr=1.0, momentum=0.9, trust_coefficient=1e-3, **options):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import fma
-from .operands import load, part
+from .operands import load, part, store
 from .update import string, unpack
 
 BLOCK = 2048  # elements a partial norm
@@ -50,38 +50,45 @@ def norms(measured, *stages):
     rows = _first_rows(quantities)
 
     @device
-    def add_squares(n, lanes, factor, common, c, p, g, slots):
-        for i in range(n):
+    def pieces_of(p, g, slots, first, last):
+        return p[first:last], g[first:last], part(slots, first, last)
+
+    @device
+    def add_squares(n, lanes, values, factor, common, c, p, g, slots):
+        for i in range(n):  # apart from the squares, which halve the width of the vectors
             gradient, parameter = prepared(common.scale * g[i], p[i], common)
-            values = measured(parameter, gradient, *load(slots, i), c)
-            for k in range(quantities):
-                scaled = factor * values[k]
+            store(values, i, measured(parameter, gradient, *load(slots, i), c))
+        for k in range(quantities):
+            for i in range(n):
+                scaled = factor * values[k][i]
                 lanes[k][i] = fma(scaled, scaled, lanes[k][i])
 
     @device
-    def sums(lanes, factor, coefficients, p, g, slots):
+    def sums(lanes, values, factor, coefficients, p, g, slots):
         common, c = scalars(coefficients)
         for k in range(quantities):
             for lane in range(LANES):
                 lanes[k, lane] = 0
         whole = p.size // LANES * LANES
         for first in range(0, whole, LANES):
-            last = first + LANES
-            add_squares(LANES, rows(lanes), factor, common, c, p[first:last], g[first:last], part(slots, first, last))
-        add_squares(p.size - whole, rows(lanes), factor, common, c, p[whole:], g[whole:], part(slots, whole, p.size))
+            pieces = pieces_of(p, g, slots, first, first + LANES)
+            add_squares(LANES, rows(lanes), rows(values), factor, common, c, *pieces)
+        pieces = pieces_of(p, g, slots, whole, p.size)
+        add_squares(p.size - whole, rows(lanes), rows(values), factor, common, c, *pieces)
 
     def body(start, stop, arguments):
         out, coefficients, p, g = arguments[:4]
         lanes, again = np.empty((quantities, LANES)), np.empty((quantities, LANES))
+        values = np.empty((quantities, LANES), p.dtype)
         for block in range(start, stop):
             first, last = block * BLOCK, min((block + 1) * BLOCK, p.size)
             operands = part(arguments[4:], first, last)
-            sums(lanes, 1.0, coefficients, p[first:last], g[first:last], operands)
+            sums(lanes, values, 1.0, coefficients, p[first:last], g[first:last], operands)
             for k in range(quantities):
                 total, factor = _sum(lanes[k]), 1.0
                 if not (SMALL < total < LARGE):
                     factor = UP if total <= SMALL else DOWN
-                    sums(again, factor, coefficients, p[first:last], g[first:last], operands)
+                    sums(again, values, factor, coefficients, p[first:last], g[first:last], operands)
                     total = _sum(again[k])
                 out[k, block] = np.sqrt(total) / factor
 
