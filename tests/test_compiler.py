@@ -10,7 +10,7 @@ import pytest
 
 import gd
 from gd.kernels import pool
-from gd.kernels.compiler import Kernel, join, splitting
+from gd.kernels.compiler import SURELY, Kernel, join, splitting
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.loops.update import coefficients_of, update
 from gd.kernels.rules import activations, adam, common
@@ -39,7 +39,7 @@ def test_large_work_is_split_and_small_work_is_not(monkeypatch):
     kernel = join(map_elements, activations.relu)
     with gd.threads(2):
         assert variant_used(kernel, kernel.parallel_from - 1, monkeypatch) == "serial"
-        assert variant_used(kernel, kernel.parallel_from, monkeypatch) == "parallel"
+        assert variant_used(kernel, SURELY * kernel.parallel_from, monkeypatch) == "parallel"
         with splitting(1):
             assert variant_used(kernel, 1, monkeypatch) == "parallel"
     with gd.threads(1):

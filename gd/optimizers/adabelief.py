@@ -3,7 +3,8 @@
 from ..kernels.rules import adabelief
 from ..ranges import NON_NEGATIVE, UNIT
 from .adam import bias_corrections
-from .base import Optimizer, split_eps
+from .base import Optimizer
+from .hyperparameters import split_eps
 
 
 class AdaBelief(Optimizer):

@@ -2,7 +2,8 @@
 
 from ..kernels.rules import adagrad
 from ..ranges import NON_NEGATIVE
-from .base import Optimizer, split_eps
+from .base import Optimizer
+from .hyperparameters import split_eps
 
 
 class Adagrad(Optimizer):

@@ -4,7 +4,8 @@ from math import inf, sqrt
 
 from ..kernels.rules import adam
 from ..ranges import NON_NEGATIVE, UNIT, Range, check_choice
-from .base import Optimizer, split_eps
+from .base import Optimizer
+from .hyperparameters import split_eps
 
 
 def _amsgrad(where, name, value):

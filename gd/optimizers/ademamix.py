@@ -5,7 +5,8 @@ from math import exp, log
 from ..kernels.rules import ademamix
 from ..ranges import NON_NEGATIVE, UNIT
 from .adam import bias_corrections
-from .base import Optimizer, split_eps
+from .base import Optimizer
+from .hyperparameters import split_eps
 
 
 class AdEMAMix(Optimizer):

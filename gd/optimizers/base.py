@@ -1,9 +1,7 @@
-"""Optimizer: what all optimizers share. Arguments, groups, state, the gradient on its way to the rule, the step."""
+"""Optimizer: what all optimizers share. Here is the step; arguments and state are in the modules of its bases."""
 
-import struct
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from math import inf, isfinite, sqrt
+from math import inf, isfinite
 
 import numpy as np
 
@@ -13,15 +11,17 @@ from ..kernels.loops import reductions
 from ..kernels.loops.update import sum_rows, update, update_rows
 from ..kernels.rules import common
 from ..parameters import ParameterVector
-from ..ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_integer, check_number, check_numbers
-from .blocks import Block, aligned_like, entries
+from ..ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number
+from .blocks import aligned_like, entries
+from .hyperparameters import SHARED
+from .kind import combine, measure
+from .state import State
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
-SHARED = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema")
 ANY = Range(-inf, inf, False)
 
 
-class Optimizer(ABC):
+class Optimizer(State, ABC):
     """The base class of all optimizers: it owns arguments, state and traversal.
 
     A step takes the gradient g of each array, and the parameters p, through these stages, of which those
@@ -77,13 +77,9 @@ class Optimizer(ABC):
     """
 
     rule = None  # the scalar formula, from kernels.rules
-    slots = ()  # names of the state arrays, in the order of the rule's arguments
-    ranges: dict = {}  # hyper-parameter -> Range, or a tuple of them, or bool
     norms = None  # of an optimizer with a trust ratio: what to measure of each array before its step
     steady = False  # whether the coefficients depend on the learning rate alone, after the first step
-    scalars: dict = {}  # names of state that is a number, and what it starts from
     decays_itself = False  # whether weight_decay is a coefficient of the rule's own
-    bias_correction, eps_hat = True, False  # where the optimizer has no such hyper-parameter
 
     def __init_subclass__(cls):
         if cls.__module__.startswith(f"{__package__}."):  # not those of users
@@ -136,246 +132,24 @@ class Optimizer(ABC):
         self._specifications = self._checked_groups(groups, arrays)
         self._allocate(arrays)
 
-    def __setattr__(self, name, value):
-        if name in self.__dict__ and (name in self.ranges or name in SHARED):
-            raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
-        super().__setattr__(name, value)
-
     # --- What a subclass defines
 
-    def choose(self):  # noqa: B027 - most have no choice
+    def choose(self):
         """Choose `rule` and `slots` by the hyper-parameters, where they decide."""
-
-    def uses(self, name):
-        """Whether a hyper-parameter is above 0, or driven by a schedule."""
-        return name in self._schedules or getattr(self, name) > 0
 
     @abstractmethod
     def coefficients(self, t, lr):
         """Return the named tuple of scalars that the rule takes at step t (1, 2, ...)."""
 
-    def initial(self, slot, p):
-        """Return what a state array starts from: a number, or an array like p, the flat parameters."""
-        return 0.0
-
-    def trust(self, parameter, update):  # noqa: B027 - only called where `norms` is set
+    def trust(self, parameter, update):
         """Return the trust ratio, by which the rule's last coefficient is multiplied, from an array's norms."""
 
-    def stepped(self, lr):  # noqa: B027 - only called where `scalars` is set
+    def stepped(self, lr):
         """Bring the scalars of the state up to date, before `steps` counts a step at this rate."""
 
     def torch_scalars(self, t):
         """Return the numbers besides `step` that torch.optim keeps after t steps, by name."""
         return {}
-
-    # --- Arguments
-
-    def _checked(self, name, value, allowed):
-        if allowed is bool:
-            return check_flag(self._name, name, value)
-        if not isinstance(allowed, (Range, tuple)):
-            return allowed(self._name, name, value)
-        several = isinstance(allowed, tuple) and isinstance(value, (tuple, list))
-        if callable(value) or (several and any(map(callable, value))):
-            self._schedules[name] = value
-            value = _at(value, 0)
-        if isinstance(allowed, Range):
-            return check_number(self._name, name, value, allowed)
-        return check_numbers(self._name, name, value, allowed)
-
-    def _scheduled(self, lr):
-        """Return the learning rate of this step; set the hyper-parameters that a schedule drives."""
-        where = f"{self._name}.step"
-        if callable(lr):
-            lr = check_number(where, f"lr({self.steps})", lr(self.steps), NON_NEGATIVE)
-        for name, schedule in self._schedules.items():
-            value, allowed = _at(schedule, self.steps), self.ranges[name]
-            check = check_number if isinstance(allowed, Range) else check_numbers
-            vars(self)[name] = check(where, f"{name}({self.steps})", value, allowed)
-        return lr
-
-    def _checked_groups(self, groups, arrays):
-        where = f"{self._name}: groups"
-        if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Mapping) for group in groups):
-            raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
-        if groups and None in arrays:
-            raise ValueError(f"{where} needs params to be a list or a dict of arrays, got one array")
-        allowed = {"lr", *self._hyperparameters, *SHARED[: SHARED.index("clip_norm")]}
-        seen = set()
-        for k, group in enumerate(groups):
-            for keyword in group.keys() - allowed - {"params"}:
-                raise TypeError(f"{where}[{k}] has an unexpected keyword {keyword!r}")
-            keys = group.get("params")
-            if not isinstance(keys, (list, tuple)) or not keys:
-                raise TypeError(f"{where}[{k}]['params'] must be a list of keys of params, got {keys!r}")
-            for key in keys:
-                if key not in arrays or key in seen:
-                    fault = "is in two groups" if key in seen else "is no key of params"
-                    raise ValueError(f"{where}[{k}]['params']: {key!r} {fault}")
-                seen.add(key)
-        return tuple(dict(group) for group in groups)
-
-    def _group(self, k, specification, arrays):
-        """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
-        shared = SHARED[: SHARED.index("clip_norm")]  # the others are of all groups
-        own = {name: self._schedules.get(name, getattr(self, name)) for name in self._hyperparameters}
-        keywords = {"lr": self._lr, "ema": self.ema} | own | {name: getattr(self, name) for name in shared}
-        keywords |= {name: value for name, value in specification.items() if name != "params"}
-        try:
-            return type(self)({key: arrays[key][1] for key in specification["params"]}, **keywords)
-        except (TypeError, ValueError) as error:
-            raise type(error)(str(error).replace(f"{self._name}:", f"{self._name}: groups[{k}]:", 1)) from None
-
-    @property
-    def lr(self):
-        """The learning rate of the next step; set it to a number or a schedule."""
-        return self._lr(self.steps) if callable(self._lr) else self._lr
-
-    @lr.setter
-    def lr(self, value):
-        self._lr = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE)
-
-    # --- State
-
-    def _allocate(self, arrays):
-        """Make groups, state arrays and kernels."""
-        self._slots = self.slots if self.ema is None else (*self.slots, "ema")
-        stages = {
-            common.clipped: self.clip_value is not None,
-            common.penalized: self.l1 or self.l2,
-            common.decayed: self.weight_decay and not self.decays_itself,
-        }
-        self._stages = tuple(stage for stage, wanted in stages.items() if wanted)
-        self._looks_first = self.skip_nonfinite or self.clip_norm is not None
-        self._kinds, self._sums, self._summed, self._ragged = {}, {}, set(), False
-        self.groups = tuple(self._group(k, group, arrays) for k, group in enumerate(self._specifications))
-        grouped = {key: block for group in self.groups for key, block in group._blocks.items()}
-        self._blocks, self._vector_block, slots, start = {}, None, None, 0
-        if isinstance(self.params, ParameterVector):
-            self._vector_block = self._block("params", self.params.vector, [] if grouped else None)
-        for key, (label, array) in arrays.items():
-            if self._vector_block is not None and not grouped:
-                slots = [slot[start : start + array.size] for slot in self._vector_block.slots]
-                start += array.size
-            self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
-            self._blocks[key].label = label
-        self._alone = self._only_block()
-
-    def _only_block(self):
-        """Return the block of an optimizer of one array whose step is one call of its kernel, else None."""
-        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.scalars)
-        return self._blocks[None] if simple else None
-
-    def _block(self, label, array, slots=None):
-        p = array.reshape(-1)
-        if slots is None:
-            slots = [aligned_like(p, p if slot == "ema" else self.initial(slot, p)) for slot in self._slots]
-        kind = self._kinds.setdefault(array.dtype, Kind(self, array.dtype))
-        return Block(label, array, slots, kind)
-
-    def __getstate__(self):
-        """Views, kernels and groups are not part of a copy or a pickle: they are made anew for the new params."""
-        made_anew = ("_alone", "_blocks", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
-        state = {k: v for k, v in self.__dict__.items() if k not in made_anew}
-        specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
-        return state | {"_state": self.state_dict(), "_specifications": tuple(specifications)}
-
-    def __setstate__(self, state):
-        saved = state.pop("_state")
-        self.__dict__.update(state)
-        self._allocate(entries(self._name, "params", self.params))
-        self.load_state_dict(saved)
-
-    def state_dict(self):
-        """Return the state as a flat dict: `steps`, and a copy of every state array.
-
-        The keys are PyTorch's slot names (`exp_avg`, ...), with the key of the array before them where
-        params is a list or a dict: `0.exp_avg`, `W1.exp_avg`. `W1.step` is there where arrays differ in the
-        number of steps they took. Hyper-parameters and accumulated gradients are not part of it.
-        """
-        state = {"steps": self.steps}
-        state |= {name: getattr(owner, each) for name, owner, each in self._named_scalars()}
-        if self._ragged:
-            state |= {self._key(key, "step"): block.steps for key, block in self._blocks.items()}
-        for name, slot, shape in self._named_slots():
-            state[name] = slot.reshape(shape).copy()
-        return state
-
-    def load_state_dict(self, state):
-        """Restore what `state_dict` returned; the optimizer goes on as if it had not stopped.
-
-        Raises
-        ------
-        KeyError
-            If entries are missing or unknown.
-        TypeError, ValueError
-            If an entry has another shape or dtype; nothing has changed then.
-        """
-        where = f"{self._name}.load_state_dict"
-        if not isinstance(state, Mapping):
-            raise TypeError(f"{where}: state must be a dict, got {type(state).__name__}")
-        slots = {name: (slot, shape) for name, slot, shape in self._named_slots()}
-        scalars = {name: (owner, each) for name, owner, each in self._named_scalars()}
-        counts = {self._key(key, "step"): block for key, block in self._blocks.items()}
-        ragged = any(name in state for name in counts)
-        expected = slots.keys() | scalars.keys() | {"steps"} | (counts.keys() if ragged else set())
-        if state.keys() != expected:
-            different = sorted(map(str, state.keys() ^ expected))
-            raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
-        steps = check_integer(where, "state['steps']", state["steps"], 0)
-        numbers = {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
-        taken = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in counts if ragged}
-        for name, (slot, shape) in slots.items():
-            own = "this optimizer's"
-            check_array(where, f"state[{name!r}]", state[name], dtype=(own, slot.dtype), shape=(own, shape))
-        for name, (slot, _) in slots.items():
-            slot[:] = state[name].reshape(-1)
-        for name, (owner, each) in scalars.items():
-            setattr(owner, each, numbers[name])
-        for name, block in counts.items():
-            block.steps = taken.get(name, steps)
-        self._ragged = ragged
-        self._set_steps(steps)
-
-    def _key(self, key, name):
-        return name if isinstance(self.params, np.ndarray) else f"{key}.{name}"
-
-    def _named_slots(self):
-        for key, block in self._blocks.items():
-            for slot, array in zip(block.kind.owner._slots, block.slots, strict=True):
-                yield self._key(key, slot), array, block.shape
-
-    def _named_scalars(self):
-        for each in self.scalars:
-            yield each, self, each
-            for k, group in enumerate(self.groups):
-                yield f"groups[{k}].{each}", group, each
-
-    def ema_params(self):
-        """Return a copy of the averaged parameters, in the structure of params.
-
-        Raises
-        ------
-        ValueError
-            If the optimizer was made without ema.
-        """
-        if self.ema is None:
-            raise ValueError(
-                f"{self._name}.ema_params: the optimizer was made without ema; pass ema=0.999, for example"
-            )
-        return self._like_params({key: block.slots[-1].copy() for key, block in self._blocks.items()})
-
-    def _like_params(self, vectors):
-        """Return flat arrays, by key, in the structure of params."""
-        if isinstance(self.params, ParameterVector):
-            copy = self.params.zeros_like()
-            for key, vector in vectors.items():
-                copy[key].reshape(-1)[:] = vector
-            return copy
-        shaped = {key: vector.reshape(self._blocks[key].shape) for key, vector in vectors.items()}
-        if isinstance(self.params, np.ndarray):
-            return shaped[None]
-        return type(self.params)(shaped.values()) if isinstance(self.params, (list, tuple)) else shaped
 
     # --- The step
 
@@ -582,19 +356,13 @@ class Optimizer(ABC):
                 block.steps = self.steps
             self._ragged = True
 
-    def _set_steps(self, steps):
-        vars(self)["steps"] = steps  # past __setattr__, which takes as long as a small kernel
-        if self.groups:
-            for group in self.groups:
-                vars(group)["steps"] = steps
-
     def _norm(self, pairs, grad_scale):
         """Return the Euclidean norm of all gradients together, times |grad_scale|."""
         parts = []
         for block, g in pairs:
             vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
-            parts.append(_norms(join(reductions.norms, common.gradient), 1, vector, g, g)[0])
-        return _combined(np.array([parts]))[0] if parts else 0.0
+            parts.append(measure(join(reductions.norms, common.gradient), 1, vector, g, g)[0])
+        return combine(np.array([parts]))[0] if parts else 0.0
 
     @property
     def _whole(self):
@@ -699,78 +467,7 @@ class Optimizer(ABC):
         return f"{self._name}(lr={lr}{given})"
 
 
-class Kind:
-    """What the arrays of one optimizer or group, and one dtype, share: the kernel and the scalars of a step."""
-
-    def __init__(self, owner, dtype):
-        self.owner, self.dtype = owner, dtype
-        self.kernel = join(update, owner.rule, *owner._stages)
-        self.norms = None if owner.norms is None else join(reductions.norms, owner.norms, *owner._stages)
-        self._values = self._vector = self._format = self._given = None
-
-    def vector(self, t, grad_scale, reuse):
-        """Return the scalars of the step after t steps as kernels take them; `reuse` the vector of the step before."""
-        owner = self.owner
-        if reuse and owner.steady and t > 1 and self._given == (owner._lr, grad_scale):
-            return self._vector
-        values = owner._values(t, grad_scale)
-        if not reuse:
-            return np.array(values, self.dtype)
-        self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
-        if values != self._values:
-            if self._format is None:
-                self._vector = np.empty(len(values), self.dtype)
-                self._format = struct.Struct(f"{len(values)}{self.dtype.char}")
-            try:
-                self._format.pack_into(self._vector, 0, *values)  # half the time of np.array
-            except OverflowError:
-                self._vector[:] = values
-            self._values = values
-        return self._vector
-
-    def trusted(self, block, g, vector):
-        """Return the scalars with the last one multiplied by the trust ratio of an array."""
-        slots = block.slots[: len(self.owner.slots)]  # without the average of p
-        ratio = self.owner.trust(*_norms(self.norms, 2, vector, block.p, g, *slots))
-        vector = vector.copy()
-        vector[-1] *= ratio
-        return vector
-
-
-def _norms(kernel, quantities, vector, p, g, *slots):
-    """Return the norms that a kernel measures of an array."""
-    blocks = -(-p.size // reductions.BLOCK)
-    parts = np.empty((quantities, blocks))
-    kernel(blocks, parts, vector, p, g, *slots)
-    return parts.ravel().tolist() if blocks == 1 else _combined(parts)
-
-
-def _combined(parts):
-    """Return the norm of the norms in each row."""
-    out = np.empty(len(parts))
-    join(reductions.combine)(out.size, out, parts)
-    return out.tolist()
-
-
 def _all_finite(pairs, grad_scale):
     """Whether all gradients are finite although their norm is not."""
     with np.errstate(over="ignore", invalid="ignore"):
         return all(np.isfinite(g.dtype.type(grad_scale) * g).all() for _, g in pairs)
-
-
-def _at(schedule, step):
-    """Return the value of a schedule, or of a tuple of schedules and numbers."""
-    if isinstance(schedule, (tuple, list)):
-        return tuple(_at(each, step) for each in schedule)
-    return schedule(step) if callable(schedule) else schedule
-
-
-def split_eps(optimizer, v_scale=1.0):
-    """Return the coefficients eps and eps_inside of a rule, one of which is 0.
-
-    v_scale is the bias correction of v: with eps_hat, eps is added before it.
-    """
-    eps, inside = optimizer.eps, optimizer.eps_inside
-    if optimizer.eps_hat:
-        eps *= v_scale if inside else sqrt(v_scale)
-    return (0.0, eps) if inside else (eps, 0.0)

@@ -2,7 +2,8 @@
 
 from ..kernels.rules import rmsprop
 from ..ranges import NON_NEGATIVE, UNIT
-from .base import Optimizer, split_eps
+from .base import Optimizer
+from .hyperparameters import split_eps
 
 
 class RMSprop(Optimizer):

@@ -2,7 +2,8 @@
 
 from ..kernels.rules import schedule_free
 from ..ranges import NON_NEGATIVE, UNIT, Range
-from .base import Optimizer, split_eps
+from .base import Optimizer
+from .hyperparameters import split_eps
 
 
 class ScheduleFreeAdamW(Optimizer):

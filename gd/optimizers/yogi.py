@@ -4,7 +4,8 @@ from ..kernels.rules import yogi
 from ..kernels.rules.adam import AdamCoefficients
 from ..ranges import NON_NEGATIVE, UNIT
 from .adam import bias_corrections
-from .base import Optimizer, split_eps
+from .base import Optimizer
+from .hyperparameters import split_eps
 
 
 class Yogi(Optimizer):

@@ -103,12 +103,12 @@ def combine():
         out, parts = arguments
         for k in range(start, stop):
             largest = 0.0
-            for part in parts[k]:
-                if largest < part < np.inf:
-                    largest = part
+            for each in parts[k]:
+                if largest < each < np.inf:
+                    largest = each
             scale, total = largest if largest > 0 else 1.0, 0.0
-            for part in parts[k]:
-                total += (part / scale) ** 2
+            for each in parts[k]:
+                total += (each / scale) ** 2
             out[k] = scale * np.sqrt(total)
 
     return body

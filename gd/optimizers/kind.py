@@ -1,0 +1,62 @@
+"""What arrays stepped alike share: their kernels, and the scalars that these take."""
+
+import struct
+
+import numpy as np
+
+from ..kernels.compiler import join
+from ..kernels.loops import reductions
+from ..kernels.loops.update import update
+
+
+class Kind:
+    """What the arrays of one optimizer or group, and one dtype, share: the kernel and the scalars of a step."""
+
+    def __init__(self, owner, dtype):
+        self.owner, self.dtype = owner, dtype
+        self.kernel = join(update, owner.rule, *owner._stages)
+        self.norms = None if owner.norms is None else join(reductions.norms, owner.norms, *owner._stages)
+        self._values = self._vector = self._format = self._given = None
+
+    def vector(self, t, grad_scale, reuse):
+        """Return the scalars of the step after t steps as kernels take them; `reuse` the vector of the step before."""
+        owner = self.owner
+        if reuse and owner.steady and t > 1 and self._given == (owner._lr, grad_scale):
+            return self._vector
+        values = owner._values(t, grad_scale)
+        if not reuse:
+            return np.array(values, self.dtype)
+        self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
+        if values != self._values:
+            if self._format is None:
+                self._vector = np.empty(len(values), self.dtype)
+                self._format = struct.Struct(f"{len(values)}{self.dtype.char}")
+            try:
+                self._format.pack_into(self._vector, 0, *values)  # half the time of np.array
+            except OverflowError:
+                self._vector[:] = values
+            self._values = values
+        return self._vector
+
+    def trusted(self, block, g, vector):
+        """Return the scalars with the last one multiplied by the trust ratio of an array."""
+        slots = block.slots[: len(self.owner.slots)]  # without the average of p
+        ratio = self.owner.trust(*measure(self.norms, 2, vector, block.p, g, *slots))
+        vector = vector.copy()
+        vector[-1] *= ratio
+        return vector
+
+
+def measure(kernel, quantities, vector, p, g, *slots):
+    """Return the norms that a kernel measures of an array."""
+    blocks = -(-p.size // reductions.BLOCK)
+    parts = np.empty((quantities, blocks))
+    kernel(blocks, parts, vector, p, g, *slots)
+    return parts.ravel().tolist() if blocks == 1 else combine(parts)
+
+
+def combine(parts):
+    """Return the norm of the norms in each row."""
+    out = np.empty(len(parts))
+    join(reductions.combine)(out.size, out, parts)
+    return out.tolist()
