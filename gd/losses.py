@@ -8,18 +8,12 @@ from .arrays import aligned_empty, check_array, check_labels
 from .kernels.compiler import join
 from .kernels.loops import losses as loops
 from .kernels.rules import losses as rules
-from .ranges import check_choice
+from .ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_choice, check_flag, check_integer, check_number
 
 REDUCTIONS = ("mean", "sum", "none")
+OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
 
-
-def mse(prediction, target, reduction="mean"):
-    """Mean squared error: mean (prediction - target)**2, without a factor 1/2.
-
-    Parameters
-    ----------
-    prediction, target : ndarray
-        float32 or float64, one dtype and shape, any number of dimensions.
+_SHARED = """
     reduction : {"mean", "sum", "none"}, default: "mean"
         Over all elements; "none" returns a value for each.
 
@@ -28,12 +22,49 @@ def mse(prediction, target, reduction="mean"):
     value : float, or ndarray for reduction="none"
         The loss. Sums are taken by fixed blocks: the same bits for any number of threads.
     gradient : ndarray
-        The derivative of the value with respect to prediction: 2 (prediction - target) / size for "mean".
+        The derivative of the value with respect to the prediction.
 
     Raises
     ------
     TypeError, ValueError
-        If an array does not fit or the reduction is unknown.
+        If an array does not fit, a parameter is out of range or the reduction is unknown.
+"""
+
+
+def _elementwise(function):
+    """Complete the docstring of an elementwise loss."""
+    before, mark, after = function.__doc__.partition("    ...\n")
+    function.__doc__ = before + _SHARED.lstrip("\n") + after if mark else before + _SHARED
+    return function
+
+
+def _apply(where, rule, prediction, target, reduction, *parameters):
+    check_array(where, "prediction", prediction)
+    check_array(where, "target", target, dtype=("prediction", prediction.dtype), shape=("prediction", prediction.shape))
+    check_choice(where, "reduction", reduction, REDUCTIONS)
+    real = prediction.dtype.type
+    parameters = [real(each) for each in parameters]
+    gradient = aligned_empty(prediction.size, prediction.dtype)
+    flat = gradient, prediction.reshape(-1), target.reshape(-1)
+    if reduction == "none":
+        values = aligned_empty(prediction.size, prediction.dtype)
+        join(loops.elementwise_loss_values, rule)(prediction.size, values, *flat, *parameters)
+        return values.reshape(prediction.shape), gradient.reshape(prediction.shape)
+    scale = 1 / prediction.size if reduction == "mean" else 1.0
+    sums = np.empty(-(-prediction.size // loops.BLOCK))
+    join(loops.elementwise_loss, rule)(len(sums), sums, *flat, real(scale), *parameters)
+    return total(sums) * scale, gradient.reshape(prediction.shape)
+
+
+@_elementwise
+def mse(prediction, target, reduction="mean"):
+    """Mean squared error: (prediction - target)**2, without a factor 1/2.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    ...
 
     Examples
     --------
@@ -41,37 +72,186 @@ def mse(prediction, target, reduction="mean"):
     >>> gd.mse(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
     (2.0, array([0., 2.]))
     """
-    check_array("mse", "prediction", prediction)
-    check_array("mse", "target", target, dtype=("prediction", prediction.dtype), shape=("prediction", prediction.shape))
-    check_choice("mse", "reduction", reduction, REDUCTIONS)
-    gradient = aligned_empty(prediction.size, prediction.dtype)
-    flat = gradient, prediction.reshape(-1), target.reshape(-1)
-    if reduction == "none":
-        values = aligned_empty(prediction.size, prediction.dtype)
-        join(loops.elementwise_loss_values, rules.squared)(prediction.size, values, *flat)
-        return values.reshape(prediction.shape), gradient.reshape(prediction.shape)
-    scale = 1 / prediction.size if reduction == "mean" else 1.0
-    sums = np.empty(-(-prediction.size // loops.BLOCK))
-    join(loops.elementwise_loss, rules.squared)(len(sums), sums, *flat, prediction.dtype.type(scale))
-    return total(sums) * scale, gradient.reshape(prediction.shape)
+    return _apply("mse", rules.squared, prediction, target, reduction)
 
 
-def softmax_cross_entropy(logits, labels, reduction="mean"):
+@_elementwise
+def mae(prediction, target, reduction="mean"):
+    """Mean absolute error: |prediction - target|; its derivative at 0 is 0.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    ...
+    """
+    return _apply("mae", rules.absolute, prediction, target, reduction)
+
+
+@_elementwise
+def huber(prediction, target, reduction="mean", *, delta=1.0):
+    """Huber's loss: error**2 / 2 where |error| <= delta, else delta (|error| - delta / 2).
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    delta : float, default: 1
+        Above 0.
+    ...
+
+    References
+    ----------
+    Huber, "Robust estimation of a location parameter", 1964. With delta=1 it is `smooth_l1` with beta=1.
+    """
+    delta = check_number("huber", "delta", delta, POSITIVE)
+    return _apply("huber", rules.huber, prediction, target, reduction, delta)
+
+
+@_elementwise
+def smooth_l1(prediction, target, reduction="mean", *, beta=1.0):
+    """Smooth L1 loss: error**2 / (2 beta) where |error| < beta, else |error| - beta / 2.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    beta : float, default: 1
+        0 or above; with 0 it is `mae`.
+    ...
+
+    References
+    ----------
+    Girshick, "Fast R-CNN", ICCV 2015.
+    """
+    beta = check_number("smooth_l1", "beta", beta, NON_NEGATIVE)
+    return _apply("smooth_l1", rules.smooth_l1, prediction, target, reduction, beta)
+
+
+@_elementwise
+def binary_cross_entropy_with_logits(prediction, target, reduction="mean", *, positive_weight=1.0):
+    """Cross-entropy of sigmoid(prediction): -target log(s) - (1 - target) log(1 - s), stable for any logit.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Logits, and probabilities in [0, 1] (such as labels 0 and 1); float32 or float64, one dtype and shape.
+    positive_weight : float, default: 1
+        Multiplies the first term: above 1, missed positives cost more. (PyTorch's pos_weight.)
+    ...
+    """
+    where = "binary_cross_entropy_with_logits"
+    weight = check_number(where, "positive_weight", positive_weight, NON_NEGATIVE)
+    return _apply(where, rules.logistic, prediction, target, reduction, weight)
+
+
+@_elementwise
+def hinge(prediction, target, reduction="mean"):
+    """Hinge loss: max(0, 1 - target * prediction); its derivative at the kink is 0.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
+    ...
+    """
+    return _apply("hinge", rules.hinge, prediction, target, reduction)
+
+
+@_elementwise
+def squared_hinge(prediction, target, reduction="mean"):
+    """Squared hinge loss: max(0, 1 - target * prediction)**2.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
+    ...
+    """
+    return _apply("squared_hinge", rules.squared_hinge, prediction, target, reduction)
+
+
+@_elementwise
+def poisson(prediction, target, reduction="mean", *, log_input=True, eps=1e-8):
+    """Negative log-likelihood of counts, without the terms of target alone: e**prediction - target * prediction.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Logarithms of rates, and counts; float32 or float64, one dtype and shape.
+    log_input : bool, default: True
+        With False, predictions are the rates: prediction - target * log(prediction + eps), as in Keras.
+    eps : float, default: 1e-8
+        0 or above.
+    ...
+    """
+    eps = check_number("poisson", "eps", eps, NON_NEGATIVE)
+    if check_flag("poisson", "log_input", log_input):
+        return _apply("poisson", rules.poisson, prediction, target, reduction)
+    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, eps)
+
+
+@_elementwise
+def quantile(prediction, target, reduction="mean", *, q=0.5):
+    """Pinball loss: q * error for error = target - prediction > 0, else (q - 1) * error.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    q : float, default: 0.5
+        The quantile that minimizes it, in (0, 1). With 0.5 it is half of `mae`.
+    ...
+
+    References
+    ----------
+    Koenker & Bassett, "Regression quantiles", 1978.
+    """
+    return _apply(
+        "quantile", rules.quantile, prediction, target, reduction, check_number("quantile", "q", q, OPEN_UNIT)
+    )
+
+
+@_elementwise
+def kl_divergence(prediction, target, reduction="mean"):
+    """Kullback & Leibler's divergence: target * (log(target) - prediction), 0 where target is 0.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Log-probabilities, such as `log_softmax` returns, and probabilities; float32 or float64, one dtype and
+        shape. As in PyTorch's kl_div, "mean" is over elements; the divergence of n distributions on average
+        is the "sum" over n.
+    ...
+    """
+    return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction)
+
+
+def softmax_cross_entropy(
+    logits, labels, reduction="mean", *, label_smoothing=0.0, class_weights=None, ignore_index=None
+):
     """Cross-entropy of the softmax of logits: -log softmax(logits)[label], averaged over the rows.
 
     Parameters
     ----------
     logits : ndarray of shape (rows, classes)
         float32 or float64. Any size of logits is safe: their maximum is subtracted first.
-    labels : ndarray of int, shape (rows,)
-        The class of each row, 0 to classes - 1.
+    labels : ndarray of int, shape (rows,), or ndarray of shape (rows, classes)
+        The class of each row, 0 to classes - 1; or its probabilities, of the dtype of logits.
     reduction : {"mean", "sum", "none"}, default: "mean"
-        Over the rows; "none" returns a value for each.
+        Over the rows; "none" returns a value for each. As in PyTorch, the mean for labels is weighted by
+        class_weights[label], and ignored rows do not count; for probabilities it is over all rows.
+    label_smoothing : float, default: 0
+        In [0, 1]: this share of every target is given to all classes in equal parts.
+    class_weights : ndarray of shape (classes,), optional
+        Multiply the terms of the classes; 0 or above, of the dtype of logits.
+    ignore_index : int, optional
+        Rows with this label have neither loss nor gradient. (PyTorch's default is -100.)
 
     Returns
     -------
     value : float, or ndarray of shape (rows,) for reduction="none"
-        The loss.
+        The loss; NaN for the mean over no rows.
     gradient : ndarray of shape (rows, classes)
         With respect to logits: (softmax(logits) - one_hot(labels)) / rows for "mean".
 
@@ -82,19 +262,59 @@ def softmax_cross_entropy(logits, labels, reduction="mean"):
 
     References
     ----------
-    Bridle, "Training stochastic model recognition algorithms as networks", NeurIPS 1989.
+    Bridle, "Training stochastic model recognition algorithms as networks", NeurIPS 1989. Smoothing: Szegedy
+    et al., CVPR 2016.
     """
     where = "softmax_cross_entropy"
     check_array(where, "logits", logits, ndim=2)
-    rows, classes = logits.shape
-    labels = check_labels(where, "labels", labels, rows, classes)
+    (rows, classes), real = logits.shape, logits.dtype.type
+    smoothing = check_number(where, "label_smoothing", label_smoothing, UNIT._replace(includes_high=True))
     check_choice(where, "reduction", reduction, REDUCTIONS)
+    probabilities = isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype.kind == "f"
+    weights = np.ones(classes, logits.dtype) if class_weights is None else class_weights
+    check_array(where, "class_weights", weights, dtype=("logits", logits.dtype), shape=("a row of logits", (classes,)))
+    if not (weights >= 0).all():
+        raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
+    count = rows
+    if probabilities:
+        check_array(where, "labels", labels, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
+        if ignore_index is not None:
+            raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
+        row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))
+    else:
+        ignored = _ignored(where, labels, ignore_index)
+        if ignored is not None:
+            labels = np.where(ignored, 0, labels)
+        labels = check_labels(where, "labels", labels, rows, classes)
+        if class_weights is not None or ignored is not None:
+            each = weights[labels].astype(np.float64)
+            count = float(np.sum(each if ignored is None else each[~ignored]))
+        if ignored is not None:
+            labels = np.where(ignored, loops.IGNORED, labels)
+        row, parameters = loops.softmax_cross_entropy_row, ()
+        if smoothing > 0:
+            row, parameters = loops.smoothed_cross_entropy_row, (weights, real(smoothing))
+        elif class_weights is not None or ignored is not None:
+            row, parameters = loops.weighted_cross_entropy_row, (weights,)
     gradient = aligned_empty(logits.size, logits.dtype).reshape(logits.shape)
-    scale = 1 / rows if reduction == "mean" else 1.0
+    scale = 1.0 if reduction != "mean" else 1 / count if count else 0.0
     values = np.empty(rows)
-    kernel = join(loops.row_loss, loops.softmax_cross_entropy_row)
-    kernel(rows, values, gradient, logits, labels, logits.dtype.type(scale))
-    return (values.astype(logits.dtype) if reduction == "none" else total(values) * scale), gradient
+    join(loops.row_loss, row)(rows, values, gradient, logits, labels, real(scale), *parameters)
+    if reduction == "none":
+        return values.astype(logits.dtype), gradient
+    return total(values) * (scale if count else np.nan if reduction == "mean" else 1.0), gradient
+
+
+def _ignored(where, labels, ignore_index):
+    """Return which rows to ignore, or None where there are none."""
+    if ignore_index is None or not isinstance(labels, np.ndarray):
+        return None
+    if isinstance(ignore_index, (int, np.integer)) and ignore_index < 0:
+        check_integer(where, "ignore_index", -ignore_index, 0)
+    else:
+        check_integer(where, "ignore_index", ignore_index, 0)
+    ignored = labels == ignore_index
+    return ignored if ignored.any() else None
 
 
 def total(values):
@@ -108,10 +328,22 @@ class Loss(NamedTuple):
 
     function: object  # (prediction, target, reduction="mean") -> value, gradient
     row: object  # the kernel's loss of one row of a network's output
-    labels: bool  # whether targets are class labels, and predictions logits
+    labels: bool = False  # whether targets are class labels, and predictions logits
+    parameters: tuple = ()  # the defaults of what the rule takes
 
 
 LOSSES = {
     "softmax_cross_entropy": Loss(softmax_cross_entropy, loops.softmax_cross_entropy_row, labels=True),
-    "mse": Loss(mse, loops.squared_row, labels=False),
+    "mse": Loss(mse, loops.row_of(rules.squared)),
+    "mae": Loss(mae, loops.row_of(rules.absolute)),
+    "huber": Loss(huber, loops.row_of(rules.huber), parameters=(1.0,)),
+    "smooth_l1": Loss(smooth_l1, loops.row_of(rules.smooth_l1), parameters=(1.0,)),
+    "binary_cross_entropy_with_logits": Loss(
+        binary_cross_entropy_with_logits, loops.row_of(rules.logistic), parameters=(1.0,)
+    ),
+    "hinge": Loss(hinge, loops.row_of(rules.hinge)),
+    "squared_hinge": Loss(squared_hinge, loops.row_of(rules.squared_hinge)),
+    "poisson": Loss(poisson, loops.row_of(rules.poisson)),
+    "quantile": Loss(quantile, loops.row_of(rules.quantile), parameters=(0.5,)),
+    "kl_divergence": Loss(kl_divergence, loops.row_of(rules.kullback_leibler)),
 }

@@ -28,14 +28,14 @@ class MLP:
     widths : list of int
         Features, hidden units of each layer, outputs. ``[784, 10]`` is a linear model: softmax regression.
     activation : str, default: "relu"
-        A name of `gd.activations.ACTIVATIONS`.
+        A name of `gd.activations.ACTIVATIONS`, of those that are elementwise, with its default parameters.
     initializer : str or callable, optional
         Of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. By default
         what suits the activation: He for the relu family, Glorot for sigmoid and tanh, LeCun else.
         Biases start from 0.
-    loss : {"softmax_cross_entropy", "mse"}, default: "softmax_cross_entropy"
-        With softmax_cross_entropy the outputs are logits and the targets class labels 0 to
-        outputs - 1; with mse the targets have the shape of the outputs. Means over the batch.
+    loss : str, default: "softmax_cross_entropy"
+        A name of `gd.losses.LOSSES`. With softmax_cross_entropy the outputs are logits and the targets class
+        labels 0 to outputs - 1; with others the targets have the shape of the outputs. Means over the batch.
     dtype : dtype, default: float32
         Of parameters and data, float32 or float64.
     seed : int, default: 0
@@ -74,7 +74,7 @@ class MLP:
         if not isinstance(widths, (list, tuple)) or len(widths) < 2:
             raise ValueError(f"MLP: widths must be a list of two integers at least, got {widths!r}")
         self.widths = [check_integer("MLP", f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
-        self.activation = check_choice("MLP", "activation", activation, ACTIVATIONS)
+        self.activation = check_choice("MLP", "activation", activation, _elementwise())
         self.loss = check_choice("MLP", "loss", loss, LOSSES)
         dtype = check_dtype("MLP", dtype)
         if initializer is None:
@@ -119,7 +119,7 @@ class MLP:
         self._workspace, self.lock = None, RLock()
 
     def forward(self, X):
-        """Return the outputs: logits, or predictions with the loss mse.
+        """Return the outputs: logits, or predictions with another loss.
 
         Parameters
         ----------
@@ -133,13 +133,13 @@ class MLP:
         return self._outputs(X)
 
     def predict(self, X):
-        """Return the class of each row (the largest logit), or the outputs with the loss mse."""
+        """Return the class of each row (the largest logit), or the outputs with another loss."""
         self.check_inputs("MLP.predict", X)
         outputs = self._outputs(X)
         return outputs.argmax(axis=1) if self._loss.labels else outputs
 
     def score(self, X, y):
-        """Return the accuracy, or with the loss mse the coefficient of determination R**2.
+        """Return the accuracy, or with another loss the coefficient of determination R**2.
 
         R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs; where the targets
         are constant it is 1 for perfect predictions and 0 for others.
@@ -159,7 +159,7 @@ class MLP:
         ----------
         X : ndarray of shape (rows, features)
         y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs)
-            Labels, or targets with the loss mse.
+            Labels, or targets with another loss.
 
         Returns
         -------
@@ -184,8 +184,8 @@ class MLP:
             work = self._workspace = _Workspace(rows.size, self.widths, self.dtype)
         work.rows = rows.size
         scale = 1 / (rows.size if self._loss.labels else rows.size * self.widths[-1])
-        _, _, from_output = self._activation.rules
-        join(dense.forward_backward, self._activation.rules[0], from_output, self._loss.row)(
+        activation, backward, from_output = self._activation.rules
+        join(dense.forward_backward, activation, from_output or backward, self._loss.row)(
             -(-rows.size // dense.BLOCK),
             work.values,
             work.activations,
@@ -198,6 +198,7 @@ class MLP:
             self._layout,
             self.dtype.type(scale),
             *self._constants,
+            *map(self.dtype.type, self._loss.parameters),
         )
         return total(work.values[: rows.size]) * scale
 
@@ -238,6 +239,11 @@ class MLP:
 
     def __repr__(self):
         return f"MLP({self.widths}, activation={self.activation!r}, loss={self.loss!r}, dtype={self.dtype})"
+
+
+def _elementwise():
+    """The names of the activations that hidden layers can have."""
+    return [name for name, each in ACTIVATIONS.items() if each.elementwise]
 
 
 class _Workspace:

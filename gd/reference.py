@@ -8,6 +8,7 @@ natural, and imports nothing of the rest of gd.
 from inspect import signature
 
 import numpy as np
+from scipy import special
 
 # --- Optimizers: f(p, g, state, t, **keywords) updates p and the arrays of state in place at step t = 1, 2, ...
 
@@ -446,23 +447,137 @@ def sigmoid(x):
     return np.where(x > 0, 1, e) / (1 + e)
 
 
+def softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def sech(x):
+    e = np.exp(-np.abs(x))
+    return 2 * e / (1 + e * e)
+
+
+def normal_cdf(x):
+    return special.ndtr(x.astype(np.float64)).astype(x.dtype)
+
+
+def normal_density(x):
+    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+def elu(x, alpha=1.0):
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def elu_derivative(x, alpha=1.0):
+    return np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
+
+
+def gelu(x, approximate=False):
+    if approximate:
+        return x * sigmoid(2 * _GELU * (x + 0.044715 * x**3))
+    return x * normal_cdf(x)
+
+
+def gelu_derivative(x, approximate=False):
+    if approximate:
+        z = 2 * _GELU * (x + 0.044715 * x**3)
+        return sigmoid(z) + x * sigmoid(z) * sigmoid(-z) * 2 * _GELU * (1 + 3 * 0.044715 * x**2)
+    return normal_cdf(x) + x * normal_density(x)
+
+
+def mish_derivative(x):
+    t = np.tanh(softplus(x))
+    return t + x * sigmoid(x) * (1 - t) * (1 + t)
+
+
+def inside(x, low, high):
+    return ((x > low) & (x < high)).astype(x.dtype)
+
+
+_GELU = np.sqrt(2 / np.pi)
+_SELU, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
 ACTIVATIONS = {
     "identity": (lambda x: x + 0, lambda x: np.ones_like(x)),
     "sigmoid": (sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
-    "tanh": (np.tanh, lambda x: 1 / np.cosh(np.clip(x, -350, 350)) ** 2),
+    "log_sigmoid": (lambda x: -softplus(-x), lambda x: sigmoid(-x)),
+    "hard_sigmoid": (lambda x: np.clip(x + 3, 0, 6) / 6, lambda x: inside(x, -3, 3) / 6),
+    "tanh": (np.tanh, lambda x: sech(x) ** 2),
+    "scaled_tanh": (lambda x: 1.7159 * np.tanh(x * 2 / 3), lambda x: 1.7159 * 2 / 3 * sech(x * 2 / 3) ** 2),
+    "hard_tanh": (
+        lambda x, min=-1.0, max=1.0: np.clip(x, min, max),
+        lambda x, min=-1.0, max=1.0: inside(x, min, max),
+    ),
     "relu": (lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype)),
     "leaky_relu": (
         lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
         lambda x, negative_slope=0.01: np.where(x > 0, 1, negative_slope).astype(x.dtype),
     ),
-    "elu": (
-        lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-        lambda x, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
+    "prelu": (
+        lambda x, weight=0.25: np.where(x > 0, x, weight * x),
+        lambda x, weight=0.25: np.where(x > 0, 1, weight).astype(x.dtype),
     ),
+    "relu6": (lambda x: np.clip(x, 0, 6), lambda x: inside(x, 0, 6)),
+    "elu": (elu, elu_derivative),
+    "selu": (lambda x: _SELU * elu(x, _SELU_ALPHA), lambda x: _SELU * elu_derivative(x, _SELU_ALPHA)),
+    "celu": (lambda x, alpha=1.0: alpha * elu(x / alpha), lambda x, alpha=1.0: elu_derivative(x / alpha)),
+    "gelu": (gelu, gelu_derivative),
+    "silu": (lambda x: x * sigmoid(x), lambda x: sigmoid(x) + x * sigmoid(x) * sigmoid(-x)),
+    "hard_swish": (
+        lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        lambda x: np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)),
+    ),
+    "mish": (lambda x: x * np.tanh(softplus(x)), mish_derivative),
+    "softplus": (
+        lambda x, beta=1.0, threshold=20.0: np.where(beta * x > threshold, x, softplus(beta * x) / beta),
+        lambda x, beta=1.0, threshold=20.0: np.where(beta * x > threshold, 1, sigmoid(beta * x)),
+    ),
+    "softsign": (lambda x: x / (1 + np.abs(x)), lambda x: 1 / (1 + np.abs(x)) ** 2),
+    "unit_step": (lambda x: np.where(x < 0, 0, 1) + 0 * x, lambda x: np.zeros_like(x)),
+}
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward(dy, x):
+    y = softmax(x)
+    return y * (dy - np.sum(dy * y, axis=-1, keepdims=True))
+
+
+def log_softmax(x):
+    shifted = x - x.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def log_softmax_backward(dy, x):
+    return dy - softmax(x) * dy.sum(axis=-1, keepdims=True)
+
+
+def maxout(x, pieces=2):
+    return x.reshape(*x.shape[:-1], -1, pieces).max(axis=-1)
+
+
+def maxout_backward(dy, x, pieces=2):
+    grouped = x.reshape(*x.shape[:-1], -1, pieces)
+    chosen = grouped.argmax(axis=-1)[..., None] == np.arange(pieces)
+    return (chosen * dy[..., None]).reshape(x.shape)
+
+
+ROW_ACTIVATIONS = {  # (forward(x), backward(dy, x))
+    "softmax": (softmax, softmax_backward),
+    "log_softmax": (log_softmax, log_softmax_backward),
+    "maxout": (maxout, maxout_backward),
 }
 
 
 # --- Losses: mean value and gradient with respect to the prediction
+
+
+def mean(values, derivatives):
+    return np.mean(values, dtype=np.float64), derivatives / values.size
 
 
 def mse(prediction, target):
@@ -471,20 +586,99 @@ def mse(prediction, target):
     return np.mean(error * error, dtype=np.float64), 2 / error.size * error
 
 
-def softmax_cross_entropy(logits, labels):
-    """Mean over the rows of -log softmax(logits)[label]."""
-    rows = np.arange(len(logits))
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    e = np.exp(shifted)
-    total = e.sum(axis=1, keepdims=True)
-    value = np.mean(np.log(total[:, 0]) - shifted[rows, labels], dtype=np.float64)
-    gradient = e / total
-    gradient[rows, labels] -= 1
-    gradient /= len(logits)
-    return value, gradient
+def mae(prediction, target):
+    return mean(np.abs(prediction - target), np.sign(prediction - target))
 
 
-LOSSES = {"mse": mse, "softmax_cross_entropy": softmax_cross_entropy}
+def huber(prediction, target, delta=1.0):
+    """Huber 1964."""
+    error = prediction - target
+    near = np.abs(error) <= delta
+    return mean(
+        np.where(near, error**2 / 2, delta * (np.abs(error) - delta / 2)), np.where(near, error, delta * np.sign(error))
+    )
+
+
+def smooth_l1(prediction, target, beta=1.0):
+    """Girshick 2015."""
+    error = prediction - target
+    if beta == 0:
+        return mae(prediction, target)
+    near = np.abs(error) < beta
+    return mean(
+        np.where(near, error**2 / 2 / beta, np.abs(error) - beta / 2), np.where(near, error / beta, np.sign(error))
+    )
+
+
+def binary_cross_entropy_with_logits(prediction, target, positive_weight=1.0):
+    """-weight t log s - (1 - t) log(1 - s) for s = sigmoid(prediction)."""
+    return mean(
+        positive_weight * target * softplus(-prediction) + (1 - target) * softplus(prediction),
+        (1 - target) * sigmoid(prediction) - positive_weight * target * sigmoid(-prediction),
+    )
+
+
+def hinge(prediction, target):
+    margin = 1 - target * prediction
+    return mean(np.maximum(margin, 0), np.where(margin > 0, -target, 0))
+
+
+def squared_hinge(prediction, target):
+    margin = np.maximum(1 - target * prediction, 0)
+    return mean(margin**2, -2 * margin * target)
+
+
+def poisson(prediction, target, log_input=True, eps=1e-8):
+    if log_input:
+        return mean(np.exp(prediction) - target * prediction, np.exp(prediction) - target)
+    return mean(prediction - target * np.log(prediction + eps), 1 - target / (prediction + eps))
+
+
+def quantile(prediction, target, q=0.5):
+    """Koenker & Bassett 1978."""
+    error = target - prediction
+    slope = np.where(error > 0, q, np.where(error < 0, q - 1, 0))
+    return mean(slope * error, -slope)
+
+
+def kl_divergence(prediction, target):
+    """Kullback & Leibler 1951; predictions are log-probabilities."""
+    positive = target > 0
+    values = np.where(positive, target * (np.log(np.where(positive, target, 1)) - prediction), 0)
+    return mean(values, -target)
+
+
+def softmax_cross_entropy(logits, labels, label_smoothing=0.0, class_weights=None, ignore_index=None):
+    """Mean over the rows of -sum_j weight_j target_j log softmax(logits)_j; Szegedy et al. 2016."""
+    classes = logits.shape[1]
+    weights = np.ones(classes) if class_weights is None else class_weights
+    if labels.ndim == 2:
+        target, counted = labels, np.ones(len(logits))
+    else:
+        kept = np.ones(len(logits), bool) if ignore_index is None else labels != ignore_index
+        target = np.eye(classes)[np.where(kept, labels, 0)]
+        counted = kept * weights[np.where(kept, labels, 0)]
+        target = target * kept[:, None]
+        label_smoothing = label_smoothing * kept[:, None]
+    shares = weights * ((1 - label_smoothing) * target + label_smoothing / classes)
+    values = -np.sum(shares * log_softmax(logits), axis=1)
+    gradient = softmax(logits) * shares.sum(axis=1, keepdims=True) - shares
+    return np.sum(values, dtype=np.float64) / counted.sum(), gradient / counted.sum()
+
+
+LOSSES = {
+    "mse": mse,
+    "mae": mae,
+    "huber": huber,
+    "smooth_l1": smooth_l1,
+    "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
+    "hinge": hinge,
+    "squared_hinge": squared_hinge,
+    "poisson": poisson,
+    "quantile": quantile,
+    "kl_divergence": kl_divergence,
+    "softmax_cross_entropy": softmax_cross_entropy,
+}
 
 
 # --- Networks: a dict of arrays W1, b1, W2, b2, ...

@@ -3,18 +3,27 @@
 The functions of libm are called one element at a time from compiled loops. Those below are short
 polynomials that the compiler turns into packed instructions: 0.13 instead of 1.25 ns per sigmoid.
 
-They are used in rules like any scalar function, and outside of compiled code they are NumPy's.
-Maximum errors in units in the last place (ULP), as `tests/test_math.py` measures them:
+They are used in rules like any scalar function, and outside of compiled code they are NumPy's and SciPy's.
+Maximum errors in units in the last place (ULP), as `tests/test_math.py` bounds them; `tests/exhaustive.py`
+runs through all float32 numbers:
 
-    function    float32   float64
-    exp            1.0       1.0
-    expm1          2.0       2.0
-    tanh           2.5       2.5
-    sigmoid        2.5       2.5
+    function         float32   float64
+    exp                 0.8       0.8
+    expm1               1.4       1.4
+    log                 0.9       0.9
+    log1p               0.9       0.9
+    tanh                2.4       2.4
+    sigmoid             2.4       2.4
+    softplus            1.6       1.6
+    erf                 1.3       1.0
+    normal_cdf          5.5       5.0
+      and its density   2.6       2.6
 
 NaN gives NaN and infinities give the limits. Results below the smallest normal number are right
-to the nearest subnormal in exp and sigmoid.
+to the nearest subnormal, and subnormal arguments are not flushed.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -118,6 +127,16 @@ def expm1(x):
     return np.expm1(x)
 
 
+def log(x):
+    """Return the natural logarithm: x = 2**k m, then log m = 2 atanh(s) with s = (m - 1) / (m + 1)."""
+    return np.log(x)
+
+
+def log1p(x):
+    """Return log(1 + x), accurate for small x: what rounding took from 1 + x is added in the end."""
+    return np.log1p(x)
+
+
 def tanh(x):
     """Return the hyperbolic tangent, (e**2x - 1) / (e**2x + 1)."""
     return np.tanh(x)
@@ -128,19 +147,71 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def _functions(real, integer, mantissa_bits, exponent_bias, exp_range, expm1_min, tanh_max, ln2_low, q):
-    """Build the functions for one floating-point format.
+def softplus(x):
+    """Return log(1 + e**x) as max(x, 0) + log1p(e**-|x|)."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))
 
-    exp_range: e**x is 0 below and infinite above. expm1_min: e**x - 1 is -1 below. tanh_max: tanh is 1
-    above. q: a Chebyshev fit of (e**r - 1 - r) / r**2 on |r| <= ln(2) / 2, lowest power first.
+
+def erf(x):
+    """Return the error function: x p(x**2), from |x| = 1 on 1 - e**-x**2 erfcx(|x|)."""
+    from scipy import special
+
+    return special.erf(x)
+
+
+def normal_cdf(x):
+    """Return the standard normal distribution function, and its density.
+
+    Both, as they share an exponential; the first is accurate in the lower tail, where 1 + erf(x) cancels.
     """
-    half, one, two = real(0.5), real(1), real(2)
-    exp_min, exp_max, expm1_min, tanh_max = map(real, (*exp_range, expm1_min, tanh_max))
-    log2_e, ln2_high, ln2_low, q = real(1 / np.log(2)), real(np.log(2)), real(ln2_low), tuple(map(real, q))
+    from scipy import special
+
+    return special.ndtr(x), np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
+class _Format(NamedTuple):
+    """What the functions need to know of a floating-point format.
+
+    Polynomials interpolate at Chebyshev's nodes; their coefficients begin with the lowest power.
+    """
+
+    real: type
+    integer: type
+    mantissa_bits: int
+    exponent_bias: int
+    exp_range: tuple  # e**x is 0 below and infinite above
+    expm1_min: float  # e**x - 1 is -1 below
+    tanh_max: float  # tanh is 1 above
+    erf_max: float  # erf is 1 above
+    normal_max: float  # the density is 0 above
+    ln2_low: float  # what is missing from log(2)
+    exp_q: tuple  # (e**r - 1 - r) / r**2 on |r| <= log(2) / 2
+    log_r: tuple  # (2 atanh(s) - 2 s) / s**3 in s**2, on |s| <= 3 - sqrt(8)
+    erf_p: tuple  # erf(x) / x in x**2, on |x| <= 1; the first coefficient is left out
+    cdf_p: tuple  # (normal_cdf(x) - 1/2) / x in x**2, on |x| <= 1; the first coefficient is left out
+    erfcx_p: tuple  # erfcx(x) / (1 - t) in t = (x - 2) / (x + 2), from x = 0.7 to where e**-x**2 is 0
+
+
+def _functions(format):
+    """Build the functions for one floating-point format."""
+    real, integer, mantissa_bits = format.real, format.integer, format.mantissa_bits
+    zero, half, one, two, four = map(real, (0, 0.5, 1, 2, 4))
+    infinity, nan, smallest = real(np.inf), real(np.nan), np.finfo(real).smallest_normal
+    exp_min, exp_max = map(real, format.exp_range)
+    expm1_min, tanh_max, erf_max, normal_max = map(
+        real, (format.expm1_min, format.tanh_max, format.erf_max, format.normal_max)
+    )
+    log2_e, ln2_high, ln2_low = real(1 / np.log(2)), real(np.log(2)), real(format.ln2_low)
+    exp_q, log_r, erf_p, cdf_p, erfcx_p = (
+        tuple(map(real, each)) for each in (format.exp_q, format.log_r, format.erf_p, format.cdf_p, format.erfcx_p)
+    )
+    erf_0, pdf_0, sqrt_half = real(2 / np.sqrt(np.pi)), real(1 / np.sqrt(2 * np.pi)), real(np.sqrt(0.5))
     # Adding 1.5 * 2**mantissa_bits rounds to an integer and leaves it in the lowest bits. Integers are
     # cast after each operation, since Numba widens the results to 64 bits.
     shifter = real(1.5 * 2**mantissa_bits)
-    shifter_bits = shifter.view(integer)
+    shifter_bits, sqrt_half_bits = shifter.view(integer), sqrt_half.view(integer)
+    subnormal_shift, exponent_bias = mantissa_bits + 2, format.exponent_bias
+    subnormal_factor, subnormal_steps = real(2.0**subnormal_shift), real(subnormal_shift)
 
     @device
     def power_of_two(n):
@@ -148,29 +219,64 @@ def _functions(real, integer, mantissa_bits, exponent_bias, exp_range, expm1_min
 
     @device
     def reduce(x):
-        """Return n and e**r - 1 where x = n ln 2 + r."""
+        """Return n, and e**r - 1 as a sum of two, where x = n ln 2 + r."""
         shifted = fma(x, log2_e, shifter)
         n = shifted - shifter
         exact = fma(-n, ln2_high, x)
         r = fma(-n, ln2_low, exact)
         lost = fma(-n, ln2_low, exact - r)  # what rounding took from r
-        return integer(_bits(shifted) - shifter_bits), r + fma(r * r, horner(r, q), lost)
+        return integer(_bits(shifted) - shifter_bits), r, fma(r * r, horner(r, exp_q), lost)
 
     @device
     def exp(x):
         x = exp_min if x < exp_min else x  # comparisons this way round let NaN through
         x = exp_max if x > exp_max else x
-        n, s = reduce(x)
+        n, r, s = reduce(x)
         half_n = integer(n >> 1)  # two factors: 2**n itself can be beyond the normal numbers
-        return (one + s) * power_of_two(half_n) * power_of_two(integer(n - half_n))
+        high = one + r
+        return (high + (s + (r - (high - one)))) * power_of_two(half_n) * power_of_two(integer(n - half_n))
 
     @device
     def expm1(x):
         x = expm1_min if x < expm1_min else x
         x = exp_max if x > exp_max else x
-        n, s = reduce(x)
+        n, r, s = reduce(x)
         scale = power_of_two(integer(n - 1))  # half of 2**n, which can overflow
-        return two * fma(scale, s, scale - half)
+        high = r + s
+        low = s - (high - r)
+        total = fma(scale, high, scale - half)
+        lost = fma(scale, high, (scale - half) - total)
+        return copysign(two * (total + fma(scale, low, lost)), x)  # -0 stays -0
+
+    @device
+    def log_of(x, c):
+        """Return log(x + c) for positive normal x and |c| below its last place."""
+        bits = integer(_bits(x) - sqrt_half_bits)
+        k = integer(bits >> mantissa_bits)
+        f = _from_bits(integer(_bits(x) - integer(k << mantissa_bits))) - one
+        n = _from_bits(integer(k + shifter_bits)) - shifter
+        square = half * f * f
+        s = f / (two + f)
+        z = s * s
+        inner = fma(s, fma(z, horner(z, log_r), square), fma(n, ln2_low, c / x))
+        return n, f - (square - inner)
+
+    @device
+    def log(x):
+        small = x < smallest
+        n, rest = log_of(x * subnormal_factor if small else x, zero)
+        y = fma(n - subnormal_steps if small else n, ln2_high, rest)
+        y = y if x < infinity else x  # NaN too
+        return y if not x <= zero else (nan if x < zero else -infinity)
+
+    @device
+    def log1p(x):
+        u = one + x
+        c = one - (u - x) if x > one else x - (u - one)
+        n, rest = log_of(u, c)
+        y = fma(n, ln2_high, rest)
+        y = y if x < infinity and abs(x) > smallest else x
+        return y if not x <= -one else (nan if x < -one else -infinity)
 
     @device
     def tanh(x):
@@ -184,11 +290,55 @@ def _functions(real, integer, mantissa_bits, exponent_bias, exp_range, expm1_min
         e = exp(-abs(x))
         return (one if x > 0 else e) / (one + e)
 
-    return {"exp": exp, "expm1": expm1, "tanh": tanh, "sigmoid": sigmoid}
+    @device
+    def softplus(x):
+        return (x if x > zero else zero) + log1p(exp(-abs(x)))
+
+    @device
+    def exp_minus_product(x, y):
+        """Return e**-(x y) as exactly as if the product were not rounded."""
+        product = x * y
+        e = exp(-product)
+        return fma(-fma(x, y, -product), e, e)
+
+    @device
+    def erfcx(x):
+        rest = four / (x + two)
+        return rest * horner(one - rest, erfcx_p)
+
+    @device
+    def erf(x):
+        size = abs(x)
+        size = erf_max if size > erf_max else size
+        small = fma(x, erf_0, x * horner(x * x, erf_p))
+        large = one - exp_minus_product(size, size) * erfcx(size)
+        return copysign(small if size < one else large, x)
+
+    @device
+    def normal_cdf(x):
+        size = abs(x)
+        size = normal_max if size > normal_max else size
+        e = exp_minus_product(half * size, size)
+        small = half + fma(x, pdf_0, x * horner(x * x, cdf_p))
+        tail = half * e * erfcx(sqrt_half * size)
+        large = tail if x < zero else one - tail
+        return (small if size < one else large), pdf_0 * e
+
+    return {
+        "exp": exp,
+        "expm1": expm1,
+        "log": log,
+        "log1p": log1p,
+        "tanh": tanh,
+        "sigmoid": sigmoid,
+        "softplus": softplus,
+        "erf": erf,
+        "normal_cdf": normal_cdf,
+    }
 
 
-_IMPLEMENTATIONS = {
-    types.float32: _functions(
+_FORMATS = {
+    types.float32: _Format(
         np.float32,
         np.int32,
         mantissa_bits=23,
@@ -196,10 +346,26 @@ _IMPLEMENTATIONS = {
         exp_range=(-105, 89),
         expm1_min=-18,
         tanh_max=10,
+        erf_max=4.5,
+        normal_max=14.5,
         ln2_low=-1.9046542e-09,
-        q=(0.5, 0.16666576, 0.041666556, 0.008363203, 0.0013926213),
+        exp_q=(0.5, 0.16666576, 0.041666556, 0.008363203, 0.0013926213),
+        log_r=(0.6666667, 0.4000013, 0.2854997, 0.23353428),
+        erf_p=(-5.8635383e-08, -0.37612626, 0.11283594, -0.026854211, 0.0051890872, -0.00080168643, 7.875875e-05),
+        cdf_p=(-1.133517e-08, -0.06649036, 0.009973329, -0.001186344, 0.0001135023, -7.660538e-06),
+        erfcx_p=(
+            0.25539568,
+            -0.17179017,
+            0.06986787,
+            -0.009110615,
+            -0.005374613,
+            0.0016202064,
+            0.0007521031,
+            -0.00020777319,
+            -0.000113775415,
+        ),
     ),
-    types.float64: _functions(
+    types.float64: _Format(
         np.float64,
         np.int64,
         mantissa_bits=52,
@@ -207,8 +373,10 @@ _IMPLEMENTATIONS = {
         exp_range=(-746, 710),
         expm1_min=-38,
         tanh_max=20,
+        erf_max=6,
+        normal_max=38.7,
         ln2_low=2.3190468138462996e-17,
-        q=(
+        exp_q=(
             0.5000000000000001,
             0.16666666666666669,
             0.04166666666662399,
@@ -220,8 +388,69 @@ _IMPLEMENTATIONS = {
             2.7620138719733994e-07,
             2.5100424157005067e-08,
         ),
+        log_r=(
+            0.6666666666666666,
+            0.40000000000001007,
+            0.2857142857072325,
+            0.22222222409750114,
+            0.18181793732111753,
+            0.15386342449645143,
+            0.13266048812203002,
+            0.131148348695975,
+        ),
+        erf_p=(
+            1.533545961316588e-17,
+            -0.37612638903183543,
+            0.11283791670945006,
+            -0.02686617064323777,
+            0.0052239776071164225,
+            -0.0008548325975389692,
+            0.00012055294904839707,
+            -1.492473690741966e-05,
+            1.6447424703317362e-06,
+            -1.6208483801871705e-07,
+            1.3720064546777686e-08,
+            -7.795898827002142e-10,
+        ),
+        cdf_p=(
+            -2.49232720227773e-17,
+            -0.06649038006690543,
+            0.009973557010035022,
+            -0.0011873282154680343,
+            0.00011543468751655941,
+            -9.444655793103845e-06,
+            6.659679879655231e-07,
+            -4.1224107514160815e-08,
+            2.2704137585676e-09,
+            -1.106432828275589e-10,
+            4.0743269774266276e-12,
+        ),
+        erfcx_p=(
+            0.25539567631050575,
+            -0.17179017110345243,
+            0.06986802313901319,
+            -0.00911055787675773,
+            -0.005377665472328547,
+            0.0016197962688877375,
+            0.0007726530127580706,
+            -0.00020932406090410792,
+            -0.00016576832093626593,
+            8.593416543824556e-06,
+            3.6116842206662176e-05,
+            8.53338405239291e-06,
+            -5.416707010751837e-06,
+            -4.01604612335959e-06,
+            -3.178081438385909e-07,
+            8.89854962297418e-07,
+            5.981975894543818e-07,
+            -1.701956290011261e-08,
+            -2.632835486071285e-07,
+            -6.326893358821646e-09,
+            3.9489123212504135e-08,
+        ),
     ),
 }
+_IMPLEMENTATIONS = {real: _functions(format) for real, format in _FORMATS.items()}
 
 
 def _declare(function):
@@ -233,5 +462,5 @@ def _declare(function):
         return lambda x: implementation(x)
 
 
-for _function in (exp, expm1, tanh, sigmoid):
+for _function in (exp, expm1, log, log1p, tanh, sigmoid, softplus, erf, normal_cdf):
     _declare(_function)

@@ -1,5 +1,7 @@
 """Losses against plain NumPy, finite differences and PyTorch."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,24 @@ def example(name, rng, rows, columns, dtype):
     prediction = rng.standard_normal((rows, columns)).astype(dtype)
     if LOSSES[name].labels:
         return prediction, rng.integers(0, columns, rows)
-    return prediction, rng.standard_normal((rows, columns)).astype(dtype)
+    target = rng.standard_normal((rows, columns))
+    if "hinge" in name:
+        target = np.sign(target)
+    elif name in ("binary_cross_entropy_with_logits", "kl_divergence"):
+        target = np.round(rng.random((rows, columns)), 1)
+    elif name == "poisson":
+        target = rng.poisson(2.0, (rows, columns))
+    return prediction, target.astype(dtype)
+
+
+OTHER_PARAMETERS = {
+    "huber": {"delta": 0.3},
+    "smooth_l1": {"beta": 0.2},
+    "binary_cross_entropy_with_logits": {"positive_weight": 3.0},
+    "quantile": {"q": 0.9},
+    "softmax_cross_entropy": {"label_smoothing": 0.1},
+}
+CASES = [(name, {}) for name in sorted(LOSSES)] + list(OTHER_PARAMETERS.items()) + [("smooth_l1", {"beta": 0.0})]
 
 
 def test_every_loss_has_a_reference():
@@ -22,21 +41,22 @@ def test_every_loss_has_a_reference():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10), (3, 1), (63, 65), (1000, 10), (BLOCK + 1, 7)], ids=str)
-@pytest.mark.parametrize("name", sorted(LOSSES))
-def test_equals_plain_numpy(name, shape, rng, dtype, walk):
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+def test_equals_plain_numpy(name, parameters, shape, rng, dtype, walk):
     prediction, target = example(name, rng, *shape, dtype)
     before = prediction.copy()
-    value, gradient = getattr(gd, name)(prediction, target)
+    function = functools.partial(getattr(gd, name), **parameters)
+    value, gradient = function(prediction, target)
     wide_target = target if LOSSES[name].labels else target.astype(float)
-    expected, expected_gradient = reference.LOSSES[name](prediction.astype(float), wide_target)
+    expected, expected_gradient = reference.LOSSES[name](prediction.astype(float), wide_target, **parameters)
     tolerance = 1e-6 if dtype == np.float32 else 1e-14
     assert isinstance(value, float)
     assert value == pytest.approx(expected, rel=tolerance, abs=tolerance)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=tolerance, atol=tolerance / prediction.size)
     assert gradient.dtype == dtype
     assert np.array_equal(prediction, before)
-    total, gradient_of_total = getattr(gd, name)(prediction, target, reduction="sum")
-    each, gradient_of_each = getattr(gd, name)(prediction, target, reduction="none")
+    total, gradient_of_total = function(prediction, target, reduction="sum")
+    each, gradient_of_each = function(prediction, target, reduction="none")
     count = each.size
     assert total == pytest.approx(value * count, rel=1e-6)
     assert each.sum(dtype=float) == pytest.approx(total, rel=1e-5, abs=1e-6)
@@ -47,7 +67,7 @@ def test_equals_plain_numpy(name, shape, rng, dtype, walk):
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_gradient_is_the_derivative(name, rng):
     prediction, target = example(name, rng, 4, 3, np.float64)
-    _, gradient = getattr(gd, name)(prediction, target)
+    _, gradient = getattr(gd, name)(prediction, target)  # no example lies at a kink
     for index in np.ndindex(prediction.shape):
         up, down = prediction.copy(), prediction.copy()
         up[index] += 1e-5
@@ -78,6 +98,87 @@ def test_cross_entropy_equals_pytorch(rng):
     np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-12, atol=1e-17)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("kind", ["labels", "ignored", "probabilities"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_form_of_cross_entropy_equals_pytorch(reduction, kind, smoothing, weighted, rng, walk):
+    torch = pytest.importorskip("torch")
+    logits, target = example("softmax_cross_entropy", rng, 100, 70, np.float64)
+    weights = rng.random(70) if weighted else None
+    if kind == "ignored":
+        target[::3] = -100
+    elif kind == "probabilities":
+        target = rng.random((100, 70))
+        target /= target.sum(axis=1, keepdims=True)
+    tensor = torch.tensor(logits, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(
+        tensor,
+        torch.from_numpy(target),
+        weight=None if weights is None else torch.from_numpy(weights),
+        label_smoothing=smoothing,
+        reduction=reduction,
+    )
+    expected.sum().backward()
+    value, gradient = gd.softmax_cross_entropy(
+        logits,
+        target,
+        reduction,
+        label_smoothing=smoothing,
+        class_weights=weights,
+        ignore_index=-100 if kind == "ignored" else None,
+    )
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-10, atol=1e-15)
+
+
+TORCH = {
+    "mae": "l1_loss",
+    "huber": "huber_loss",
+    "smooth_l1": "smooth_l1_loss",
+    "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits",
+    "poisson": "poisson_nll_loss",
+    "kl_divergence": "kl_div",
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_equals_pytorch(name, rng):
+    torch = pytest.importorskip("torch")
+    prediction, target = example(name, rng, 30, 7, np.float64)
+    tensor = torch.tensor(prediction, requires_grad=True)
+    options = {"reduction": "sum"}
+    expected = getattr(torch.nn.functional, TORCH[name])(tensor, torch.from_numpy(target), **options)
+    expected.backward()
+    value, gradient = getattr(gd, name)(prediction, target, **options)
+    assert value == pytest.approx(expected.item(), rel=1e-12)
+    np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-11, atol=1e-15)
+
+
+def test_poisson_of_rates(rng, dtype):
+    rate, target = rng.uniform(0.1, 5, (2, 100)).astype(dtype)
+    value, gradient = gd.poisson(rate, target, log_input=False)
+    expected, slope = reference.poisson(rate.astype(float), target.astype(float), log_input=False)
+    assert value == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-7)
+
+
+def test_logits_of_any_size_are_stable(dtype):
+    logits = np.array([1e4, 1e4, -1e4, -1e4], dtype)
+    target = np.array([1, 0, 1, 0], dtype)
+    values, gradient = gd.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    assert values.tolist() == [0, 1e4, 1e4, 0]
+    assert gradient.tolist() == [0, 1, -1, 0]
+
+
+def test_rows_that_are_all_ignored_have_no_gradient():
+    logits, labels = np.zeros((3, 2)), np.full(3, 7)
+    value, gradient = gd.softmax_cross_entropy(logits, labels, ignore_index=7)
+    assert np.isnan(value)
+    assert not gradient.any()
+    assert gd.softmax_cross_entropy(logits, labels, "sum", ignore_index=7)[0] == 0
+
+
 def test_cross_entropy_is_stable_for_huge_logits(dtype):
     logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 0]], dtype)
     values, gradient = gd.softmax_cross_entropy(logits, np.array([0, 0]), reduction="none")
@@ -104,6 +205,28 @@ def test_bad_arguments_are_refused():
         (lambda: gd.mse(logits, np.zeros((2, 3), np.float32)), TypeError, "mse: target has dtype float32"),
         (lambda: gd.mse(logits, logits, reduction="avg"), ValueError, "reduction must be one of mean, none, sum"),
         (lambda: gd.mse(logits, logits, reduction=None), ValueError, "reduction must be one of"),
+        (lambda: gd.huber(logits, logits, delta=0), ValueError, r"huber: delta must be in \(0, inf\), got 0"),
+        (lambda: gd.quantile(logits, logits, q=1), ValueError, r"quantile: q must be in \(0, 1\), got 1"),
+        (
+            lambda: gd.softmax_cross_entropy(logits, np.array([0, 1]), label_smoothing=2),
+            ValueError,
+            r"label_smoothing must be in \[0, 1\]",
+        ),
+        (
+            lambda: gd.softmax_cross_entropy(logits, np.array([0, 1]), class_weights=np.ones(2)),
+            ValueError,
+            "class_weights has shape",
+        ),
+        (
+            lambda: gd.softmax_cross_entropy(logits, np.array([0, 1]), class_weights=-np.ones(3)),
+            ValueError,
+            "class_weights must be 0 or above, got -1",
+        ),
+        (
+            lambda: gd.softmax_cross_entropy(logits, logits, ignore_index=1),
+            ValueError,
+            "ignore_index needs labels that are classes",
+        ),
         (lambda: gd.softmax_cross_entropy(np.zeros(3), np.array([0])), ValueError, "logits must have 2 dimensions"),
         (lambda: gd.softmax_cross_entropy(logits, [0, 1]), TypeError, "labels must be a NumPy array"),
         (lambda: gd.softmax_cross_entropy(logits, np.array([0.0, 1.0])), TypeError, "labels has dtype float64"),

@@ -10,7 +10,7 @@ README = Path(gd.__file__).parent.parent / "README.md"
 
 def test_the_python_examples_run_one_after_the_other(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     names = {}
     for block in blocks:
         exec(block, names)

@@ -11,11 +11,14 @@ parameter vector, and the sum of the widths before it. A workspace holds, for ev
 of `capacity` rows; the input of a layer begins at capacity * (the sum of the widths before it).
 """
 
+import inspect
+
 import numpy as np
 
 from ..blas import TILE, product, transposed_product
 from ..compiler import device, loop
 from .operands import part
+from .reductions import LANES
 from .update import update_slices
 
 BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
@@ -36,21 +39,26 @@ def _copy(source, out):
 
 
 def _layer(activation):
-    """Return a function that writes activation(x W + b), or x W + b, into out."""
+    """Return a function that writes activation(x W + b), or x W + b, into out; x W + b into before."""
 
     @device
-    def forward(x, vector, shape, activate, out, parameters):
+    def forward(x, vector, shape, activate, out, before, parameters):
         fan_in, fan_out, weights, bias = shape[0], shape[1], shape[2], shape[3]
         product(x, _matrix(vector, weights, fan_in, fan_out), False, out)
         b = vector[bias : bias + fan_out]
         for i in range(out.shape[0]):
             z = out[i]
-            if activate:
-                for j in range(z.size):
-                    z[j] = activation(z[j] + b[j], *parameters)
-            else:
+            if not activate:
                 for j in range(z.size):
                     z[j] += b[j]
+            elif before.size:
+                kept = before[i]
+                for j in range(z.size):
+                    kept[j] = z[j] + b[j]
+                    z[j] = activation(kept[j], *parameters)
+            else:
+                for j in range(z.size):
+                    z[j] = activation(z[j] + b[j], *parameters)
 
     return forward
 
@@ -65,15 +73,15 @@ def predict(activation):
         parameters = arguments[4:]
         widest = layout[:, 1].max()
         scratch = np.empty((2, BLOCK * widest), X.dtype)
-        last = len(layout) - 1
+        nowhere, last = scratch[:, :0], len(layout) - 1
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, len(X))
             x = X[first:end]
             for k in range(last):
                 y = _matrix(scratch[k % 2], 0, end - first, layout[k, 1])
-                forward(x, vector, layout[k], True, y, parameters)
+                forward(x, vector, layout[k], True, y, nowhere, parameters)
                 x = y
-            forward(x, vector, layout[last], False, out[first:end], parameters)
+            forward(x, vector, layout[last], False, out[first:end], nowhere, parameters)
 
     return body
 
@@ -82,16 +90,23 @@ def predict(activation):
 def forward_backward(activation, activation_backward, row_loss):
     """Items are blocks of rows of the batch X[rows], targets[rows].
 
+    `activation_backward` takes the output of the activation where its name says so, else the input, which
+    then waits where the gradient with respect to it will be.
+
     Arguments: values (the loss of each row), activations, deltas (workspaces; the gradient with
     respect to each layer's output before its activation), capacity, X, targets, rows, vector,
-    layout, scale (of the gradient), *parameters of the activation.
+    layout, scale (of the gradient), *parameters of the activation, *parameters of the loss.
     """
-    forward = _layer(activation)
+    forward, split = _layer(activation), 10 + len(inspect.signature(activation.py_func).parameters) - 1
+    from_output = activation_backward.py_func.__name__.endswith("_from_output")
 
     def body(start, stop, arguments):
         values, activations, deltas, capacity, X, targets, rows, vector, layout, scale = arguments[:10]
-        parameters = arguments[10:]
+        parameters, of_loss = arguments[10:split], arguments[split:]
         last = len(layout) - 1
+        lanes = np.empty(LANES, X.dtype)
+        scratch = np.empty(0 if from_output else BLOCK * layout[:, 0].max(), X.dtype)
+        nowhere = _matrix(deltas, 0, BLOCK, 0)
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
             n = end - first
@@ -101,23 +116,28 @@ def forward_backward(activation, activation_backward, row_loss):
             for k in range(last + 1):
                 begin = capacity * (layout[k, 4] + layout[k, 0]) + first * layout[k, 1]
                 y = _matrix(activations, begin, n, layout[k, 1])
-                forward(x, vector, layout[k], k < last, y, parameters)
+                z = nowhere if from_output else _matrix(deltas, begin, n, layout[k, 1])
+                forward(x, vector, layout[k], k < last, y, z, parameters)
                 x = y
             begin = capacity * (layout[last, 4] + layout[last, 0]) + first * layout[last, 1]
             delta = _matrix(deltas, begin, n, layout[last, 1])
             for i in range(n):
-                values[first + i] = row_loss(delta[i], x[i], targets[rows[first + i]], scale)
+                values[first + i] = row_loss(delta[i], x[i], targets[rows[first + i]], scale, of_loss, lanes)
             for k in range(last, 0, -1):
                 fan_in = layout[k, 0]
                 begin = capacity * layout[k, 4] + first * fan_in
-                before = _matrix(deltas, begin, n, fan_in)
                 weights = _matrix(vector, layout[k, 2], fan_in, layout[k, 1])
-                product(delta, weights, True, before)
-                outputs = activations[begin : begin + n * fan_in]
                 flat = deltas[begin : begin + n * fan_in]
-                for i in range(flat.size):
-                    flat[i] = activation_backward(flat[i], outputs[i], *parameters)
-                delta = before
+                if from_output:
+                    outputs = activations[begin : begin + n * fan_in]
+                    product(delta, weights, True, _matrix(deltas, begin, n, fan_in))
+                    for i in range(flat.size):
+                        flat[i] = activation_backward(flat[i], outputs[i], *parameters)
+                else:
+                    product(delta, weights, True, _matrix(scratch, 0, n, fan_in))
+                    for i in range(flat.size):
+                        flat[i] = activation_backward(scratch[i], flat[i], *parameters)
+                delta = _matrix(deltas, begin, n, fan_in)
 
     return body
 

@@ -1,27 +1,33 @@
 """Losses: value and gradient in one pass; sums by fixed blocks, whatever the number of threads."""
 
+import functools
+
 import numpy as np
 
 from ..compiler import device, loop
-from ..math import exp
-from ..rules import losses
-from .reductions import block_sum
+from .reductions import LANES, block_sum
+from .rows import exponentials, largest
 
 BLOCK = 4096  # elements a partial sum
+IGNORED = -1  # in place of a label
 
 
 @loop(parallel_from=16)
 def elementwise_loss(rule):
-    """Items are blocks of `BLOCK` elements; arguments: sums (one a block), gradient, prediction, target, scale."""
+    """Items are blocks of `BLOCK` elements.
+
+    Arguments: sums (one a block), gradient, prediction, target, scale, *parameters of the rule.
+    """
 
     def body(start, stop, arguments):
-        sums, gradient, prediction, target, scale = arguments
+        sums, gradient, prediction, target, scale = arguments[:5]
+        parameters = arguments[5:]
         values = np.empty(BLOCK, prediction.dtype)
         for block in range(start, stop):
             first, last = block * BLOCK, min((block + 1) * BLOCK, prediction.size)
             p, t, g = prediction[first:last], target[first:last], gradient[first:last]
             for i in range(p.size):
-                value, derivative = rule(p[i], t[i])
+                value, derivative = rule(p[i], t[i], *parameters)
                 values[i] = value
                 g[i] = scale * derivative
             sums[block] = block_sum(values[: p.size])
@@ -29,56 +35,112 @@ def elementwise_loss(rule):
     return body
 
 
-@loop(parallel_from=65_536)
+@loop(parallel_from=32_768)
 def elementwise_loss_values(rule):
-    """Items are elements, with a value for each; arguments: values, gradient, prediction, target."""
+    """Items are elements, with a value for each; arguments: values, gradient, prediction, target, *parameters."""
 
     def body(start, stop, arguments):
-        values, gradient, prediction, target = arguments
+        values, gradient, prediction, target = arguments[:4]
+        parameters = arguments[4:]
         v, g, p, t = values[start:stop], gradient[start:stop], prediction[start:stop], target[start:stop]
         for i in range(p.size):
-            v[i], g[i] = rule(p[i], t[i])
+            v[i], g[i] = rule(p[i], t[i], *parameters)
 
     return body
 
 
-@loop(parallel_from=512)
+@loop(parallel_from=64)
 def row_loss(row):
-    """Items are rows; arguments: values (one a row), gradient, prediction, target, scale."""
+    """Items are rows; arguments: values (one a row), gradient, prediction, target, scale, *parameters of the row."""
 
     def body(start, stop, arguments):
-        values, gradient, prediction, target, scale = arguments
+        values, gradient, prediction, target, scale = arguments[:5]
+        parameters = arguments[5:]
+        lanes = np.empty(LANES, prediction.dtype)
         for i in range(start, stop):
-            values[i] = row(gradient[i], prediction[i], target[i], scale)
+            values[i] = row(gradient[i], prediction[i], target[i], scale, parameters, lanes)
 
     return body
 
 
-def softmax_cross_entropy_row(gradient, logits, label, scale):
+@functools.cache
+def row_of(rule):
+    """Return the loss of a row: the sum of an elementwise rule."""
+    compiled = device(rule)
+
+    def row(gradient, prediction, target, scale, parameters, lanes):
+        total = 0.0
+        for j in range(prediction.size):
+            value, derivative = compiled(prediction[j], target[j], *parameters)
+            gradient[j] = scale * derivative
+            total += value
+        return total
+
+    row.__name__ = row.__qualname__ = f"{rule.__name__}_row"
+    return row
+
+
+def softmax_cross_entropy_row(gradient, logits, label, scale, parameters, lanes):
     """Value log(sum_j e**(z_j - max z)) - (z_label - max z); gradient scale (softmax(z) - one_hot(label))."""
-    highest = logits[0]
-    for j in range(1, logits.size):
-        highest = max(highest, logits[j])
-    for j in range(logits.size):
-        gradient[j] = exp(logits[j] - highest)
-    total = gradient[0]
-    for j in range(1, logits.size):
-        total += gradient[j]
-    factor = scale / total
-    for j in range(logits.size):
+    highest = largest(logits, lanes)
+    total = exponentials(logits, highest, gradient, lanes)
+    factor = gradient.dtype.type(scale / total)
+    for j in range(gradient.size):
         gradient[j] *= factor
     gradient[label] -= scale
-    return np.log(np.float64(total)) - np.float64(logits[label] - highest)
+    return np.log(total) - np.float64(logits[label] - highest)
 
 
-_squared = device(losses.squared)
+_plain = device(softmax_cross_entropy_row)
 
 
-def squared_row(gradient, prediction, target, scale):
-    """The sum of the squared errors of a row."""
-    total = 0.0
-    for j in range(prediction.size):
-        value, derivative = _squared(prediction[j], target[j])
-        gradient[j] = scale * derivative
-        total += value
-    return total
+def weighted_cross_entropy_row(gradient, logits, label, scale, parameters, lanes):
+    """The same times weights[label]; nothing for an ignored label."""
+    (weights,) = parameters
+    if label == IGNORED:
+        for j in range(gradient.size):
+            gradient[j] = 0
+        return 0.0
+    weight = weights[label]
+    return weight * _plain(gradient, logits, label, scale * weight, (), lanes)
+
+
+def smoothed_cross_entropy_row(gradient, logits, label, scale, parameters, lanes):
+    """Szegedy et al. 2016: the label has the share 1 - smoothing, and smoothing is shared by all classes."""
+    weights, smoothing = parameters
+    if label == IGNORED:
+        for j in range(gradient.size):
+            gradient[j] = 0
+        return 0.0
+    spread = smoothing / weights.dtype.type(weights.size)
+    own = np.empty_like(weights)
+    for j in range(weights.size):
+        own[j] = weights[j] * spread
+    own[label] += weights[label] * (weights.dtype.type(1) - smoothing)
+    return _shared(gradient, logits, own, scale, lanes)
+
+
+def probability_cross_entropy_row(gradient, logits, target, scale, parameters, lanes):
+    """Targets are probabilities, smoothed in the same way."""
+    weights, smoothing = parameters
+    spread = smoothing / weights.dtype.type(weights.size)
+    own = np.empty_like(weights)
+    for j in range(weights.size):
+        own[j] = weights[j] * (target[j] * (weights.dtype.type(1) - smoothing) + spread)
+    return _shared(gradient, logits, own, scale, lanes)
+
+
+@device
+def _shared(gradient, logits, shares, scale, lanes):
+    """Value sum_j shares_j (log(sum e**(z - max z)) - (z_j - max z)); its gradient."""
+    highest = largest(logits, lanes)
+    total = exponentials(logits, highest, gradient, lanes)
+    logarithm = np.log(total)
+    weight, value = 0.0, 0.0
+    for j in range(shares.size):
+        weight += shares[j]
+        value += shares[j] * (logarithm - (logits[j] - highest)) if shares[j] != 0 else 0.0
+    factor = gradient.dtype.type(weight / total)
+    for j in range(gradient.size):
+        gradient[j] = scale * (gradient[j] * factor - shares[j])
+    return value

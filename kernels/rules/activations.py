@@ -1,10 +1,32 @@
 """Activations: forward, backward from the input x, and where it can be had from the output y.
 
-Backward rules return dy times the derivative, in forms that do not cancel for large |x|.
+Backward rules return dy times the derivative, in forms that do not cancel for large |x|. At infinite x
+both give the limit: where a product would be infinity times 0, x is held to where its factor is 0 already.
 """
 
+import numpy as np
+
 from .. import math
-from ..math import cast, exp, expm1
+from ..compiler import device
+from ..math import cast, copysign, exp, expm1, normal_cdf
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
+TANH_SCALE, TANH_SLOPE = 1.7159, 2 / 3  # LeCun et al. 1998
+ROOT_2_OVER_PI, GELU_CUBIC = 0.7978845608028654, 0.044715  # Hendrycks & Gimpel 2016
+FAR = 800  # e**-x is 0 from there on, in both precisions
+
+
+@device
+def _within(x):
+    """Hold x to [-FAR, FAR]; NaN stays NaN."""
+    far = cast(FAR, x)
+    return far if x > far else (-far if x < -far else x)
+
+
+@device
+def _not_below(x):
+    far = cast(FAR, x)
+    return -far if x < -far else x
 
 
 def identity(x):
@@ -24,32 +46,82 @@ def sigmoid(x):
     return math.sigmoid(x)
 
 
-def sigmoid_backward(dy, x):
-    """Derivative s (1 - s) = e / (1 + e)**2 with e = e**-|x|."""
+@device
+def _sigmoid_slope(x):
+    """S (1 - s) = e / (1 + e)**2 with e = e**-|x|."""
     e = exp(-abs(x))
     d = cast(1, x) + e
-    return dy * (e / (d * d))
+    return e / (d * d)
+
+
+def sigmoid_backward(dy, x):
+    return dy * _sigmoid_slope(x)
 
 
 def sigmoid_backward_from_output(dy, y):
     return dy * (y * (cast(1, y) - y))
 
 
+def log_sigmoid(x):
+    """log(1 / (1 + e**-x)) = -softplus(-x)."""
+    return -math.softplus(-x)
+
+
+def log_sigmoid_backward(dy, x):
+    return dy * math.sigmoid(-x)
+
+
+def log_sigmoid_backward_from_output(dy, y):
+    return dy * -expm1(y)
+
+
+def softplus(x, beta, threshold):
+    """log(1 + e**(beta x)) / beta; x itself where beta x is above the threshold."""
+    z = beta * x
+    return x if z > threshold else math.softplus(z) / beta
+
+
+def softplus_backward(dy, x, beta, threshold):
+    z = beta * x
+    return dy if z > threshold else dy * math.sigmoid(z)
+
+
+def softplus_backward_from_output(dy, y, beta, threshold):
+    z = beta * y
+    return dy if z > threshold else dy * -expm1(-z)
+
+
 def tanh(x):
     return math.tanh(x)
 
 
+@device
+def _tanh_slope(x):
+    """1 - tanh**2 = sech**2 = 4 e / (1 + e)**2 with e = e**-2|x|."""
+    return cast(4, x) * _sigmoid_slope(x + x)
+
+
 def tanh_backward(dy, x):
-    """Derivative 1 - tanh**2 = sech**2 = 4 e / (1 + e)**2 with e = e**-2|x|."""
-    size = abs(x)
-    e = exp(-(size + size))
-    d = cast(1, x) + e
-    return dy * (cast(4, x) * e / (d * d))
+    return dy * _tanh_slope(x)
 
 
 def tanh_backward_from_output(dy, y):
     one = cast(1, y)
     return dy * ((one - y) * (one + y))
+
+
+def scaled_tanh(x):
+    """1.7159 tanh(2 x / 3)."""
+    return cast(TANH_SCALE, x) * math.tanh(cast(TANH_SLOPE, x) * x)
+
+
+def scaled_tanh_backward(dy, x):
+    return dy * (cast(TANH_SCALE * TANH_SLOPE, x) * _tanh_slope(cast(TANH_SLOPE, x) * x))
+
+
+def scaled_tanh_backward_from_output(dy, y):
+    scale = cast(TANH_SCALE, y)
+    return dy * ((scale - y) * (scale + y) * cast(TANH_SLOPE / TANH_SCALE, y))
 
 
 def relu(x):
@@ -79,6 +151,77 @@ def leaky_relu_backward_from_output(dy, y, negative_slope):
     return dy if y > 0 else negative_slope * dy
 
 
+def prelu(x, weight):
+    """He et al. 2015: x, or weight * x for x <= 0."""
+    return x if x > 0 else weight * x
+
+
+def prelu_backward(dy, x, weight):
+    return dy if x > 0 else weight * dy
+
+
+@device
+def _clipped(x, low, high):
+    return high if x > high else (low if x < low else x)
+
+
+@device
+def _between(dy, x, low, high):
+    """Return dy where low < x < high, else 0."""
+    return cast(0, dy) if x <= low or x >= high else dy
+
+
+def hard_tanh(x, min, max):
+    return _clipped(x, min, max)
+
+
+def hard_tanh_backward(dy, x, min, max):
+    """The derivative is 0 at min and at max."""
+    return _between(dy, x, min, max)
+
+
+def hard_tanh_backward_from_output(dy, y, min, max):
+    return _between(dy, y, min, max)
+
+
+def relu6(x):
+    """min(max(x, 0), 6)."""
+    return _clipped(x, cast(0, x), cast(6, x))
+
+
+def relu6_backward(dy, x):
+    return _between(dy, x, cast(0, x), cast(6, x))
+
+
+def relu6_backward_from_output(dy, y):
+    return _between(dy, y, cast(0, y), cast(6, y))
+
+
+def hard_sigmoid(x):
+    """min(max(x + 3, 0), 6) / 6."""
+    return _clipped(x + cast(3, x), cast(0, x), cast(6, x)) / cast(6, x)
+
+
+def hard_sigmoid_backward(dy, x):
+    return _between(dy, x, cast(-3, x), cast(3, x)) / cast(6, x)
+
+
+def hard_sigmoid_backward_from_output(dy, y):
+    return _between(dy, y, cast(0, y), cast(1, y)) / cast(6, y)
+
+
+def hard_swish(x):
+    """X min(max(x + 3, 0), 6) / 6."""
+    factor = _clipped(x + cast(3, x), cast(0, x), cast(6, x))
+    return cast(0, x) if x <= cast(-3, x) else x * factor / cast(6, x)
+
+
+def hard_swish_backward(dy, x):
+    """Howard et al. 2019: 0 up to x = -3, 1 from x = 3."""
+    three = cast(3, x)
+    return cast(0, dy) if x <= -three else (dy if x >= three else dy * (x / three + cast(0.5, x)))
+
+
 def elu(x, alpha):
     """Clevert et al. 2016: x, or alpha (e**x - 1) for x <= 0."""
     return x if x > 0 else alpha * expm1(x)
@@ -90,3 +233,120 @@ def elu_backward(dy, x, alpha):
 
 def elu_backward_from_output(dy, y, alpha):
     return dy if y > 0 else dy * (y + alpha)
+
+
+def selu(x):
+    """Klambauer et al. 2017: 1.0507 elu(x, 1.6733)."""
+    return cast(SELU_SCALE, x) * x if x > 0 else cast(SELU_SCALE * SELU_ALPHA, x) * expm1(x)
+
+
+def selu_backward(dy, x):
+    return dy * (cast(SELU_SCALE, x) if x > 0 else cast(SELU_SCALE * SELU_ALPHA, x) * exp(x))
+
+
+def selu_backward_from_output(dy, y):
+    return dy * (cast(SELU_SCALE, y) if y > 0 else y + cast(SELU_SCALE * SELU_ALPHA, y))
+
+
+def celu(x, alpha):
+    """Barron 2017: x, or alpha (e**(x / alpha) - 1) for x <= 0."""
+    return x if x > 0 else alpha * expm1(x / alpha)
+
+
+def celu_backward(dy, x, alpha):
+    return dy if x > 0 else dy * exp(x / alpha)
+
+
+def celu_backward_from_output(dy, y, alpha):
+    return dy if y > 0 else dy * (y / alpha + cast(1, y))
+
+
+def gelu(x):
+    """Hendrycks & Gimpel 2016: x times the normal distribution function."""
+    return _not_below(x) * normal_cdf(x)[0]
+
+
+def gelu_backward(dy, x):
+    cdf, pdf = normal_cdf(x)
+    return dy * (cdf + _within(x) * pdf)
+
+
+def gelu_tanh(x):
+    """X (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2 = x sigmoid(2 sqrt(2 / pi) ...)."""
+    x = _not_below(x)
+    return x * math.sigmoid(_gelu_argument(x))
+
+
+def gelu_tanh_backward(dy, x):
+    x = _within(x)
+    z = _gelu_argument(x)
+    slope = cast(2 * ROOT_2_OVER_PI, x) * (cast(1, x) + cast(3 * GELU_CUBIC, x) * x * x)
+    return dy * (math.sigmoid(z) + x * slope * _sigmoid_slope(z))
+
+
+@device
+def _gelu_argument(x):
+    return cast(2 * ROOT_2_OVER_PI, x) * (x + cast(GELU_CUBIC, x) * x * x * x)
+
+
+def silu(x):
+    """Elfwing et al. 2018: x sigmoid(x)."""
+    return _not_below(x) * math.sigmoid(x)
+
+
+def silu_backward(dy, x):
+    """S + x s (1 - s) = (1 + e + x e) / (1 + e)**2 with e = e**-|x|; x < 0: e (1 + e + x) / (1 + e)**2."""
+    x = _within(x)
+    one, e = cast(1, x), exp(-abs(x))
+    d = one + e
+    return dy * ((d + x * e if x > 0 else e * (d + x)) / (d * d))
+
+
+def mish(x):
+    """Misra 2019: x tanh(softplus(x)) = x n / (n + 2), n = e (e + 2), e = e**x; for x > 0 both times e**-2x."""
+    e = exp(-abs(x))
+    one, two = cast(1, x), cast(2, x)
+    n = one + two * e if x > 0 else e * (e + two)
+    d = n + two * (e * e if x > 0 else one)
+    return _not_below(x) * (n / d)
+
+
+def mish_backward(dy, x):
+    """N / d + 4 x e (1 + e) / d**2 with d = n + 2; for x > 0 the second is 4 x e**2 (1 + e) / d**2, e = e**-x."""
+    x = _within(x)
+    e = exp(-abs(x))
+    one, two = cast(1, x), cast(2, x)
+    square = e * e
+    n = one + two * e if x > 0 else e * (e + two)
+    d = n + two * (square if x > 0 else one)
+    return dy * ((n * d + cast(4, x) * x * (one + e) * (square if x > 0 else e)) / (d * d))
+
+
+def softsign(x):
+    """X / (1 + |x|)."""
+    size = abs(x)
+    return copysign(cast(1, x), x) if size == cast(np.inf, x) else x / (cast(1, x) + size)
+
+
+def softsign_backward(dy, x):
+    r = cast(1, x) / (cast(1, x) + abs(x))
+    return dy * (r * r)
+
+
+def softsign_backward_from_output(dy, y):
+    r = cast(1, y) - abs(y)
+    return dy * (r * r)
+
+
+def unit_step(x):
+    """0 for x < 0, else 1; NaN stays NaN."""
+    return x if x != x else (cast(0, x) if x < 0 else cast(1, x))
+
+
+def unit_step_backward(dy, x):
+    """The derivative is 0 everywhere."""
+    return cast(0, dy)
+
+
+def unit_step_backward_from_output(dy, y):
+    return cast(0, dy)

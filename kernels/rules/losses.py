@@ -1,7 +1,80 @@
 """Losses of one element: the value and its derivative with respect to the prediction."""
 
+from ..math import cast, exp, log, sigmoid, sign, softplus
+
 
 def squared(prediction, target):
     """(prediction - target)**2, without the factor 1/2."""
     error = prediction - target
     return error * error, error + error
+
+
+def absolute(prediction, target):
+    """|prediction - target|; the derivative at 0 is 0."""
+    error = prediction - target
+    return abs(error), sign(error)
+
+
+def huber(prediction, target, delta):
+    """Huber 1964: error**2 / 2 up to delta, then delta (|error| - delta / 2)."""
+    error, half = prediction - target, cast(0.5, prediction)
+    size = abs(error)
+    near = size <= delta
+    value = half * error * error if near else delta * (size - half * delta)
+    return value, error if near else delta * sign(error)
+
+
+def smooth_l1(prediction, target, beta):
+    """Girshick 2015: error**2 / (2 beta) below beta, then |error| - beta / 2."""
+    error, half = prediction - target, cast(0.5, prediction)
+    size = abs(error)
+    near = size < beta
+    value = half * error * error / beta if near else size - half * beta
+    return value, error / beta if near else sign(error)
+
+
+def logistic(logit, target, positive_weight):
+    """(1 - target) softplus(logit) + positive_weight target softplus(-logit): no term cancels."""
+    negative = cast(1, logit) - target
+    positive = positive_weight * target
+    value = negative * softplus(logit) + positive * softplus(-logit)
+    return value, negative * sigmoid(logit) - positive * sigmoid(-logit)
+
+
+def hinge(prediction, target):
+    """max(0, 1 - target * prediction)."""
+    margin, zero = cast(1, prediction) - target * prediction, cast(0, prediction)
+    return (zero, zero) if margin <= 0 else (margin, -target)
+
+
+def squared_hinge(prediction, target):
+    """max(0, 1 - target * prediction)**2."""
+    margin, zero = cast(1, prediction) - target * prediction, cast(0, prediction)
+    return (zero, zero) if margin <= 0 else (margin * margin, -(margin + margin) * target)
+
+
+def poisson(prediction, target):
+    """e**prediction - target * prediction."""
+    rate = exp(prediction)
+    return rate - target * prediction, rate - target
+
+
+def poisson_of_rate(rate, target, eps):
+    """Rate - target * log(rate + eps)."""
+    shifted = rate + eps
+    return rate - target * log(shifted), cast(1, rate) - target / shifted
+
+
+def quantile(prediction, target, q):
+    """Koenker & Bassett 1978: q * error for error = target - prediction > 0, else (q - 1) * error."""
+    error = target - prediction
+    slope = q if error > 0 else (q - cast(1, q) if error < 0 else cast(0, q))
+    return (error if error != error else slope * error), -slope
+
+
+def kullback_leibler(log_probability, target):
+    """Target * (log(target) - log_probability), 0 where target is 0."""
+    positive = target > 0
+    logarithm = log(target if positive else cast(1, target))
+    value = target * (logarithm - log_probability)
+    return (value if positive or target != target else cast(0, target)), -target
