@@ -58,6 +58,7 @@ from .activations import (
     unit_step,
     unit_step_backward,
 )
+from .dropout import dropout, dropout_backward
 from .losses import (
     binary_cross_entropy_with_logits,
     hinge,

@@ -4,10 +4,10 @@ from math import inf
 
 import numpy as np
 
-from .arrays import aligned_empty, check_array, check_indices, check_out, same_memory
+from .arrays import aligned_empty, check_array, check_indices, check_out
 from .kernels.compiler import join
 from .kernels.loops import rows
-from .kernels.loops.elementwise import map_elements, map_elements_over_first, map_elements_over_second
+from .kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
 from .kernels.rules import activations as rules
 from .ranges import NON_NEGATIVE, POSITIVE, Range, check_flag, check_integer, check_number
 
@@ -81,7 +81,7 @@ class Activation:
     def _numbers(self, given, dtype):
         return [dtype.type(given.get(name, default)) for name, (default, _) in self.parameters.items()]
 
-    def _chosen(self, form, where, parameters):
+    def chosen(self, form, where, parameters):
         """Return the rule that the parameters choose, and the parameters that are numbers."""
         if self._flag in parameters:
             given = dict(parameters)
@@ -90,17 +90,18 @@ class Activation:
 
     def _apply(self, form, where, operands, out, parameters):
         """Check the operands, choose the loop for where the result goes, and run it."""
-        rule, parameters = self._chosen(form, where, parameters)
+        rule = self.rules[form]
+        if parameters:
+            rule, parameters = self.chosen(form, where, parameters)
         x = _checked(where, operands)
         values = self.values(where, parameters, x.dtype)
-        out = check_out(where, out, x, operands)
+        out, over = check_out(where, out, x, operands)
         flat = [operand.reshape(-1) for _, operand in operands]
-        over = [k for k, (_, operand) in enumerate(operands) if same_memory(out, operand)]
-        if not over:
-            join(map_elements, rule)(x.size, out.reshape(-1), *flat, *values)
+        if over is None:
+            join(map_into(out), rule)(x.size, out.reshape(-1), *flat, *values)
         else:
-            flat[over[0]] = out.reshape(-1)  # the same memory, and writeable
-            join(_IN_PLACE[over[0]], rule)(x.size, *flat, *values)
+            flat[over] = out.reshape(-1)  # the same memory, and writeable
+            join(_IN_PLACE[over], rule)(x.size, *flat, *values)
         return out
 
     def __repr__(self):
@@ -116,12 +117,12 @@ class RowActivation(Activation):
         return tuple(getattr(rows, name + end) for end in ("", "_backward", "_backward_from_output"))
 
     def _apply(self, form, where, operands, out, parameters):
-        rule, parameters = self._chosen(form, where, parameters)
+        rule, parameters = self.chosen(form, where, parameters)
         x = _checked(where, operands)
         self.values(where, parameters, x.dtype)
-        out = check_out(where, out, x, operands)
-        shape = (-1, x.shape[-1])
-        join(rows.map_rows, rule)(x.size // x.shape[-1], out.reshape(shape), *(a.reshape(shape) for _, a in operands))
+        out, over = check_out(where, out, x, operands)
+        shape, walk = (-1, x.shape[-1]), rows.map_rows if over is None else rows.map_rows_over
+        join(walk, rule)(x.size // x.shape[-1], out.reshape(shape), *(a.reshape(shape) for _, a in operands))
         return out
 
 
@@ -134,7 +135,9 @@ class _ColumnActivation(Activation):
             return super()._apply(form, where, operands, out, parameters)
         x = _checked(where, operands)
         check_array(where, "weight", weight, dtype=("x", x.dtype), shape=("the last axis of x", x.shape[-1:]))
-        out = check_out(where, out, x, (*operands, ("weight", weight)))
+        out, _ = check_out(where, out, x, operands)
+        if np.may_share_memory(out, weight):
+            raise ValueError(f"{where}: out overlaps weight in memory")
         shape = (-1, x.shape[-1])
         flat = (operand.reshape(shape) for _, operand in operands)
         join(rows.map_columns, self.rules[form])(x.size // x.shape[-1], out.reshape(shape), weight, *flat)

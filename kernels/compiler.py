@@ -19,7 +19,7 @@ from time import perf_counter
 
 import numba
 
-from . import pool
+from . import pool, wide
 from .cache import KernelCache
 from .choice import Choice
 
@@ -42,7 +42,7 @@ _override = _Override()
 
 def device(function):
     """Compile a scalar rule or a helper for use inside kernels; it is inlined into its callers."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **INLINED)(function)
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **INLINED)(function)
 
 
 def loop(parallel_from):
@@ -75,7 +75,8 @@ class Kernel:
         self.parallel = self._compile(_split(self.serial), (loop, *rules), parallel=True)
 
     def _compile(self, function, sources, parallel=False):
-        dispatcher = numba.njit(nogil=True, parallel=parallel, no_cfunc_wrapper=True, **OPTIONS)(function)
+        options = OPTIONS | ({"parallel": True} if parallel else {"pipeline_class": wide.Compiler})
+        dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
         name = f"{self.name}-{'parallel' if parallel else 'serial'}"
         KernelCache.attach(dispatcher, name, sources, (parallel, sorted(map(str, OPTIONS.items()))))
         return dispatcher

@@ -6,9 +6,10 @@ that is never waited for: whoever finds it taken, or finds itself in such a chil
 
 Idle OpenMP threads spin for milliseconds by default. That ruins every other pool of the process:
 `np.matmul` (0.3 ms) and a kernel in alternation took 8.9 ms on 2 cores. Threads that sleep at once
-(OMP_WAIT_POLICY=passive) need some 50 us to wake, which triples the time of small kernels. Spinning
-for about 10 us and then sleeping costs neither: 0.34-0.48 ms in alternation, small kernels as fast
-as with endless spinning. libgomp reads both settings once, when it is loaded.
+(OMP_WAIT_POLICY=passive) need 50 to 150 us to wake, which triples the time of small kernels. Spinning
+for some 50 us and then sleeping costs neither: the alternation stays near the sum of its parts, and
+kernels that follow each other closely find the others awake. libgomp reads both settings once, when it
+is loaded.
 """
 
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numba
 
-SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 
 _lock = threading.Lock()
 _local = threading.local()  # .threads: what this Python thread last asked of Numba, which keeps it per thread
@@ -92,7 +93,7 @@ def _launch():
         numba.get_num_threads()
     else:
         late = _openmp_is_loaded()
-        _waiting = "as OpenMP was loaded, before gd could set it" if late else "spin for about 10 us, then sleep"
+        _waiting = "as OpenMP was loaded, before gd could set it" if late else "spin for some 50 us, then sleep"
         os.environ.update(SPINNING)
         try:
             numba.get_num_threads()  # launches the pool, which loads libgomp, which reads the environment

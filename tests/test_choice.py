@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import gd
-from gd.kernels import compiler
-from gd.kernels.choice import FIRST_TRIAL, KEPT, LAST_TRIAL, Choice
+from gd.kernels import choice, compiler
+from gd.kernels.choice import FIRST_TRIAL, KEPT, PATIENCE, TRIAL, Choice
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.rules import activations
 
@@ -27,8 +27,20 @@ def test_the_faster_side_is_found_and_kept(first, faster):
     assert choice.parallel is faster
     count = run(choice, 20_000, serial=2.0 if faster else 1.0, parallel=1.0 if faster else 2.0)
     tried = 20_000 - count if faster else count
+    while choice._trying:
+        run(choice, 1, serial=2.0 if faster else 1.0, parallel=1.0 if faster else 2.0)
     assert choice.parallel is faster
-    assert 0 < tried < 20_000 * 2 * KEPT / LAST_TRIAL
+    assert 0 < tried < 20_000 / PATIENCE + 2 * KEPT
+
+
+def test_a_trial_takes_its_time():
+    choice = Choice(False)
+    calls = run(choice, FIRST_TRIAL + 40, serial=1.0, parallel=TRIAL / 50)
+    assert choice._trying
+    assert calls == 40
+    run(choice, 20, serial=1.0, parallel=TRIAL / 50)
+    assert choice.parallel
+    assert not choice._trying
 
 
 def test_a_side_that_becomes_slow_is_left_soon():
@@ -51,6 +63,7 @@ def test_one_long_call_does_not_count():
 def test_kernels_ask_it_and_record(monkeypatch):
     kernel, x = compiler.Kernel(map_elements, (activations.relu,)), np.ones(100, np.float32)
     monkeypatch.setattr(kernel, "parallel_from", 50)
+    monkeypatch.setattr(choice, "TRIAL", 0.0)
     for _ in range(FIRST_TRIAL + KEPT):
         kernel(100, np.empty_like(x), x)
     assert list(kernel._choices) == [(100).bit_length()]

@@ -1,9 +1,15 @@
 """Maps: out[i] = rule(x[i], y[i], ..., a, b, ...) for arrays x, y, ... and scalars a, b, ..."""
 
+import numpy as np
+
 from ..compiler import device, loop
+from ..math import cast
+from ..rules.dropout import random_bits
+from ..streaming import STREAM_FROM, finish, stream
 from .operands import load, part
 
 PARALLEL_FROM = 32_768
+CHUNK = 128  # elements on their way past the caches
 
 
 @loop(PARALLEL_FROM)
@@ -13,6 +19,29 @@ def map_elements(rule):
 
     def body(start, stop, arguments):
         write(arguments[0][start:stop], part(arguments[1:], start, stop))
+
+    return body
+
+
+@loop(PARALLEL_FROM)
+def map_elements_streaming(rule):
+    """Write past the caches into an array that shares no memory with the operands; arguments: out, *operands."""
+    write = _write(rule)
+
+    @device
+    def write_chunk(out, operands):
+        for i in range(CHUNK):
+            out[i] = rule(*load(operands, i))
+
+    def body(start, stop, arguments):
+        out, operands = arguments[0][start:stop], part(arguments[1:], start, stop)
+        whole = out.size // CHUNK * CHUNK
+        chunk = np.empty(CHUNK, out.dtype)
+        for begin in range(0, whole, CHUNK):
+            write_chunk(chunk, part(operands, begin, begin + CHUNK))
+            stream(chunk, out[begin : begin + CHUNK])
+        write(out[whole:], part(operands, whole, out.size))
+        finish()
 
     return body
 
@@ -29,6 +58,11 @@ def map_elements_over_second(rule):
     return _over(1, rule)
 
 
+def map_into(out):
+    """Return the loop that writes into an array of this size, which shares no memory with the operands."""
+    return map_elements_streaming if out.nbytes >= STREAM_FROM else map_elements
+
+
 def _over(position, rule):
     """Return the body that names the memory to write over once: under two names it would not vectorize."""
     write = _write(rule)
@@ -38,6 +72,33 @@ def _over(position, rule):
         write(operands[position], operands)
 
     return body
+
+
+@loop(PARALLEL_FROM)
+def map_dropped(rule):
+    """Arguments: out, key, threshold, scale, *operands: out[i] = scale * rule(...), or 0 where bits(i) < threshold.
+
+    `out` may be the first of the operands.
+    """
+
+    def body(start, stop, arguments):
+        key, threshold, scale = arguments[1:4]
+        out, operands = arguments[0][start:stop], part(arguments[4:], start, stop)
+        chunk = np.empty(CHUNK, out.dtype)
+        for begin in range(0, out.size, CHUNK):
+            count = min(CHUNK, out.size - begin)
+            pieces, result = part(operands, begin, begin + count), out[begin : begin + count]
+            position = np.uint64(start + begin)
+            for i in range(count):
+                value = scale * rule(*load(pieces, i))
+                chunk[i] = cast(0, value) if _bits(key, position + np.uint64(i)) < threshold else value
+            for i in range(count):
+                result[i] = chunk[i]
+
+    return body
+
+
+_bits = device(random_bits)
 
 
 def _write(rule):

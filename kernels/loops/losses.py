@@ -82,7 +82,7 @@ def row_of(rule):
 
 def softmax_cross_entropy_row(gradient, logits, label, scale, parameters, lanes):
     """Value log(sum_j e**(z_j - max z)) - (z_label - max z); gradient scale (softmax(z) - one_hot(label))."""
-    highest = largest(logits, lanes)
+    highest = largest(logits)
     total = exponentials(logits, highest, gradient, lanes)
     factor = gradient.dtype.type(scale / total)
     for j in range(gradient.size):
@@ -133,7 +133,7 @@ def probability_cross_entropy_row(gradient, logits, target, scale, parameters, l
 @device
 def _shared(gradient, logits, shares, scale, lanes):
     """Value sum_j shares_j (log(sum e**(z - max z)) - (z_j - max z)); its gradient."""
-    highest = largest(logits, lanes)
+    highest = largest(logits)
     total = exponentials(logits, highest, gradient, lanes)
     logarithm = np.log(total)
     weight, value = 0.0, 0.0

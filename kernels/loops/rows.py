@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..compiler import device, loop
-from ..math import exp
+from ..math import exp, exp_minus, ordered, unordered
 from .operands import load
 from .reductions import LANES
 
@@ -12,13 +12,28 @@ BLOCK = 256  # rows a partial sum of columns
 
 @loop(parallel_from=64)
 def map_rows(row):
-    """Items are rows; arguments: out, *operands, matrices of one shape; out may be one of them."""
+    """Items are rows; arguments: out, *operands, matrices of one shape, which share no memory with out."""
 
     def body(start, stop, arguments):
         out = arguments[0]
         scratch, lanes = np.empty(out.shape[1], out.dtype), np.empty(LANES, out.dtype)
         for i in range(start, stop):
             row(out[i], load(arguments[1:], i), scratch, lanes)
+
+    return body
+
+
+@loop(parallel_from=64)
+def map_rows_over(row):
+    """The same where out is one of the operands."""
+
+    def body(start, stop, arguments):
+        out = arguments[0]
+        scratch, lanes = np.empty((2, out.shape[1]), out.dtype), np.empty(LANES, out.dtype)
+        for i in range(start, stop):
+            row(scratch[0], load(arguments[1:], i), scratch[1], lanes)
+            for j in range(out.shape[1]):
+                out[i, j] = scratch[0, j]
 
     return body
 
@@ -37,139 +52,109 @@ def map_columns(rule):
     return body
 
 
+# The lanes are running results, LANES apart. Loops over them end with the piece at hand: of a constant number of
+# turns LLVM makes straight code, which it does not vectorize as well.
+
+
 @device
-def largest(x, lanes):
+def largest(x):
     """Return the largest element of a vector; whatever, if one is NaN."""
-    whole = x.size // LANES * LANES
-    highest = x[0]
-    if whole:
-        first = x[:LANES]
-        for lane in range(LANES):
-            lanes[lane] = first[lane]
-        for begin in range(LANES, whole, LANES):
-            part = x[begin : begin + LANES]
-            for lane in range(LANES):
-                lanes[lane] = part[lane] if part[lane] > lanes[lane] else lanes[lane]
-        for lane in range(LANES):
-            highest = lanes[lane] if lanes[lane] > highest else highest
-    for j in range(whole, x.size):
-        highest = x[j] if x[j] > highest else highest
-    return highest
+    highest = ordered(x[0])  # integers in the order of the floats: a maximum of those vectorizes
+    for j in range(1, x.size):
+        key = ordered(x[j])
+        highest = key if key > highest else highest
+    return unordered(highest)
 
 
 @device
 def exponentials(x, highest, out, lanes):
-    """Write e**(x - highest) into out and return their sum, in float64 over the lanes."""
-    whole = x.size // LANES * LANES
-    total = 0.0
-    if whole:
-        for lane in range(LANES):
-            lanes[lane] = 0
-        for begin in range(0, whole, LANES):
-            part, result = x[begin : begin + LANES], out[begin : begin + LANES]
-            for lane in range(LANES):
-                result[lane] = exp(part[lane] - highest)
-                lanes[lane] += result[lane]
-        for lane in range(LANES):
-            total += lanes[lane]
-    part, result = x[whole:], out[whole:]
-    for j in range(part.size):
-        result[j] = exp(part[j] - highest)
-        total += result[j]
+    """Write e**(x - highest) into out, for x that are no higher, and return their sum, in float64 over the lanes."""
+    for j in range(x.size):
+        out[j] = exp_minus(x[j] - highest)
+    return _sum(out, lanes)
+
+
+@device
+def _sum(x, lanes):
+    used, total = min(LANES, x.size), 0.0
+    for lane in range(used):
+        lanes[lane] = x[lane]
+    for begin in range(LANES, x.size, LANES):
+        part = x[begin : begin + LANES]
+        for lane in range(part.size):
+            lanes[lane] += part[lane]
+    if used == LANES:
+        used = LANES // 4
+        for lane in range(used):
+            lanes[lane] += lanes[lane + used] + (lanes[lane + 2 * used] + lanes[lane + 3 * used])
+    for lane in range(used):
+        total += lanes[lane]
     return total
 
 
 @device
-def inner(x, y, lanes):
-    """Return the sum of x * y, by lanes, then in float64."""
-    whole = x.size // LANES * LANES
-    total = 0.0
-    if whole:
-        for lane in range(LANES):
-            lanes[lane] = 0
-        for begin in range(0, whole, LANES):
-            a, b = x[begin : begin + LANES], y[begin : begin + LANES]
-            for lane in range(LANES):
-                lanes[lane] += a[lane] * b[lane]
-        for lane in range(LANES):
-            total += lanes[lane]
-    for j in range(whole, x.size):
-        total += x[j] * y[j]
-    return total
-
-
-@device
-def _scaled(x, factor, out):
-    for j in range(out.size):
-        out[j] = factor * x[j]
+def _scale(x, factor):
+    for j in range(x.size):
+        x[j] *= factor
 
 
 def softmax(out, operands, scratch, lanes):
     """e**(x - max x) / sum e**(x - max x)."""
     (x,) = operands
-    total = exponentials(x, largest(x, lanes), scratch, lanes)
-    _scaled(scratch, out.dtype.type(1 / total), out)
+    total = exponentials(x, largest(x), out, lanes)
+    _scale(out, out.dtype.type(1 / total))
 
 
 def softmax_backward(out, operands, scratch, lanes):
     dy, x = operands
-    total = exponentials(x, largest(x, lanes), scratch, lanes)
-    _scaled(scratch, out.dtype.type(1 / total), scratch)
+    total = exponentials(x, largest(x), scratch, lanes)
+    _scale(scratch, out.dtype.type(1 / total))
     _softmax_gradient(out, dy, scratch, lanes)
 
 
 def softmax_backward_from_output(out, operands, scratch, lanes):
     dy, y = operands
-    for j in range(y.size):
-        scratch[j] = y[j]
-    _softmax_gradient(out, dy, scratch, lanes)
+    _softmax_gradient(out, dy, y, lanes)
 
 
 @device
 def _softmax_gradient(out, dy, y, lanes):
-    """Dx = y (dy - sum dy y); y is overwritten, as out may be dy."""
-    mean = dy.dtype.type(inner(dy, y, lanes))
+    """Dx = y (dy - sum y dy)."""
     for j in range(y.size):
-        y[j] *= dy[j] - mean
+        out[j] = y[j] * dy[j]
+    mean = dy.dtype.type(_sum(out, lanes))
     for j in range(y.size):
-        out[j] = y[j]
+        out[j] = y[j] * (dy[j] - mean)
 
 
 def log_softmax(out, operands, scratch, lanes):
     """(x - max x) - log(sum e**(x - max x))."""
     (x,) = operands
-    highest = largest(x, lanes)
+    highest = largest(x)
     logarithm = out.dtype.type(np.log(exponentials(x, highest, scratch, lanes)))
     for j in range(x.size):
-        scratch[j] = (x[j] - highest) - logarithm
-    for j in range(x.size):
-        out[j] = scratch[j]
+        out[j] = (x[j] - highest) - logarithm
 
 
 def log_softmax_backward(out, operands, scratch, lanes):
     dy, x = operands
-    total = exponentials(x, largest(x, lanes), scratch, lanes)
-    _log_softmax_gradient(out, dy, scratch, 1 / total)
+    total = exponentials(x, largest(x), scratch, lanes)
+    _log_softmax_gradient(out, dy, scratch, 1 / total, lanes)
 
 
 def log_softmax_backward_from_output(out, operands, scratch, lanes):
     dy, y = operands
     for j in range(y.size):
         scratch[j] = exp(y[j])
-    _log_softmax_gradient(out, dy, scratch, 1.0)
+    _log_softmax_gradient(out, dy, scratch, 1.0, lanes)
 
 
 @device
-def _log_softmax_gradient(out, dy, e, factor):
-    """Dx = dy - softmax sum dy; e is overwritten, as out may be dy."""
-    total = 0.0
-    for j in range(dy.size):
-        total += dy[j]
-    share = dy.dtype.type(total * factor)
+def _log_softmax_gradient(out, dy, e, factor, lanes):
+    """Dx = dy - softmax sum dy, where softmax is factor e."""
+    share = dy.dtype.type(_sum(dy, lanes) * factor)
     for j in range(e.size):
-        e[j] = dy[j] - share * e[j]
-    for j in range(e.size):
-        out[j] = e[j]
+        out[j] = dy[j] - share * e[j]
 
 
 @loop(parallel_from=64)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import math
 from ..compiler import device
-from ..math import cast, copysign, exp, expm1, normal_cdf
+from ..math import cast, copysign, exp, exp_minus, expm1, normal_cdf
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 TANH_SCALE, TANH_SLOPE = 1.7159, 2 / 3  # LeCun et al. 1998
@@ -49,7 +49,7 @@ def sigmoid(x):
 @device
 def _sigmoid_slope(x):
     """S (1 - s) = e / (1 + e)**2 with e = e**-|x|."""
-    e = exp(-abs(x))
+    e = exp_minus(x)
     d = cast(1, x) + e
     return e / (d * d)
 
@@ -297,14 +297,14 @@ def silu(x):
 def silu_backward(dy, x):
     """S + x s (1 - s) = (1 + e + x e) / (1 + e)**2 with e = e**-|x|; x < 0: e (1 + e + x) / (1 + e)**2."""
     x = _within(x)
-    one, e = cast(1, x), exp(-abs(x))
+    one, e = cast(1, x), exp_minus(x)
     d = one + e
     return dy * ((d + x * e if x > 0 else e * (d + x)) / (d * d))
 
 
 def mish(x):
     """Misra 2019: x tanh(softplus(x)) = x n / (n + 2), n = e (e + 2), e = e**x; for x > 0 both times e**-2x."""
-    e = exp(-abs(x))
+    e = exp_minus(x)
     one, two = cast(1, x), cast(2, x)
     n = one + two * e if x > 0 else e * (e + two)
     d = n + two * (e * e if x > 0 else one)
@@ -314,7 +314,7 @@ def mish(x):
 def mish_backward(dy, x):
     """N / d + 4 x e (1 + e) / d**2 with d = n + 2; for x > 0 the second is 4 x e**2 (1 + e) / d**2, e = e**-x."""
     x = _within(x)
-    e = exp(-abs(x))
+    e = exp_minus(x)
     one, two = cast(1, x), cast(2, x)
     square = e * e
     n = one + two * e if x > 0 else e * (e + two)

@@ -1,0 +1,13 @@
+"""Dropout's random numbers: a function of a key and a position, so that no mask is stored."""
+
+import numpy as np
+
+GOLDEN, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+def random_bits(key, i):
+    """Steele, Lea & Flood 2014: number i of the SplitMix64 sequence that begins at key, 64 bits."""
+    z = key + (np.uint64(i) + np.uint64(1)) * GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * FIRST
+    z = (z ^ (z >> np.uint64(27))) * SECOND
+    return z ^ (z >> np.uint64(31))

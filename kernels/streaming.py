@@ -1,0 +1,71 @@
+"""Stores that bypass the caches, for results too large to be found there again.
+
+An ordinary store first reads the cache line that it overwrites. For a map of one large array into another,
+a third of the traffic is that reading.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .compiler import device
+
+STREAM_FROM = 16 * 2**20  # bytes: results that large are not found in a cache again
+VECTOR = 64  # bytes at a time, and the alignment that it takes
+
+
+@intrinsic
+def _stream(typing_context, out, i, source, j):
+    """Copy `VECTOR` bytes from source[j:] to out[i:], which must lie at a multiple of `VECTOR` bytes."""
+
+    def generate(context, builder, signature, arguments):
+        out_type, _, source_type, _ = signature.args
+        element = context.get_data_type(out_type.dtype)
+        vector = ir.VectorType(element, VECTOR * 8 // out_type.dtype.bitwidth)
+        to, first, source, begin = arguments
+        to = builder.gep(context.make_array(out_type)(context, builder, to).data, [first])
+        source = builder.gep(context.make_array(source_type)(context, builder, source).data, [begin])
+        value = builder.load(builder.bitcast(source, vector.as_pointer()), align=out_type.dtype.bitwidth // 8)
+        store = builder.store(value, builder.bitcast(to, vector.as_pointer()), align=VECTOR)
+        one = ir.Constant(ir.IntType(32), 1)
+        store.set_metadata("nontemporal", builder.module.add_metadata([one]))
+        return context.get_dummy_value()
+
+    return types.none(out, types.intp, source, types.intp), generate
+
+
+@intrinsic
+def finish(typing_context):
+    """Wait until all that was streamed can be seen by other threads."""
+
+    def generate(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@intrinsic
+def _address(typing_context, x):
+    """Return where the data of an array begin."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, cgutils.intp_t)
+
+    return types.intp(x), generate
+
+
+@device
+def stream(source, out):
+    """Copy a vector, past the caches but for the ends of `out` that fill no vector."""
+    step = VECTOR // out.itemsize
+    first = min(out.size, -_address(out) % VECTOR // out.itemsize)
+    last = first + (out.size - first) // step * step
+    for i in range(first):
+        out[i] = source[i]
+    for i in range(first, last, step):
+        _stream(out, i, source, i)
+    for i in range(last, out.size):
+        out[i] = source[i]
