@@ -8,6 +8,8 @@ import pytest
 import gd
 from gd import reference
 from gd.activations import ACTIVATIONS
+from gd.kernels.compiler import splitting
+from gd.kernels.loops import elementwise
 
 NAMES = [name for name, each in ACTIVATIONS.items() if each.elementwise]
 ROWS = [name for name, each in ACTIVATIONS.items() if not each.elementwise]
@@ -47,7 +49,7 @@ def test_every_activation_has_a_reference_and_functions_of_its_name():
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
-def test_equals_plain_numpy(name, parameters, rng, dtype, size, walk):
+def test_equals_plain_numpy(name, parameters, rng, dtype, size):
     activation, (forward, derivative) = ACTIVATIONS[name], reference.ACTIVATIONS[name]
     x, dy = (4 * rng.standard_normal((2, size))).astype(dtype)
     wide_x, wide_dy = x.astype(np.longdouble), dy.astype(np.longdouble)
@@ -78,7 +80,8 @@ def test_backward_is_the_derivative(name, parameters, rng):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_place_and_into_out_give_the_bits_of_a_new_array(name, rng, dtype, size, walk):
+def test_in_place_and_into_out_give_the_bits_of_a_new_array(name, rng, size):
+    dtype = np.float32
     activation = ACTIVATIONS[name]
     x, dy = rng.standard_normal((2, size)).astype(dtype)
     functions = [(activation.forward, (x,)), (activation.backward, (dy, x))]
@@ -96,6 +99,21 @@ def test_in_place_and_into_out_give_the_bits_of_a_new_array(name, rng, dtype, si
             assert function(*copies, out=copies[k]) is copies[k]
             assert np.array_equal(copies[k], expected)
             assert all(np.array_equal(copies[j], operands[j]) for j in range(len(operands)) if j != k)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_serial_parallel_and_streamed_give_the_same_bits(name, rng, monkeypatch):
+    activation = ACTIVATIONS[name]
+    x, dy = rng.standard_normal((2, 10_007)).astype(np.float32)
+    with splitting(np.inf):
+        expected = activation.forward(x), activation.backward(dy, x)
+    with splitting(1):
+        assert np.array_equal(activation.forward(x), expected[0])
+        assert np.array_equal(activation.backward(dy, x), expected[1])
+    monkeypatch.setattr(elementwise, "STREAM_FROM", 0)
+    for shift in (0, 1, 5):
+        out = np.empty(10_007 + shift, np.float32)[shift:]
+        assert np.array_equal(activation.forward(x, out), expected[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -84,7 +84,7 @@ def test_every_optimizer_has_a_reference():
 
 
 @pytest.mark.parametrize(("name", "keywords"), CASES, ids=describe)
-def test_equals_plain_numpy(name, keywords, rng, dtype, walk):
+def test_equals_plain_numpy(name, keywords, rng, dtype):
     start = rng.standard_normal(1023).astype(dtype)
     p, expected = start.copy(), start.astype(np.float64)
     optimizer = OPTIMIZERS[name](p, **keywords)
