@@ -21,10 +21,10 @@ from gd.kernels.compiler import join
 from gd.kernels.loops.update import update
 from gd.kernels.rules.common import CommonCoefficients
 
-from . import activations, optimizers
+from . import accuracy, activations, gallery, optimizers
 from .measure import interleaved
 
-TABLES = {"optimizers": optimizers, "activations": activations}
+TABLES = {"optimizers": optimizers, "activations": activations, "accuracy": accuracy, "gallery": gallery}
 WIDTHS, BATCH = (256, 128), 128
 START = """
 from time import perf_counter
@@ -40,7 +40,13 @@ print(imported - start, perf_counter() - imported)
 def main():
     """Print the comparisons."""
     parser = argparse.ArgumentParser(prog="python -m gd.bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("all", *TABLES), default="all", help="others: a table of each")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("all", *TABLES),
+        default="all",
+        help="one table: steps, passes, errors; or the picture of activations",
+    )
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAMES", help="of what, as Adam,SGD")
     parser.add_argument("--sizes", type=lambda text: [int(float(each)) for each in text.split(",")], metavar="ELEMENTS")
     parser.add_argument("--data", metavar="PATH", help="for the network, as in gd train; default: the digits")
@@ -55,7 +61,7 @@ def main():
     print(f"{gd.get_threads()} threads; PyTorch {torch.__version__ if torch else 'not installed'}; float32; medians\n")
     if options.what in TABLES:
         table = TABLES[options.what]
-        table.main(options.only, options.sizes or table.SIZES, options.rounds, torch)
+        table.main(options.only, options.sizes or getattr(table, "SIZES", ()), options.rounds, torch)
         return
     for size, rounds, repeats in ((10_000, 4 * options.rounds, 200), (1_000_000, 2 * options.rounds, 20)):
         adam(size, rounds, repeats, torch)

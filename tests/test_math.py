@@ -164,3 +164,12 @@ def test_compiles_to_packed_instructions_without_calls(name):
     (assembly,) = kernel.serial.inspect_asm().values()
     assert re.search(r"vfmadd\d+ps\s.*%[yz]mm", assembly)
     assert not re.search(r"\b_?(exp|expm1|tanh|fma|ldexp|log|log1p|erf|erfc)f?\b", assembly)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAXIMUM_ULP)
+def test_all_float32_numbers(name, tmp_path, monkeypatch):
+    import exhaustive
+
+    monkeypatch.chdir(tmp_path)
+    assert exhaustive.main([name]) == 0
