@@ -59,6 +59,12 @@ from .activations import (
     unit_step_backward,
 )
 from .dropout import dropout, dropout_backward
+from .linear import (
+    linear_model_gradient,
+    linear_regression_gradient,
+    logistic_regression_gradient,
+    softmax_regression_gradient,
+)
 from .losses import (
     binary_cross_entropy_with_logits,
     hinge,

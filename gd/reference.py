@@ -681,6 +681,35 @@ LOSSES = {
 }
 
 
+# --- Linear models: mean loss of X w + b, and its gradients
+
+
+def epsilon_insensitive(prediction, target, epsilon=0.1):
+    """Vapnik 1995."""
+    error = prediction - target
+    excess = np.maximum(np.abs(error) - epsilon, 0)
+    return mean(excess, np.where(excess > 0, np.sign(error), 0))
+
+
+LINEAR_LOSSES = {
+    "squared": mse,
+    "logistic": binary_cross_entropy_with_logits,
+    "hinge": hinge,
+    "squared_hinge": squared_hinge,
+    "huber": huber,
+    "epsilon_insensitive": epsilon_insensitive,
+    "quantile": quantile,
+    "poisson": poisson,
+    "softmax": softmax_cross_entropy,
+}
+
+
+def linear_model_gradient(X, y, w, b, loss="squared", **parameters):
+    """Return the loss, X^T slopes and the sum of slopes, where slopes is the derivative of the loss at X w + b."""
+    value, slopes = LINEAR_LOSSES[loss](X @ w + b, y, **parameters)
+    return value, X.T @ slopes, slopes.sum(axis=0)
+
+
 # --- Networks: a dict of arrays W1, b1, W2, b2, ...
 
 

@@ -40,9 +40,14 @@ class _Override(threading.local):
 _override = _Override()
 
 
-def device(function):
-    """Compile a scalar rule or a helper for use inside kernels; it is inlined into its callers."""
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **INLINED)(function)
+def device(function, reassociate=False):
+    """Compile a scalar rule or a helper for use inside kernels; it is inlined into its callers.
+
+    With `reassociate` its sums may be taken in any order, so that they vectorize. The order follows from the
+    sizes of the arrays alone, but may differ between processors.
+    """
+    options = INLINED | ({"fastmath": {"reassoc", "contract"}} if reassociate else {})
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **options)(function)
 
 
 def loop(parallel_from):

@@ -33,6 +33,13 @@ def smooth_l1(prediction, target, beta):
     return value, error / beta if near else sign(error)
 
 
+def epsilon_insensitive(prediction, target, epsilon):
+    """Vapnik 1995: max(0, |prediction - target| - epsilon)."""
+    error, zero = prediction - target, cast(0, prediction)
+    excess = abs(error) - epsilon
+    return (zero, zero) if excess <= 0 else (excess, sign(error))
+
+
 def logistic(logit, target, positive_weight):
     """(1 - target) softplus(logit) + positive_weight target softplus(-logit): no term cancels."""
     negative = cast(1, logit) - target

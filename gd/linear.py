@@ -1,0 +1,185 @@
+"""Linear models: the loss of a mini-batch and its gradient in one pass over the rows, which are never copied."""
+
+import numpy as np
+
+from .arrays import aligned_empty, check_apart_from, check_array, check_indices, check_labels
+from .kernels.blas import load_blas
+from .kernels.compiler import join
+from .kernels.loops import linear as loops
+from .kernels.loops import losses as row_losses
+from .kernels.rules import losses as rules
+from .losses import total
+from .ranges import NON_NEGATIVE, POSITIVE, Range, check_choice, check_number
+from .threads import single_threaded_blas
+
+LOSSES = {  # name -> (rule, {parameter: (default, range)}); all but "softmax" are of each output by itself
+    "squared": (rules.squared, {}),
+    "logistic": (rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}),
+    "hinge": (rules.hinge, {}),
+    "squared_hinge": (rules.squared_hinge, {}),
+    "huber": (rules.huber, {"delta": (1.0, POSITIVE)}),
+    "epsilon_insensitive": (rules.epsilon_insensitive, {"epsilon": (0.1, NON_NEGATIVE)}),
+    "quantile": (rules.quantile, {"q": (0.5, Range(0.0, 1.0, includes_low=False))}),
+    "poisson": (rules.poisson, {}),
+    "softmax": (None, {}),
+}
+_NONE = np.empty(0, np.intp)
+
+
+def linear_model_gradient(X, y, w, b, loss="squared", rows=None, out=None, sample_weight=None, **parameters):
+    """Return the mean loss of the predictions X[rows] w + b, and its gradients with respect to w and b.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, features)
+        float32 or float64; may be read-only or an np.memmap. Never copied.
+    y : ndarray of shape (n,) or (n, outputs)
+        Targets; integers or of the dtype of X. Labels are 0 and 1 for "logistic", -1 and 1 for the hinge
+        losses, and 0 to classes - 1 for "softmax".
+    w : ndarray of shape (features,) or (features, outputs)
+        Of the dtype of X.
+    b : float or ndarray of shape (1,) or (outputs,)
+        The intercept.
+    loss : str, default: "squared"
+        "squared" (the mean of the squares, no factor 1/2), "logistic" (positive_weight=1), "hinge",
+        "squared_hinge", "huber" (delta=1), "epsilon_insensitive" (epsilon=0.1), "quantile" (q=0.5), "poisson"
+        (of logarithms of rates) or "softmax".
+    rows : ndarray of int, optional
+        The rows of the mini-batch, which may repeat; by default all, in order.
+    out : tuple of two ndarrays, optional
+        Where to write the gradients: like w and b.
+    sample_weight : ndarray of shape (n,), optional
+        Multiplies the loss of each row, 0 or above. The mean stays over the number of rows.
+    **parameters
+        Of the loss.
+
+    Returns
+    -------
+    loss : float
+        Over rows, and over outputs but for "softmax". The same bits for any number of threads.
+    dw, db : ndarray, and ndarray or float
+        Like w and b.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; nothing is written then.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> X, y = np.array([[1.0], [2.0]]), np.array([1.0, 3.0])
+    >>> gd.linear_model_gradient(X, y, np.zeros(1), 0.0)
+    (5.0, array([-7.]), -4.0)
+    """
+    return _gradient("linear_model_gradient", X, y, w, b, loss, rows, out, sample_weight, parameters)
+
+
+def linear_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=None):
+    """Return the mean squared error of X[rows] w + b and its gradients; see `linear_model_gradient`.
+
+    The gradient with respect to w is 2 / n X^T (X w + b - y).
+    """
+    return _gradient("linear_regression_gradient", X, y, w, b, "squared", rows, out, sample_weight, {})
+
+
+def logistic_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=None):
+    """Return the mean logistic loss of the logits X[rows] w + b and its gradients; see `linear_model_gradient`.
+
+    Labels are 0 and 1, or probabilities of 1.
+    """
+    return _gradient("logistic_regression_gradient", X, y, w, b, "logistic", rows, out, sample_weight, {})
+
+
+def softmax_regression_gradient(X, y, W, b, rows=None, out=None, sample_weight=None):
+    """Return the mean cross-entropy of the softmax of X[rows] W + b and its gradients; see `linear_model_gradient`.
+
+    W has shape (features, classes), labels are 0 to classes - 1.
+    """
+    return _gradient("softmax_regression_gradient", X, y, W, b, "softmax", rows, out, sample_weight, {})
+
+
+def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
+    rule, allowed = LOSSES[check_choice(where, "loss", loss, LOSSES)]
+    check_array(where, "X", X, ndim=2)
+    (n, features), dtype = X.shape, X.dtype
+    own = ("X", dtype)
+    check_array(where, "w", w, dtype=own)
+    if w.shape[0] != features or w.ndim > 2 or (loss == "softmax" and w.ndim != 2):
+        expected = f"({features}, outputs)" if loss == "softmax" else f"({features},) or ({features}, outputs)"
+        raise ValueError(f"{where}: w has shape {w.shape}, expected {expected}")
+    bias = _checked_bias(where, b, w, own)
+    y = _checked_targets(where, y, n, w, loss, own)
+    rows = _NONE if rows is None else check_indices(where, "rows", rows, n)
+    weights = np.empty(0, dtype)
+    if sample_weight is not None:
+        weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
+    for name in parameters.keys() - allowed.keys():
+        raise TypeError(f"{where}: unexpected keyword {name!r}")
+    numbers = [dtype.type(check_number(where, k, parameters.get(k, d), r)) for k, (d, r) in allowed.items()]
+    dw, db = _checked_out(where, out, w, b, own, [("X", X), ("y", y), ("w", w), ("sample_weight", weights)])
+
+    count = rows.size or n
+    size = loops.block_rows(count)
+    blocks, outputs = -(-count // size), 1 if w.ndim == 1 else w.shape[1]
+    scale = 1 / count if loss == "softmax" else 1 / (count * outputs)
+    values, parts = np.empty(blocks), aligned_empty(blocks * w.size, dtype).reshape(blocks, w.size)
+    bias_parts = np.empty((blocks, outputs), dtype)
+    common = (rows, weights, size, dtype.type(scale), *numbers)
+    if w.ndim == 1:
+        kernel = join(loops.vector_gradient, rule)
+        kernel(blocks, values, parts, bias_parts[:, 0], X, y, w, bias[0], *common)
+    else:
+        load_blas()
+        row = row_losses.softmax_cross_entropy_row if loss == "softmax" else row_losses.row_of(rule)
+        with single_threaded_blas():
+            join(loops.matrix_gradient, row)(blocks, values, parts, bias_parts, X, y, w, bias, *common)
+    join(loops.add_blocks)(w.size, dw.reshape(-1), parts)
+    db_of_blocks = bias_parts.sum(axis=0, dtype=np.float64)
+    value = total(values) * scale
+    if db is None:
+        return value, dw, float(db_of_blocks[0])
+    db[...] = db_of_blocks
+    return value, dw, db
+
+
+def _checked_bias(where, b, w, own):
+    """Return the intercept as a vector."""
+    outputs = 1 if w.ndim == 1 else w.shape[1]
+    if isinstance(b, np.ndarray):
+        return check_array(where, "b", b, dtype=own, shape=("the outputs", (outputs,)))
+    if w.ndim == 2:
+        raise TypeError(f"{where}: b must be an array of shape ({outputs},), got {b!r}")
+    return np.array([check_number(where, "b", b, Range(-np.inf, np.inf, False))], own[1])
+
+
+def _checked_targets(where, y, n, w, loss, own):
+    if loss == "softmax":
+        return check_labels(where, "y", y, n, w.shape[1])
+    shape = (n,) if w.ndim == 1 else (n, w.shape[1])
+    if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
+        y = y.astype(own[1])
+    return check_array(where, "y", y, dtype=own, shape=("the predictions", shape))
+
+
+def _checked_out(where, out, w, b, own, operands):
+    """Return the arrays of the gradients; None for that of an intercept that is a number."""
+    if out is None:
+        dw = aligned_empty(w.size, w.dtype).reshape(w.shape)
+        return dw, np.empty_like(b) if isinstance(b, np.ndarray) else None
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise TypeError(f"{where}: out must be a tuple of two arrays, got {out!r}")
+    dw, db = out
+    check_array(where, "out[0]", dw, dtype=own, shape=("w", w.shape), writeable=True)
+    given = [("out[0]", dw)]
+    if isinstance(b, np.ndarray):
+        check_array(where, "out[1]", db, dtype=own, shape=("b", b.shape), writeable=True)
+        given.append(("out[1]", db))
+        operands = [*operands, ("b", b)]
+    elif db is not None:
+        raise TypeError(f"{where}: out[1] must be None where b is a number, got {type(db).__name__}")
+    for name, array in given:
+        check_apart_from(where, [(name, array)], [operand for operand in operands if operand[1].size])
+    if len(given) == 2 and np.may_share_memory(dw, db):
+        raise ValueError(f"{where}: out[1] overlaps out[0] in memory")
+    return dw, db

@@ -1,0 +1,153 @@
+"""Gradients of linear models: rows are gathered, predicted, differentiated and accumulated in one pass.
+
+Blocks of rows have partial sums of their own, and how rows are cut into blocks follows from their number
+alone, so the sums have the same bits for any number of threads.
+"""
+
+import numpy as np
+
+from ..blas import product, transposed_product
+from ..compiler import device, loop
+from .reductions import LANES
+
+BLOCKS = 64  # partial sums at most
+LEAST = 32  # rows a block at least
+GROUP = 64  # rows whose products are one call of BLAS
+
+
+def block_rows(n):
+    """Return how many rows a block has."""
+    return max(LEAST, -(-n // BLOCKS))
+
+
+def _dots(x0, x1, x2, x3, w):
+    """Return the inner products of four rows with w, each in whatever order is fast."""
+    z0, z1, z2, z3 = w.dtype.type(0), w.dtype.type(0), w.dtype.type(0), w.dtype.type(0)
+    for j in range(w.size):
+        z0 += x0[j] * w[j]
+        z1 += x1[j] * w[j]
+        z2 += x2[j] * w[j]
+        z3 += x3[j] * w[j]
+    return z0, z1, z2, z3
+
+
+_dots = device(_dots, reassociate=True)
+
+
+@device
+def _row(rows, i):
+    """Return the number of the row at place i: all rows are meant, in order, where none are named."""
+    return rows[i] if rows.size else i
+
+
+@loop(parallel_from=2)
+def vector_gradient(rule):
+    """Items are blocks of rows of X[rows], y[rows], for one output x w + b.
+
+    Arguments: values (one a block), gradients (blocks, features), bias_gradients (one a block), X, y, w,
+    b, rows, weights (of examples, or none), size (rows a block), scale (of gradients), *parameters of the rule.
+    """
+
+    def body(start, stop, arguments):
+        values, gradients, bias_gradients, X, y, w, b, rows, weights, size, scale = arguments[:11]
+        parameters = arguments[11:]
+        real = w.dtype.type
+        n = rows.size if rows.size else len(X)
+        gradient = np.empty(w.size, w.dtype)
+        places, slopes = np.empty(4, np.intp), np.empty(4, w.dtype)
+        for block in range(start, stop):
+            first, last = block * size, min((block + 1) * size, n)
+            total, bias = 0.0, 0.0
+            for j in range(gradient.size):
+                gradient[j] = 0
+            for i in range(first, last, 4):
+                for k in range(4):  # beyond the last row the first stands in, with a slope of 0
+                    places[k] = _row(rows, i + k if i + k < last else i)
+                x0, x1, x2, x3 = X[places[0]], X[places[1]], X[places[2]], X[places[3]]
+                predictions = _dots(x0, x1, x2, x3, w)
+                for k in range(4):
+                    slopes[k] = 0
+                    if i + k < last:
+                        value, slope = rule(predictions[k] + b, real(y[places[k]]), *parameters)
+                        if weights.size:
+                            weight = weights[places[k]]
+                            value, slope = weight * value, weight * slope
+                        slopes[k] = scale * slope
+                        total += value
+                        bias += slopes[k]
+                s0, s1, s2, s3 = slopes[0], slopes[1], slopes[2], slopes[3]
+                for j in range(gradient.size):
+                    gradient[j] += (s0 * x0[j] + s1 * x1[j]) + (s2 * x2[j] + s3 * x3[j])
+            values[block], bias_gradients[block] = total, bias
+            partial = gradients[block]
+            for j in range(gradient.size):
+                partial[j] = gradient[j]
+
+    return body
+
+
+@loop(parallel_from=2)
+def matrix_gradient(row):
+    """The same for several outputs x W + b, and the loss of a row of them, by matrix products.
+
+    Arguments: values (one a block), gradients (blocks, features * outputs), bias_gradients (blocks, outputs), X,
+    y, W, b, rows, weights (of examples, or none), size (rows a block), scale, *parameters of the loss.
+    """
+
+    def body(start, stop, arguments):
+        values, gradients, bias_gradients, X, y, W, b, rows, weights, size, scale = arguments[:11]
+        parameters = arguments[11:]
+        features, outputs = W.shape
+        n = rows.size if rows.size else len(X)
+        gathered = np.empty((GROUP if rows.size else 0, features), W.dtype)
+        predictions, slopes = np.empty((2, GROUP, outputs), W.dtype)
+        part, lanes = np.empty((features, outputs), W.dtype), np.empty(LANES, W.dtype)
+        for block in range(start, stop):
+            gradient, bias = gradients[block], bias_gradients[block]
+            total = 0.0
+            for j in range(gradient.size):
+                gradient[j] = 0
+            for j in range(outputs):
+                bias[j] = 0
+            for first in range(block * size, min((block + 1) * size, n), GROUP):
+                count = min(GROUP, (block + 1) * size - first, n - first)
+                for i in range(gathered.shape[0] and count):
+                    x, place = gathered[i], X[rows[first + i]]
+                    for j in range(features):
+                        x[j] = place[j]
+                x = gathered[:count] if rows.size else X[first : first + count]
+                product(x, W, False, predictions[:count])
+                for i in range(count):
+                    place, z, slope = _row(rows, first + i), predictions[i], slopes[i]
+                    for j in range(outputs):
+                        z[j] += b[j]
+                    if weights.size:
+                        weight = weights[place]
+                        total += weight * row(slope, z, y[place], scale * weight, parameters, lanes)
+                    else:
+                        total += row(slope, z, y[place], scale, parameters, lanes)
+                    for j in range(outputs):
+                        bias[j] += slope[j]
+                transposed_product(x, 0, features, slopes[:count], part)
+                flat = part.reshape(-1)
+                for j in range(gradient.size):
+                    gradient[j] += flat[j]
+            values[block] = total
+
+    return body
+
+
+@loop(parallel_from=65_536)
+def add_blocks():
+    """Items are columns; arguments: out, parts (blocks, columns): their sums, in the order of the blocks."""
+
+    def body(start, stop, arguments):
+        out, parts = arguments[0][start:stop], arguments[1]
+        for j in range(out.size):
+            out[j] = 0
+        for block in range(len(parts)):
+            part = parts[block, start:stop]
+            for j in range(out.size):
+                out[j] += part[j]
+
+    return body
