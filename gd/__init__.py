@@ -79,6 +79,7 @@ from .losses import (
     squared_hinge,
 )
 from .networks import MLP
+from .normalization import Normalizer
 from .optimizers import (
     ADOPT,
     ASGD,
