@@ -21,10 +21,16 @@ from gd.kernels.compiler import join
 from gd.kernels.loops.update import update
 from gd.kernels.rules.common import CommonCoefficients
 
-from . import accuracy, activations, gallery, optimizers
+from . import accuracy, activations, gallery, linear, optimizers
 from .measure import interleaved
 
-TABLES = {"optimizers": optimizers, "activations": activations, "accuracy": accuracy, "gallery": gallery}
+TABLES = {
+    "optimizers": optimizers,
+    "activations": activations,
+    "accuracy": accuracy,
+    "linear": linear,
+    "gallery": gallery,
+}
 WIDTHS, BATCH = (256, 128), 128
 START = """
 from time import perf_counter
@@ -45,7 +51,7 @@ def main():
         nargs="?",
         choices=("all", *TABLES),
         default="all",
-        help="one table: steps, passes, errors; or the picture of activations",
+        help="one table, or the picture of the activations",
     )
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAMES", help="of what, as Adam,SGD")
     parser.add_argument("--sizes", type=lambda text: [int(float(each)) for each in text.split(",")], metavar="ELEMENTS")
