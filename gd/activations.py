@@ -9,7 +9,7 @@ from .kernels.compiler import join
 from .kernels.loops import rows
 from .kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
 from .kernels.rules import activations as rules
-from .ranges import NON_NEGATIVE, POSITIVE, Range, check_flag, check_integer, check_number
+from .ranges import NON_NEGATIVE, POSITIVE, Range, check_flag, check_integer, check_real
 
 ACTIVATIONS = {}  # name -> Activation
 REAL = Range(-inf, inf, includes_low=False)
@@ -75,7 +75,7 @@ class Activation:
         for name in given:
             if name not in self.parameters:
                 raise TypeError(f"{where}: unexpected keyword {name!r}")
-        checked = {name: check_number(where, name, value, self.parameters[name][1]) for name, value in given.items()}
+        checked = {k: check_real(where, k, value, self.parameters[k][1], dtype) for k, value in given.items()}
         return self._numbers(checked, dtype)
 
     def _numbers(self, given, dtype):
@@ -406,8 +406,12 @@ def maxout_backward(dy, index, pieces=2, out=None):
     where = "maxout_backward"
     check_array(where, "dy", dy)
     pieces = check_integer(where, "pieces", pieces, 1)
+    if not 1 <= pieces <= np.iinfo(np.intp).max // max(dy.nbytes, 1):
+        raise ValueError(f"{where}: pieces must fit into memory, got {pieces}")
     if isinstance(index, np.ndarray) and index.dtype.kind == "f":
         x, index = index, np.empty(dy.shape, np.intp)
+        shape = (*dy.shape[:-1], dy.shape[-1] * pieces)
+        check_array(where, "index", x, dtype=("dy", dy.dtype), shape=("dy by pieces", shape))
         maxout(x, pieces, aligned_empty(dy.size, x.dtype).reshape(dy.shape), index)
     _check_index(where, index, dy.shape)
     check_indices(where, "index", index.reshape(-1), pieces)
@@ -429,8 +433,13 @@ def _units(where, shape, pieces):
 
 
 def _check_index(where, index, shape, writeable=False):
-    if not isinstance(index, np.ndarray) or index.dtype != np.intp or index.shape != shape:
+    masked = isinstance(index, (np.ma.MaskedArray, np.matrix))
+    if not isinstance(index, np.ndarray) or masked or index.dtype != np.intp or index.shape != shape:
         what = f"{index.dtype} of shape {index.shape}" if isinstance(index, np.ndarray) else type(index).__name__
         raise TypeError(f"{where}: index must be an array of intp of shape {shape}, got {what}")
-    if not index.flags.c_contiguous or (writeable and not index.flags.writeable):
-        raise ValueError(f"{where}: index must be contiguous in C order{' and writeable' * writeable}")
+    if not index.flags.c_contiguous or not index.flags.aligned or (writeable and not index.flags.writeable):
+        raise ValueError(f"{where}: index must be contiguous in C order, aligned{' and writeable' * writeable}")
+
+
+for _form, _function in (("forward", maxout), ("backward", maxout_backward)):
+    getattr(ACTIVATIONS["maxout"], _form).__doc__ = _function.__doc__

@@ -105,7 +105,8 @@ def check_out(where, out, x, operands):
     """
     if out is None:
         return aligned_empty(x.size, x.dtype).reshape(x.shape), None
-    check_array(where, "out", out, dtype=("x", x.dtype), shape=("x", x.shape), writeable=True)
+    like = next((name for name, operand in operands if operand is x), "x")
+    check_array(where, "out", out, dtype=(like, x.dtype), shape=(like, x.shape), writeable=True)
     over = None
     for k, (name, operand) in enumerate(operands):
         if out is operand or np.may_share_memory(out, operand):
@@ -122,10 +123,15 @@ def _same_memory(a, b):
 
 def check_labels(where, name, labels, rows, classes):
     """Return class indices as an array of intp, one for each row, 0 to classes - 1."""
+    return _check_below(where, name, check_label_array(where, name, labels, rows), classes)
+
+
+def check_label_array(where, name, labels, rows):
+    """Return labels if they are a vector of integers, one for each row, of any value."""
     labels = _check_integers(where, name, labels, "class labels")
     if labels.shape != (rows,):
         raise ValueError(f"{where}: {name} has shape {labels.shape}, expected ({rows},), one label for each row")
-    return _check_below(where, name, labels, classes)
+    return labels
 
 
 def check_indices(where, name, indices, size):

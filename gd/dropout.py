@@ -78,7 +78,7 @@ def dropout_backward(dy, p=0.5, seed=0, step=0, out=None, activation="identity",
         If an argument is not as described; nothing is written then.
     """
     where = "dropout_backward"
-    if activation == "identity":
+    if isinstance(activation, str) and activation == "identity":
         return _apply(where, 0, (("dy", dy),), p, seed, step, out, activation, parameters)
     return _apply(where, 1, (("dy", dy), ("x", x)), p, seed, step, out, activation, parameters)
 

@@ -9,7 +9,7 @@ from .kernels.loops import linear as loops
 from .kernels.loops import losses as row_losses
 from .kernels.rules import losses as rules
 from .losses import total
-from .ranges import NON_NEGATIVE, POSITIVE, Range, check_choice, check_number
+from .ranges import NON_NEGATIVE, POSITIVE, Range, check_choice, check_number, check_real
 from .threads import single_threaded_blas
 
 LOSSES = {  # name -> (rule, {parameter: (default, range)}); all but "softmax" are of each output by itself
@@ -116,7 +116,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
         weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
     for name in parameters.keys() - allowed.keys():
         raise TypeError(f"{where}: unexpected keyword {name!r}")
-    numbers = [dtype.type(check_number(where, k, parameters.get(k, d), r)) for k, (d, r) in allowed.items()]
+    numbers = [check_real(where, k, parameters.get(k, default), r, dtype) for k, (default, r) in allowed.items()]
     dw, db = _checked_out(where, out, w, b, own, [("X", X), ("y", y), ("w", w), ("sample_weight", weights)])
 
     count = rows.size or n

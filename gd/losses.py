@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import aligned_empty, check_array, check_labels
+from .arrays import aligned_empty, check_array, check_label_array, check_labels
 from .kernels.compiler import join
 from .kernels.loops import losses as loops
 from .kernels.rules import losses as rules
-from .ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_choice, check_flag, check_integer, check_number
+from .ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_choice, check_flag, check_number, check_real
 
 REDUCTIONS = ("mean", "sum", "none")
 OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
@@ -43,7 +43,7 @@ def _apply(where, rule, prediction, target, reduction, *parameters):
     check_array(where, "target", target, dtype=("prediction", prediction.dtype), shape=("prediction", prediction.shape))
     check_choice(where, "reduction", reduction, REDUCTIONS)
     real = prediction.dtype.type
-    parameters = [real(each) for each in parameters]
+    parameters = [check_real(where, *each, prediction.dtype) for each in parameters]
     gradient = aligned_empty(prediction.size, prediction.dtype)
     flat = gradient, prediction.reshape(-1), target.reshape(-1)
     if reduction == "none":
@@ -104,8 +104,7 @@ def huber(prediction, target, reduction="mean", *, delta=1.0):
     ----------
     Huber, "Robust estimation of a location parameter", 1964. With delta=1 it is `smooth_l1` with beta=1.
     """
-    delta = check_number("huber", "delta", delta, POSITIVE)
-    return _apply("huber", rules.huber, prediction, target, reduction, delta)
+    return _apply("huber", rules.huber, prediction, target, reduction, ("delta", delta, POSITIVE))
 
 
 @_elementwise
@@ -124,8 +123,7 @@ def smooth_l1(prediction, target, reduction="mean", *, beta=1.0):
     ----------
     Girshick, "Fast R-CNN", ICCV 2015.
     """
-    beta = check_number("smooth_l1", "beta", beta, NON_NEGATIVE)
-    return _apply("smooth_l1", rules.smooth_l1, prediction, target, reduction, beta)
+    return _apply("smooth_l1", rules.smooth_l1, prediction, target, reduction, ("beta", beta, NON_NEGATIVE))
 
 
 @_elementwise
@@ -141,7 +139,7 @@ def binary_cross_entropy_with_logits(prediction, target, reduction="mean", *, po
     ...
     """
     where = "binary_cross_entropy_with_logits"
-    weight = check_number(where, "positive_weight", positive_weight, NON_NEGATIVE)
+    weight = ("positive_weight", positive_weight, NON_NEGATIVE)
     return _apply(where, rules.logistic, prediction, target, reduction, weight)
 
 
@@ -185,10 +183,10 @@ def poisson(prediction, target, reduction="mean", *, log_input=True, eps=1e-8):
         0 or above.
     ...
     """
-    eps = check_number("poisson", "eps", eps, NON_NEGATIVE)
+    check_number("poisson", "eps", eps, NON_NEGATIVE)
     if check_flag("poisson", "log_input", log_input):
         return _apply("poisson", rules.poisson, prediction, target, reduction)
-    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, eps)
+    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, ("eps", eps, NON_NEGATIVE))
 
 
 @_elementwise
@@ -207,9 +205,7 @@ def quantile(prediction, target, reduction="mean", *, q=0.5):
     ----------
     Koenker & Bassett, "Regression quantiles", 1978.
     """
-    return _apply(
-        "quantile", rules.quantile, prediction, target, reduction, check_number("quantile", "q", q, OPEN_UNIT)
-    )
+    return _apply("quantile", rules.quantile, prediction, target, reduction, ("q", q, OPEN_UNIT))
 
 
 @_elementwise
@@ -282,7 +278,7 @@ def softmax_cross_entropy(
             raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
         row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))
     else:
-        ignored = _ignored(where, labels, ignore_index)
+        ignored = _ignored(where, check_label_array(where, "labels", labels, rows), ignore_index)
         if ignored is not None:
             labels = np.where(ignored, 0, labels)
         labels = check_labels(where, "labels", labels, rows, classes)
@@ -307,13 +303,11 @@ def softmax_cross_entropy(
 
 def _ignored(where, labels, ignore_index):
     """Return which rows to ignore, or None where there are none."""
-    if ignore_index is None or not isinstance(labels, np.ndarray):
+    if ignore_index is None:
         return None
-    if isinstance(ignore_index, (int, np.integer)) and ignore_index < 0:
-        check_integer(where, "ignore_index", -ignore_index, 0)
-    else:
-        check_integer(where, "ignore_index", ignore_index, 0)
-    ignored = labels == ignore_index
+    if isinstance(ignore_index, (bool, np.bool_)) or not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"{where}: ignore_index must be an integer, got {ignore_index!r}")
+    ignored = labels == int(ignore_index)
     return ignored if ignored.any() else None
 
 

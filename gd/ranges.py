@@ -37,9 +37,23 @@ def check_number(where, name, value, allowed):
     """Return value as a float if it is a number in the range, else raise TypeError or ValueError."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{where}: {name} must be a number in {allowed}, got {value!r}")
-    if value not in allowed:
+    try:
+        number = float(value)
+    except OverflowError:  # of a huge integer
+        number = inf if value > 0 else -inf
+    if number not in allowed:
         raise ValueError(f"{where}: {name} must be in {allowed}, got {value}")
-    return float(value)
+    return number
+
+
+def check_real(where, name, value, allowed, dtype):
+    """Return value as a scalar of a dtype, in which it must be in the range, too."""
+    number = check_number(where, name, value, allowed)
+    with np.errstate(over="ignore", under="ignore"):
+        real = dtype.type(number)
+    if float(real) not in allowed:
+        raise ValueError(f"{where}: {name} must be in {allowed} as {dtype}, got {value}")
+    return real
 
 
 def check_numbers(where, name, values, allowed):

@@ -279,6 +279,12 @@ def test_maxout_keeps_the_index_of_the_first_largest(rng, dtype, walk):
         gd.maxout(x, 5)
     with pytest.raises(TypeError, match="maxout: index must be an array of intp of shape"):
         gd.maxout(x, 2, index=np.empty((5, 6), np.int8))
+    with pytest.raises(TypeError, match="maxout_backward: index has dtype float64, dy is float32"):
+        gd.maxout_backward(np.ones((5, 6), np.float32), x.astype(np.float64))
+    with pytest.raises(ValueError, match="maxout_backward: index has shape"):
+        gd.maxout_backward(np.ones((5, 6), dtype), x[:1])
+    with pytest.raises(ValueError, match="maxout: index must be contiguous in C order, aligned"):
+        gd.maxout(x, 12, index=np.zeros(48, np.uint8)[1:41].view(np.intp).reshape(5, 1))
     with pytest.raises(ValueError, match="maxout_backward: index must be 0 to 1, got 2"):
         gd.maxout_backward(np.ones((1, 1)), np.full((1, 1), 2), 2)
 

@@ -246,3 +246,32 @@ def test_bad_arguments_are_refused():
 def test_sums_that_overflow_are_infinite():
     assert gd.mse(np.full(10_000, 1e153), np.full(10_000, -1e153), reduction="sum")[0] == np.inf
     assert gd.mse(np.full(10, 1e200), np.zeros(10))[0] == np.inf
+
+
+def test_special_targets_and_parameters():
+    nan = np.array([np.nan])
+    assert np.isnan(gd.quantile(nan, np.ones(1))[1]).all()
+    assert np.isnan(gd.kl_divergence(np.ones(2), -np.ones(2))[0])
+    assert gd.kl_divergence(np.ones(2), np.zeros(2))[0] == 0
+    single = np.zeros(2, np.float32)
+    for call, match in (
+        (lambda: gd.huber(single, single, delta=1e60), r"huber: delta must be in \(0, inf\) as float32, got 1e\+60"),
+        (lambda: gd.huber(single, single, delta=10**400), r"huber: delta must be in \(0, inf\)"),
+        (lambda: gd.celu(single, alpha=1e-50), r"celu: alpha must be in \(0, inf\) as float32"),
+        (lambda: gd.leaky_relu(single, negative_slope=1e300), r"leaky_relu: negative_slope must be in"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+
+
+def test_odd_labels_and_ignored_ones():
+    logits, labels = np.ones((3, 3)), np.array([0, 1, 2])
+    assert gd.softmax_cross_entropy(logits, labels, ignore_index=np.int8(-128))[0] == pytest.approx(np.log(3))
+    for odd, ignored, error, match in (
+        (np.ma.masked_array(labels, mask=[0, 1, 0]), 2, TypeError, "labels must be a NumPy array, got MaskedArray"),
+        (np.zeros(3, [("a", int)]), 1, TypeError, "labels has dtype"),
+        (labels, -1.0, TypeError, "ignore_index must be an integer, got -1.0"),
+        (labels, True, TypeError, "ignore_index must be an integer, got True"),
+    ):
+        with pytest.raises(error, match=match):
+            gd.softmax_cross_entropy(logits, odd, ignore_index=ignored)

@@ -1,5 +1,6 @@
 """What a step can do besides its formula: clipping, skipping, averages, groups, accumulation, rows; convergence."""
 
+import collections
 import copy
 import math
 import pickle
@@ -522,3 +523,57 @@ def test_a_wrong_gradient_raises_and_changes_nothing(data):
         getattr(optimizer, call)(bad)
     assert states_equal(before, params)
     assert states_equal(saved, optimizer.state_dict())
+
+
+# --- What a review found
+
+
+def test_gradients_in_another_order_go_by_name():
+    p, g = gd.ParameterVector({"a": (2,), "b": (3,)}), gd.ParameterVector({"b": (3,), "a": (2,)})
+    g["a"][:], g["b"][:] = 1, 10
+    optimizer = gd.SGD(p, lr=1.0)
+    optimizer.step(g)
+    optimizer.accumulate(g)
+    optimizer.step()
+    assert p["a"].tolist() == [-2, -2]
+    assert p["b"].tolist() == [-20, -20, -20]
+
+
+@pytest.mark.parametrize("keys", ["a", "ab"])
+def test_a_step_without_any_gradient_is_none(keys):
+    params, others = ({key: np.ones(3) for key in keys} for _ in range(2))
+    optimizer, other = gd.Adam(params, lr=0.1), gd.Adam(others, lr=0.1)
+    assert optimizer.step(dict.fromkeys(keys)) is False
+    assert optimizer.steps == 0
+    for each, arrays in ((optimizer, params), (other, others)):
+        each.step({key: np.full(3, 0.5) for key in arrays})
+    assert states_equal(params, others)
+
+
+def test_a_schedule_that_raises_adds_nothing_to_what_was_accumulated():
+    broken = [False]
+
+    def lr(step):
+        return -1.0 if broken[0] else 0.1
+
+    p = np.zeros(2)
+    optimizer = gd.SGD(p, lr=lr)
+    optimizer.accumulate(np.ones(2))
+    broken[0] = True
+    with pytest.raises(ValueError, match=r"SGD.step: lr\(0\)"):
+        optimizer.step(np.ones(2))
+    broken[0] = False
+    optimizer.step(np.ones(2))
+    assert p.tolist() == [-0.2, -0.2]
+
+
+def test_named_tuples_and_odd_keys():
+    Pair = collections.namedtuple("Pair", "W b")
+    optimizer = gd.SGD(Pair(np.ones(2), np.ones(1)), ema=0.5)
+    assert isinstance(optimizer.ema_params(), Pair)
+    with pytest.raises(TypeError, match=r"groups\[0\]\['params'\] must be a list of keys"):
+        gd.SGD({"a": np.ones(2)}, groups=[{"params": [["a"]]}])
+    with pytest.raises(KeyError, match="key must be one of 'a'"):
+        gd.SGD({"a": np.ones((2, 2))}).step_rows(["a"], np.array([0]), np.ones((1, 2)))
+    with pytest.raises(ValueError, match=r"SGD: lr must be in \[0, inf\)"):
+        gd.SGD(np.ones(2), lr=10**400)

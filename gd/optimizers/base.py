@@ -1,6 +1,7 @@
 """Optimizer: what all optimizers share. Here is the step; arguments and state are in the modules of its bases."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from math import inf, isfinite
 
 import numpy as np
@@ -169,7 +170,8 @@ class Optimizer(State, ABC):
         Returns
         -------
         applied : bool
-            False where skip_nonfinite kept everything as it was.
+            False where everything was kept as it was: by skip_nonfinite, or since all gradients are None. What
+            was accumulated is dropped all the same.
 
         Raises
         ------
@@ -194,6 +196,8 @@ class Optimizer(State, ABC):
     def _step_accumulated(self, grads, grad_scale):
         where = f"{self._name}.step"
         if grads is not None:
+            for owner in (self, *self.groups):
+                owner._scheduled(owner._lr)  # a schedule that raises shall do so before anything is added
             self._accumulate(where, grads, 1.0)
         elif not self._summed:
             raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
@@ -295,7 +299,7 @@ class Optimizer(State, ABC):
         grad_scale = check_number(where, "grad_scale", grad_scale, ANY)
         if self.norms is not None:
             raise TypeError(f"{where}: {self._name} measures whole arrays, it cannot step single rows")
-        if key not in self._blocks:
+        if not isinstance(key, Hashable) or key not in self._blocks:
             raise KeyError(f"{where}: key must be one of {', '.join(map(repr, self._blocks))}, got {key!r}")
         block = self._blocks[key]
         if len(block.shape) != 2:
@@ -313,6 +317,8 @@ class Optimizer(State, ABC):
 
     def _apply(self, pairs, grad_scale, rows=None):
         """Step every block by its flat gradient, or the given rows of the only block."""
+        if not pairs:
+            return False
         if self._looks_first:
             norm = self._norm(pairs, grad_scale)
             vars(self)["grad_norm"] = norm
@@ -418,13 +424,14 @@ class Optimizer(State, ABC):
         """Return (block, flat gradient) for every array that has one; raise before anything has changed."""
         vector_block = self._vector_block
         if vector_block is not None and isinstance(grads, (ParameterVector, np.ndarray)):
+            g, shapes = grads, self.params.shapes
             if isinstance(grads, ParameterVector):
-                if grads.shapes != self.params.shapes:
-                    raise ValueError(f"{where}: grads has shapes {grads.shapes}, params has {self.params.shapes}")
-                g = vector_block.gradient(where, "grads.vector", grads.vector)
-            else:
-                g = vector_block.gradient(where, "grads", grads)
-            return [(vector_block, g)] if self._whole is not None else self._pieces(g)
+                if grads.shapes != shapes:
+                    raise ValueError(f"{where}: grads has shapes {grads.shapes}, params has {shapes}")
+                g = grads.vector if list(grads.shapes) == list(shapes) else None  # else by name, as any dict
+            if g is not None:
+                g = vector_block.gradient(where, "grads" if g is grads else "grads.vector", g)
+                return [(vector_block, g)] if self._whole is not None else self._pieces(g)
         if isinstance(self.params, np.ndarray):
             block = self._blocks[None]
             g = block.gradient(where, "grads", grads)

@@ -1,6 +1,6 @@
 """The hyper-parameters of an optimizer: checked when given, fixed from then on, or driven by a schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from math import sqrt
 
 from ..ranges import NON_NEGATIVE, Range, check_flag, check_number, check_numbers
@@ -62,6 +62,8 @@ class Hyperparameters:
             if not isinstance(keys, (list, tuple)) or not keys:
                 raise TypeError(f"{where}[{k}]['params'] must be a list of keys of params, got {keys!r}")
             for key in keys:
+                if not isinstance(key, Hashable):
+                    raise TypeError(f"{where}[{k}]['params'] must be a list of keys of params, got {keys!r}")
                 if key not in arrays or key in seen:
                     fault = "is in two groups" if key in seen else "is no key of params"
                     raise ValueError(f"{where}[{k}]['params']: {key!r} {fault}")

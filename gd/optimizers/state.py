@@ -178,4 +178,6 @@ class State(Hyperparameters):
         shaped = {key: vector.reshape(self._blocks[key].shape) for key, vector in vectors.items()}
         if isinstance(self.params, np.ndarray):
             return shaped[None]
-        return type(self.params)(shaped.values()) if isinstance(self.params, (list, tuple)) else shaped
+        if not isinstance(self.params, (list, tuple)):
+            return shaped
+        return getattr(self.params, "_make", type(self.params))(shaped.values())  # a named tuple, too

@@ -119,7 +119,7 @@ def softmax_backward_from_output(out, operands, scratch, lanes):
 
 @device
 def _softmax_gradient(out, dy, y, lanes):
-    """Dx = y (dy - sum y dy)."""
+    """Write dx = y (dy - sum y dy)."""
     for j in range(y.size):
         out[j] = y[j] * dy[j]
     mean = dy.dtype.type(_sum(out, lanes))
@@ -151,7 +151,7 @@ def log_softmax_backward_from_output(out, operands, scratch, lanes):
 
 @device
 def _log_softmax_gradient(out, dy, e, factor, lanes):
-    """Dx = dy - softmax sum dy, where softmax is factor e."""
+    """Write dx = dy - softmax sum dy, where softmax is factor e."""
     share = dy.dtype.type(_sum(dy, lanes) * factor)
     for j in range(e.size):
         out[j] = dy[j] - share * e[j]

@@ -67,7 +67,7 @@ def poisson(prediction, target):
 
 
 def poisson_of_rate(rate, target, eps):
-    """Rate - target * log(rate + eps)."""
+    """The rate - target * log(rate + eps)."""
     shifted = rate + eps
     return rate - target * log(shifted), cast(1, rate) - target / shifted
 
@@ -75,13 +75,11 @@ def poisson_of_rate(rate, target, eps):
 def quantile(prediction, target, q):
     """Koenker & Bassett 1978: q * error for error = target - prediction > 0, else (q - 1) * error."""
     error = target - prediction
-    slope = q if error > 0 else (q - cast(1, q) if error < 0 else cast(0, q))
-    return (error if error != error else slope * error), -slope
+    slope = q if error > 0 else (q - cast(1, q) if error < 0 else cast(0, q) * error)
+    return slope * error, -slope
 
 
 def kullback_leibler(log_probability, target):
-    """Target * (log(target) - log_probability), 0 where target is 0."""
-    positive = target > 0
-    logarithm = log(target if positive else cast(1, target))
-    value = target * (logarithm - log_probability)
-    return (value if positive or target != target else cast(0, target)), -target
+    """The target times (log(target) - log_probability), 0 where target is 0 and NaN where it is negative."""
+    value = target * (log(target) - log_probability)
+    return (cast(0, target) if target == 0 else value), -target
