@@ -106,6 +106,7 @@ def softmax(out, operands, scratch, lanes):
 
 
 def softmax_backward(out, operands, scratch, lanes):
+    """The gradient of `softmax`, from dy and x."""
     dy, x = operands
     total = exponentials(x, largest(x), scratch, lanes)
     _scale(scratch, out.dtype.type(1 / total))
@@ -113,6 +114,7 @@ def softmax_backward(out, operands, scratch, lanes):
 
 
 def softmax_backward_from_output(out, operands, scratch, lanes):
+    """The gradient of `softmax`, from dy and y."""
     dy, y = operands
     _softmax_gradient(out, dy, y, lanes)
 
@@ -137,12 +139,14 @@ def log_softmax(out, operands, scratch, lanes):
 
 
 def log_softmax_backward(out, operands, scratch, lanes):
+    """The gradient of `log_softmax`, from dy and x."""
     dy, x = operands
     total = exponentials(x, largest(x), scratch, lanes)
     _log_softmax_gradient(out, dy, scratch, 1 / total, lanes)
 
 
 def log_softmax_backward_from_output(out, operands, scratch, lanes):
+    """The gradient of `log_softmax`, from dy and y."""
     dy, y = operands
     for j in range(y.size):
         scratch[j] = exp(y[j])
