@@ -12,7 +12,7 @@ runs through all float32 numbers:
     expm1               1.4       1.4
     log                 0.9       0.9
     log1p               0.9       0.9
-    tanh                2.4       2.4
+    tanh                1.6       1.6
     sigmoid             2.4       2.4
     softplus            2.0       2.0
     erf                 1.3       1.0
@@ -173,7 +173,7 @@ def log1p(x):
 
 
 def tanh(x):
-    """Return the hyperbolic tangent, (e**2x - 1) / (e**2x + 1)."""
+    """Return the hyperbolic tangent: 1 - 2 e / (1 + e) with e = e**-2|x|, and x + x**3 p(x**2) near 0."""
     return np.tanh(x)
 
 
@@ -216,12 +216,12 @@ class _Format(NamedTuple):
     exponent_bias: int
     exp_range: tuple  # e**x is 0 below and infinite above
     expm1_min: float  # e**x - 1 is -1 below
-    tanh_max: float  # tanh is 1 above
     erf_max: float  # erf is 1 above
     normal_max: float  # the density is 0 above
     ln2_low: float  # what is missing from log(2)
     exp_q: tuple  # (e**r - 1 - r) / r**2 on |r| <= log(2) / 2
     log_r: tuple  # (2 atanh(s) - 2 s) / s**3 in s**2, on |s| <= 3 - sqrt(8)
+    tanh_p: tuple  # (tanh(x) - x) / x**3 in x**2, on |x| <= 0.56
     erf_p: tuple  # erf(x) / x in x**2, on |x| <= 1; the first coefficient is left out
     cdf_p: tuple  # (normal_cdf(x) - 1/2) / x in x**2, on |x| <= 1; the first coefficient is left out
     erfcx_p: tuple  # erfcx(x) / (1 - t) in t = (x - 2) / (x + 2), from x = 0.7 to where e**-x**2 is 0
@@ -233,13 +233,10 @@ def _functions(format):
     zero, half, one, one_and_half, two, four = map(real, (0, 0.5, 1, 1.5, 2, 4))
     infinity, nan, smallest = real(np.inf), real(np.nan), np.finfo(real).smallest_normal
     exp_min, exp_max = map(real, format.exp_range)
-    expm1_min, tanh_max, erf_max, normal_max = map(
-        real, (format.expm1_min, format.tanh_max, format.erf_max, format.normal_max)
-    )
+    expm1_min, tanh_small, erf_max, normal_max = map(real, (format.expm1_min, 0.56, format.erf_max, format.normal_max))
     log2_e, ln2_high, ln2_low = real(1 / np.log(2)), real(np.log(2)), real(format.ln2_low)
-    exp_q, log_r, erf_p, cdf_p, erfcx_p = (
-        tuple(map(real, each)) for each in (format.exp_q, format.log_r, format.erf_p, format.cdf_p, format.erfcx_p)
-    )
+    exp_q, log_r, tanh_p = (tuple(map(real, each)) for each in (format.exp_q, format.log_r, format.tanh_p))
+    erf_p, cdf_p, erfcx_p = (tuple(map(real, each)) for each in (format.erf_p, format.cdf_p, format.erfcx_p))
     erf_0, pdf_0, sqrt_half = real(2 / np.sqrt(np.pi)), real(1 / np.sqrt(2 * np.pi)), real(np.sqrt(0.5))
     # Adding 1.5 * 2**mantissa_bits rounds to an integer and leaves it in the lowest bits. Integers are
     # cast after each operation, since Numba widens the results to 64 bits.
@@ -279,7 +276,7 @@ def _functions(format):
         size = -exp_min if size > -exp_min else size
         shifted, r, s = reduce(-size, shifter_up)
         raised = _from_bits(integer(_bits(one + (r + s)) + integer(_bits(shifted) << mantissa_bits)))
-        return raised * lowering
+        return fma(raised, lowering, r * zero)  # r is NaN for NaN, of which the bits above may no longer be
 
     @device
     def expm1(x):
@@ -325,10 +322,10 @@ def _functions(format):
 
     @device
     def tanh(x):
-        size = abs(x)
-        size = tanh_max if size > tanh_max else size
-        e = expm1(size + size)
-        return copysign(e / (e + two), x)
+        size, square = abs(x), x * x
+        e = exp_minus(size + size)
+        small = fma(x * square, horner(square, tanh_p), x)
+        return copysign(small if size < tanh_small else one - (e + e) / (one + e), x)
 
     @device
     def sigmoid(x):
@@ -394,12 +391,12 @@ _FORMATS = {
         exponent_bias=127,
         exp_range=(-105, 89),
         expm1_min=-18,
-        tanh_max=10,
         erf_max=4.5,
         normal_max=14.5,
         ln2_low=-1.9046542e-09,
         exp_q=(0.5, 0.16666576, 0.041666556, 0.008363203, 0.0013926213),
         log_r=(0.6666667, 0.4000013, 0.2854997, 0.23353428),
+        tanh_p=(-0.3333333, 0.13333082, -0.05390335, 0.021272749, -0.006542542),
         erf_p=(-5.8635383e-08, -0.37612626, 0.11283594, -0.026854211, 0.0051890872, -0.00080168643, 7.875875e-05),
         cdf_p=(-1.133517e-08, -0.06649036, 0.009973329, -0.001186344, 0.0001135023, -7.660538e-06),
         erfcx_p=(
@@ -421,7 +418,6 @@ _FORMATS = {
         exponent_bias=1023,
         exp_range=(-746, 710),
         expm1_min=-38,
-        tanh_max=20,
         erf_max=6,
         normal_max=38.7,
         ln2_low=2.3190468138462996e-17,
@@ -446,6 +442,19 @@ _FORMATS = {
             0.15386342449645143,
             0.13266048812203002,
             0.131148348695975,
+        ),
+        tanh_p=(
+            -0.3333333333333333,
+            0.13333333333332467,
+            -0.05396825396714515,
+            0.021869488480722565,
+            -0.008863234104802229,
+            0.003592106586471979,
+            -0.001455632070932804,
+            0.000588792024475583,
+            -0.0002342148186711548,
+            8.443719567103072e-05,
+            -2.0141494563083882e-05,
         ),
         erf_p=(
             1.533545961316588e-17,
