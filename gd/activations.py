@@ -9,10 +9,9 @@ from .kernels.compiler import join
 from .kernels.loops import rows
 from .kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
 from .kernels.rules import activations as rules
-from .ranges import NON_NEGATIVE, POSITIVE, Range, check_flag, check_integer, check_real
+from .ranges import NON_NEGATIVE, POSITIVE, REAL, Range, check_flag, check_integer, check_real
 
 ACTIVATIONS = {}  # name -> Activation
-REAL = Range(-inf, inf, includes_low=False)
 _IN_PLACE = (map_elements_over_first, map_elements_over_second)
 
 

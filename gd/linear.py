@@ -9,7 +9,7 @@ from .kernels.loops import linear as loops
 from .kernels.loops import losses as row_losses
 from .kernels.rules import losses as rules
 from .losses import total
-from .ranges import NON_NEGATIVE, POSITIVE, Range, check_choice, check_number, check_real
+from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_number, check_real
 from .threads import single_threaded_blas
 
 LOSSES = {  # name -> (rule, {parameter: (default, range)}); all but "softmax" are of each output by itself
@@ -19,7 +19,7 @@ LOSSES = {  # name -> (rule, {parameter: (default, range)}); all but "softmax" a
     "squared_hinge": (rules.squared_hinge, {}),
     "huber": (rules.huber, {"delta": (1.0, POSITIVE)}),
     "epsilon_insensitive": (rules.epsilon_insensitive, {"epsilon": (0.1, NON_NEGATIVE)}),
-    "quantile": (rules.quantile, {"q": (0.5, Range(0.0, 1.0, includes_low=False))}),
+    "quantile": (rules.quantile, {"q": (0.5, OPEN_UNIT)}),
     "poisson": (rules.poisson, {}),
     "softmax": (None, {}),
 }
@@ -150,7 +150,7 @@ def _checked_bias(where, b, w, own):
         return check_array(where, "b", b, dtype=own, shape=("the outputs", (outputs,)))
     if w.ndim == 2:
         raise TypeError(f"{where}: b must be an array of shape ({outputs},), got {b!r}")
-    return np.array([check_number(where, "b", b, Range(-np.inf, np.inf, False))], own[1])
+    return np.array([check_number(where, "b", b, REAL)], own[1])
 
 
 def _checked_targets(where, y, n, w, loss, own):

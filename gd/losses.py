@@ -8,10 +8,9 @@ from .arrays import aligned_empty, check_array, check_label_array, check_labels
 from .kernels.compiler import join
 from .kernels.loops import losses as loops
 from .kernels.rules import losses as rules
-from .ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_choice, check_flag, check_number, check_real
+from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, UNIT, check_choice, check_flag, check_number, check_real
 
 REDUCTIONS = ("mean", "sum", "none")
-OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
 
 _SHARED = """
     reduction : {"mean", "sum", "none"}, default: "mean"

@@ -31,6 +31,8 @@ class Range(NamedTuple):
 POSITIVE = Range(0.0, inf, includes_low=False)
 NON_NEGATIVE = Range(0.0, inf)
 UNIT = Range(0.0, 1.0)  # decay rates
+OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
+REAL = Range(-inf, inf, includes_low=False)
 
 
 def check_number(where, name, value, allowed):

@@ -12,14 +12,13 @@ from ..kernels.loops import reductions
 from ..kernels.loops.update import sum_rows, update, update_rows
 from ..kernels.rules import common
 from ..parameters import ParameterVector
-from ..ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number
+from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
 from .blocks import aligned_like, entries
 from .hyperparameters import SHARED
 from .kind import combine, measure
 from .state import State
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
-ANY = Range(-inf, inf, False)
 
 
 class Optimizer(State, ABC):
@@ -179,7 +178,7 @@ class Optimizer(State, ABC):
             If grads do not match params; nothing has changed then.
         """
         if type(grad_scale) is not float or not isfinite(grad_scale):
-            grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, ANY)
+            grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, REAL)
         block = self._alone
         if block is not None and block.knows(grads) and block.fits(grads):  # as below, without the detours
             kind = block.kind
@@ -234,7 +233,7 @@ class Optimizer(State, ABC):
         [-2.0, -3.0]
         """
         where = f"{self._name}.accumulate"
-        self._accumulate(where, grads, check_number(where, "grad_scale", grad_scale, ANY))
+        self._accumulate(where, grads, check_number(where, "grad_scale", grad_scale, REAL))
 
     def _accumulate(self, where, grads, grad_scale):
         pairs = self._paired(where, grads)
@@ -296,7 +295,7 @@ class Optimizer(State, ABC):
         [[-1.0, -1.0], [0.0, 0.0], [-2.0, -2.0]]
         """
         where = f"{self._name}.step_rows"
-        grad_scale = check_number(where, "grad_scale", grad_scale, ANY)
+        grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
         if self.norms is not None:
             raise TypeError(f"{where}: {self._name} measures whole arrays, it cannot step single rows")
         if not isinstance(key, Hashable) or key not in self._blocks:
