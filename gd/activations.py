@@ -95,11 +95,11 @@ class Activation:
         x = _checked(where, operands)
         values = self.values(where, parameters, x.dtype)
         out, over = check_out(where, out, x, operands)
-        flat = [operand.reshape(-1) for _, operand in operands]
+        flat = [operand.ravel() for _, operand in operands]
         if over is None:
-            join(map_into(out), rule)(x.size, out.reshape(-1), *flat, *values)
+            join(map_into(out), rule)(x.size, out.ravel(), *flat, *values)
         else:
-            flat[over] = out.reshape(-1)  # the same memory, and writeable
+            flat[over] = out.ravel()  # the same memory, and writeable
             join(_IN_PLACE[over], rule)(x.size, *flat, *values)
         return out
 

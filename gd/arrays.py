@@ -105,8 +105,9 @@ def check_out(where, out, x, operands):
     """
     if out is None:
         return aligned_empty(x.size, x.dtype).reshape(x.shape), None
-    like = next((name for name, operand in operands if operand is x), "x")
-    check_array(where, "out", out, dtype=(like, x.dtype), shape=(like, x.shape), writeable=True)
+    if not _is_plain(out, x.dtype) or out.shape != x.shape:
+        like = next((name for name, operand in operands if operand is x), "x")
+        check_array(where, "out", out, dtype=(like, x.dtype), shape=(like, x.shape), writeable=True)
     over = None
     for k, (name, operand) in enumerate(operands):
         if out is operand or np.may_share_memory(out, operand):

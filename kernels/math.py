@@ -13,10 +13,10 @@ runs through all float32 numbers:
     log                 0.9       0.9
     log1p               0.9       0.9
     tanh                1.6       1.6
-    sigmoid             2.4       2.4
+    sigmoid             1.7       1.7
     softplus            2.0       2.0
     erf                 1.3       1.0
-    normal_cdf          6.0       5.0
+    normal_cdf          6.0       4.0
       and its density   2.7       2.7
 
 NaN gives NaN and infinities give the limits. Results below the smallest normal number are right
@@ -221,29 +221,37 @@ class _Format(NamedTuple):
     ln2_low: float  # what is missing from log(2)
     exp_q: tuple  # (e**r - 1 - r) / r**2 on |r| <= log(2) / 2
     log_r: tuple  # (2 atanh(s) - 2 s) / s**3 in s**2, on |s| <= 3 - sqrt(8)
+    log1p_q: tuple  # (log(1 + e) - e) / e**2 on 0 <= e <= 1
     tanh_p: tuple  # (tanh(x) - x) / x**3 in x**2, on |x| <= 0.56
     erf_p: tuple  # erf(x) / x in x**2, on |x| <= 1; the first coefficient is left out
-    cdf_p: tuple  # (normal_cdf(x) - 1/2) / x in x**2, on |x| <= 1; the first coefficient is left out
-    erfcx_p: tuple  # erfcx(x) / (1 - t) in t = (x - 2) / (x + 2), from x = 0.7 to where e**-x**2 is 0
+    cdf_p: tuple  # normal_cdf(-x) e**(x**2 / 2) / (1 - t) in t = (x - a) / (x + a), from x = 0 to normal_max
+    cdf_a: float
+    erfcx_p: tuple  # erfcx(x) / (1 - t) in t = (x - 2) / (x + 2), from x = 1 to where e**-x**2 is 0
 
 
 def _functions(format):
     """Build the functions for one floating-point format."""
     real, integer, mantissa_bits = format.real, format.integer, format.mantissa_bits
-    zero, half, one, one_and_half, two, four = map(real, (0, 0.5, 1, 1.5, 2, 4))
+    zero, half, one, two, four = map(real, (0, 0.5, 1, 2, 4))
     infinity, nan, smallest = real(np.inf), real(np.nan), np.finfo(real).smallest_normal
     exp_min, exp_max = map(real, format.exp_range)
-    expm1_min, tanh_small, erf_max, normal_max = map(real, (format.expm1_min, 0.56, format.erf_max, format.normal_max))
+    expm1_min, erf_max, normal_max = map(real, (format.expm1_min, format.erf_max, format.normal_max))
+    tanh_small, tanh_max = real(0.56), real(20)  # tanh is 1 from there on
     log2_e, ln2_high, ln2_low = real(1 / np.log(2)), real(np.log(2)), real(format.ln2_low)
-    exp_q, log_r, tanh_p = (tuple(map(real, each)) for each in (format.exp_q, format.log_r, format.tanh_p))
-    erf_p, cdf_p, erfcx_p = (tuple(map(real, each)) for each in (format.erf_p, format.cdf_p, format.erfcx_p))
+    exp_q, log_r, log1p_q = (tuple(map(real, each)) for each in (format.exp_q, format.log_r, format.log1p_q))
+    tanh_p, erf_p = (tuple(map(real, each)) for each in (format.tanh_p, format.erf_p))
+    cdf_p, erfcx_p = (tuple(map(real, each)) for each in (format.cdf_p, format.erfcx_p))
+    cdf_a, twice_cdf_a = real(format.cdf_a), real(2 * format.cdf_a)
     erf_0, pdf_0, sqrt_half = real(2 / np.sqrt(np.pi)), real(1 / np.sqrt(2 * np.pi)), real(np.sqrt(0.5))
     # Adding 1.5 * 2**mantissa_bits rounds to an integer and leaves it in the lowest bits. Integers are
     # cast after each operation, since Numba widens the results to 64 bits.
     shifter = real(1.5 * 2**mantissa_bits)
     shifter_bits, sqrt_half_bits = shifter.view(integer), sqrt_half.view(integer)
-    # For e**-|x| the exponent is raised meanwhile, lest it leave the normal numbers: one product brings it back.
-    shifter_up, lowering = shifter + real(format.exponent_bias // 2 + 1), real(2.0 ** -(format.exponent_bias // 2 + 1))
+    # For e**-x the shifter leaves the exponent of 2**n in the lowest bits. Where 2**n can be below the normal
+    # numbers the exponent is raised meanwhile: one product brings it back.
+    raising = format.exponent_bias // 2 + 1
+    shifter_2n = shifter + real(format.exponent_bias)
+    shifter_up, lowering = shifter_2n + real(raising), real(2.0**-raising)
     subnormal_shift, exponent_bias = mantissa_bits + 2, format.exponent_bias
     subnormal_factor, subnormal_steps = real(2.0**subnormal_shift), real(subnormal_shift)
 
@@ -253,42 +261,48 @@ def _functions(format):
 
     @device
     def reduce(x, shifter):
-        """Return shifter + n, and e**r - 1 as a sum of two, where x = n ln 2 + r."""
+        """Return shifter + n, r, and what rounding took from r, where x = n ln 2 + r."""
         shifted = fma(x, log2_e, shifter)
         n = shifted - shifter
         exact = fma(-n, ln2_high, x)
         r = fma(-n, ln2_low, exact)
-        lost = fma(-n, ln2_low, exact - r)  # what rounding took from r
-        return shifted, r, fma(r * r, horner(r, exp_q), lost)
+        return shifted, r, fma(-n, ln2_low, exact - r)
+
+    @device
+    def exp_of(r):
+        return fma(r, fma(r, horner(r, exp_q), one), one)
 
     @device
     def exp(x):
         x = exp_min if x < exp_min else x  # comparisons this way round let NaN through
         x = exp_max if x > exp_max else x
-        shifted, r, s = reduce(x, shifter)
+        shifted, r, _ = reduce(x, shifter)
         n = integer(_bits(shifted) - shifter_bits)
         half_n = integer(n >> 1)  # two factors: 2**n itself can be beyond the normal numbers
-        return (one + (r + s)) * power_of_two(half_n) * power_of_two(integer(n - half_n))
+        return exp_of(r) * power_of_two(half_n) * power_of_two(integer(n - half_n))
+
+    @device
+    def exp_of_minus(size, shifter):
+        shifted, r, _ = reduce(-size, shifter)
+        return exp_of(r) * _from_bits(integer(_bits(shifted) << mantissa_bits))
 
     @device
     def exp_minus(x):
         size = abs(x)
-        size = -exp_min if size > -exp_min else size
-        shifted, r, s = reduce(-size, shifter_up)
-        raised = _from_bits(integer(_bits(one + (r + s)) + integer(_bits(shifted) << mantissa_bits)))
-        return fma(raised, lowering, r * zero)  # r is NaN for NaN, of which the bits above may no longer be
+        return exp_of_minus(-exp_min if -exp_min < size else size, shifter_up) * lowering
 
     @device
     def expm1(x):
         x = expm1_min if x < expm1_min else x
         x = exp_max if x > exp_max else x
-        shifted, r, s = reduce(x, shifter)
+        shifted, r, lost = reduce(x, shifter)
+        s = fma(r * r, horner(r, exp_q), lost)
         scale = power_of_two(integer(integer(_bits(shifted) - shifter_bits) - 1))  # half of 2**n, which can overflow
         high = r + s
         low = s - (high - r)
         total = fma(scale, high, scale - half)
-        lost = fma(scale, high, (scale - half) - total)
-        return copysign(two * (total + fma(scale, low, lost)), x)  # -0 stays -0
+        low = fma(scale, low, fma(scale, high, (scale - half) - total))
+        return copysign(two * (total + low), x)  # -0 stays -0
 
     @device
     def log_of(x, c):
@@ -323,21 +337,21 @@ def _functions(format):
     @device
     def tanh(x):
         size, square = abs(x), x * x
-        e = exp_minus(size + size)
-        small = fma(x * square, horner(square, tanh_p), x)
-        return copysign(small if size < tanh_small else one - (e + e) / (one + e), x)
+        held = tanh_max if tanh_max < size else size
+        e = exp_of_minus(held + held, shifter_2n)
+        small = fma(size * square, horner(square, tanh_p), size)
+        return copysign(small if size < tanh_small else fma(-two, e / (one + e), one), x)
 
     @device
     def sigmoid(x):
         e = exp_minus(x)
-        return (one if x > 0 else e) / (one + e)
+        numerator = one if x > 0 else e
+        return fma(-numerator, e / (one + e), numerator)  # e / (1 + e) or 1 / (1 + e), with less rounding
 
     @device
     def softplus(x):
         e = exp_minus(x)
-        u = one + e
-        n, rest = log_of(u, (e - (u - one)) * (one_and_half - half * u))  # 1 / u is nearly that, and 1 for u = 1
-        return (x if x > zero else zero) + fma(n, ln2_high, rest)
+        return (x if x > zero else zero) + fma(e * e, horner(e, log1p_q), e)
 
     @device
     def exp_minus_product(x, y):
@@ -347,16 +361,12 @@ def _functions(format):
         return fma(-fma(x, y, -product), e, e)
 
     @device
-    def erfcx(x):
-        rest = four / (x + two)
-        return rest * horner(one - rest, erfcx_p)
-
-    @device
     def erf(x):
         size = abs(x)
         size = erf_max if size > erf_max else size
         small = fma(x, erf_0, x * horner(x * x, erf_p))
-        large = one - exp_minus_product(size, size) * erfcx(size)
+        rest = four / (size + two)
+        large = one - exp_minus_product(size, size) * (rest * horner(one - rest, erfcx_p))
         return copysign(small if size < one else large, x)
 
     @device
@@ -364,10 +374,9 @@ def _functions(format):
         size = abs(x)
         size = normal_max if size > normal_max else size
         e = exp_minus_product(half * size, size)
-        small = half + fma(x, pdf_0, x * horner(x * x, cdf_p))
-        tail = half * e * erfcx(sqrt_half * size)
-        large = tail if x < zero else one - tail
-        return (small if size < one else large), pdf_0 * e
+        rest = twice_cdf_a / (size + cdf_a)
+        tail = e * (rest * horner(one - rest, cdf_p))
+        return (one - tail if x > zero else tail), pdf_0 * e
 
     return {
         "exp": exp,
@@ -396,9 +405,32 @@ _FORMATS = {
         ln2_low=-1.9046542e-09,
         exp_q=(0.5, 0.16666576, 0.041666556, 0.008363203, 0.0013926213),
         log_r=(0.6666667, 0.4000013, 0.2854997, 0.23353428),
+        log1p_q=(
+            -0.49999997,
+            0.33332843,
+            -0.24986526,
+            0.19854106,
+            -0.15847565,
+            0.11561845,
+            -0.06675772,
+            0.025224054,
+            -0.0044662114,
+        ),
         tanh_p=(-0.3333333, 0.13333082, -0.05390335, 0.021272749, -0.006542542),
         erf_p=(-5.8635383e-08, -0.37612626, 0.11283594, -0.026854211, 0.0051890872, -0.00080168643, 7.875875e-05),
-        cdf_p=(-1.133517e-08, -0.06649036, 0.009973329, -0.001186344, 0.0001135023, -7.660538e-06),
+        cdf_a=2.5,
+        cdf_p=(
+            0.14133133,
+            -0.0867384,
+            0.026397405,
+            0.0018471075,
+            -0.0032773332,
+            -0.00031993765,
+            0.00050510524,
+            0.00013670237,
+            -6.265499e-05,
+            -3.1623767e-05,
+        ),
         erfcx_p=(
             0.25539568,
             -0.17179017,
@@ -443,6 +475,28 @@ _FORMATS = {
             0.13266048812203002,
             0.131148348695975,
         ),
+        log1p_q=(
+            -0.49999999999999994,
+            0.33333333333328546,
+            -0.2499999999935962,
+            0.19999999965822401,
+            -0.1666666569676973,
+            0.14285697368176903,
+            -0.12499802193640867,
+            0.11109469727104494,
+            -0.09989940978337618,
+            0.09044038405818781,
+            -0.0816358369873179,
+            0.07206052783890503,
+            -0.06024571849605114,
+            0.045718328874219644,
+            -0.030006248922024147,
+            0.016177448292083774,
+            -0.006761419498849802,
+            0.002030846248409763,
+            -0.00038701111085803037,
+            3.496499999517753e-05,
+        ),
         tanh_p=(
             -0.3333333333333333,
             0.13333333333332467,
@@ -470,18 +524,30 @@ _FORMATS = {
             1.3720064546777686e-08,
             -7.795898827002142e-10,
         ),
+        cdf_a=5,
         cdf_p=(
-            -2.49232720227773e-17,
-            -0.06649038006690543,
-            0.009973557010035022,
-            -0.0011873282154680343,
-            0.00011543468751655941,
-            -9.444655793103845e-06,
-            6.659679879655231e-07,
-            -4.1224107514160815e-08,
-            2.2704137585676e-09,
-            -1.106432828275589e-10,
-            4.0743269774266276e-12,
+            0.07691930497500629,
+            -0.06653825028900567,
+            0.049530561596997424,
+            -0.03135331566712964,
+            0.016502036617049742,
+            -0.006911863870650093,
+            0.0020795066797619543,
+            -0.00029933767687916887,
+            -7.97869375216991e-05,
+            5.44899060362547e-05,
+            -5.937586541444136e-06,
+            -4.976284274479491e-06,
+            1.6681705436903142e-06,
+            3.981155259999038e-07,
+            -2.770335921384588e-07,
+            -3.374554312385797e-08,
+            4.344751385328317e-08,
+            4.372909714516211e-09,
+            -6.67150496593067e-09,
+            -1.061581801782573e-09,
+            7.647443882306754e-10,
+            2.2304911837475156e-10,
         ),
         erfcx_p=(
             0.25539567631050575,

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import math
 from ..compiler import device
-from ..math import cast, copysign, exp, exp_minus, expm1, normal_cdf
+from ..math import cast, copysign, exp, exp_minus, expm1, fma, normal_cdf
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 TANH_SCALE, TANH_SLOPE = 1.7159, 2 / 3  # LeCun et al. 1998
@@ -303,12 +303,13 @@ def silu_backward(dy, x):
 
 
 def mish(x):
-    """Misra 2019: x tanh(softplus(x)) = x n / (n + 2), n = e (e + 2), e = e**x; for x > 0 both times e**-2x."""
+    """Misra 2019: x tanh(softplus(x)) = x h / (1 + h), h = e + e**2 / 2, e = e**x; for x > 0 it is x - x / (1 + h)."""
     e = exp_minus(x)
-    one, two = cast(1, x), cast(2, x)
-    n = one + two * e if x > 0 else e * (e + two)
-    d = n + two * (e * e if x > 0 else one)
-    return _not_below(x) * (n / d)
+    one = cast(1, x)
+    h = (e + e) * e if x > 0 else fma(cast(0.5, x) * e, e, e)  # for x > 0 both parts times 2 e**-2x
+    quotient = h / (h + (one + (e + e) if x > 0 else one))
+    small = fma(-quotient, h, h) if h < cast(0.5, x) else quotient  # the same, with less rounding
+    return _not_below(x) * (one - quotient if x > 0 else small)
 
 
 def mish_backward(dy, x):
