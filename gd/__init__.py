@@ -65,6 +65,7 @@ from .linear import (
     logistic_regression_gradient,
     softmax_regression_gradient,
 )
+from .linear_model import LinearModel
 from .losses import (
     binary_cross_entropy_with_logits,
     hinge,

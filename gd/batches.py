@@ -2,16 +2,29 @@
 
 import numpy as np
 
-from .ranges import check_integer
+from .arrays import check_label_array
+from .ranges import check_flag, check_integer
 
 
-def shuffled(n, seed, epoch):
-    """Return the numbers 0 to n - 1 in the order of an epoch: the same for the same (seed, epoch)."""
-    return np.random.default_rng([seed, epoch]).permutation(n)
+def shuffled(n, seed, epoch, stratify=None):
+    """Return the numbers 0 to n - 1 in the order of an epoch: the same for the same (seed, epoch).
+
+    With `stratify`, a label for each, any stretch of the order holds the classes in their proportions, to
+    within one example of each class.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(n)
+    if stratify is None:
+        return order
+    _, classes, counts = np.unique(stratify[order], return_inverse=True, return_counts=True)
+    places = np.empty(n)
+    for k, count in enumerate(counts):
+        places[classes == k] = (np.arange(count) + rng.random()) / count  # evenly over the epoch
+    return order[np.argsort(places, kind="stable")]
 
 
-def batches(n, batch_size, seed, epoch):
-    """Yield the index arrays of an epoch's mini-batches, shuffled without replacement; the last may be shorter.
+def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
+    """Yield the index arrays of an epoch's mini-batches, shuffled without replacement.
 
     Parameters
     ----------
@@ -21,8 +34,33 @@ def batches(n, batch_size, seed, epoch):
         Examples a batch.
     seed, epoch : int
         What the order follows from.
+    drop_last : bool, default: False
+        Leave out the last batch if it is shorter; otherwise every example comes once.
+    stratify : ndarray of int, shape (n,), optional
+        Class labels: every batch holds the classes in their proportions, to within one example of each.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> from gd.batches import batches
+    >>> [sorted(rows.tolist()) for rows in batches(4, 4, seed=0, epoch=0)]
+    [[0, 1, 2, 3]]
+    >>> [rows.size for rows in batches(5, 2, seed=0, epoch=0, drop_last=True)]
+    [2, 2]
     """
-    batch_size = check_integer("batches", "batch_size", batch_size, 1)
-    order = shuffled(check_integer("batches", "n", n, 1), seed, epoch)
-    for start in range(0, n, batch_size):
+    n, batch_size = check_integer("batches", "n", n, 1), check_integer("batches", "batch_size", batch_size, 1)
+    seed, epoch = check_integer("batches", "seed", seed, 0), check_integer("batches", "epoch", epoch, 0)
+    if stratify is not None:
+        check_label_array("batches", "stratify", stratify, n)
+    drop_last = check_flag("batches", "drop_last", drop_last)
+    return cut(shuffled(n, seed, epoch, stratify), batch_size, drop_last)
+
+
+def cut(order, batch_size, drop_last=False):
+    """Yield the pieces of an order of examples; the last may be shorter."""
+    for start in range(0, order.size // batch_size * batch_size if drop_last else order.size, batch_size):
         yield order[start : start + batch_size]

@@ -23,7 +23,7 @@ LOSSES = {  # name -> (rule, {parameter: (default, range)}); all but "softmax" a
     "poisson": (rules.poisson, {}),
     "softmax": (None, {}),
 }
-_NONE = np.empty(0, np.intp)
+NONE = np.empty(0, np.intp)  # in place of rows: all of them, in order
 
 
 def linear_model_gradient(X, y, w, b, loss="squared", rows=None, out=None, sample_weight=None, **parameters):
@@ -100,47 +100,72 @@ def softmax_regression_gradient(X, y, W, b, rows=None, out=None, sample_weight=N
 
 
 def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
-    rule, allowed = LOSSES[check_choice(where, "loss", loss, LOSSES)]
     check_array(where, "X", X, ndim=2)
     (n, features), dtype = X.shape, X.dtype
     own = ("X", dtype)
+    check_choice(where, "loss", loss, LOSSES)
     check_array(where, "w", w, dtype=own)
     if w.shape[0] != features or w.ndim > 2 or (loss == "softmax" and w.ndim != 2):
         expected = f"({features}, outputs)" if loss == "softmax" else f"({features},) or ({features}, outputs)"
         raise ValueError(f"{where}: w has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
-    y = _checked_targets(where, y, n, w, loss, own)
-    rows = _NONE if rows is None else check_indices(where, "rows", rows, n)
+    y = check_targets(where, y, n, w.shape[1:], loss, own)
+    rows = NONE if rows is None else check_indices(where, "rows", rows, n)
     weights = np.empty(0, dtype)
     if sample_weight is not None:
         weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
-    for name in parameters.keys() - allowed.keys():
-        raise TypeError(f"{where}: unexpected keyword {name!r}")
-    numbers = [check_real(where, k, parameters.get(k, default), r, dtype) for k, (default, r) in allowed.items()]
+    numbers = check_parameters(where, loss, parameters, dtype)
     dw, db = _checked_out(where, out, w, b, own, [("X", X), ("y", y), ("w", w), ("sample_weight", weights)])
+    db_of_outputs = np.empty_like(bias) if db is None else db
+    value = compute(X, y, w, bias, loss, numbers, rows, weights, dw, db_of_outputs)
+    return value, dw, float(db_of_outputs[0]) if db is None else db
 
-    count = rows.size or n
+
+def compute(X, y, w, b, loss, numbers, rows, weights, dw, db):
+    """Write the gradients and return the mean loss; the arguments are those of the kernels, and not checked."""
+    count, outputs = rows.size or len(X), b.size
     size = loops.block_rows(count)
-    blocks, outputs = -(-count // size), 1 if w.ndim == 1 else w.shape[1]
-    scale = 1 / count if loss == "softmax" else 1 / (count * outputs)
-    values, parts = np.empty(blocks), aligned_empty(blocks * w.size, dtype).reshape(blocks, w.size)
-    bias_parts = np.empty((blocks, outputs), dtype)
-    common = (rows, weights, size, dtype.type(scale), *numbers)
+    blocks = -(-count // size)
+    values, parts, bias_parts = workspace(blocks, w.size, outputs, w.dtype)
+    scale = 1 / (count * outputs if per_output(loss) else count)
+    common = (rows, weights, size, w.dtype.type(scale), *numbers)
     if w.ndim == 1:
-        kernel = join(loops.vector_gradient, rule)
-        kernel(blocks, values, parts, bias_parts[:, 0], X, y, w, bias[0], *common)
+        join(loops.vector_gradient, row_loss(loss, 1))(blocks, values, parts, bias_parts[:, 0], X, y, w, b[0], *common)
     else:
         load_blas()
-        row = row_losses.softmax_cross_entropy_row if loss == "softmax" else row_losses.row_of(rule)
         with single_threaded_blas():
-            join(loops.matrix_gradient, row)(blocks, values, parts, bias_parts, X, y, w, bias, *common)
+            kernel = join(loops.matrix_gradient, row_loss(loss, 2))
+            kernel(blocks, values, parts, bias_parts, X, y, w, b, *common)
     join(loops.add_blocks)(w.size, dw.reshape(-1), parts)
-    db_of_blocks = bias_parts.sum(axis=0, dtype=np.float64)
-    value = total(values) * scale
-    if db is None:
-        return value, dw, float(db_of_blocks[0])
-    db[...] = db_of_blocks
-    return value, dw, db
+    join(loops.add_blocks)(outputs, db, bias_parts)
+    return total(values) * scale
+
+
+def workspace(blocks, size, outputs, dtype):
+    """Return the arrays of partial sums: of the loss, of the gradient and of the intercept's."""
+    parts = aligned_empty(blocks * size, dtype).reshape(blocks, size)
+    return np.empty(blocks), parts, np.empty((blocks, outputs), dtype)
+
+
+def row_loss(loss, ndim):
+    """Return what the kernel for weights of so many dimensions takes: the rule, or the loss of a row of outputs."""
+    rule = LOSSES[loss][0]
+    if ndim == 1:
+        return rule
+    return row_losses.softmax_cross_entropy_row if loss == "softmax" else row_losses.row_of(rule)
+
+
+def per_output(loss):
+    """Whether the loss is a mean over outputs, too."""
+    return loss != "softmax"
+
+
+def check_parameters(where, loss, parameters, dtype):
+    """Return the parameters of a loss in order, as scalars of a dtype."""
+    allowed = LOSSES[loss][1]
+    for name in parameters.keys() - allowed.keys():
+        raise TypeError(f"{where}: unexpected keyword {name!r}")
+    return tuple(check_real(where, k, parameters.get(k, default), r, dtype) for k, (default, r) in allowed.items())
 
 
 def _checked_bias(where, b, w, own):
@@ -153,13 +178,13 @@ def _checked_bias(where, b, w, own):
     return np.array([check_number(where, "b", b, REAL)], own[1])
 
 
-def _checked_targets(where, y, n, w, loss, own):
+def check_targets(where, y, n, outputs, loss, own):
+    """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,)."""
     if loss == "softmax":
-        return check_labels(where, "y", y, n, w.shape[1])
-    shape = (n,) if w.ndim == 1 else (n, w.shape[1])
+        return check_labels(where, "y", y, n, *outputs)
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
         y = y.astype(own[1])
-    return check_array(where, "y", y, dtype=own, shape=("the predictions", shape))
+    return check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
 
 
 def _checked_out(where, out, w, b, own, operands):

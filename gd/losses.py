@@ -316,6 +316,16 @@ def total(values):
         return float(values.sum())
 
 
+def r_squared(target, prediction):
+    """Return the coefficient of determination 1 - (squared errors) / (squared distances from the mean).
+
+    Over all outputs; where the targets are constant it is 1 for perfect predictions and 0 for others.
+    """
+    errors = np.sum((target.astype(np.float64) - prediction) ** 2)
+    spread = np.sum((target - target.mean(axis=0, dtype=np.float64)) ** 2)
+    return float(1 - errors / spread) if spread > 0 else float(errors == 0)
+
+
 class Loss(NamedTuple):
     """What others need to know of a loss."""
 

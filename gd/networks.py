@@ -1,16 +1,18 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
 from itertools import pairwise
+from math import isfinite
 from threading import RLock
 
 import numpy as np
 
 from .activations import ACTIVATIONS
 from .arrays import aligned_empty, check_array, check_dtype, check_labels
+from .batches import cut
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
 from .kernels.loops import dense
-from .losses import LOSSES, total
+from .losses import LOSSES, r_squared, total
 from .parameters import ParameterVector
 from .ranges import check_choice, check_integer
 from .threads import single_threaded_blas
@@ -148,9 +150,7 @@ class MLP:
         outputs = self._outputs(X)
         if self._loss.labels:
             return float(np.mean(outputs.argmax(axis=1) == y))
-        errors = np.sum((y.astype(np.float64) - outputs) ** 2)
-        spread = np.sum((y - y.mean(axis=0, dtype=np.float64)) ** 2)
-        return float(1 - errors / spread) if spread > 0 else float(errors == 0)
+        return r_squared(y, outputs)
 
     def loss_and_gradients(self, X, y):
         """Return the mean loss of a batch and its gradient as a ParameterVector like `parameters`.
@@ -201,6 +201,27 @@ class MLP:
             *map(self.dtype.type, self._loss.parameters),
         )
         return total(work.values[: rows.size]) * scale
+
+    def descend(self, X, y, order, batch_size, optimizer):
+        """Take a step for each mini-batch of `order`; yield (mean loss before it, rows).
+
+        A batch whose loss is not finite is not stepped, unless the optimizer decides that itself. The arguments
+        are not checked.
+        """
+        gradients = None if optimizer.steps_inside else self.parameters.zeros_like()
+        for rows in cut(order, batch_size):
+            loss = self.backpropagate(X, y, rows)
+            if isfinite(loss) or optimizer.skip_nonfinite:
+                if gradients is None:
+                    self.each_weight_tile(
+                        lambda tiles, *arguments: optimizer.step_inside(
+                            dense.update_weights, len(tiles), tiles, *arguments
+                        )
+                    )
+                else:
+                    self.store_gradients(gradients)
+                    optimizer.step(gradients)
+            yield loss, rows.size
 
     def each_weight_tile(self, walk):
         """Call walk(tiles, layout, activations, deltas, capacity, rows) for the batch last backpropagated."""

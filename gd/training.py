@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
 
-from .batches import batches
-from .kernels.loops import dense
+from .batches import shuffled
+from .linear_model import LinearModel
 from .networks import MLP
 from .optimizers import Optimizer
 from .ranges import check_integer
@@ -48,19 +48,20 @@ def fit(
     progress=None,
     seed=0,
 ):
-    """Train a network by mini-batch gradient descent.
+    """Train a network or a linear model by mini-batch gradient descent.
 
-    A step is two walks: forward and backward by blocks of rows, then each tile of a weight gradient and
-    the optimizer's update of it while it is in cache. Where the optimizer needs the whole gradient first
-    (clip_norm, skip_nonfinite, LAMB, LARS, groups), the gradient is written to memory between the two.
+    A network's step is two walks: forward and backward by blocks of rows, then each tile of a weight gradient
+    and the optimizer's update of it while it is in cache. A linear model's mini-batches run in compiled code one
+    after the other, without returning to Python. Where the optimizer needs the whole gradient first (clip_norm,
+    skip_nonfinite, LAMB, LARS, groups), the gradient is written to memory, and Python sees every batch.
 
     Parameters
     ----------
-    model : MLP
+    model : MLP or LinearModel
     X : ndarray of shape (rows, features)
         In the dtype of the model.
-    y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs)
-        Labels, or targets with the loss mse.
+    y : ndarray
+        Labels or targets, as the model takes them.
     optimizer : Optimizer
         Made with ``model.parameters``.
     batch_size : int, default: 128
@@ -91,8 +92,8 @@ def fit(
         If a batch's loss is not finite; the step that would follow from it is not taken. With the
         optimizer's skip_nonfinite training goes on with the next batch instead.
     """
-    if not isinstance(model, MLP):
-        raise TypeError(f"fit: model must be an MLP, got {type(model).__name__}")
+    if not isinstance(model, (MLP, LinearModel)):
+        raise TypeError(f"fit: model must be an MLP or a LinearModel, got {type(model).__name__}")
     y = model.check_data("fit", X, y)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
@@ -119,33 +120,21 @@ def fit(
 def _train(model, X, y, optimizer, batch_size, epochs, validation, callbacks, progress, seed):
     """What `fit` does when everything has been checked."""
     history = History()
-    gradients = None if optimizer.steps_inside else model.parameters.zeros_like()
     with _progress_bar(progress, epochs * len(X)) as bar, single_threaded_blas():
         done = optimizer.steps // -(-len(X) // batch_size)
         for epoch in range(done, done + epochs):
             start, total = perf_counter(), 0.0
-            for rows in batches(len(X), batch_size, seed, epoch):
-                loss = model.backpropagate(X, y, rows)
+            for loss, rows in model.descend(X, y, shuffled(len(X), seed, epoch), batch_size, optimizer):
                 if not isfinite(loss) and not optimizer.skip_nonfinite:
                     raise FloatingPointError(
                         f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
                         "lower the learning rate, or look for huge or missing values in X"
                     )
-                lr = optimizer.lr
-                if gradients is None:
-                    model.each_weight_tile(
-                        lambda tiles, *arguments: optimizer.step_inside(
-                            dense.update_weights, len(tiles), tiles, *arguments
-                        )
-                    )
-                else:
-                    model.store_gradients(gradients)
-                    optimizer.step(gradients)
-                total += loss * rows.size
-                bar.update(rows.size)
+                total += loss * rows
+                bar.update(rows)
             history.seconds.append(perf_counter() - start)
             history.loss.append(total / len(X))
-            history.lr.append(lr)
+            history.lr.append(optimizer.last_lr)
             if validation is not None:
                 history.score.append(model.score(*validation))
             shown = {"epoch": f"{epoch + 1}/{done + epochs}", "loss": f"{history.loss[-1]:.4f}"}

@@ -384,6 +384,36 @@ class Optimizer(State, ABC):
         block = self._whole
         vector = block.kind.vector(self.steps, 1.0, True)
         join(loop, self.rule, *self._stages)(size, *arguments, vector, block.p, *block.slots)
+        self._count()
+
+    def run_inside(self, loop, rule, count, *arguments):
+        """Take `count` steps by a loop that computes the gradients itself, or as many as it does; return how many.
+
+        `rule` is the loop's own and comes before the optimizer's; the loop counts steps in its first argument.
+        """
+        block, before = self._whole, (self.steps, [getattr(self, name) for name in self.scalars])
+        taken = np.zeros(1, np.intp)
+        try:
+            coefficients = self._ahead(block.kind, count)
+            join(loop, rule, self.rule, *self._stages)(count, taken, *arguments, coefficients, block.p, *block.slots)
+        finally:
+            if taken[0] < count:
+                self._set_steps(before[0])
+                for name, value in zip(self.scalars, before[1], strict=True):
+                    setattr(self, name, value)
+                self._ahead(block.kind, int(taken[0]))
+        return int(taken[0])
+
+    def _ahead(self, kind, count):
+        """Return the scalars of the next steps, one row each, and count these steps."""
+        rows = []
+        for _ in range(count):
+            rows.append(kind.vector(self.steps, 1.0, True).copy())
+            self._count()
+        return np.array(rows, kind.dtype)
+
+    def _count(self):
+        """Note that a step of all arrays was taken."""
         if self.scalars:
             self.stepped(self._lr_of_step)
         self._set_steps(self.steps + 1)

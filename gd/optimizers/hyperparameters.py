@@ -79,6 +79,11 @@ class Hyperparameters:
     def lr(self, value):
         self._lr = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE)
 
+    @property
+    def last_lr(self):
+        """The learning rate of the last step; of the first one before any."""
+        return self._lr(max(self.steps - 1, 0)) if callable(self._lr) else self._lr
+
 
 def _at(schedule, step):
     """Return the value of a schedule, or of a tuple of schedules and numbers."""

@@ -5,16 +5,20 @@ alone, so the sums have the same bits for any number of threads.
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from ..blas import product, transposed_product
-from ..compiler import device, loop
+from ..compiler import device, join, loop
+from ..rules.common import CommonCoefficients, penalized
 from .reductions import LANES
+from .update import update_slices
 
 BLOCKS = 64  # partial sums at most
 LEAST = 32  # rows a block at least
 GROUP = 64  # rows whose products are one call of BLAS
 
 
+@register_jitable
 def block_rows(n):
     """Return how many rows a block has."""
     return max(LEAST, -(-n // BLOCKS))
@@ -149,5 +153,89 @@ def add_blocks():
             part = parts[block, start:stop]
             for j in range(out.size):
                 out[j] += part[j]
+
+    return body
+
+
+@loop(parallel_from=16_384)
+def penalize():
+    """Items are weights; arguments: gradient, w, l1, l2: adds the gradient of l1 |w| + l2 / 2 w**2."""
+    stage = device(penalized)
+
+    def body(start, stop, arguments):
+        gradient, w, l1, l2 = arguments
+        zero = l1 - l1
+        common = CommonCoefficients(zero, zero, l1, l2, zero, zero, zero)
+        for j in range(start, stop):
+            gradient[j], _ = stage(gradient[j], w[j], common)
+
+    return body
+
+
+@loop(parallel_from=np.inf)
+def train_vector(loss, rule, *stages):
+    """Train a model of one output; see `_train`."""
+    gradients = join(vector_gradient, loss.py_func).serial  # the very code of a single gradient: the same bits
+
+    @device
+    def blocks_of(count, scale, work, X, y, p, rows, weights, parameters):
+        values, parts, bias_parts = work
+        size = block_rows(count)
+        features = X.shape[1]
+        arguments = (values, parts, bias_parts.reshape(-1), X, y, p[:features], p[features], rows, weights, size, scale)
+        gradients(0, -(-count // size), arguments + parameters)
+
+    return _train(blocks_of, rule, stages)
+
+
+@loop(parallel_from=np.inf)
+def train_matrix(row, rule, *stages):
+    """Train a model of several outputs; see `_train`."""
+    gradients = join(matrix_gradient, row.py_func).serial
+
+    @device
+    def blocks_of(count, scale, work, X, y, p, rows, weights, parameters):
+        values, parts, bias_parts = work
+        size, outputs = block_rows(count), bias_parts.shape[1]
+        W, b = p[: X.shape[1] * outputs].reshape(X.shape[1], outputs), p[X.shape[1] * outputs :]
+        arguments = (values, parts, bias_parts, X, y, W, b, rows, weights, size, scale)
+        gradients(0, -(-count // size), arguments + parameters)
+
+    return _train(blocks_of, rule, stages)
+
+
+def _train(blocks_of, rule, stages):
+    """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
+
+    Arguments: taken (counts the steps), values (of the blocks of each step), work (gradients and bias_gradients
+    of the blocks, gradient), X, y, order (rows of all batches), batch (rows of each but the last), per_output
+    (whether the loss is a mean over outputs), weights (of examples, or none), penalties (l1, l2), parameters of
+    the loss, coefficients (of each step), p (weights and biases), *slots.
+    """
+    step = update_slices(rule, *stages)
+    sums, penalty = join(add_blocks).serial, join(penalize).serial
+
+    def body(start, stop, arguments):
+        taken, values, work, X, y, order, batch, per_output, weights, penalties, parameters = arguments[:11]
+        coefficients, p = arguments[11:13]
+        parts, bias_parts, gradient = work
+        real = p.dtype.type
+        outputs = bias_parts.shape[1]
+        size = p.size - outputs
+        l1, l2 = penalties
+        for k in range(start, stop):
+            rows = order[k * batch : (k + 1) * batch]
+            blocks = -(-rows.size // block_rows(rows.size))
+            scale = real(1 / (rows.size * outputs if per_output else rows.size))
+            partial = (values[k][:blocks], parts[:blocks], bias_parts[:blocks])
+            blocks_of(rows.size, scale, partial, X, y, p, rows, weights, parameters)
+            if not np.isfinite(partial[0].sum()):
+                break
+            sums(0, size, (gradient[:size], parts[:blocks]))
+            sums(0, outputs, (gradient[size:], bias_parts[:blocks]))
+            if l1 != 0 or l2 != 0:
+                penalty(0, size, (gradient[:size], p[:size], l1, l2))
+            step(coefficients[k], p, gradient, arguments[13:])
+            taken[0] += 1
 
     return body

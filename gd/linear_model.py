@@ -1,0 +1,195 @@
+"""LinearModel: a linear model whose weights and intercepts lie in one vector, for `fit`."""
+
+from math import isfinite
+from threading import RLock
+
+import numpy as np
+
+from .arrays import aligned_empty, check_array, check_dtype
+from .batches import cut
+from .kernels.blas import load_blas
+from .kernels.compiler import join
+from .kernels.loops import linear as loops
+from .linear import LOSSES, NONE, check_parameters, check_targets, compute, per_output, row_loss, workspace
+from .losses import r_squared, total
+from .parameters import ParameterVector
+from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real
+
+COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
+CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
+
+
+class LinearModel:
+    """A linear model X w + b, its loss, and penalties of its weights.
+
+    ::
+
+        mean of loss(x w + b, y) + l1 |w| + l2 / 2 |w|**2
+
+    Parameters
+    ----------
+    features : int
+    outputs : int, optional
+        With it w is a matrix and predictions have a column for each output; else there is one, and w is a vector.
+    loss : str, default: "squared"
+        One of `gd.linear_model_gradient`'s; "softmax" needs outputs.
+    l1, l2 : float, default: 0
+        Penalties of w, not of b; 0 or above. (An optimizer's own l1 and l2 penalize both.)
+    dtype : dtype, default: float32
+        Of parameters and data, float32 or float64.
+    **parameters
+        Of the loss, such as ``delta=1.0``.
+
+    Attributes
+    ----------
+    parameters : ParameterVector
+        w and b, at first 0. The loss is convex: training needs no random start.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0])
+    >>> model = gd.LinearModel(1, dtype=np.float64)
+    >>> optimizer = gd.SGD(model.parameters, lr=0.2, momentum=0.5)
+    >>> history = gd.fit(model, X, y, optimizer, batch_size=3, epochs=200, progress=False)
+    >>> model.predict(np.array([[10.0]])).round(6).tolist()
+    [21.0]
+    """
+
+    def __init__(self, features, outputs=None, loss="squared", l1=0.0, l2=0.0, dtype=np.float32, **parameters):
+        where = "LinearModel"
+        features = check_integer(where, "features", features, 1)
+        self.loss = check_choice(where, "loss", loss, LOSSES)
+        if outputs is None and loss == "softmax":
+            raise TypeError(f"{where}: outputs must be the number of classes with the loss softmax, got None")
+        self.outputs = () if outputs is None else (check_integer(where, "outputs", outputs, 1),)
+        dtype = check_dtype(where, dtype)
+        self._penalties = (
+            check_real(where, "l1", l1, NON_NEGATIVE, dtype),
+            check_real(where, "l2", l2, NON_NEGATIVE, dtype),
+        )
+        self._numbers = check_parameters(where, loss, parameters, dtype)
+        self.parameters = ParameterVector({"w": (features, *self.outputs), "b": self.outputs or (1,)}, dtype)
+        self.lock = RLock()
+
+    @property
+    def dtype(self):
+        """The dtype of parameters and data."""
+        return self.parameters.dtype
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "lock"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.lock = RLock()
+
+    def forward(self, X):
+        """Return X w + b: of shape (rows,), or (rows, outputs)."""
+        self.check_inputs("LinearModel.forward", X)
+        out = X @ self.parameters["w"]
+        out += self.parameters["b"]
+        return out
+
+    def predict(self, X):
+        """Return the class of each row with the loss softmax, else what `forward` does."""
+        outputs = self.forward(X)
+        return outputs.argmax(axis=1) if self.loss == "softmax" else outputs
+
+    def score(self, X, y):
+        """Return the accuracy with the losses softmax, logistic and of hinges, else R**2 as `MLP.score` does."""
+        y = self.check_data("LinearModel.score", X, y)
+        outputs = self.forward(X)
+        if self.loss == "softmax":
+            return float(np.mean(outputs.argmax(axis=1) == y))
+        if self.loss in ("logistic", "hinge", "squared_hinge"):
+            return float(np.mean((outputs > 0) == (y > (0.5 if self.loss == "logistic" else 0))))
+        return r_squared(y, outputs)
+
+    def loss_and_gradients(self, X, y):
+        """Return the mean loss, without penalties, and the gradients, with them, as a ParameterVector."""
+        y = self.check_data("LinearModel.loss_and_gradients", X, y)
+        gradients = self.parameters.zeros_like()
+        return self._gradients(X, y, NONE, gradients), gradients
+
+    def _gradients(self, X, y, rows, out):
+        w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
+        value = compute(X, y, w, self.parameters["b"], self.loss, self._numbers, rows, no_weights, out["w"], out["b"])
+        if any(self._penalties):
+            join(loops.penalize)(w.size, out["w"].reshape(-1), w.reshape(-1), *self._penalties)
+        return value
+
+    def descend(self, X, y, order, batch_size, optimizer):
+        """Take a step for each mini-batch of `order`; yield (mean loss before them, rows).
+
+        What is yielded covers several steps where they ran in compiled code; all take the same steps to the
+        bit. A batch whose loss is not finite is not stepped, unless the optimizer decides that itself. A batch of all
+        rows takes them in order. The arguments are not checked.
+        """
+        products = batch_size * self.parameters["w"].size
+        if optimizer.steps_inside and batch_size < order.size and products <= COMPILED:
+            yield from self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // products))
+            return
+        gradients = self.parameters.zeros_like()
+        for rows in cut(order, batch_size):
+            loss = self._gradients(X, y, rows if rows.size < len(X) else NONE, gradients)
+            if isfinite(loss) or optimizer.skip_nonfinite:
+                optimizer.step(gradients)
+            yield loss, rows.size
+
+    def _descend_compiled(self, X, y, order, batch_size, optimizer, chunk):
+        """The same, `chunk` steps at a time."""
+        if self.outputs:
+            load_blas()
+        loop, w = loops.train_matrix if self.outputs else loops.train_vector, self.parameters["w"]
+        blocks = -(-batch_size // loops.block_rows(batch_size))
+        _, *work = workspace(blocks, w.size, self.parameters["b"].size, self.dtype)
+        work.append(aligned_empty(self.parameters.vector.size, self.dtype))
+        for start in range(0, order.size, chunk * batch_size):
+            rows = order[start : start + chunk * batch_size]
+            steps = -(-rows.size // batch_size)
+            values = np.zeros((steps, blocks))
+            taken = optimizer.run_inside(
+                loop,
+                row_loss(self.loss, w.ndim),
+                steps,
+                values,
+                tuple(work),
+                X,
+                y,
+                rows,
+                batch_size,
+                per_output(self.loss),
+                np.empty(0, self.dtype),
+                self._penalties,
+                self._numbers,
+            )
+            sizes = np.full(steps, batch_size)
+            sizes[-1] = rows.size - (steps - 1) * batch_size
+            with np.errstate(over="ignore", invalid="ignore"):
+                losses = values.sum(axis=1)
+            outputs = self.parameters["b"].size if per_output(self.loss) else 1
+            if taken < steps:
+                yield float(losses[taken]) / float(sizes[taken] * outputs), int(sizes[taken])
+                return
+            yield total(losses) / (rows.size * outputs), rows.size
+
+    def check_inputs(self, where, X):
+        """Raise unless X is a matrix of this model's dtype and number of features."""
+        check_array(where, "X", X, dtype=("the model", self.dtype), ndim=2)
+        if X.shape[1] != len(self.parameters["w"]):
+            raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {len(self.parameters['w'])} features")
+
+    def check_data(self, where, X, y):
+        """Raise unless X and y fit this model; return y as kernels take it."""
+        self.check_inputs(where, X)
+        return check_targets(where, y, len(X), self.outputs, self.loss, ("the model", self.dtype))
+
+    def __repr__(self):
+        shape = self.parameters["w"].shape
+        return f"LinearModel({', '.join(map(str, shape))}, loss={self.loss!r}, dtype={self.dtype})"
