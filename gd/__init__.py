@@ -108,7 +108,7 @@ from .optimizers import (
 from .parameters import ParameterVector
 from .schedules import scale_lr_for_batch
 from .threads import get_threads, threads
-from .training import History, fit
+from .training import EarlyStopping, History, fit
 from .warm import warmup
 
 __version__ = "0.1.0"

@@ -10,6 +10,7 @@ from .kernels.loops import losses as row_losses
 from .kernels.rules import losses as rules
 from .losses import total
 from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_number, check_real
+from .sparse import check_csr, check_places, is_sparse, kernel_arguments
 from .threads import single_threaded_blas
 
 LOSSES = {  # name -> (rule, {parameter: (default, range)}); all but "softmax" are of each output by itself
@@ -31,8 +32,8 @@ def linear_model_gradient(X, y, w, b, loss="squared", rows=None, out=None, sampl
 
     Parameters
     ----------
-    X : ndarray of shape (n, features)
-        float32 or float64; may be read-only or an np.memmap. Never copied.
+    X : ndarray or sparse matrix of shape (n, features)
+        float32 or float64; may be read-only or an np.memmap. Never copied. Sparse matrices are SciPy's, in CSR.
     y : ndarray of shape (n,) or (n, outputs)
         Targets; integers or of the dtype of X. Labels are 0 and 1 for "logistic", -1 and 1 for the hinge
         losses, and 0 to classes - 1 for "softmax".
@@ -100,7 +101,7 @@ def softmax_regression_gradient(X, y, W, b, rows=None, out=None, sample_weight=N
 
 
 def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
-    check_array(where, "X", X, ndim=2)
+    check_matrix(where, X)
     (n, features), dtype = X.shape, X.dtype
     own = ("X", dtype)
     check_choice(where, "loss", loss, LOSSES)
@@ -115,7 +116,11 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
     if sample_weight is not None:
         weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
     numbers = check_parameters(where, loss, parameters, dtype)
-    dw, db = _checked_out(where, out, w, b, own, [("X", X), ("y", y), ("w", w), ("sample_weight", weights)])
+    data = X
+    if is_sparse(X):
+        check_places(where, "X", X, rows)
+        data = X.data
+    dw, db = _checked_out(where, out, w, b, own, [("X", data), ("y", y), ("w", w), ("sample_weight", weights)])
     db_of_outputs = np.empty_like(bias) if db is None else db
     value = compute(X, y, w, bias, loss, numbers, rows, weights, dw, db_of_outputs)
     return value, dw, float(db_of_outputs[0]) if db is None else db
@@ -123,22 +128,30 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
 
 def compute(X, y, w, b, loss, numbers, rows, weights, dw, db):
     """Write the gradients and return the mean loss; the arguments are those of the kernels, and not checked."""
-    count, outputs = rows.size or len(X), b.size
+    count, outputs = rows.size or X.shape[0], b.size
     size = loops.block_rows(count)
     blocks = -(-count // size)
     values, parts, bias_parts = workspace(blocks, w.size, outputs, w.dtype)
     scale = 1 / (count * outputs if per_output(loss) else count)
-    common = (rows, weights, size, w.dtype.type(scale), *numbers)
+    bias = b if w.ndim == 2 else b[0]
+    common = (*kernel_arguments(X), y, w, bias, rows, weights, size, w.dtype.type(scale), *numbers)
+    kernel = join(gradient_loop(X, w.ndim), row_loss(loss, w.ndim))
     if w.ndim == 1:
-        join(loops.vector_gradient, row_loss(loss, 1))(blocks, values, parts, bias_parts[:, 0], X, y, w, b[0], *common)
+        kernel(blocks, values, parts, bias_parts[:, 0], *common)
     else:
         load_blas()
         with single_threaded_blas():
-            kernel = join(loops.matrix_gradient, row_loss(loss, 2))
-            kernel(blocks, values, parts, bias_parts, X, y, w, b, *common)
+            kernel(blocks, values, parts, bias_parts, *common)
     join(loops.add_blocks)(w.size, dw.reshape(-1), parts)
     join(loops.add_blocks)(outputs, db, bias_parts)
     return total(values) * scale
+
+
+def gradient_loop(X, ndim):
+    """Return the loop for this matrix and weights of so many dimensions."""
+    if is_sparse(X):
+        return loops.sparse_vector_gradient if ndim == 1 else loops.sparse_matrix_gradient
+    return loops.vector_gradient if ndim == 1 else loops.matrix_gradient
 
 
 def workspace(blocks, size, outputs, dtype):
@@ -158,6 +171,14 @@ def row_loss(loss, ndim):
 def per_output(loss):
     """Whether the loss is a mean over outputs, too."""
     return loss != "softmax"
+
+
+def check_matrix(where, X, dtype=None):
+    """Raise unless X is a matrix that kernels can take, dense or sparse."""
+    if is_sparse(X):
+        check_csr(where, "X", X, dtype=dtype)
+    else:
+        check_array(where, "X", X, dtype=dtype, ndim=2)
 
 
 def check_parameters(where, loss, parameters, dtype):

@@ -5,15 +5,27 @@ from threading import RLock
 
 import numpy as np
 
-from .arrays import aligned_empty, check_array, check_dtype
+from .arrays import aligned_empty, check_dtype
 from .batches import cut
 from .kernels.blas import load_blas
 from .kernels.compiler import join
 from .kernels.loops import linear as loops
-from .linear import LOSSES, NONE, check_parameters, check_targets, compute, per_output, row_loss, workspace
+from .linear import (
+    LOSSES,
+    NONE,
+    check_matrix,
+    check_parameters,
+    check_targets,
+    compute,
+    gradient_loop,
+    per_output,
+    row_loss,
+    workspace,
+)
 from .losses import r_squared, total
 from .parameters import ParameterVector
 from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real
+from .sparse import check_places, is_sparse, kernel_arguments
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
 CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
@@ -137,7 +149,7 @@ class LinearModel:
             return
         gradients = self.parameters.zeros_like()
         for rows in cut(order, batch_size):
-            loss = self._gradients(X, y, rows if rows.size < len(X) else NONE, gradients)
+            loss = self._gradients(X, y, rows if rows.size < X.shape[0] else NONE, gradients)
             if isfinite(loss) or optimizer.skip_nonfinite:
                 optimizer.step(gradients)
             yield loss, rows.size
@@ -146,7 +158,8 @@ class LinearModel:
         """The same, `chunk` steps at a time."""
         if self.outputs:
             load_blas()
-        loop, w = loops.train_matrix if self.outputs else loops.train_vector, self.parameters["w"]
+        w = self.parameters["w"]
+        loop = loops.TRAINING[gradient_loop(X, w.ndim)]
         blocks = -(-batch_size // loops.block_rows(batch_size))
         _, *work = workspace(blocks, w.size, self.parameters["b"].size, self.dtype)
         work.append(aligned_empty(self.parameters.vector.size, self.dtype))
@@ -160,7 +173,7 @@ class LinearModel:
                 steps,
                 values,
                 tuple(work),
-                X,
+                kernel_arguments(X),
                 y,
                 rows,
                 batch_size,
@@ -181,14 +194,16 @@ class LinearModel:
 
     def check_inputs(self, where, X):
         """Raise unless X is a matrix of this model's dtype and number of features."""
-        check_array(where, "X", X, dtype=("the model", self.dtype), ndim=2)
+        check_matrix(where, X, ("the model", self.dtype))
         if X.shape[1] != len(self.parameters["w"]):
             raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {len(self.parameters['w'])} features")
 
     def check_data(self, where, X, y):
         """Raise unless X and y fit this model; return y as kernels take it."""
         self.check_inputs(where, X)
-        return check_targets(where, y, len(X), self.outputs, self.loss, ("the model", self.dtype))
+        if is_sparse(X):
+            check_places(where, "X", X, NONE)
+        return check_targets(where, y, X.shape[0], self.outputs, self.loss, ("the model", self.dtype))
 
     def __repr__(self):
         shape = self.parameters["w"].shape

@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from time import perf_counter
 
 from .batches import shuffled
 from .linear_model import LinearModel
 from .networks import MLP
 from .optimizers import Optimizer
-from .ranges import check_integer
+from .ranges import NON_NEGATIVE, check_flag, check_integer, check_number
 from .threads import single_threaded_blas
 
 
@@ -36,6 +36,56 @@ class History:
     lr: list = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class EarlyStopping:
+    """When `fit` stops before its last epoch: at the first plateau of the score, or of the loss without validation.
+
+    Parameters
+    ----------
+    patience : int, default: 10
+        Epochs in a row without improvement.
+    min_delta : float, default: 0
+        What counts as an improvement: more than this. 0 or above.
+    restore_best : bool, default: True
+        Leave the model with the parameters of its best epoch rather than the last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    """
+
+    patience: int = 10
+    min_delta: float = 0.0
+    restore_best: bool = True
+
+    def __post_init__(self):
+        check_integer("EarlyStopping", "patience", self.patience, 1)
+        check_number("EarlyStopping", "min_delta", self.min_delta, NON_NEGATIVE)
+        check_flag("EarlyStopping", "restore_best", self.restore_best)
+
+
+class _Watch:
+    """Compares each epoch with the best one before."""
+
+    def __init__(self, rule, vector):
+        self.rule, self.vector, self.best, self.kept, self.waited = rule, vector, -inf, vector.copy(), 0
+
+    def is_over(self, history):
+        """Note an epoch; return whether it is time to stop."""
+        value = history.score[-1] if history.score else -history.loss[-1]
+        if value > self.best + self.rule.min_delta or self.best == -inf:
+            self.best, self.waited = value, 0
+            self.kept[:] = self.vector
+        else:
+            self.waited += 1
+        return self.waited >= self.rule.patience
+
+    def restore(self):
+        if self.rule.restore_best:
+            self.vector[:] = self.kept
+
+
 def fit(
     model,
     X,
@@ -44,6 +94,7 @@ def fit(
     batch_size=128,
     epochs=10,
     validation=None,
+    early_stopping=None,
     callbacks=(),
     progress=None,
     seed=0,
@@ -71,6 +122,9 @@ def fit(
         count on from the steps of the optimizer, so two calls give the bits of one with all epochs.
     validation : (X, y), optional
         Scored after each epoch.
+    early_stopping : int or EarlyStopping, optional
+        The patience in epochs, or all of it. The loss of an epoch is that before its steps, so parameters restored by
+        the loss are one epoch ahead of it: pass validation for the very best ones.
     callbacks : callable or sequence of callable, optional
         Called with the history after each epoch; training ends when one returns True.
     progress : bool, optional
@@ -105,6 +159,8 @@ def fit(
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"fit: validation must be a pair (X, y), got {type(validation).__name__}")
         model.check_data("fit: validation", *validation)
+    if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+        early_stopping = EarlyStopping(check_integer("fit", "early_stopping", early_stopping, 1))
     callbacks = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
     for callback in callbacks:
         if not callable(callback):
@@ -112,19 +168,20 @@ def fit(
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
     try:
-        return _train(model, X, y, optimizer, batch_size, epochs, validation, callbacks, progress, seed)
+        return _train(model, X, y, optimizer, batch_size, epochs, validation, early_stopping, callbacks, progress, seed)
     finally:
         model.lock.release()
 
 
-def _train(model, X, y, optimizer, batch_size, epochs, validation, callbacks, progress, seed):
+def _train(model, X, y, optimizer, batch_size, epochs, validation, early_stopping, callbacks, progress, seed):
     """What `fit` does when everything has been checked."""
     history = History()
-    with _progress_bar(progress, epochs * len(X)) as bar, single_threaded_blas():
-        done = optimizer.steps // -(-len(X) // batch_size)
+    watch = None if early_stopping is None else _Watch(early_stopping, model.parameters.vector)
+    with _progress_bar(progress, epochs * X.shape[0]) as bar, single_threaded_blas():
+        done = optimizer.steps // -(-X.shape[0] // batch_size)
         for epoch in range(done, done + epochs):
             start, total = perf_counter(), 0.0
-            for loss, rows in model.descend(X, y, shuffled(len(X), seed, epoch), batch_size, optimizer):
+            for loss, rows in model.descend(X, y, shuffled(X.shape[0], seed, epoch), batch_size, optimizer):
                 if not isfinite(loss) and not optimizer.skip_nonfinite:
                     raise FloatingPointError(
                         f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
@@ -133,14 +190,17 @@ def _train(model, X, y, optimizer, batch_size, epochs, validation, callbacks, pr
                 total += loss * rows
                 bar.update(rows)
             history.seconds.append(perf_counter() - start)
-            history.loss.append(total / len(X))
+            history.loss.append(total / X.shape[0])
             history.lr.append(optimizer.last_lr)
             if validation is not None:
                 history.score.append(model.score(*validation))
             shown = {"epoch": f"{epoch + 1}/{done + epochs}", "loss": f"{history.loss[-1]:.4f}"}
             bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
-            if any([callback(history) for callback in callbacks]):
+            over = watch is not None and watch.is_over(history)
+            if any([callback(history) for callback in callbacks]) or over:
                 break
+    if watch is not None:
+        watch.restore()
     return history
 
 

@@ -15,6 +15,7 @@ body is always serial code, and what it computes for an item does not depend on 
 import functools
 import threading
 from contextlib import contextmanager
+from math import inf
 from time import perf_counter
 
 import numba
@@ -53,7 +54,8 @@ def device(function, reassociate=False):
 def loop(parallel_from):
     """Declare a loop, and the number of items from which splitting it over threads can pay.
 
-    From there on the kernel finds out, up to 256 times as many, where it always pays.
+    From there on the kernel finds out, up to 256 times as many, where it always pays. Infinite is for a loop
+    whose items need each other's results: it is never split.
     """
 
     def declare(factory):
@@ -89,10 +91,10 @@ class Kernel:
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
         override = _override.parallel_from
-        if override is not None:
-            self._walk(size >= override, size, arguments)
-        elif size < self.parallel_from:
+        if size < self.parallel_from and (override is None or self.parallel_from == inf):
             self.serial(0, size, arguments)
+        elif override is not None:
+            self._walk(size >= override, size, arguments)
         elif size >= SURELY * self.parallel_from:
             self._walk(True, size, arguments)
         else:

@@ -2,6 +2,10 @@
 
 Blocks of rows have partial sums of their own, and how rows are cut into blocks follows from their number
 alone, so the sums have the same bits for any number of threads.
+
+All gradient loops take the same arguments: values (one a block), gradients (blocks, weights), bias_gradients
+(one a block, or (blocks, outputs)), X, y, w, b, rows, weights (of examples, or none), size (rows a block), scale
+(of gradients), *parameters of the loss. For a sparse X in CSR there are data, indices, indptr in its place.
 """
 
 import numpy as np
@@ -44,18 +48,40 @@ def _row(rows, i):
     return rows[i] if rows.size else i
 
 
+def _example(rule):
+    """Return the loss and its slope of the example at a place, for one output."""
+
+    @device
+    def example(prediction, place, y, weights, parameters):
+        value, slope = rule(prediction, type(prediction)(y[place]), *parameters)
+        if weights.size:
+            return weights[place] * value, weights[place] * slope
+        return value, slope
+
+    return example
+
+
+def _example_row(row):
+    """Return the loss of the example at a place, for several outputs; it writes their slopes."""
+
+    @device
+    def example(slope, prediction, place, y, weights, scale, parameters, lanes):
+        if weights.size:
+            weight = weights[place]
+            return weight * row(slope, prediction, y[place], scale * weight, parameters, lanes)
+        return row(slope, prediction, y[place], scale, parameters, lanes)
+
+    return example
+
+
 @loop(parallel_from=2)
 def vector_gradient(rule):
-    """Items are blocks of rows of X[rows], y[rows], for one output x w + b.
-
-    Arguments: values (one a block), gradients (blocks, features), bias_gradients (one a block), X, y, w,
-    b, rows, weights (of examples, or none), size (rows a block), scale (of gradients), *parameters of the rule.
-    """
+    """Items are blocks of rows of X[rows], y[rows], for one output x w + b."""
+    example = _example(rule)
 
     def body(start, stop, arguments):
         values, gradients, bias_gradients, X, y, w, b, rows, weights, size, scale = arguments[:11]
         parameters = arguments[11:]
-        real = w.dtype.type
         n = rows.size if rows.size else len(X)
         gradient = np.empty(w.size, w.dtype)
         places, slopes = np.empty(4, np.intp), np.empty(4, w.dtype)
@@ -72,10 +98,7 @@ def vector_gradient(rule):
                 for k in range(4):
                     slopes[k] = 0
                     if i + k < last:
-                        value, slope = rule(predictions[k] + b, real(y[places[k]]), *parameters)
-                        if weights.size:
-                            weight = weights[places[k]]
-                            value, slope = weight * value, weight * slope
+                        value, slope = example(predictions[k] + b, places[k], y, weights, parameters)
                         slopes[k] = scale * slope
                         total += value
                         bias += slopes[k]
@@ -92,11 +115,8 @@ def vector_gradient(rule):
 
 @loop(parallel_from=2)
 def matrix_gradient(row):
-    """The same for several outputs x W + b, and the loss of a row of them, by matrix products.
-
-    Arguments: values (one a block), gradients (blocks, features * outputs), bias_gradients (blocks, outputs), X,
-    y, W, b, rows, weights (of examples, or none), size (rows a block), scale, *parameters of the loss.
-    """
+    """The same for several outputs x W + b, and the loss of a row of them, by matrix products."""
+    example = _example_row(row)
 
     def body(start, stop, arguments):
         values, gradients, bias_gradients, X, y, W, b, rows, weights, size, scale = arguments[:11]
@@ -125,11 +145,7 @@ def matrix_gradient(row):
                     place, z, slope = _row(rows, first + i), predictions[i], slopes[i]
                     for j in range(outputs):
                         z[j] += b[j]
-                    if weights.size:
-                        weight = weights[place]
-                        total += weight * row(slope, z, y[place], scale * weight, parameters, lanes)
-                    else:
-                        total += row(slope, z, y[place], scale, parameters, lanes)
+                    total += example(slope, z, place, y, weights, scale, parameters, lanes)
                     for j in range(outputs):
                         bias[j] += slope[j]
                 transposed_product(x, 0, features, slopes[:count], part)
@@ -137,6 +153,88 @@ def matrix_gradient(row):
                 for j in range(gradient.size):
                     gradient[j] += flat[j]
             values[block] = total
+
+    return body
+
+
+@loop(parallel_from=2)
+def sparse_vector_gradient(rule):
+    """The same as `vector_gradient` for sparse rows."""
+    example = _example(rule)
+
+    def body(start, stop, arguments):
+        values, gradients, bias_gradients, data, indices, indptr = arguments[:6]
+        y, w, b, rows, weights, size, scale = arguments[6:13]
+        parameters = arguments[13:]
+        n = rows.size if rows.size else indptr.size - 1
+        for block in range(start, stop):
+            gradient, total, bias = gradients[block], 0.0, 0.0
+            for j in range(gradient.size):
+                gradient[j] = 0
+            for i in range(block * size, min((block + 1) * size, n)):
+                place = _row(rows, i)
+                prediction = b
+                for k in range(indptr[place], indptr[place + 1]):
+                    prediction += data[k] * w[indices[k]]
+                value, slope = example(prediction, place, y, weights, parameters)
+                slope *= scale
+                for k in range(indptr[place], indptr[place + 1]):
+                    gradient[indices[k]] += slope * data[k]
+                total += value
+                bias += slope
+            values[block], bias_gradients[block] = total, bias
+
+    return body
+
+
+@loop(parallel_from=2)
+def sparse_matrix_gradient(row):
+    """The same as `matrix_gradient` for sparse rows."""
+    example = _example_row(row)
+
+    def body(start, stop, arguments):
+        values, gradients, bias_gradients, data, indices, indptr = arguments[:6]
+        y, W, b, rows, weights, size, scale = arguments[6:13]
+        parameters = arguments[13:]
+        n, outputs = rows.size if rows.size else indptr.size - 1, b.size
+        prediction, slope, lanes = np.empty(outputs, W.dtype), np.empty(outputs, W.dtype), np.empty(LANES, W.dtype)
+        for block in range(start, stop):
+            gradient, bias, total = gradients[block].reshape(W.shape), bias_gradients[block], 0.0
+            gradients[block].fill(0)
+            bias.fill(0)
+            for i in range(block * size, min((block + 1) * size, n)):
+                place = _row(rows, i)
+                for j in range(outputs):
+                    prediction[j] = b[j]
+                for k in range(indptr[place], indptr[place + 1]):
+                    x, w = data[k], W[indices[k]]
+                    for j in range(outputs):
+                        prediction[j] += x * w[j]
+                total += example(slope, prediction, place, y, weights, scale, parameters, lanes)
+                for k in range(indptr[place], indptr[place + 1]):
+                    x, g = data[k], gradient[indices[k]]
+                    for j in range(outputs):
+                        g[j] += x * slope[j]
+                for j in range(outputs):
+                    bias[j] += slope[j]
+            values[block] = total
+
+    return body
+
+
+@loop(parallel_from=2_048)
+def misplaced():
+    """Items are sparse rows; arguments: wrong (whether elements lie outside), indices, indptr, rows, columns."""
+
+    def body(start, stop, arguments):
+        out, indices, indptr, rows, columns = arguments
+        for i in range(start, stop):
+            place = _row(rows, i)
+            first, last = indptr[place], indptr[place + 1]
+            wrong = not 0 <= first <= last <= indices.size
+            for k in range(first, first if wrong else last):
+                wrong |= indices[k] < 0 or indices[k] >= columns
+            out[i] = wrong
 
     return body
 
@@ -172,43 +270,44 @@ def penalize():
     return body
 
 
-@loop(parallel_from=np.inf)
-def train_vector(loss, rule, *stages):
-    """Train a model of one output; see `_train`."""
-    gradients = join(vector_gradient, loss.py_func).serial  # the very code of a single gradient: the same bits
+def _training(gradient_loop, split):
+    """Return the loop that trains by the gradients of another; see `_train`."""
 
-    @device
-    def blocks_of(count, scale, work, X, y, p, rows, weights, parameters):
-        values, parts, bias_parts = work
-        size = block_rows(count)
-        features = X.shape[1]
-        arguments = (values, parts, bias_parts.reshape(-1), X, y, p[:features], p[features], rows, weights, size, scale)
-        gradients(0, -(-count // size), arguments + parameters)
+    def train(loss, rule, *stages):
+        gradients = join(gradient_loop, loss.py_func).serial  # the very code of a single gradient: the same bits
 
-    return _train(blocks_of, rule, stages)
+        @device
+        def blocks_of(count, scale, work, X, y, p, rows, weights, parameters):
+            values, parts, bias_parts = work
+            size = block_rows(count)
+            w, b, biases = split(p, bias_parts)
+            arguments = (values, parts, biases) + X + (y, w, b, rows, weights, size, scale) + parameters  # noqa: RUF005
+            gradients(0, -(-count // size), arguments)
+
+        return _train(blocks_of, rule, stages)
+
+    train.__name__ = train.__qualname__ = f"train_{gradient_loop.__name__}"
+    return loop(parallel_from=np.inf)(train)
 
 
-@loop(parallel_from=np.inf)
-def train_matrix(row, rule, *stages):
-    """Train a model of several outputs; see `_train`."""
-    gradients = join(matrix_gradient, row.py_func).serial
+@device
+def _vector(p, bias_parts):
+    """Return the weights, the intercept, and where the partial sums of its gradient go."""
+    return p[: p.size - 1], p[p.size - 1], bias_parts.reshape(-1)
 
-    @device
-    def blocks_of(count, scale, work, X, y, p, rows, weights, parameters):
-        values, parts, bias_parts = work
-        size, outputs = block_rows(count), bias_parts.shape[1]
-        W, b = p[: X.shape[1] * outputs].reshape(X.shape[1], outputs), p[X.shape[1] * outputs :]
-        arguments = (values, parts, bias_parts, X, y, W, b, rows, weights, size, scale)
-        gradients(0, -(-count // size), arguments + parameters)
 
-    return _train(blocks_of, rule, stages)
+@device
+def _matrix(p, bias_parts):
+    outputs = bias_parts.shape[1]
+    size = p.size - outputs
+    return p[:size].reshape(size // outputs, outputs), p[size:], bias_parts
 
 
 def _train(blocks_of, rule, stages):
     """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
 
     Arguments: taken (counts the steps), values (of the blocks of each step), work (gradients and bias_gradients
-    of the blocks, gradient), X, y, order (rows of all batches), batch (rows of each but the last), per_output
+    of the blocks, gradient), X (a tuple), y, order (rows of all batches), batch (rows of each but the last), per_output
     (whether the loss is a mean over outputs), weights (of examples, or none), penalties (l1, l2), parameters of
     the loss, coefficients (of each step), p (weights and biases), *slots.
     """
@@ -239,3 +338,11 @@ def _train(blocks_of, rule, stages):
             taken[0] += 1
 
     return body
+
+
+TRAINING = {  # loop of gradients -> loop of steps
+    vector_gradient: _training(vector_gradient, _vector),
+    sparse_vector_gradient: _training(sparse_vector_gradient, _vector),
+    matrix_gradient: _training(matrix_gradient, _matrix),
+    sparse_matrix_gradient: _training(sparse_matrix_gradient, _matrix),
+}

@@ -1,0 +1,305 @@
+"""What the estimators share: validation by scikit-learn, training by `gd.fit`, its end, and warm starts."""
+
+import warnings
+from abc import abstractmethod
+
+import numpy as np
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import train_test_split
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets, unique_labels
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError('gd.estimators needs scikit-learn 1.6 or later: python -m pip install "gd[train]"') from error
+
+from .activations import softmax
+from .linear_model import LinearModel
+from .networks import MLP
+from .optimizers.base import OPTIMIZERS
+from .ranges import OPEN_UNIT, check_choice, check_integer, check_number
+from .training import EarlyStopping, fit
+
+_SHARED = """optimizer : str, default: "Adam"
+        A name of gd's optimizers.
+    lr : float or callable, default: {lr}
+        The learning rate, or a schedule of it by steps.
+    optimizer_options : dict, optional
+        Further arguments of the optimizer, such as ``{{"clip_norm": 1.0}}``.
+    batch_size : int, default: 128
+        Rows a step; 1 is stochastic gradient descent, the number of rows batch gradient descent.
+    max_iter : int, default: 200
+        Epochs at most.
+    tol : float, default: 1e-4
+        An epoch counts as an improvement when the loss (the validation score with early_stopping) is better by more.
+    n_iter_no_change : int, default: 10
+        Epochs in a row without improvement, after which training ends.
+    early_stopping : bool, default: False
+        Put a share of the rows aside, score them after each epoch, and keep the best parameters.
+    validation_fraction : float, default: 0.1
+        That share, in (0, 1).
+    warm_start : bool, default: False
+        Let `fit` go on from the parameters and the optimizer's state of the last one.
+    random_state : int, RandomState or None, default: None
+        Of the order of rows, of initial weights and of the validation rows.
+    verbose : bool, default: False
+        Show a progress bar (needs tqdm).
+
+    Attributes
+    ----------
+    n_iter_ : int
+        Epochs of the last `fit`, or of all calls of `partial_fit`.
+    loss_curve_ : list of float
+        The mean loss of each epoch.
+    validation_scores_ : list of float or None
+        The score after each epoch, with early_stopping.
+    n_features_in_ : int"""
+
+
+_NETWORK = """hidden_layer_sizes : tuple of int, default: (100,)
+        Units of each hidden layer; () is a linear model.
+    activation : str, default: "relu"
+        See `gd.MLP`.
+    l1, l2, weight_decay : float, default: 0
+        Penalties of all parameters, and decoupled decay: the optimizer's own."""
+
+
+def keep(estimator, arguments):
+    """Set every argument of a constructor as an attribute of the same name, as scikit-learn asks for."""
+    for name, value in arguments.items():
+        if name != "self":
+            setattr(estimator, name, value)
+
+
+def documented(lr):
+    """Put the parameters and attributes that all estimators share into the docstring of a class."""
+
+    def fill(cls):
+        cls.__doc__ = cls.__doc__.replace("<network>", _NETWORK).replace("<shared>", _SHARED.format(lr=lr))
+        return cls
+
+    return fill
+
+
+class Estimator(BaseEstimator):
+    """What all estimators share: the training, its end, and warm starts."""
+
+    @abstractmethod
+    def _targets(self, y, dtype, reset):
+        """Return targets as `gd.fit` takes them; note the classes or the number of outputs."""
+
+    @abstractmethod
+    def _model(self, features, dtype, seed):
+        """Return an untrained model."""
+
+    def _read(self):
+        """Note as attributes what training has changed."""
+
+    def fit(self, X, y):
+        """Train on X, of shape (rows, features), and targets y; return self."""
+        X, y = self._checked(X, y, reset=True)
+        y = self._targets(y, X.dtype, reset=True)
+        rng = check_random_state(self.random_state)
+        if not (self.warm_start and hasattr(self, "_optimizer") and self._still_fits(X)):
+            self._start(X, rng)
+        patience = check_integer(type(self).__name__, "n_iter_no_change", self.n_iter_no_change, 1)
+        rule = EarlyStopping(patience, self.tol, restore_best=bool(self.early_stopping))
+        validation = None
+        if self.early_stopping:
+            share = check_number(type(self).__name__, "validation_fraction", self.validation_fraction, OPEN_UNIT)
+            labels = y if hasattr(self, "classes_") else None
+            X, held_X, y, held_y = train_test_split(X, y, test_size=share, random_state=rng, stratify=labels)
+            validation = held_X, held_y
+        epochs = check_integer(type(self).__name__, "max_iter", self.max_iter, 1)
+        history = self._run(X, y, epochs, rng, validation, rule)
+        self.n_iter_, self.loss_curve_ = len(history.loss), history.loss
+        self.validation_scores_ = history.score if self.early_stopping else None
+        if self.n_iter_ == epochs > 1 and not _is_flat(history, rule):
+            warnings.warn(
+                f"{type(self).__name__}: training ended by max_iter={epochs}, before it reached a plateau",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self._read()
+        return self
+
+    def partial_fit(self, X, y):
+        """Go through X and y once more; return self."""
+        return self._partial_fit(X, y)
+
+    def _partial_fit(self, X, y, reset_targets=None):
+        first = not hasattr(self, "_optimizer")
+        X, y = self._checked(X, y, reset=first)
+        y = self._targets(y, X.dtype, reset=first if reset_targets is None else reset_targets)
+        rng = check_random_state(self.random_state)
+        if first:
+            self._start(X, rng)
+            self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
+        history = self._run(X, y, 1, rng, None, None)
+        self.n_iter_ += 1
+        self.loss_curve_ = [*self.loss_curve_, *history.loss]
+        self._read()
+        return self
+
+    def _start(self, X, rng, options=None):
+        name = type(self).__name__
+        optimizer = OPTIMIZERS[check_choice(name, "optimizer", self.optimizer, OPTIMIZERS)]
+        options = self.optimizer_options or {} if options is None else options
+        seed = int(rng.randint(2**31 - 1))
+        self._trained = self._model(X.shape[1], X.dtype, seed)
+        self._optimizer = optimizer(self._trained.parameters, lr=self.lr, **options)
+
+    def _still_fits(self, X):
+        """Whether a warm start can go on with the model there is."""
+        fresh = self._model(X.shape[1], X.dtype, 0)
+        return self._trained.parameters.shapes == fresh.parameters.shapes and self._trained.dtype == X.dtype
+
+    def _run(self, X, y, epochs, rng, validation, rule):
+        return fit(
+            self._trained,
+            X,
+            y,
+            self._optimizer,
+            batch_size=min(self.batch_size, X.shape[0]) if isinstance(self.batch_size, int) else self.batch_size,
+            epochs=epochs,
+            validation=validation,
+            early_stopping=rule,
+            progress=bool(self.verbose),
+            seed=int(rng.randint(2**31 - 1)),
+        )
+
+    def _checked(self, X, y, reset):
+        X, y = validate_data(self, X, y, **self._checks(), reset=reset, multi_output=self._several, y_numeric=False)
+        return X, y
+
+    _several = False  # whether y may be a matrix
+
+    def _checks(self):
+        sparse = "csr" if isinstance(self, Linear) else False
+        return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": sparse, "accept_large_sparse": True}
+
+    def _outputs(self, X):
+        """Return the model's outputs for rows that are checked here."""
+        check_is_fitted(self)
+        X = validate_data(self, X, **self._checks(), reset=False)
+        dtype = self._trained.dtype
+        return self._trained.forward(X if X.dtype == dtype else X.astype(dtype))
+
+
+def _is_flat(history, rule):
+    """Whether the last epochs were a plateau."""
+    values = np.array(history.score if history.score else [-loss for loss in history.loss])
+    recent = values[-rule.patience :]
+    return values.size > rule.patience and recent.max() <= values[: -rule.patience].max() + rule.min_delta
+
+
+class Linear(Estimator):
+    """What the linear estimators share."""
+
+    def _linear(self, features, dtype, outputs, loss, parameters=None):
+        return LinearModel(features, outputs, loss, l1=self.l1, l2=self.l2, dtype=dtype, **(parameters or {}))
+
+    def _read(self):
+        w, b = self._trained.parameters["w"], self._trained.parameters["b"]
+        self.coef_, self.intercept_ = w.T.copy(), b.copy()
+        if w.ndim == 1:
+            self.intercept_ = b.dtype.type(b[0])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class Classifier(ClassifierMixin):
+    """What the classifiers share: classes of any type."""
+
+    def _targets(self, y, dtype, reset):
+        name = type(self).__name__
+        check_classification_targets(y)
+        if reset:
+            self._set_classes(unique_labels(y))
+        unknown = np.setdiff1d(y, self.classes_)
+        if unknown.size:
+            raise ValueError(f"{name}: y must be one of {self.classes_.tolist()}, got {unknown[0]!r}")
+        return np.searchsorted(self.classes_, y)
+
+    def _set_classes(self, classes):
+        if len(classes) < 2:
+            raise ValueError(f"{type(self).__name__}: y must hold 2 classes at least, got {len(classes)} class")
+        self.classes_ = classes
+
+    def partial_fit(self, X, y, classes=None):
+        """Go through X and y once more; the first call takes all `classes` that there will be. Return self."""
+        first = not hasattr(self, "_optimizer")
+        if first and classes is None:
+            raise ValueError(f"{type(self).__name__}.partial_fit: classes must be given in the first call")
+        if first:
+            self._set_classes(np.unique(classes))
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"{type(self).__name__}.partial_fit: classes must be those of the first call")
+        return self._partial_fit(X, y, reset_targets=False)
+
+    def predict(self, X):
+        """Return the class of each row."""
+        indices = self._indices(self._outputs(X))
+        return self.classes_[indices]
+
+    def predict_proba(self, X):
+        """Return the probability of each class, of shape (rows, classes)."""
+        return self._probabilities(self._outputs(X))
+
+    def predict_log_proba(self, X):
+        """Return the logarithms of the probabilities."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    def decision_function(self, X):
+        """Return the logits: of shape (rows, classes), or (rows,), of the second class, where there are two."""
+        outputs = self._outputs(X)
+        return outputs[:, 1] - outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 2 else outputs
+
+    def _indices(self, outputs):
+        return outputs.argmax(axis=1)
+
+    def _probabilities(self, outputs):
+        return softmax(outputs)
+
+
+class Regressor(MultiOutputMixin, RegressorMixin):
+    """What the regressors share: one output or several."""
+
+    _several = True
+
+    def _targets(self, y, dtype, reset):
+        shape = y.shape[1:]
+        if reset:
+            self._shape = shape
+        elif shape != self._shape:
+            raise ValueError(f"{type(self).__name__}: y has shape {y.shape}, expected {('rows', *self._shape)}")
+        return np.ascontiguousarray(y, dtype)
+
+    def predict(self, X):
+        """Return the predictions: like y."""
+        return self._outputs(X)
+
+
+class Network(Estimator):
+    """What the networks share."""
+
+    def _network(self, features, dtype, seed, outputs, loss):
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if isinstance(sizes, (tuple, list)) else [sizes]
+        return MLP([features, *sizes, outputs], activation=self.activation, loss=loss, dtype=dtype, seed=seed)
+
+    def _start(self, X, rng):
+        given = self.optimizer_options or {}
+        penalties = {name: getattr(self, name) for name in ("l1", "l2", "weight_decay") if getattr(self, name)}
+        super()._start(X, rng, penalties | given)
+
+    def _read(self):
+        views = self._trained.parameters
+        self.coefs_ = [views[name].copy() for name in views if name.startswith("W")]
+        self.intercepts_ = [views[name].copy() for name in views if name.startswith("b")]
