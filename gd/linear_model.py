@@ -124,24 +124,31 @@ class LinearModel:
         return r_squared(y, outputs)
 
     def loss_and_gradients(self, X, y):
-        """Return the mean loss, without penalties, and the gradients, with them, as a ParameterVector."""
+        """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""
         y = self.check_data("LinearModel.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
         return self._gradients(X, y, NONE, gradients), gradients
+
+    def penalty(self):
+        """Return l1 |w| + l2 / 2 |w|**2."""
+        l1, l2 = map(float, self._penalties)
+        w = self.parameters["w"]
+        value = l1 * float(np.sum(np.abs(w), dtype=np.float64)) if l1 else 0.0
+        return value + (l2 / 2 * float(np.sum(np.square(w), dtype=np.float64)) if l2 else 0.0)
 
     def _gradients(self, X, y, rows, out):
         w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
         value = compute(X, y, w, self.parameters["b"], self.loss, self._numbers, rows, no_weights, out["w"], out["b"])
         if any(self._penalties):
             join(loops.penalize)(w.size, out["w"].reshape(-1), w.reshape(-1), *self._penalties)
-        return value
+        return value + self.penalty()
 
     def descend(self, X, y, order, batch_size, optimizer):
         """Take a step for each mini-batch of `order`; yield (mean loss before them, rows).
 
-        What is yielded covers several steps where they ran in compiled code; all take the same steps to the
-        bit. A batch whose loss is not finite is not stepped, unless the optimizer decides that itself. A batch of all
-        rows takes them in order. The arguments are not checked.
+        What is yielded covers several steps where they ran in compiled code, with the penalty of where these began;
+        the steps are the same to the bit. A batch whose loss is not finite is not stepped, unless the optimizer
+        decides that itself. A batch of all rows takes them in order. The arguments are not checked.
         """
         products = batch_size * self.parameters["w"].size
         if optimizer.steps_inside and batch_size < order.size and products <= COMPILED:
@@ -165,7 +172,7 @@ class LinearModel:
         work.append(aligned_empty(self.parameters.vector.size, self.dtype))
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]
-            steps = -(-rows.size // batch_size)
+            steps, penalty = -(-rows.size // batch_size), self.penalty()
             values = np.zeros((steps, blocks))
             taken = optimizer.run_inside(
                 loop,
@@ -190,7 +197,7 @@ class LinearModel:
             if taken < steps:
                 yield float(losses[taken]) / float(sizes[taken] * outputs), int(sizes[taken])
                 return
-            yield total(losses) / (rows.size * outputs), rows.size
+            yield total(losses) / (rows.size * outputs) + penalty, rows.size
 
     def check_inputs(self, where, X):
         """Raise unless X is a matrix of this model's dtype and number of features."""

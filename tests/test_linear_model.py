@@ -170,6 +170,23 @@ def test_training_reaches_the_optimum():
     assert np.abs(gradients.vector).max() < 1e-9
 
 
+def test_penalties_are_part_of_the_loss():
+    X, y = data("squared", None, np.float64)
+    model = gd.LinearModel(33, l1=0.3, l2=0.7, dtype=np.float64)
+    model.parameters.vector[:] = np.random.default_rng(0).standard_normal(34)
+    value, gradients = model.loss_and_gradients(X, y)
+    w, h = model.parameters["w"], 1e-6
+    expected = np.mean((X @ w + model.parameters["b"] - y) ** 2) + 0.3 * np.abs(w).sum() + 0.35 * w @ w
+    assert value == pytest.approx(expected, rel=1e-12)
+    for j in range(34):
+        before, values = model.parameters.vector[j], []
+        for shift in (h, -h):
+            model.parameters.vector[j] = before + shift
+            values.append(model.loss_and_gradients(X, y)[0])
+        model.parameters.vector[j] = before
+        assert gradients.vector[j] == pytest.approx((values[0] - values[1]) / (2 * h), abs=1e-6)
+
+
 def test_forward_predict_and_score():
     X, y = data("softmax", 4, np.float32)
     model = gd.LinearModel(33, 4, "softmax")
