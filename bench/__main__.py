@@ -21,7 +21,7 @@ from gd.kernels.compiler import join
 from gd.kernels.loops.update import update
 from gd.kernels.rules.common import CommonCoefficients
 
-from . import accuracy, activations, gallery, linear, optimizers
+from . import accuracy, activations, classifiers, gallery, linear, optimizers
 from .measure import interleaved
 
 TABLES = {
@@ -29,6 +29,7 @@ TABLES = {
     "activations": activations,
     "accuracy": accuracy,
     "linear": linear,
+    "classifiers": classifiers,
     "gallery": gallery,
 }
 WIDTHS, BATCH = (256, 128), 128
@@ -55,7 +56,9 @@ def main():
     )
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAMES", help="of what, as Adam,SGD")
     parser.add_argument("--sizes", type=lambda text: [int(float(each)) for each in text.split(",")], metavar="ELEMENTS")
-    parser.add_argument("--data", metavar="PATH", help="for the network, as in gd train; default: the digits")
+    parser.add_argument(
+        "--data", metavar="PATH", help="for networks and classifiers, as in gd train; default: the digits"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="turns each side gets (default: 7)")
     options = parser.parse_args()
     try:
@@ -67,7 +70,8 @@ def main():
     print(f"{gd.get_threads()} threads; PyTorch {torch.__version__ if torch else 'not installed'}; float32; medians\n")
     if options.what in TABLES:
         table = TABLES[options.what]
-        table.main(options.only, options.sizes or getattr(table, "SIZES", ()), options.rounds, torch)
+        more = {"path": options.data} if table is classifiers else {}
+        table.main(options.only, options.sizes or getattr(table, "SIZES", ()), options.rounds, torch, **more)
         return
     for size, rounds, repeats in ((10_000, 4 * options.rounds, 200), (1_000_000, 2 * options.rounds, 20)):
         adam(size, rounds, repeats, torch)

@@ -8,6 +8,7 @@ import numpy as np
 from .activations import ACTIVATIONS
 from .arrays import check_dtype
 from .kernels.compiler import splitting
+from .linear_model import LinearModel
 from .losses import LOSSES
 from .networks import MLP
 from .optimizers import OPTIMIZERS
@@ -20,7 +21,8 @@ def warmup(*names, dtypes=("float32",)):
     Parameters
     ----------
     *names : str
-        Names of optimizers, activations, losses, or "MLP" (with relu and Adam); all of them by default.
+        Names of optimizers, activations, losses, "MLP" (with relu and Adam) or "LinearModel" (softmax with Adam);
+        all of them by default.
     dtypes : sequence of dtype, default: ("float32",)
         For float32, float64 or both.
 
@@ -78,6 +80,12 @@ def _tasks():
         model.loss_and_gradients(X, y)
         model.score(X, y)
 
+    def linear(dtype):
+        X, y = np.zeros((3, 2), dtype), np.array([0, 1, 0])
+        model = LinearModel(2, 2, "softmax", dtype=dtype)
+        fit(model, X, y, OPTIMIZERS["Adam"](model.parameters), batch_size=2, epochs=1, progress=False)
+        model.loss_and_gradients(X, y)
+
     def loss(each):
         def run(dtype):
             prediction = np.zeros((2, 2), dtype)
@@ -87,4 +95,4 @@ def _tasks():
 
     tasks = {name: optimizer(cls) for name, cls in OPTIMIZERS.items()}
     tasks |= {name: activation(each) for name, each in ACTIVATIONS.items()}
-    return tasks | {name: loss(each) for name, each in LOSSES.items()} | {"MLP": network}
+    return tasks | {name: loss(each) for name, each in LOSSES.items()} | {"MLP": network, "LinearModel": linear}
