@@ -152,6 +152,8 @@ def _check_integers(where, name, x, what):
 
 
 def _check_below(where, name, x, size):
+    if x.dtype == np.intp and x.flags.c_contiguous and x.view(np.uintp).max() < size:  # a negative one is huge there
+        return x
     low, high = x.min(), x.max()
     if low < 0 or high >= size:
         raise ValueError(f"{where}: {name} must be 0 to {size - 1}, got {low if low < 0 else high}")

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from .arrays import aligned_empty, check_apart_from, check_array, check_indices, check_labels
+from .arrays import check_array, check_indices, check_labels
 from .kernels.blas import load_blas
 from .kernels.compiler import join
 from .kernels.loops import linear as loops
 from .kernels.loops import losses as row_losses
 from .kernels.rules import losses as rules
-from .losses import total
 from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_number, check_real
 from .sparse import check_csr, check_places, is_sparse, kernel_arguments
 from .threads import single_threaded_blas
@@ -120,31 +119,37 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
     if is_sparse(X):
         check_places(where, "X", X, rows)
         data = X.data
-    dw, db = _checked_out(where, out, w, b, own, [("X", data), ("y", y), ("w", w), ("sample_weight", weights)])
-    db_of_outputs = np.empty_like(bias) if db is None else db
-    value = compute(X, y, w, bias, loss, numbers, rows, weights, dw, db_of_outputs)
-    return value, dw, float(db_of_outputs[0]) if db is None else db
+    _check_out(where, out, w, b, own, [("X", data), ("y", y), ("w", w), ("sample_weight", weights)])
+    gradient = np.empty(w.size + bias.size, dtype)
+    value = compute(X, y, w, bias, loss, numbers, rows, weights, gradient)
+    dw, db = gradient[: w.size].reshape(w.shape), gradient[w.size :]
+    if out is not None:
+        out[0][...] = dw
+        dw = out[0]
+        if out[1] is not None:
+            out[1][...] = db
+            db = out[1]
+    return value, dw, db if isinstance(b, np.ndarray) else float(db[0])
 
 
-def compute(X, y, w, b, loss, numbers, rows, weights, dw, db):
-    """Write the gradients and return the mean loss; the arguments are those of the kernels, and not checked."""
+def compute(X, y, w, b, loss, numbers, rows, weights, gradient):
+    """Write the gradient, of w and then b, and return the mean loss; arguments are those of kernels, not checked."""
     count, outputs = rows.size or X.shape[0], b.size
     size = loops.block_rows(count)
     blocks = -(-count // size)
-    values, parts, bias_parts = workspace(blocks, w.size, outputs, w.dtype)
+    values, parts, sum_of_values = np.empty(blocks), np.empty((blocks, gradient.size), w.dtype), np.empty(1)
     scale = 1 / (count * outputs if per_output(loss) else count)
     bias = b if w.ndim == 2 else b[0]
     common = (*kernel_arguments(X), y, w, bias, rows, weights, size, w.dtype.type(scale), *numbers)
     kernel = join(gradient_loop(X, w.ndim), row_loss(loss, w.ndim))
     if w.ndim == 1:
-        kernel(blocks, values, parts, bias_parts[:, 0], *common)
+        kernel(blocks, values, parts, *common)
     else:
         load_blas()
         with single_threaded_blas():
-            kernel(blocks, values, parts, bias_parts, *common)
-    join(loops.add_blocks)(w.size, dw.reshape(-1), parts)
-    join(loops.add_blocks)(outputs, db, bias_parts)
-    return total(values) * scale
+            kernel(blocks, values, parts, *common)
+    join(loops.add_blocks)(gradient.size, sum_of_values, gradient, values, parts)
+    return float(sum_of_values[0]) * scale
 
 
 def gradient_loop(X, ndim):
@@ -152,12 +157,6 @@ def gradient_loop(X, ndim):
     if is_sparse(X):
         return loops.sparse_vector_gradient if ndim == 1 else loops.sparse_matrix_gradient
     return loops.vector_gradient if ndim == 1 else loops.matrix_gradient
-
-
-def workspace(blocks, size, outputs, dtype):
-    """Return the arrays of partial sums: of the loss, of the gradient and of the intercept's."""
-    parts = aligned_empty(blocks * size, dtype).reshape(blocks, size)
-    return np.empty(blocks), parts, np.empty((blocks, outputs), dtype)
 
 
 def row_loss(loss, ndim):
@@ -208,11 +207,10 @@ def check_targets(where, y, n, outputs, loss, own):
     return check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
 
 
-def _checked_out(where, out, w, b, own, operands):
-    """Return the arrays of the gradients; None for that of an intercept that is a number."""
+def _check_out(where, out, w, b, own, operands):
+    """Raise unless the arrays for the gradients, if there are any, fit and lie apart from all others."""
     if out is None:
-        dw = aligned_empty(w.size, w.dtype).reshape(w.shape)
-        return dw, np.empty_like(b) if isinstance(b, np.ndarray) else None
+        return
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(f"{where}: out must be a tuple of two arrays, got {out!r}")
     dw, db = out
@@ -225,7 +223,8 @@ def _checked_out(where, out, w, b, own, operands):
     elif db is not None:
         raise TypeError(f"{where}: out[1] must be None where b is a number, got {type(db).__name__}")
     for name, array in given:
-        check_apart_from(where, [(name, array)], [operand for operand in operands if operand[1].size])
+        for other, operand in operands:
+            if np.may_share_memory(array, operand):
+                raise ValueError(f"{where}: {name} overlaps {other} in memory")
     if len(given) == 2 and np.may_share_memory(dw, db):
         raise ValueError(f"{where}: out[1] overlaps out[0] in memory")
-    return dw, db

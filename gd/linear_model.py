@@ -20,7 +20,6 @@ from .linear import (
     gradient_loop,
     per_output,
     row_loss,
-    workspace,
 )
 from .losses import r_squared, total
 from .parameters import ParameterVector
@@ -127,7 +126,7 @@ class LinearModel:
         """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""
         y = self.check_data("LinearModel.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
-        return self._gradients(X, y, NONE, gradients), gradients
+        return self._gradient(X, y, NONE, gradients.vector), gradients
 
     def penalty(self):
         """Return l1 |w| + l2 / 2 |w|**2."""
@@ -136,11 +135,11 @@ class LinearModel:
         value = l1 * float(np.sum(np.abs(w), dtype=np.float64)) if l1 else 0.0
         return value + (l2 / 2 * float(np.sum(np.square(w), dtype=np.float64)) if l2 else 0.0)
 
-    def _gradients(self, X, y, rows, out):
+    def _gradient(self, X, y, rows, out):
         w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
-        value = compute(X, y, w, self.parameters["b"], self.loss, self._numbers, rows, no_weights, out["w"], out["b"])
+        value = compute(X, y, w, self.parameters["b"], self.loss, self._numbers, rows, no_weights, out)
         if any(self._penalties):
-            join(loops.penalize)(w.size, out["w"].reshape(-1), w.reshape(-1), *self._penalties)
+            join(loops.penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
         return value + self.penalty()
 
     def descend(self, X, y, order, batch_size, optimizer):
@@ -156,7 +155,7 @@ class LinearModel:
             return
         gradients = self.parameters.zeros_like()
         for rows in cut(order, batch_size):
-            loss = self._gradients(X, y, rows if rows.size < X.shape[0] else NONE, gradients)
+            loss = self._gradient(X, y, rows if rows.size < X.shape[0] else NONE, gradients.vector)
             if isfinite(loss) or optimizer.skip_nonfinite:
                 optimizer.step(gradients)
             yield loss, rows.size
@@ -166,38 +165,37 @@ class LinearModel:
         if self.outputs:
             load_blas()
         w = self.parameters["w"]
-        loop = loops.TRAINING[gradient_loop(X, w.ndim)]
+        loop, outputs = loops.TRAINING[gradient_loop(X, w.ndim)], self.parameters["b"].size
         blocks = -(-batch_size // loops.block_rows(batch_size))
-        _, *work = workspace(blocks, w.size, self.parameters["b"].size, self.dtype)
-        work.append(aligned_empty(self.parameters.vector.size, self.dtype))
+        vector = aligned_empty(self.parameters.vector.size, self.dtype)
+        work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]
             steps, penalty = -(-rows.size // batch_size), self.penalty()
-            values = np.zeros((steps, blocks))
+            losses = np.zeros(steps)
             taken = optimizer.run_inside(
                 loop,
                 row_loss(self.loss, w.ndim),
                 steps,
-                values,
-                tuple(work),
+                batch_size * w.size,
+                losses,
+                work,
                 kernel_arguments(X),
                 y,
                 rows,
                 batch_size,
+                outputs,
                 per_output(self.loss),
                 np.empty(0, self.dtype),
                 self._penalties,
                 self._numbers,
             )
-            sizes = np.full(steps, batch_size)
-            sizes[-1] = rows.size - (steps - 1) * batch_size
-            with np.errstate(over="ignore", invalid="ignore"):
-                losses = values.sum(axis=1)
-            outputs = self.parameters["b"].size if per_output(self.loss) else 1
+            terms = outputs if per_output(self.loss) else 1  # of the loss of a row
             if taken < steps:
-                yield float(losses[taken]) / float(sizes[taken] * outputs), int(sizes[taken])
+                count = min(batch_size, rows.size - taken * batch_size)
+                yield float(losses[taken]) / (count * terms), count
                 return
-            yield total(losses) / (rows.size * outputs) + penalty, rows.size
+            yield total(losses) / (rows.size * terms) + penalty, rows.size
 
     def check_inputs(self, where, X):
         """Raise unless X is a matrix of this model's dtype and number of features."""

@@ -15,7 +15,6 @@ body is always serial code, and what it computes for an item does not depend on 
 import functools
 import threading
 from contextlib import contextmanager
-from math import inf
 from time import perf_counter
 
 import numba
@@ -51,15 +50,15 @@ def device(function, reassociate=False):
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **options)(function)
 
 
-def loop(parallel_from):
+def loop(parallel_from, ordered=False):
     """Declare a loop, and the number of items from which splitting it over threads can pay.
 
-    From there on the kernel finds out, up to 256 times as many, where it always pays. Infinite is for a loop
-    whose items need each other's results: it is never split.
+    From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items
+    need each other's results: see `OrderedKernel`.
     """
 
     def declare(factory):
-        factory.parallel_from = parallel_from
+        factory.parallel_from, factory.ordered = parallel_from, ordered
         return factory
 
     return declare
@@ -68,7 +67,7 @@ def loop(parallel_from):
 @functools.cache
 def join(loop, *rules):
     """Return the kernel of a loop and its rules: the same object for the same arguments."""
-    return Kernel(loop, rules)
+    return (OrderedKernel if loop.ordered else Kernel)(loop, rules)
 
 
 class Kernel:
@@ -91,20 +90,25 @@ class Kernel:
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
         override = _override.parallel_from
-        if size < self.parallel_from and (override is None or self.parallel_from == inf):
-            self.serial(0, size, arguments)
-        elif override is not None:
+        if override is not None:
             self._walk(size >= override, size, arguments)
-        elif size >= SURELY * self.parallel_from:
-            self._walk(True, size, arguments)
+        elif size < self.parallel_from:
+            self.serial(0, size, arguments)
         else:
-            sizes = size.bit_length()  # alike within a factor of 2
-            choice = self._choices.get(sizes)
-            if choice is None:
-                choice = self._choices.setdefault(sizes, Choice(size >= LIKELY * self.parallel_from))
-            parallel, start = choice.parallel, perf_counter()
-            if self._walk(parallel, size, arguments) and parallel == choice.parallel:
-                choice.record(perf_counter() - start)
+            self._choose(size, 1, size, arguments)
+
+    def _choose(self, amount, items, size, arguments):
+        """Walk as was faster lately for such an amount of work, by the time of each item."""
+        if amount >= SURELY * self.parallel_from:
+            self._walk(True, size, arguments)
+            return
+        amounts = amount.bit_length()  # alike within a factor of 2
+        choice = self._choices.get(amounts)
+        if choice is None:
+            choice = self._choices.setdefault(amounts, Choice(amount >= LIKELY * self.parallel_from))
+        parallel, start = choice.parallel, perf_counter()
+        if self._walk(parallel, size, arguments) and parallel == choice.parallel:
+            choice.record((perf_counter() - start) / items)
 
     def _walk(self, parallel, size, arguments):
         """Walk in parallel, or else serially; return whether it was done as asked."""
@@ -112,17 +116,39 @@ class Kernel:
         try:
             if parallel:
                 parts = pool.enter()
-            if parts == 1:
-                self.serial(0, size, arguments)
-            else:
-                self.parallel(parts, size, arguments)
+            self._run(parts, size, arguments)
         finally:
             if parts > 1:
                 pool.leave()
         return parallel == (parts > 1)
 
+    def _run(self, parts, size, arguments):
+        if parts == 1:
+            self.serial(0, size, arguments)
+        else:
+            self.parallel(parts, size, arguments)
+
     def __repr__(self):
         return f"<kernel {self.name}>"
+
+
+class OrderedKernel(Kernel):
+    """A loop whose items need each other's results: ``kernel(size, work, *arguments)`` walks them one after the other.
+
+    The kernels that an item calls are split where that pays; `work` says how much an item is, in the unit of
+    the loop's parallel_from. The body gets the number of parts before the arguments.
+    """
+
+    def __call__(self, size, work, *arguments):
+        """Walk items 0 to size in order."""
+        override = _override.parallel_from
+        if override is not None or work < self.parallel_from:
+            self._walk(override is not None and work >= override, size, arguments)
+        else:
+            self._choose(work, size, size, arguments)
+
+    def _run(self, parts, size, arguments):
+        self.serial(0, size, (parts, *arguments))
 
 
 def _split(body):

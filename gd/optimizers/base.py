@@ -386,16 +386,18 @@ class Optimizer(State, ABC):
         join(loop, self.rule, *self._stages)(size, *arguments, vector, block.p, *block.slots)
         self._count()
 
-    def run_inside(self, loop, rule, count, *arguments):
-        """Take `count` steps by a loop that computes the gradients itself, or as many as it does; return how many.
+    def run_inside(self, loop, rule, count, work, *arguments):
+        """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.
 
-        `rule` is the loop's own and comes before the optimizer's; the loop counts steps in its first argument.
+        `rule` is the loop's own and comes before the optimizer's; `work` is how much a step is. The loop counts
+        the steps in its first argument.
         """
         block, before = self._whole, (self.steps, [getattr(self, name) for name in self.scalars])
         taken = np.zeros(1, np.intp)
         try:
             coefficients = self._ahead(block.kind, count)
-            join(loop, rule, self.rule, *self._stages)(count, taken, *arguments, coefficients, block.p, *block.slots)
+            kernel = join(loop, rule, self.rule, *self._stages)
+            kernel(count, work, taken, *arguments, coefficients, block.p, *block.slots)
         finally:
             if taken[0] < count:
                 self._set_steps(before[0])

@@ -3,9 +3,9 @@
 Blocks of rows have partial sums of their own, and how rows are cut into blocks follows from their number
 alone, so the sums have the same bits for any number of threads.
 
-All gradient loops take the same arguments: values (one a block), gradients (blocks, weights), bias_gradients
-(one a block, or (blocks, outputs)), X, y, w, b, rows, weights (of examples, or none), size (rows a block), scale
-(of gradients), *parameters of the loss. For a sparse X in CSR there are data, indices, indptr in its place.
+All gradient loops take the same arguments: values (one a block), gradients (one row a block: of the weights, then
+of the intercepts), X, y, w, b, rows, weights (of examples, or none), size (rows a block), scale (of gradients),
+*parameters of the loss. For a sparse X in CSR there are data, indices, indptr in its place.
 """
 
 import numpy as np
@@ -80,8 +80,8 @@ def vector_gradient(rule):
     example = _example(rule)
 
     def body(start, stop, arguments):
-        values, gradients, bias_gradients, X, y, w, b, rows, weights, size, scale = arguments[:11]
-        parameters = arguments[11:]
+        values, gradients, X, y, w, b, rows, weights, size, scale = arguments[:10]
+        parameters = arguments[10:]
         n = rows.size if rows.size else len(X)
         gradient = np.empty(w.size, w.dtype)
         places, slopes = np.empty(4, np.intp), np.empty(4, w.dtype)
@@ -105,10 +105,10 @@ def vector_gradient(rule):
                 s0, s1, s2, s3 = slopes[0], slopes[1], slopes[2], slopes[3]
                 for j in range(gradient.size):
                     gradient[j] += (s0 * x0[j] + s1 * x1[j]) + (s2 * x2[j] + s3 * x3[j])
-            values[block], bias_gradients[block] = total, bias
             partial = gradients[block]
             for j in range(gradient.size):
                 partial[j] = gradient[j]
+            values[block], partial[gradient.size] = total, bias
 
     return body
 
@@ -119,20 +119,16 @@ def matrix_gradient(row):
     example = _example_row(row)
 
     def body(start, stop, arguments):
-        values, gradients, bias_gradients, X, y, W, b, rows, weights, size, scale = arguments[:11]
-        parameters = arguments[11:]
+        values, gradients, X, y, W, b, rows, weights, size, scale = arguments[:10]
+        parameters = arguments[10:]
         features, outputs = W.shape
         n = rows.size if rows.size else len(X)
         gathered = np.empty((GROUP if rows.size else 0, features), W.dtype)
         predictions, slopes = np.empty((2, GROUP, outputs), W.dtype)
         part, lanes = np.empty((features, outputs), W.dtype), np.empty(LANES, W.dtype)
         for block in range(start, stop):
-            gradient, bias = gradients[block], bias_gradients[block]
-            total = 0.0
-            for j in range(gradient.size):
-                gradient[j] = 0
-            for j in range(outputs):
-                bias[j] = 0
+            gradients[block].fill(0)
+            gradient, bias, total = gradients[block][: W.size], gradients[block][W.size :], 0.0
             for first in range(block * size, min((block + 1) * size, n), GROUP):
                 count = min(GROUP, (block + 1) * size - first, n - first)
                 for i in range(gathered.shape[0] and count):
@@ -163,14 +159,12 @@ def sparse_vector_gradient(rule):
     example = _example(rule)
 
     def body(start, stop, arguments):
-        values, gradients, bias_gradients, data, indices, indptr = arguments[:6]
-        y, w, b, rows, weights, size, scale = arguments[6:13]
-        parameters = arguments[13:]
+        values, gradients, data, indices, indptr, y, w, b, rows, weights, size, scale = arguments[:12]
+        parameters = arguments[12:]
         n = rows.size if rows.size else indptr.size - 1
         for block in range(start, stop):
             gradient, total, bias = gradients[block], 0.0, 0.0
-            for j in range(gradient.size):
-                gradient[j] = 0
+            gradient.fill(0)
             for i in range(block * size, min((block + 1) * size, n)):
                 place = _row(rows, i)
                 prediction = b
@@ -182,7 +176,7 @@ def sparse_vector_gradient(rule):
                     gradient[indices[k]] += slope * data[k]
                 total += value
                 bias += slope
-            values[block], bias_gradients[block] = total, bias
+            values[block], gradient[w.size] = total, bias
 
     return body
 
@@ -193,15 +187,13 @@ def sparse_matrix_gradient(row):
     example = _example_row(row)
 
     def body(start, stop, arguments):
-        values, gradients, bias_gradients, data, indices, indptr = arguments[:6]
-        y, W, b, rows, weights, size, scale = arguments[6:13]
-        parameters = arguments[13:]
+        values, gradients, data, indices, indptr, y, W, b, rows, weights, size, scale = arguments[:12]
+        parameters = arguments[12:]
         n, outputs = rows.size if rows.size else indptr.size - 1, b.size
         prediction, slope, lanes = np.empty(outputs, W.dtype), np.empty(outputs, W.dtype), np.empty(LANES, W.dtype)
         for block in range(start, stop):
-            gradient, bias, total = gradients[block].reshape(W.shape), bias_gradients[block], 0.0
             gradients[block].fill(0)
-            bias.fill(0)
+            gradient, bias, total = gradients[block][: W.size].reshape(W.shape), gradients[block][W.size :], 0.0
             for i in range(block * size, min((block + 1) * size, n)):
                 place = _row(rows, i)
                 for j in range(outputs):
@@ -241,10 +233,14 @@ def misplaced():
 
 @loop(parallel_from=65_536)
 def add_blocks():
-    """Items are columns; arguments: out, parts (blocks, columns): their sums, in the order of the blocks."""
+    """Items are columns; arguments: total (one number), out, values, parts (a row a block), summed in order."""
 
     def body(start, stop, arguments):
-        out, parts = arguments[0][start:stop], arguments[1]
+        total, out, values, parts = arguments[0], arguments[1][start:stop], arguments[2], arguments[3]
+        if start == 0:
+            total[0] = 0
+            for block in range(values.size):
+                total[0] += values[block]
         for j in range(out.size):
             out[j] = 0
         for block in range(len(parts)):
@@ -274,67 +270,66 @@ def _training(gradient_loop, split):
     """Return the loop that trains by the gradients of another; see `_train`."""
 
     def train(loss, rule, *stages):
-        gradients = join(gradient_loop, loss.py_func).serial  # the very code of a single gradient: the same bits
+        kernel = join(gradient_loop, loss.py_func)  # the very code of a single gradient: the same bits
+        serial, parallel = kernel.serial, kernel.parallel
 
         @device
-        def blocks_of(count, scale, work, X, y, p, rows, weights, parameters):
-            values, parts, bias_parts = work
-            size = block_rows(count)
-            w, b, biases = split(p, bias_parts)
-            arguments = (values, parts, biases) + X + (y, w, b, rows, weights, size, scale) + parameters  # noqa: RUF005
-            gradients(0, -(-count // size), arguments)
+        def blocks_of(parts, values, gradients, scale, X, y, p, outputs, rows, weights, parameters):
+            w, b = split(p, outputs)
+            first, last = (values, gradients), (y, w, b, rows, weights, block_rows(rows.size), scale)
+            arguments = first + X + last + parameters
+            if parts == 1:
+                serial(0, values.size, arguments)
+            else:
+                parallel(min(parts, values.size), values.size, arguments)
 
         return _train(blocks_of, rule, stages)
 
     train.__name__ = train.__qualname__ = f"train_{gradient_loop.__name__}"
-    return loop(parallel_from=np.inf)(train)
+    return loop(parallel_from=32_768, ordered=True)(train)  # products of an item
 
 
 @device
-def _vector(p, bias_parts):
-    """Return the weights, the intercept, and where the partial sums of its gradient go."""
-    return p[: p.size - 1], p[p.size - 1], bias_parts.reshape(-1)
+def _vector(p, outputs):
+    """Return the weights and the intercept."""
+    return p[: p.size - 1], p[p.size - 1]
 
 
 @device
-def _matrix(p, bias_parts):
-    outputs = bias_parts.shape[1]
+def _matrix(p, outputs):
     size = p.size - outputs
-    return p[:size].reshape(size // outputs, outputs), p[size:], bias_parts
+    return p[:size].reshape(size // outputs, outputs), p[size:]
 
 
 def _train(blocks_of, rule, stages):
     """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
 
-    Arguments: taken (counts the steps), values (of the blocks of each step), work (gradients and bias_gradients
-    of the blocks, gradient), X (a tuple), y, order (rows of all batches), batch (rows of each but the last), per_output
-    (whether the loss is a mean over outputs), weights (of examples, or none), penalties (l1, l2), parameters of
-    the loss, coefficients (of each step), p (weights and biases), *slots.
+    Arguments: taken (counts the steps), losses (the sum of each step's), work (values and gradients of blocks,
+    gradient), X (a tuple), y, order (rows of all batches), batch (rows of each but the last), outputs, per_output
+    (whether the loss is a mean over them), weights (of examples, or none), penalties (l1, l2), parameters of the
+    loss, coefficients (of each step), p (weights and intercepts), *slots.
     """
     step = update_slices(rule, *stages)
     sums, penalty = join(add_blocks).serial, join(penalize).serial
 
     def body(start, stop, arguments):
-        taken, values, work, X, y, order, batch, per_output, weights, penalties, parameters = arguments[:11]
-        coefficients, p = arguments[11:13]
-        parts, bias_parts, gradient = work
-        real = p.dtype.type
-        outputs = bias_parts.shape[1]
-        size = p.size - outputs
+        parts, taken, losses, work, X, y, order, batch, outputs, per_output = arguments[:10]
+        weights, penalties, parameters, coefficients, p = arguments[10:15]
+        values, gradients, gradient = work
+        real, size = p.dtype.type, p.size - outputs
         l1, l2 = penalties
         for k in range(start, stop):
             rows = order[k * batch : (k + 1) * batch]
             blocks = -(-rows.size // block_rows(rows.size))
             scale = real(1 / (rows.size * outputs if per_output else rows.size))
-            partial = (values[k][:blocks], parts[:blocks], bias_parts[:blocks])
-            blocks_of(rows.size, scale, partial, X, y, p, rows, weights, parameters)
-            if not np.isfinite(partial[0].sum()):
+            partial = values[:blocks], gradients[:blocks]
+            blocks_of(parts, partial[0], partial[1], scale, X, y, p, outputs, rows, weights, parameters)
+            sums(0, p.size, (losses[k : k + 1], gradient, partial[0], partial[1]))
+            if not np.isfinite(losses[k]):
                 break
-            sums(0, size, (gradient[:size], parts[:blocks]))
-            sums(0, outputs, (gradient[size:], bias_parts[:blocks]))
             if l1 != 0 or l2 != 0:
                 penalty(0, size, (gradient[:size], p[:size], l1, l2))
-            step(coefficients[k], p, gradient, arguments[13:])
+            step(coefficients[k], p, gradient, arguments[15:])
             taken[0] += 1
 
     return body
