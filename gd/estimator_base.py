@@ -132,6 +132,7 @@ class Estimator(BaseEstimator):
     def _partial_fit(self, X, y, reset_targets=None):
         first = not hasattr(self, "_optimizer")
         X, y = self._checked(X, y, reset=first)
+        X = X if first else self._in_dtype(X)
         y = self._targets(y, X.dtype, reset=first if reset_targets is None else reset_targets)
         rng = check_random_state(self.random_state)
         if first:
@@ -183,9 +184,11 @@ class Estimator(BaseEstimator):
     def _outputs(self, X):
         """Return the model's outputs for rows that are checked here."""
         check_is_fitted(self)
-        X = validate_data(self, X, **self._checks(), reset=False)
-        dtype = self._trained.dtype
-        return self._trained.forward(X if X.dtype == dtype else X.astype(dtype))
+        return self._trained.forward(self._in_dtype(validate_data(self, X, **self._checks(), reset=False)))
+
+    def _in_dtype(self, X):
+        """Return the rows in the dtype that the model was trained in."""
+        return X if X.dtype == self._trained.dtype else X.astype(self._trained.dtype)
 
 
 def _is_flat(history, rule):

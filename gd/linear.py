@@ -135,7 +135,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
 def compute(X, y, w, b, loss, numbers, rows, weights, gradient):
     """Write the gradient, of w and then b, and return the mean loss; arguments are those of kernels, not checked."""
     count, outputs = rows.size or X.shape[0], b.size
-    size = loops.block_rows(count)
+    size = loops.block_rows(count, gradient.size)
     blocks = -(-count // size)
     values, parts, sum_of_values = np.empty(blocks), np.empty((blocks, gradient.size), w.dtype), np.empty(1)
     scale = 1 / (count * outputs if per_output(loss) else count)

@@ -166,8 +166,8 @@ class LinearModel:
             load_blas()
         w = self.parameters["w"]
         loop, outputs = loops.TRAINING[gradient_loop(X, w.ndim)], self.parameters["b"].size
-        blocks = -(-batch_size // loops.block_rows(batch_size))
         vector = aligned_empty(self.parameters.vector.size, self.dtype)
+        blocks = -(-batch_size // loops.block_rows(batch_size, vector.size))
         work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]

@@ -139,7 +139,9 @@ def test_partial_fit_and_warm_start():
         model.partial_fit(X, y)
     for _ in range(40):
         model.partial_fit(X, y, classes=["virginica", "versicolor", "setosa"])
-    assert model.n_iter_ == len(model.loss_curve_) == 40
+    model.partial_fit(X.astype(np.float32), y)
+    assert model.coef_.dtype == np.float64
+    assert model.n_iter_ == len(model.loss_curve_) == 41
     assert model.score(X, y) > 0.9
     with pytest.raises(ValueError, match="classes must be those of the first call"):
         model.partial_fit(X, y, classes=["setosa", "versicolor"])

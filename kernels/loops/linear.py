@@ -17,15 +17,15 @@ from ..rules.common import CommonCoefficients, penalized
 from .reductions import LANES
 from .update import update_slices
 
-BLOCKS = 64  # partial sums at most
+BLOCKS, ROOM = 64, 4_000_000  # partial sums at most, and their elements in all, from where there are fewer: to 16
 LEAST = 32  # rows a block at least
 GROUP = 64  # rows whose products are one call of BLAS
 
 
 @register_jitable
-def block_rows(n):
-    """Return how many rows a block has."""
-    return max(LEAST, -(-n // BLOCKS))
+def block_rows(n, size):
+    """Return how many of n rows a block has, for gradients of so many elements."""
+    return max(LEAST, -(-n // max(16, min(BLOCKS, ROOM // size))))
 
 
 def _dots(x0, x1, x2, x3, w):
@@ -276,7 +276,7 @@ def _training(gradient_loop, split):
         @device
         def blocks_of(parts, values, gradients, scale, X, y, p, outputs, rows, weights, parameters):
             w, b = split(p, outputs)
-            first, last = (values, gradients), (y, w, b, rows, weights, block_rows(rows.size), scale)
+            first, last = (values, gradients), (y, w, b, rows, weights, block_rows(rows.size, p.size), scale)
             arguments = first + X + last + parameters
             if parts == 1:
                 serial(0, values.size, arguments)
@@ -320,7 +320,7 @@ def _train(blocks_of, rule, stages):
         l1, l2 = penalties
         for k in range(start, stop):
             rows = order[k * batch : (k + 1) * batch]
-            blocks = -(-rows.size // block_rows(rows.size))
+            blocks = -(-rows.size // block_rows(rows.size, p.size))
             scale = real(1 / (rows.size * outputs if per_output else rows.size))
             partial = values[:blocks], gradients[:blocks]
             blocks_of(parts, partial[0], partial[1], scale, X, y, p, outputs, rows, weights, parameters)
