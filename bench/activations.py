@@ -86,7 +86,7 @@ def compare(name, size, rounds, torch):
         tensors = [torch.from_numpy(each) for each in (x, y, dy, dx)]
         forward["torch"] = lambda: there(tensors[0], tensors[1])
         backward["torch"] = lambda: back(tensors[2], tensors[0], tensors[1], tensors[3])
-    repeats = min(200, max(1, 10_000_000 // size))
+    repeats = min(1000, max(1, 32_000_000 // size * 3))  # long turns: threads that slept need time to spread over cores
     return tuple(interleaved(calls, rounds, repeats) for calls in (forward, backward))
 
 
