@@ -59,6 +59,7 @@ from .activations import (
     unit_step_backward,
 )
 from .dropout import dropout, dropout_backward
+from .gradient_check import GradientCheck, gradient_check
 from .linear import (
     linear_model_gradient,
     linear_regression_gradient,

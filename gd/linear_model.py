@@ -7,6 +7,7 @@ import numpy as np
 
 from .arrays import aligned_empty, check_dtype
 from .batches import cut
+from .gradient_check import gradient_check
 from .kernels.blas import load_blas
 from .kernels.compiler import join
 from .kernels.loops import linear as loops
@@ -127,6 +128,12 @@ class LinearModel:
         y = self.check_data("LinearModel.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
         return self._gradient(X, y, NONE, gradients.vector), gradients
+
+    def gradient_check(self, X, y, coordinates=200, seed=0):
+        """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
+        _, gradients = self.loss_and_gradients(X, y)
+        loss = lambda _: self.loss_and_gradients(X, y)[0]  # noqa: E731
+        return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
     def penalty(self):
         """Return l1 |w| + l2 / 2 |w|**2."""

@@ -9,6 +9,7 @@ import numpy as np
 from .activations import ACTIVATIONS
 from .arrays import aligned_empty, check_array, check_dtype, check_labels
 from .batches import cut
+from .gradient_check import gradient_check
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
 from .kernels.loops import dense
@@ -172,6 +173,12 @@ class MLP:
             loss = self.backpropagate(X, y, np.arange(len(X)))
             self.store_gradients(gradients)
         return loss, gradients
+
+    def gradient_check(self, X, y, coordinates=200, seed=0):
+        """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
+        _, gradients = self.loss_and_gradients(X, y)
+        loss = lambda _: self.loss_and_gradients(X, y)[0]  # noqa: E731
+        return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
     def backpropagate(self, X, y, rows):
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
