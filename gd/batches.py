@@ -9,8 +9,7 @@ from .ranges import check_flag, check_integer
 def shuffled(n, seed, epoch, stratify=None):
     """Return the numbers 0 to n - 1 in the order of an epoch: the same for the same (seed, epoch).
 
-    With `stratify`, a label for each, any stretch of the order holds the classes in their proportions, to
-    within one example of each class.
+    With `stratify`, a label for each, the examples of every class are spread evenly over the order.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(n)
@@ -37,7 +36,8 @@ def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
     drop_last : bool, default: False
         Leave out the last batch if it is shorter; otherwise every example comes once.
     stratify : ndarray of int, shape (n,), optional
-        Class labels: every batch holds the classes in their proportions, to within one example of each.
+        Class labels, of which the examples are spread evenly over the epoch: a batch holds a few classes in their
+        proportions to within an example of each, many rare ones less exactly.
 
     Raises
     ------

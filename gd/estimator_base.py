@@ -1,7 +1,8 @@
 """What the estimators share: validation by scikit-learn, training by `gd.fit`, its end, and warm starts."""
 
+import functools
 import warnings
-from abc import abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,11 +20,13 @@ from .activations import softmax
 from .linear_model import LinearModel
 from .networks import MLP
 from .optimizers.base import OPTIMIZERS
-from .ranges import OPEN_UNIT, check_choice, check_integer, check_number
+from .ranges import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number
 from .training import EarlyStopping, fit
 
+CHOICES = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # of which the parameters are not the result
+
 _SHARED = """optimizer : str, default: "Adam"
-        A name of gd's optimizers.
+        A name of gd's optimizers but ScheduleFreeAdamW.
     lr : float or callable, default: {lr}
         The learning rate, or a schedule of it by steps.
     optimizer_options : dict, optional
@@ -77,46 +80,71 @@ def documented(lr):
     """Put the parameters and attributes that all estimators share into the docstring of a class."""
 
     def fill(cls):
-        cls.__doc__ = cls.__doc__.replace("<network>", _NETWORK).replace("<shared>", _SHARED.format(lr=lr))
+        if cls.__doc__:  # there is none with python -OO
+            cls.__doc__ = cls.__doc__.replace("<network>", _NETWORK).replace("<shared>", _SHARED.format(lr=lr))
         return cls
 
     return fill
 
 
+def _all_or_nothing(method):
+    """Leave the estimator as it was if the method raises."""
+
+    @functools.wraps(method)
+    def guarded(self, *arguments, **keywords):
+        before = dict(vars(self))
+        try:
+            return method(self, *arguments, **keywords)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return guarded
+
+
 class Estimator(BaseEstimator):
     """What all estimators share: the training, its end, and warm starts."""
 
-    @abstractmethod
+    _several = False  # whether y may be a matrix
+    _sparse = False  # what scikit-learn is to accept of sparse X
+
     def _targets(self, y, dtype, reset):
         """Return targets as `gd.fit` takes them; note the classes or the number of outputs."""
 
-    @abstractmethod
     def _model(self, features, dtype, seed):
         """Return an untrained model."""
 
     def _read(self):
         """Note as attributes what training has changed."""
 
+    @_all_or_nothing
     def fit(self, X, y):
-        """Train on X, of shape (rows, features), and targets y; return self."""
+        """Train on X, of shape (rows, features), and targets y; return self.
+
+        With warm_start, from the parameters of the last fit on, by the hyper-parameters as they are now; the
+        optimizer's state is kept if it is of the same optimizer.
+        """
+        rule, epochs, share = self._arguments()
+        last = (self._trained, self._optimizer, getattr(self, "classes_", None)) if self._goes_on() else None
         X, y = self._checked(X, y, reset=True)
         y = self._targets(y, X.dtype, reset=True)
         rng = check_random_state(self.random_state)
-        if not (self.warm_start and hasattr(self, "_optimizer") and self._still_fits(X)):
-            self._start(X, rng)
-        patience = check_integer(type(self).__name__, "n_iter_no_change", self.n_iter_no_change, 1)
-        rule = EarlyStopping(patience, self.tol, restore_best=bool(self.early_stopping))
+        self._start(X, rng)
+        if last:
+            self._go_on(*last)
         validation = None
         if self.early_stopping:
-            share = check_number(type(self).__name__, "validation_fraction", self.validation_fraction, OPEN_UNIT)
             labels = y if hasattr(self, "classes_") else None
-            X, held_X, y, held_y = train_test_split(X, y, test_size=share, random_state=rng, stratify=labels)
+            try:
+                X, held_X, y, held_y = train_test_split(X, y, test_size=share, random_state=rng, stratify=labels)
+            except ValueError as error:
+                raise ValueError(f"{type(self).__name__}: validation_fraction={share} does not fit: {error}") from None
             validation = held_X, held_y
-        epochs = check_integer(type(self).__name__, "max_iter", self.max_iter, 1)
         history = self._run(X, y, epochs, rng, validation, rule)
         self.n_iter_, self.loss_curve_ = len(history.loss), history.loss
         self.validation_scores_ = history.score if self.early_stopping else None
-        if self.n_iter_ == epochs > 1 and not _is_flat(history, rule):
+        if epochs > 1 and not history.stopped:
             warnings.warn(
                 f"{type(self).__name__}: training ended by max_iter={epochs}, before it reached a plateau",
                 ConvergenceWarning,
@@ -129,8 +157,10 @@ class Estimator(BaseEstimator):
         """Go through X and y once more; return self."""
         return self._partial_fit(X, y)
 
+    @_all_or_nothing
     def _partial_fit(self, X, y, reset_targets=None):
         first = not hasattr(self, "_optimizer")
+        self._arguments()
         X, y = self._checked(X, y, reset=first)
         X = X if first else self._in_dtype(X)
         y = self._targets(y, X.dtype, reset=first if reset_targets is None else reset_targets)
@@ -144,18 +174,50 @@ class Estimator(BaseEstimator):
         self._read()
         return self
 
-    def _start(self, X, rng, options=None):
+    def _arguments(self):
+        """Return the rule of stopping, epochs and the validation's share, once all arguments were checked."""
         name = type(self).__name__
-        optimizer = OPTIMIZERS[check_choice(name, "optimizer", self.optimizer, OPTIMIZERS)]
+        patience = check_integer(name, "n_iter_no_change", self.n_iter_no_change, 1)
+        tol = check_number(name, "tol", self.tol, NON_NEGATIVE)
+        for flag in ("early_stopping", "warm_start", "verbose"):
+            check_flag(name, flag, getattr(self, flag))
+        for mapping in ("optimizer_options", "loss_parameters"):
+            given = getattr(self, mapping, None)
+            if given is not None and not isinstance(given, Mapping):
+                raise TypeError(f"{name}: {mapping} must be a dict, got {given!r}")
+        for argument in ("lr", "params"):
+            if argument in (self.optimizer_options or {}):
+                raise TypeError(f"{name}: optimizer_options must not hold {argument!r}")
+        check_choice(name, "optimizer", self.optimizer, CHOICES)
+        check_integer(name, "batch_size", self.batch_size, 1)
+        share = check_number(name, "validation_fraction", self.validation_fraction, OPEN_UNIT)
+        rule = EarlyStopping(patience, tol, restore_best=bool(self.early_stopping))
+        return rule, check_integer(name, "max_iter", self.max_iter, 1), share
+
+    def _start(self, X, rng, options=None):
+        optimizer = OPTIMIZERS[self.optimizer]
         options = self.optimizer_options or {} if options is None else options
         seed = int(rng.randint(2**31 - 1))
         self._trained = self._model(X.shape[1], X.dtype, seed)
         self._optimizer = optimizer(self._trained.parameters, lr=self.lr, **options)
 
-    def _still_fits(self, X):
-        """Whether a warm start can go on with the model there is."""
-        fresh = self._model(X.shape[1], X.dtype, 0)
-        return self._trained.parameters.shapes == fresh.parameters.shapes and self._trained.dtype == X.dtype
+    def _goes_on(self):
+        """Whether this fit begins where the last one ended."""
+        return self.warm_start and hasattr(self, "_optimizer")
+
+    def _go_on(self, model, optimizer, classes):
+        """Take over the parameters of a model, and its optimizer's state, as far as they fit."""
+        own = self._trained.parameters
+        if own.shapes != model.parameters.shapes or not np.array_equal(classes, getattr(self, "classes_", None)):
+            raise ValueError(
+                f"{type(self).__name__}: with warm_start X and y must be like those of the last fit: "
+                "the same features, outputs and classes"
+            )
+        own.vector[:] = model.parameters.vector
+        if type(optimizer) is type(self._optimizer) and model.dtype == own.dtype:
+            state = optimizer.state_dict()
+            if state.keys() == self._optimizer.state_dict().keys():
+                self._optimizer.load_state_dict(state)
 
     def _run(self, X, y, epochs, rng, validation, rule):
         return fit(
@@ -163,7 +225,7 @@ class Estimator(BaseEstimator):
             X,
             y,
             self._optimizer,
-            batch_size=min(self.batch_size, X.shape[0]) if isinstance(self.batch_size, int) else self.batch_size,
+            batch_size=self.batch_size,
             epochs=epochs,
             validation=validation,
             early_stopping=rule,
@@ -172,14 +234,16 @@ class Estimator(BaseEstimator):
         )
 
     def _checked(self, X, y, reset):
-        X, y = validate_data(self, X, y, **self._checks(), reset=reset, multi_output=self._several, y_numeric=False)
+        X, y = validate_data(
+            self, X, y, **self._checks(), reset=reset, multi_output=self._several, y_numeric=self._several
+        )
         return X, y
 
-    _several = False  # whether y may be a matrix
-
     def _checks(self):
-        sparse = "csr" if isinstance(self, Linear) else False
-        return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": sparse, "accept_large_sparse": True}
+        return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": self._sparse}
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_iter_")
 
     def _outputs(self, X):
         """Return the model's outputs for rows that are checked here."""
@@ -191,15 +255,10 @@ class Estimator(BaseEstimator):
         return X if X.dtype == self._trained.dtype else X.astype(self._trained.dtype)
 
 
-def _is_flat(history, rule):
-    """Whether the last epochs were a plateau."""
-    values = np.array(history.score if history.score else [-loss for loss in history.loss])
-    recent = values[-rule.patience :]
-    return values.size > rule.patience and recent.max() <= values[: -rule.patience].max() + rule.min_delta
-
-
 class Linear(Estimator):
     """What the linear estimators share."""
+
+    _sparse = "csr"
 
     def _linear(self, features, dtype, outputs, loss, parameters=None):
         return LinearModel(features, outputs, loss, l1=self.l1, l2=self.l2, dtype=dtype, **(parameters or {}))
@@ -234,6 +293,7 @@ class Classifier(ClassifierMixin):
             raise ValueError(f"{type(self).__name__}: y must hold 2 classes at least, got {len(classes)} class")
         self.classes_ = classes
 
+    @_all_or_nothing
     def partial_fit(self, X, y, classes=None):
         """Go through X and y once more; the first call takes all `classes` that there will be. Return self."""
         first = not hasattr(self, "_optimizer")
@@ -282,7 +342,13 @@ class Regressor(MultiOutputMixin, RegressorMixin):
             self._shape = shape
         elif shape != self._shape:
             raise ValueError(f"{type(self).__name__}: y has shape {y.shape}, expected {('rows', *self._shape)}")
-        return np.ascontiguousarray(y, dtype)
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"{type(self).__name__}: y must hold numbers, got dtype {y.dtype}")
+        with np.errstate(over="ignore"):
+            converted = np.ascontiguousarray(y, dtype)
+        if not np.isfinite(converted).all():
+            raise ValueError(f"{type(self).__name__}: y must be finite as {dtype}, like X")
+        return converted
 
     def predict(self, X):
         """Return the predictions: like y."""

@@ -61,9 +61,10 @@ class LinearRegressor(Regressor, Linear):
 
     def _targets(self, y, dtype, reset):
         check_choice("LinearRegressor", "loss", self.loss, self._losses)
+        y = super()._targets(y, dtype, reset)
         if self.loss == "poisson" and np.min(y) < 0:
             raise ValueError(f"LinearRegressor: y must be 0 or above with the loss poisson, got {np.min(y)}")
-        return super()._targets(y, dtype, reset)
+        return y
 
     def _model(self, features, dtype, seed):
         outputs = self._shape[0] if self._shape else None

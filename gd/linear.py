@@ -8,7 +8,7 @@ from .kernels.compiler import join
 from .kernels.loops import linear as loops
 from .kernels.loops import losses as row_losses
 from .kernels.rules import losses as rules
-from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_number, check_real
+from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_real
 from .sparse import check_csr, check_places, is_sparse, kernel_arguments
 from .threads import single_threaded_blas
 
@@ -32,7 +32,8 @@ def linear_model_gradient(X, y, w, b, loss="squared", rows=None, out=None, sampl
     Parameters
     ----------
     X : ndarray or sparse matrix of shape (n, features)
-        float32 or float64; may be read-only or an np.memmap. Never copied. Sparse matrices are SciPy's, in CSR.
+        float32 or float64; may be read-only or an np.memmap. Never copied as a whole. Sparse matrices are
+        SciPy's, in CSR.
     y : ndarray of shape (n,) or (n, outputs)
         Targets; integers or of the dtype of X. Labels are 0 and 1 for "logistic", -1 and 1 for the hinge
         losses, and 0 to classes - 1 for "softmax".
@@ -114,6 +115,9 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
     weights = np.empty(0, dtype)
     if sample_weight is not None:
         weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
+        lowest = (weights[rows] if rows.size else weights).min()  # NaN if there is one
+        if not lowest >= 0:
+            raise ValueError(f"{where}: sample_weight must be 0 or above, got {lowest}")
     numbers = check_parameters(where, loss, parameters, dtype)
     data = X
     if is_sparse(X):
@@ -195,7 +199,7 @@ def _checked_bias(where, b, w, own):
         return check_array(where, "b", b, dtype=own, shape=("the outputs", (outputs,)))
     if w.ndim == 2:
         raise TypeError(f"{where}: b must be an array of shape ({outputs},), got {b!r}")
-    return np.array([check_number(where, "b", b, REAL)], own[1])
+    return np.array([check_real(where, "b", b, REAL, own[1])])
 
 
 def check_targets(where, y, n, outputs, loss, own):

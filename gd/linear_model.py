@@ -29,6 +29,7 @@ from .sparse import check_places, is_sparse, kernel_arguments
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
 CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
+STEP = 5_000  # products that the rest of a step takes as long as, at least
 
 
 class LinearModel:
@@ -109,16 +110,18 @@ class LinearModel:
         return out
 
     def predict(self, X):
-        """Return the class of each row with the loss softmax, else what `forward` does."""
+        """Return the class of each row with the loss softmax, e**(X w + b) with poisson, else what `forward` does."""
         outputs = self.forward(X)
-        return outputs.argmax(axis=1) if self.loss == "softmax" else outputs
+        if self.loss == "softmax":
+            return outputs.argmax(axis=1)
+        return np.exp(outputs) if self.loss == "poisson" else outputs
 
     def score(self, X, y):
         """Return the accuracy with the losses softmax, logistic and of hinges, else R**2 as `MLP.score` does."""
         y = self.check_data("LinearModel.score", X, y)
-        outputs = self.forward(X)
+        outputs = self.predict(X)
         if self.loss == "softmax":
-            return float(np.mean(outputs.argmax(axis=1) == y))
+            return float(np.mean(outputs == y))
         if self.loss in ("logistic", "hinge", "squared_hinge"):
             return float(np.mean((outputs > 0) == (y > (0.5 if self.loss == "logistic" else 0))))
         return r_squared(y, outputs)
@@ -136,7 +139,7 @@ class LinearModel:
         return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
     def penalty(self):
-        """Return l1 |w| + l2 / 2 |w|**2."""
+        """Return l1 |w| + l2 / 2 |w|**2, of all outputs."""
         l1, l2 = map(float, self._penalties)
         w = self.parameters["w"]
         value = l1 * float(np.sum(np.abs(w), dtype=np.float64)) if l1 else 0.0
@@ -152,13 +155,13 @@ class LinearModel:
     def descend(self, X, y, order, batch_size, optimizer):
         """Take a step for each mini-batch of `order`; yield (mean loss before them, rows).
 
-        What is yielded covers several steps where they ran in compiled code, with the penalty of where these began;
-        the steps are the same to the bit. A batch whose loss is not finite is not stepped, unless the optimizer
-        decides that itself. A batch of all rows takes them in order. The arguments are not checked.
+        What is yielded covers several steps where they ran in compiled code; these are the same to the bit. A batch
+        whose loss is not finite is not stepped, unless the optimizer decides that itself. A batch of all rows takes
+        them as they lie. The arguments are not checked.
         """
         products = batch_size * self.parameters["w"].size
         if optimizer.steps_inside and batch_size < order.size and products <= COMPILED:
-            yield from self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // products))
+            yield from self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
             return
         gradients = self.parameters.zeros_like()
         for rows in cut(order, batch_size):
@@ -178,7 +181,7 @@ class LinearModel:
         work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]
-            steps, penalty = -(-rows.size // batch_size), self.penalty()
+            steps = -(-rows.size // batch_size)
             losses = np.zeros(steps)
             taken = optimizer.run_inside(
                 loop,
@@ -202,19 +205,19 @@ class LinearModel:
                 count = min(batch_size, rows.size - taken * batch_size)
                 yield float(losses[taken]) / (count * terms), count
                 return
-            yield total(losses) / (rows.size * terms) + penalty, rows.size
+            yield total(losses) / (rows.size * terms), rows.size
 
     def check_inputs(self, where, X):
         """Raise unless X is a matrix of this model's dtype and number of features."""
         check_matrix(where, X, ("the model", self.dtype))
         if X.shape[1] != len(self.parameters["w"]):
             raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {len(self.parameters['w'])} features")
+        if is_sparse(X):
+            check_places(where, "X", X, NONE)
 
     def check_data(self, where, X, y):
         """Raise unless X and y fit this model; return y as kernels take it."""
         self.check_inputs(where, X)
-        if is_sparse(X):
-            check_places(where, "X", X, NONE)
         return check_targets(where, y, X.shape[0], self.outputs, self.loss, ("the model", self.dtype))
 
     def __repr__(self):

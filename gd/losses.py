@@ -32,6 +32,8 @@ _SHARED = """
 
 def _elementwise(function):
     """Complete the docstring of an elementwise loss."""
+    if function.__doc__ is None:  # python -OO
+        return function
     before, mark, after = function.__doc__.partition("    ...\n")
     function.__doc__ = before + _SHARED.lstrip("\n") + after if mark else before + _SHARED
     return function

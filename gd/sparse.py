@@ -26,8 +26,9 @@ def check_csr(where, name, X, *, dtype=None):
     if 0 in X.shape:
         raise ValueError(f"{where}: {name} must have at least one row and one column, got shape {X.shape}")
     data, indices, indptr = parts = kernel_arguments(X)
-    sound = all(type(each) is np.ndarray and each.ndim == 1 and each.flags.c_contiguous for each in parts)
-    if not sound or data.size != indices.size or indptr.size != X.shape[0] + 1 or indices.dtype.kind != "i":
+    sound = all(isinstance(each, np.ndarray) and each.ndim == 1 and each.flags.c_contiguous for each in parts)
+    sound = sound and all(each.flags.aligned for each in parts) and indices.dtype.kind == indptr.dtype.kind == "i"
+    if not sound or data.size != indices.size or indptr.size != X.shape[0] + 1:
         raise ValueError(f"{where}: {name} is not a sound CSR matrix; pass a copy")
 
 

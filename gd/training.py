@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from time import perf_counter
 
 from .batches import shuffled
@@ -21,19 +21,22 @@ class History:
     Attributes
     ----------
     loss : list of float
-        The mean loss over the epoch's batches, each as it was before its step.
+        The mean loss over the epoch's batches, each as it was before its step; those skipped do not count.
     score : list of float
         The score on the validation data after the epoch; empty without.
     seconds : list of float
         The time that training took, validation not included.
     lr : list of float
         The learning rate of the epoch's last step.
+    stopped : bool
+        Whether early_stopping ended the training.
     """
 
     loss: list = field(default_factory=list)
     score: list = field(default_factory=list)
     seconds: list = field(default_factory=list)
     lr: list = field(default_factory=list)
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,16 @@ class _Watch:
 
     def __init__(self, rule, vector):
         self.rule, self.vector, self.best, self.kept, self.waited = rule, vector, -inf, vector.copy(), 0
+        self.mark = -inf  # what the next improvement is measured from
 
     def is_over(self, history):
         """Note an epoch; return whether it is time to stop."""
         value = history.score[-1] if history.score else -history.loss[-1]
-        if value > self.best + self.rule.min_delta or self.best == -inf:
-            self.best, self.waited = value, 0
+        if value > self.best:  # never for NaN
+            self.best = value
             self.kept[:] = self.vector
+        if value > self.mark + self.rule.min_delta:
+            self.mark, self.waited = value, 0
         else:
             self.waited += 1
         return self.waited >= self.rule.patience
@@ -118,8 +124,9 @@ def fit(
     batch_size : int, default: 128
         1 is stochastic gradient descent; len(X) is batch gradient descent.
     epochs : int, default: 10
-        Passes over the data. Each sees every row once, in an order that follows from (seed, epoch); epochs
-        count on from the steps of the optimizer, so two calls give the bits of one with all epochs.
+        Passes over the data. Each sees every row once, in an order that follows from (seed, epoch), but a linear
+        model takes a batch of all rows as they lie. Epochs count on from the steps of the optimizer, so two calls
+        of one batch_size, of which no batch was skipped, give the bits of one with all epochs.
     validation : (X, y), optional
         Scored after each epoch.
     early_stopping : int or EarlyStopping, optional
@@ -180,24 +187,25 @@ def _train(model, X, y, optimizer, batch_size, epochs, validation, early_stoppin
     with _progress_bar(progress, epochs * X.shape[0]) as bar, single_threaded_blas():
         done = optimizer.steps // -(-X.shape[0] // batch_size)
         for epoch in range(done, done + epochs):
-            start, total = perf_counter(), 0.0
+            start, total, counted = perf_counter(), 0.0, 0
             for loss, rows in model.descend(X, y, shuffled(X.shape[0], seed, epoch), batch_size, optimizer):
                 if not isfinite(loss) and not optimizer.skip_nonfinite:
                     raise FloatingPointError(
                         f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
                         "lower the learning rate, or look for huge or missing values in X"
                     )
-                total += loss * rows
+                if isfinite(loss):
+                    total, counted = total + loss * rows, counted + rows
                 bar.update(rows)
             history.seconds.append(perf_counter() - start)
-            history.loss.append(total / X.shape[0])
+            history.loss.append(total / counted if counted else nan)
             history.lr.append(optimizer.last_lr)
             if validation is not None:
                 history.score.append(model.score(*validation))
             shown = {"epoch": f"{epoch + 1}/{done + epochs}", "loss": f"{history.loss[-1]:.4f}"}
             bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
-            over = watch is not None and watch.is_over(history)
-            if any([callback(history) for callback in callbacks]) or over:
+            history.stopped = watch is not None and watch.is_over(history)
+            if any([callback(history) for callback in callbacks]) or history.stopped:
                 break
     if watch is not None:
         watch.restore()

@@ -78,7 +78,7 @@ class Kernel:
         self.parallel_from, self._choices = loop.parallel_from, {}
         body = loop(*map(device, rules))
         self.serial = self._compile(body, (loop, *rules))
-        self.parallel = self._compile(_split(self.serial), (loop, *rules), parallel=True)
+        self.parallel = None if loop.ordered else self._compile(_split(self.serial), (loop, *rules), parallel=True)
 
     def _compile(self, function, sources, parallel=False):
         options = OPTIONS | ({"parallel": True} if parallel else {"pipeline_class": wide.Compiler})

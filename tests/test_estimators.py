@@ -126,10 +126,14 @@ def test_sparse_rows_give_the_same_model():
 
     X, y = classes()
     X = np.where(np.abs(X) > 1, X, 0)
-    for estimator in (SoftmaxClassifier(random_state=0, max_iter=20),):
+    for estimator in (SoftmaxClassifier(random_state=0, max_iter=20), LinearRegressor(random_state=0, max_iter=20)):
+        y = y if isinstance(estimator, SoftmaxClassifier) else X[:, 0]
         dense, thin = sklearn.clone(estimator).fit(X, y), sklearn.clone(estimator).fit(sparse.csr_matrix(X), y)
         np.testing.assert_allclose(dense.coef_, thin.coef_, rtol=1e-9)
-        assert np.array_equal(dense.predict(X), thin.predict(sparse.csr_array(X)))
+        if isinstance(estimator, SoftmaxClassifier):
+            assert np.array_equal(dense.predict(X), thin.predict(sparse.csr_array(X)))
+        else:
+            np.testing.assert_allclose(dense.predict(X), thin.predict(sparse.csr_array(X)), atol=1e-9)
 
 
 def test_partial_fit_and_warm_start():
@@ -150,6 +154,41 @@ def test_partial_fit_and_warm_start():
     assert once.fit(X, y).loss_curve_[0] < first[-1]
     cold = SoftmaxClassifier(max_iter=10, random_state=0).fit(X, y)
     assert cold.fit(X, y).loss_curve_ == first
+
+
+def test_a_warm_start_takes_the_parameters_but_not_the_arguments_of_before():
+    X = np.linspace(-1, 1, 200)[:, np.newaxis]
+    model = LinearRegressor(lr=0.05, warm_start=True, random_state=0).fit(X, 3 * X[:, 0])
+    assert model.coef_[0] == pytest.approx(3, abs=0.1)
+    model.set_params(l2=100.0, lr=0.01).fit(X, 3 * X[:, 0])
+    assert abs(model.coef_[0]) < 0.2
+    with pytest.raises(ValueError, match="with warm_start X and y must be like those of the last fit"):
+        model.fit(np.ones((9, 2)), np.ones(9))
+    X, y = classes()
+    model = SoftmaxClassifier(max_iter=5, warm_start=True, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="the same features, outputs and classes"):
+        model.fit(X, np.char.upper(y))
+
+
+def test_a_fit_that_fails_changes_nothing():
+    X, y = classes()
+    model = SoftmaxClassifier(lr=0.05, max_iter=30, random_state=0).fit(X, y)
+    before, expected = dict(vars(model)), model.predict_proba(X)
+    for attempt in (
+        lambda: model.fit(X[:, :2], np.zeros(len(X))),
+        lambda: model.set_params(max_iter=0).fit(X, y),
+        lambda: model.set_params(max_iter=30, l2=-1.0).fit(X, y),
+    ):
+        with pytest.raises(ValueError, match="must"):
+            attempt()
+        model.set_params(max_iter=30, l2=0.0)
+        assert vars(model) == before
+        assert np.array_equal(model.predict_proba(X), expected)
+    fresh = SoftmaxClassifier(max_iter=0)
+    with pytest.raises(ValueError, match="max_iter"):
+        fresh.fit(X, y)
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        fresh.predict(X)
 
 
 def test_early_stopping_keeps_the_best():
@@ -179,7 +218,11 @@ def test_a_training_that_did_not_end_warns():
         ({"batch_size": 0}, "batch_size must be 1 at least"),
         ({"max_iter": 0}, "SoftmaxClassifier: max_iter must be 1 at least"),
         ({"l2": -1.0}, "l2 must be in"),
-        ({"tol": -1.0}, "min_delta must be in"),
+        ({"tol": -1.0}, "SoftmaxClassifier: tol must be in"),
+        ({"optimizer_options": 5}, "SoftmaxClassifier: optimizer_options must be a dict"),
+        ({"optimizer_options": {"lr": 1.0}}, "SoftmaxClassifier: optimizer_options must not hold 'lr'"),
+        ({"optimizer": "ScheduleFreeAdamW"}, "SoftmaxClassifier: optimizer must be one of"),
+        ({"early_stopping": "no"}, "SoftmaxClassifier: early_stopping must be True or False"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction must be in"),
         ({"optimizer_options": {"beta": 1}}, "unexpected keyword 'beta'"),
     ],

@@ -98,23 +98,26 @@ def test_stochastic_to_batch_gradient_descent(batch_size):
 
 
 def test_history_is_that_of_every_batch_by_itself(monkeypatch):
-    X, y = data("softmax", 4, np.float32)
+    X, y = data("softmax", 4, np.float64)
     results = []
-    for chunk in (1, 50_000_000):
-        monkeypatch.setattr(linear_model, "CHUNK", chunk)
-        model = gd.LinearModel(33, 4, "softmax")
-        history = gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=BATCH, epochs=2, progress=False)
+    for name, value in (("CHUNK", 1), ("CHUNK", 50_000_000), ("COMPILED", 0)):
+        monkeypatch.setattr(linear_model, name, value)
+        model = gd.LinearModel(33, 4, "softmax", l1=0.01, l2=0.1, dtype=np.float64)
+        optimizer = gd.Adam(model.parameters, lr=0.01)
+        history = gd.fit(model, X, y, optimizer, batch_size=BATCH, epochs=2, progress=False)
         results.append((model.parameters.vector.copy(), history))
-    assert np.array_equal(results[0][0], results[1][0])
-    np.testing.assert_allclose(results[0][1].loss, results[1][1].loss, rtol=1e-12)
+    for vector, history in results[1:]:
+        assert np.array_equal(vector, results[0][0])
+        np.testing.assert_allclose(history.loss, results[0][1].loss, rtol=1e-12)
 
 
-def test_bits_do_not_depend_on_threads():
-    X, y = data("squared", None, np.float32)
-    vectors = []
+@pytest.mark.parametrize("loss, outputs, convert", [("squared", None, np.asarray), ("softmax", 4, sparse.csr_array)])
+def test_bits_do_not_depend_on_threads(loss, outputs, convert):
+    X, y = data(loss, outputs, np.float64)
+    X, vectors = convert(X), []
     for parallel_from in (1, np.inf):
         with splitting(parallel_from):
-            model = gd.LinearModel(33)
+            model = gd.LinearModel(33, outputs, loss, dtype=np.float64)
             gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=BATCH, epochs=2, progress=False)
             vectors.append(model.parameters.vector.copy())
     assert np.array_equal(*vectors)
@@ -123,7 +126,7 @@ def test_bits_do_not_depend_on_threads():
 @pytest.mark.parametrize("batch_size", [50, 500])
 def test_a_loss_that_is_not_finite_ends_before_its_step(batch_size):
     X, y = data("squared", None, np.float64)
-    X[np.flatnonzero(gd.batches.shuffled(500, 0, 0) >= 0)[-1]] = np.nan
+    X[499] = np.nan
     model = gd.LinearModel(33, dtype=np.float64)
     optimizer = gd.ScheduleFreeAdamW(model.parameters, lr=0.01)
     with pytest.raises(FloatingPointError, match=r"fit: the loss is nan in epoch 1, at step"):
@@ -282,6 +285,56 @@ def test_sparse_matrices_that_kernels_cannot_take():
         with pytest.raises(error, match=match):
             gd.linear_regression_gradient(X, y, w, 0.0)
     assert gd.linear_regression_gradient(broken(outside), y, w, 0.0, rows=np.array([19]))[0] == 0.0
+    with pytest.raises(ValueError, match=r"LinearModel\.forward: X has elements outside"):
+        gd.LinearModel(9, dtype=np.float64).forward(broken(outside))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_sparse_matrices_with_either_index_without_elements_and_mapped(dtype, tmp_path):
+    joblib = pytest.importorskip("joblib")
+    X = sparse.random_array((20, 9), density=0.3, format="csr", rng=np.random.default_rng(0))
+    X.indices, X.indptr = X.indices.astype(dtype), X.indptr.astype(dtype)
+    w, y = np.ones(9), np.ones(20)
+    expected = gd.linear_regression_gradient(X.toarray(), y, w, 0.0)
+    joblib.dump(X, tmp_path / "X")
+    for each in (X, joblib.load(tmp_path / "X", mmap_mode="r")):
+        np.testing.assert_allclose(gd.linear_regression_gradient(each, y, w, 0.0)[1], expected[1], rtol=1e-12)
+    empty = sparse.csr_array((20, 9))
+    assert gd.linear_regression_gradient(empty, y, w, 0.0)[:2][0] == 1.0
+
+
+def test_batches_that_are_skipped_do_not_count():
+    X, y = data("squared", None, np.float64)
+    X[7] = np.nan
+    model = gd.LinearModel(33, dtype=np.float64)
+    optimizer = gd.SGD(model.parameters, lr=0.1, skip_nonfinite=True)
+    history = gd.fit(model, X, y, optimizer, 50, 30, early_stopping=5, progress=False)
+    assert np.isfinite(history.loss).all()
+    assert history.stopped
+    assert optimizer.steps == 9 * len(history.loss)
+
+
+def test_accumulated_gradients_are_part_of_the_first_step():
+    X, y = data("squared", None, np.float64)
+    vectors = []
+    for keywords in ({}, {"clip_norm": 1e12}):
+        model = gd.LinearModel(33, dtype=np.float64)
+        optimizer = gd.SGD(model.parameters, lr=0.1, **keywords)
+        optimizer.accumulate(np.ones(34))
+        gd.fit(model, X, y, optimizer, 250, 1, progress=False)
+        vectors.append(model.parameters.vector)
+    np.testing.assert_allclose(*vectors, rtol=1e-12)
+
+
+def test_scores_of_poisson_are_those_of_rates():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 2))
+    y = rng.poisson(np.exp(X @ [0.8, -0.5] + 1)).astype(float)
+    model = gd.LinearModel(2, loss="poisson", dtype=np.float64)
+    history = gd.fit(model, X, y, gd.Adam(model.parameters, lr=0.05), validation=(X, y), epochs=40, progress=False)
+    errors = np.sum((y - np.exp(model.forward(X))) ** 2)
+    assert history.score[-1] == pytest.approx(1 - errors / np.sum((y - y.mean()) ** 2))
+    assert history.score[-1] > 0.5
 
 
 def test_mapped_data_larger_than_the_memory_allowed(tmp_path):

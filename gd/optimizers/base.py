@@ -377,14 +377,14 @@ class Optimizer(State, ABC):
     @property
     def steps_inside(self):
         """Whether `step_inside` can step: nothing needs the whole gradient first, and all arrays step alike."""
-        return self._whole is not None and not self._looks_first
+        return self._whole is not None and not self._looks_first and not self._summed
 
     def step_inside(self, loop, size, *arguments):
         """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece."""
         block = self._whole
         vector = block.kind.vector(self.steps, 1.0, True)
+        self._count()  # before: whoever interrupts a kernel is heard when it has ended
         join(loop, self.rule, *self._stages)(size, *arguments, vector, block.p, *block.slots)
-        self._count()
 
     def run_inside(self, loop, rule, count, work, *arguments):
         """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.
@@ -408,11 +408,18 @@ class Optimizer(State, ABC):
 
     def _ahead(self, kind, count):
         """Return the scalars of the next steps, one row each, and count these steps."""
-        rows = []
-        for _ in range(count):
-            rows.append(kind.vector(self.steps, 1.0, True).copy())
+        rows = None
+        for k in range(count):
+            vector = kind.vector(self.steps, 1.0, True)
+            if rows is None:
+                rows = np.empty((count, vector.size), kind.dtype)
+            if kind.is_settled(self.steps, 1.0):
+                rows[k:] = vector
+                self._set_steps(self.steps + count - k)
+                break
+            rows[k] = vector
             self._count()
-        return np.array(rows, kind.dtype)
+        return rows
 
     def _count(self):
         """Note that a step of all arrays was taken."""

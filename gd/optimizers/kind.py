@@ -21,7 +21,7 @@ class Kind:
     def vector(self, t, grad_scale, reuse):
         """Return the scalars of the step after t steps as kernels take them; `reuse` the vector of the step before."""
         owner = self.owner
-        if reuse and owner.steady and t > 1 and self._given == (owner._lr, grad_scale):
+        if reuse and self.is_settled(t, grad_scale):
             return self._vector
         values = owner._values(t, grad_scale)
         if not reuse:
@@ -37,6 +37,10 @@ class Kind:
                 self._vector[:] = values
             self._values = values
         return self._vector
+
+    def is_settled(self, t, grad_scale):
+        """Whether the scalars after t steps are those of the step before, and will be those of the next."""
+        return self.owner.steady and t > 1 and self._given == (self.owner._lr, grad_scale)
 
     def trusted(self, block, g, vector):
         """Return the scalars with the last one multiplied by the trust ratio of an array."""

@@ -266,6 +266,16 @@ def penalize():
     return body
 
 
+def _penalty(w, l1, l2):
+    total = 0.0
+    for j in range(w.size):
+        total += l1 * abs(w[j]) + l2 / 2 * w[j] * w[j]
+    return total
+
+
+_penalty = device(_penalty, reassociate=True)
+
+
 def _training(gradient_loop, split):
     """Return the loop that trains by the gradients of another; see `_train`."""
 
@@ -304,10 +314,10 @@ def _matrix(p, outputs):
 def _train(blocks_of, rule, stages):
     """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
 
-    Arguments: taken (counts the steps), losses (the sum of each step's), work (values and gradients of blocks,
-    gradient), X (a tuple), y, order (rows of all batches), batch (rows of each but the last), outputs, per_output
-    (whether the loss is a mean over them), weights (of examples, or none), penalties (l1, l2), parameters of the
-    loss, coefficients (of each step), p (weights and intercepts), *slots.
+    Arguments: taken (counts the steps), losses (the sum of each step's, with penalties), work (values and gradients
+    of blocks, gradient), X (a tuple), y, order (rows of all batches), batch (rows of each but the last), outputs,
+    per_output (whether the loss is a mean over them), weights (of examples, or none), penalties (l1, l2), parameters
+    of the loss, coefficients (of each step), p (weights and intercepts), *slots.
     """
     step = update_slices(rule, *stages)
     sums, penalty = join(add_blocks).serial, join(penalize).serial
@@ -321,13 +331,15 @@ def _train(blocks_of, rule, stages):
         for k in range(start, stop):
             rows = order[k * batch : (k + 1) * batch]
             blocks = -(-rows.size // block_rows(rows.size, p.size))
-            scale = real(1 / (rows.size * outputs if per_output else rows.size))
+            terms = rows.size * outputs if per_output else rows.size
+            scale = real(1 / terms)
             partial = values[:blocks], gradients[:blocks]
             blocks_of(parts, partial[0], partial[1], scale, X, y, p, outputs, rows, weights, parameters)
             sums(0, p.size, (losses[k : k + 1], gradient, partial[0], partial[1]))
             if not np.isfinite(losses[k]):
                 break
             if l1 != 0 or l2 != 0:
+                losses[k] += terms * _penalty(p[:size], l1, l2)
                 penalty(0, size, (gradient[:size], p[:size], l1, l2))
             step(coefficients[k], p, gradient, arguments[15:])
             taken[0] += 1
