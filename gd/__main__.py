@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 
@@ -10,11 +11,11 @@ import numpy as np
 
 from . import __version__, datasets, reference
 from .activations import ACTIVATIONS
-from .batches import batches
+from .batches import batches, shuffled
 from .information import information
 from .networks import MLP
 from .optimizers import OPTIMIZERS
-from .training import fit
+from .training import History, fit
 
 
 class Failure(Exception):
@@ -80,6 +81,15 @@ def _parser():
     train.add_argument("--epochs", type=int, default=15, help="passes over the data")
     train.add_argument("--seed", type=int, default=0, help="of the test split, the weights and the order of examples")
     train.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of data and parameters")
+    train.add_argument("--l2", type=float, metavar="FACTOR", help="penalty l2 / 2 |p|**2 of all parameters")
+    train.add_argument("--weight-decay", type=float, metavar="FACTOR", help="decoupled decay of all parameters")
+    train.add_argument(
+        "--early-stopping",
+        type=int,
+        metavar="EPOCHS",
+        help="end after so many epochs without a better accuracy on a tenth of the rows, held back; keep the best",
+    )
+    train.add_argument("--plot", metavar="FILE", help="draw loss and accuracy by epoch, as .png, .svg or .pdf")
     train.add_argument("--compare", choices=("numpy",), help="also train the same model in plain NumPy")
     train.add_argument("--save", metavar="FILE", help="write the parameters as safetensors")
     train.set_defaults(run=lambda options: _train(options, optimizers[options.optimizer]))
@@ -108,12 +118,21 @@ def _train(options, optimizer_name):
     safetensors = _safetensors() if options.save else None
     if options.epochs < 1 or options.batch_size < 1 or options.seed < 0:
         raise Failure("--epochs and --batch-size must be 1 at least, --seed 0 at least")
-    if options.save and not Path(options.save).absolute().parent.is_dir():
-        raise Failure(f"--save {options.save}: no such folder")
+    for option, path in (("--save", options.save), ("--plot", options.plot)):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise Failure(f"{option} {path}: no such folder")
+    if options.early_stopping is not None:
+        if options.early_stopping < 1:
+            raise Failure("--early-stopping must be 1 at least")
+        if options.compare:
+            raise Failure("--early-stopping holds rows back, which --compare does not: give one of the two")
+    if options.plot:
+        _try_plot(options.plot)
     data = datasets.load(options.data, options.seed, np.dtype(options.dtype).type)
     widths = [data.X.shape[1], *(options.hidden if options.model == "mlp" else ()), data.classes]
     activation = options.activation if options.model == "mlp" else "identity"  # there is no hidden layer
-    keywords = {} if options.lr is None else {"lr": options.lr}
+    given = {"lr": options.lr, "l2": options.l2, "weight_decay": options.weight_decay}
+    keywords = {name: value for name, value in given.items() if value is not None}
 
     def build():
         model = MLP(widths, activation, dtype=options.dtype, seed=options.seed)
@@ -137,7 +156,23 @@ def _train(options, optimizer_name):
     runs = {"gd": _Run("gd", live=not bar)}
     initial = {name: view.copy() for name, view in model.parameters.items()}
     record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1])]
-    fit(model, data.X, data.y, optimizer, options.batch_size, options.epochs, callbacks=record, seed=options.seed)
+    X, y, validation = data.X, data.y, None
+    if options.early_stopping is not None:
+        X, y, validation = _held_back(data, options.seed)
+    history = fit(
+        model,
+        X,
+        y,
+        optimizer,
+        options.batch_size,
+        options.epochs,
+        validation,
+        options.early_stopping,
+        callbacks=record,
+        seed=options.seed,
+    )
+    if history.stopped:
+        print(f"stopped    after {len(history.loss)} epochs, the best was number {1 + int(np.argmax(history.score))}")
     runs["gd"].accuracy = model.score(data.X_test, data.y_test)
     if options.compare:
         plain = reference.Optimizer(optimizer_name, initial, **keywords)
@@ -152,11 +187,36 @@ def _train(options, optimizer_name):
         found = reference.predict(initial, data.X_test, activation)
         runs["numpy"].accuracy = float(np.mean(found == data.y_test))
     for run in runs.values():
-        print(run.summary(len(data.X)))
+        print(run.summary(len(X)))
     if options.compare:
         print(_comparison(runs["gd"], runs["numpy"]))
     if options.save:
         _save(safetensors, options.save, model)
+    if options.plot:
+        _draw(history, options.plot)
+        print(f"drawn      {options.plot}")
+
+
+def _held_back(data, seed):
+    """Return rows to train with, their labels, and (rows, labels) to validate with: every tenth of each class."""
+    held = shuffled(len(data.X), seed, 0, data.y)[::10]
+    kept = np.setdiff1d(np.arange(len(data.X)), held)
+    return data.X[kept], data.y[kept], (data.X[held], data.y[held])
+
+
+def _try_plot(path):
+    """Fail now rather than after the training, if no picture of this kind can be drawn."""
+    try:
+        History(loss=[1.0]).plot().savefig(BytesIO(), format=Path(path).suffix[1:] or "png")
+    except (ImportError, ValueError) as error:
+        raise Failure(f"--plot {path}: {error}") from error
+
+
+def _draw(history, path):
+    try:
+        history.plot(path)
+    except OSError as error:
+        raise Failure(f"--plot {path}: {error}") from error
 
 
 class _Run:

@@ -38,6 +38,32 @@ class History:
     lr: list = field(default_factory=list)
     stopped: bool = False
 
+    def plot(self, path=None):
+        """Draw loss and score by epoch; return matplotlib's figure, and write it where there is a path."""
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise ImportError('History.plot needs matplotlib: python -m pip install "gd[train]"') from None
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        FigureCanvasAgg(figure)
+        axis, epochs = figure.add_subplot(), range(1, len(self.loss) + 1)
+        marker = "o" if len(self.loss) < 30 else None
+        lines = axis.plot(epochs, self.loss, color="tab:blue", marker=marker, markersize=4, label="loss of training")
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("loss", color="tab:blue")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if self.loss and min(self.loss) > 0 and max(self.loss) > 20 * min(self.loss):
+            axis.set_yscale("log")
+        if self.score:
+            other, style = axis.twinx(), {"color": "tab:orange", "marker": marker, "markersize": 4}
+            lines += other.plot(epochs, self.score, linestyle="--", label="score of validation", **style)
+            other.set_ylabel("score", color="tab:orange")
+        axis.legend(handles=lines, frameon=False, loc="center right")
+        if path is not None:
+            figure.savefig(path, dpi=130)
+        return figure
+
 
 @dataclass(frozen=True)
 class EarlyStopping:

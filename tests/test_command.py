@@ -220,3 +220,34 @@ def test_info_names_what_a_bug_report_needs(capsys):
     assert status == 0
     for what in ("gd", "Python", "numba", "processor", "vector width", "threads", "threading layer", "kernel cache"):
         assert re.search(rf"^{what} +\S", out, re.MULTILINE), what
+
+
+def test_early_stopping_penalties_and_a_picture(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "history.png"
+    options = ("--early-stopping", 2, "--l2", 1e-4, "--weight-decay", 1e-3, "--plot", picture, "--epochs", 60)
+    status, out, err = run(capsys, "train", "--hidden", "32", *options)
+    assert status == 0, err
+    assert "l2=0.0001" in out
+    assert re.search(r"stopped    after \d+ epochs, the best was number \d+", out)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        (("--early-stopping", 0), "--early-stopping must be 1 at least"),
+        (("--early-stopping", 1, "--compare", "numpy"), "give one of the two"),
+        (("--plot", "nowhere/history.png"), "--plot nowhere/history.png: no such folder"),
+        (("--plot", "history.xyz"), "--plot history.xyz: "),
+        (("--l2", -1), "l2 must be in"),
+    ],
+)
+def test_options_that_do_not_fit(capsys, options, match, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, "train", *options)
+    assert status == 2
+    assert match in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
