@@ -177,7 +177,8 @@ class LinearModel:
         w = self.parameters["w"]
         loop, outputs = loops.TRAINING[gradient_loop(X, w.ndim)], self.parameters["b"].size
         vector = aligned_empty(self.parameters.vector.size, self.dtype)
-        blocks = -(-batch_size // loops.block_rows(batch_size, vector.size))
+        sizes = {batch_size, order.size % batch_size or batch_size}  # the shorter batch can have more blocks
+        blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)
         work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]

@@ -32,11 +32,11 @@ def make(cls, model, **keywords):
     return cls(model.parameters, **({} if cls is gd.LARS else {"lr": 0.01}), **keywords)
 
 
-def python_loop(model, optimizer, X, y, loss, l2):
+def python_loop(model, optimizer, X, y, loss, l2, batch=BATCH):
     """What a user would write with the public functions."""
     gradients, (w, b) = model.parameters.zeros_like(), model.parameters.values()
     for epoch in range(EPOCHS):
-        for rows in batches(X.shape[0], BATCH, 0, epoch):
+        for rows in batches(X.shape[0], batch, 0, epoch):
             gd.linear_model_gradient(X, y, w, b, loss, rows, out=(gradients["w"], gradients["b"]))
             gradients["w"][...] += w.dtype.type(l2) * w
             optimizer.step(gradients)
@@ -95,6 +95,21 @@ def test_stochastic_to_batch_gradient_descent(batch_size):
     history = gd.fit(model, X, y, optimizer, batch_size=batch_size, epochs=2, progress=False)
     assert optimizer.steps == 2 * -(-500 // batch_size)
     assert history.loss[1] < history.loss[0]
+
+
+@pytest.mark.parametrize("batch, last", [(2049, 2048), (2048, 2047), (65, 64), (33, 1)])
+def test_a_shorter_last_batch_may_have_more_blocks(batch, last):
+    X, y = data("squared", None, np.float32, n=batch + last)
+    vectors = []
+    for way in range(2):
+        model = gd.LinearModel(33)
+        optimizer = gd.Adam(model.parameters, lr=0.01)
+        if way:
+            python_loop(model, optimizer, X, y, "squared", 0.0, batch)
+        else:
+            gd.fit(model, X, y, optimizer, batch, EPOCHS, progress=False)
+        vectors.append(model.parameters.vector)
+    assert np.array_equal(*vectors)
 
 
 def test_history_is_that_of_every_batch_by_itself(monkeypatch):
