@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from io import BytesIO
+from math import inf
 from pathlib import Path
 from time import perf_counter
 
@@ -13,6 +14,7 @@ from . import __version__, datasets, reference
 from .activations import ACTIVATIONS
 from .batches import batches, shuffled
 from .information import information
+from .kernels.compiler import splitting
 from .networks import MLP
 from .optimizers import OPTIMIZERS
 from .training import History, fit
@@ -251,12 +253,14 @@ def _comparison(ours, plain):
 
 
 def _compile(build, data, batch_size):
-    """Take the first steps with another model of the same kind; return how long that took."""
+    """Take the first steps with another model of the same kind, serially and in parallel; return how long that took."""
     start = perf_counter()
     model, optimizer = build()
     rows = min(len(data.X), 2 * batch_size)
-    fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False)
-    model.predict(data.X_test)
+    for parallel_from in (inf, 1):
+        with splitting(parallel_from):
+            fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False)
+            model.predict(data.X_test)
     return perf_counter() - start
 
 
