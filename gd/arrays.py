@@ -51,10 +51,7 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
         return x  # what nearly all calls bring, in a third of the time
     if not isinstance(x, np.ndarray) or isinstance(x, (np.ma.MaskedArray, np.matrix)):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
-    if dtype is None and x.dtype not in FLOATS:
-        raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected float32 or float64")
-    if dtype is not None and x.dtype != dtype[1]:
-        raise TypeError(f"{where}: {name} has dtype {x.dtype}, {dtype[0]} is {dtype[1]}")
+    check_dtype_of(where, name, x, dtype)
     if shape is not None and x.shape != shape[1]:
         raise ValueError(f"{where}: {name} has shape {x.shape}, {shape[0]} has {shape[1]}")
     if ndim is not None and x.ndim != ndim:
@@ -68,6 +65,14 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
     if writeable and not x.flags.writeable:
         raise ValueError(f"{where}: {name} is read-only and would be written to")
     return x
+
+
+def check_dtype_of(where, name, x, dtype):
+    """Raise TypeError unless x is of float32 or float64, or of `dtype`, (what x must match, its dtype)."""
+    if dtype is None and x.dtype not in FLOATS:
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected float32 or float64")
+    if dtype is not None and x.dtype != dtype[1]:
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, {dtype[0]} is {dtype[1]}")
 
 
 def _is_plain(x, dtype):

@@ -247,8 +247,13 @@ class Estimator(BaseEstimator):
 
     def _outputs(self, X):
         """Return the model's outputs for rows that are checked here."""
+        rows = self._rows(X)
+        return self._trained.forward(rows)
+
+    def _rows(self, X):
+        """Return rows to predict as the model takes them, once all was checked."""
         check_is_fitted(self)
-        return self._trained.forward(self._in_dtype(validate_data(self, X, **self._checks(), reset=False)))
+        return self._in_dtype(validate_data(self, X, **self._checks(), reset=False))
 
     def _in_dtype(self, X):
         """Return the rows in the dtype that the model was trained in."""
@@ -352,7 +357,8 @@ class Regressor(MultiOutputMixin, RegressorMixin):
 
     def predict(self, X):
         """Return the predictions: like y."""
-        return self._outputs(X)
+        rows = self._rows(X)
+        return self._trained.predict(rows)
 
 
 class Network(Estimator):

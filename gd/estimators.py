@@ -70,11 +70,6 @@ class LinearRegressor(Regressor, Linear):
         outputs = self._shape[0] if self._shape else None
         return self._linear(features, dtype, outputs, self.loss, self.loss_parameters)
 
-    def predict(self, X):
-        """Return the predictions: like y."""
-        outputs = self._outputs(X)
-        return np.exp(outputs) if self.loss == "poisson" else outputs
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = self.loss == "poisson"

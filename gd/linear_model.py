@@ -1,13 +1,11 @@
 """LinearModel: a linear model whose weights and intercepts lie in one vector, for `fit`."""
 
 from math import isfinite
-from threading import RLock
 
 import numpy as np
 
 from .arrays import aligned_empty, check_dtype
 from .batches import cut
-from .gradient_check import gradient_check
 from .kernels.blas import load_blas
 from .kernels.compiler import join
 from .kernels.loops import linear as loops
@@ -23,6 +21,7 @@ from .linear import (
     row_loss,
 )
 from .losses import r_squared, total
+from .model import Model
 from .parameters import ParameterVector
 from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real
 from .sparse import check_places, is_sparse, kernel_arguments
@@ -32,7 +31,7 @@ CHUNK = 50_000_000  # products until compiled code returns to Python, which may 
 STEP = 5_000  # products that the rest of a step takes as long as, at least
 
 
-class LinearModel:
+class LinearModel(Model):
     """A linear model X w + b, its loss, and penalties of its weights.
 
     ::
@@ -88,30 +87,23 @@ class LinearModel:
         )
         self._numbers = check_parameters(where, loss, parameters, dtype)
         self.parameters = ParameterVector({"w": (features, *self.outputs), "b": self.outputs or (1,)}, dtype)
-        self.lock = RLock()
-
-    @property
-    def dtype(self):
-        """The dtype of parameters and data."""
-        return self.parameters.dtype
-
-    def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "lock"}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self.lock = RLock()
+        super().__init__()
 
     def forward(self, X):
         """Return X w + b: of shape (rows,), or (rows, outputs)."""
         self.check_inputs("LinearModel.forward", X)
+        return self._outputs(X)
+
+    def _outputs(self, X):
         out = X @ self.parameters["w"]
         out += self.parameters["b"]
         return out
 
     def predict(self, X):
         """Return the class of each row with the loss softmax, e**(X w + b) with poisson, else what `forward` does."""
-        outputs = self.forward(X)
+        return self._predictions(self.forward(X))
+
+    def _predictions(self, outputs):
         if self.loss == "softmax":
             return outputs.argmax(axis=1)
         return np.exp(outputs) if self.loss == "poisson" else outputs
@@ -119,7 +111,7 @@ class LinearModel:
     def score(self, X, y):
         """Return the accuracy with the losses softmax, logistic and of hinges, else R**2 as `MLP.score` does."""
         y = self.check_data("LinearModel.score", X, y)
-        outputs = self.predict(X)
+        outputs = self._predictions(self._outputs(X))
         if self.loss == "softmax":
             return float(np.mean(outputs == y))
         if self.loss in ("logistic", "hinge", "squared_hinge"):
@@ -131,12 +123,6 @@ class LinearModel:
         y = self.check_data("LinearModel.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
         return self._gradient(X, y, NONE, gradients.vector), gradients
-
-    def gradient_check(self, X, y, coordinates=200, seed=0):
-        """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
-        _, gradients = self.loss_and_gradients(X, y)
-        loss = lambda _: self.loss_and_gradients(X, y)[0]  # noqa: E731
-        return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
     def penalty(self):
         """Return l1 |w| + l2 / 2 |w|**2, of all outputs."""

@@ -2,24 +2,23 @@
 
 from itertools import pairwise
 from math import isfinite
-from threading import RLock
 
 import numpy as np
 
 from .activations import ACTIVATIONS
 from .arrays import aligned_empty, check_array, check_dtype, check_labels
 from .batches import cut
-from .gradient_check import gradient_check
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
 from .kernels.loops import dense
 from .losses import LOSSES, r_squared, total
+from .model import Model
 from .parameters import ParameterVector
 from .ranges import check_choice, check_integer
 from .threads import single_threaded_blas
 
 
-class MLP:
+class MLP(Model):
     """A multilayer perceptron: dense layers, an activation between them, a linear output.
 
     ::
@@ -65,6 +64,8 @@ class MLP:
     [0.0, 1.0, 1.0, 0.0]
     """
 
+    _unsaved = ("lock", "_workspace")
+
     def __init__(
         self,
         widths,
@@ -99,12 +100,8 @@ class MLP:
                 view[...] = weights
         self._layout = _layout(self.widths)
         self._constants = self._activation.values("MLP", {}, self.dtype)
-        self._workspace, self.lock = None, RLock()  # the lock of the workspace
-
-    @property
-    def dtype(self):
-        """The dtype of parameters and data."""
-        return self.parameters.dtype
+        self._workspace = None  # the lock is its
+        super().__init__()
 
     @property
     def _activation(self):
@@ -114,12 +111,9 @@ class MLP:
     def _loss(self):
         return LOSSES[self.loss]
 
-    def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k not in ("_workspace", "lock")}
-
     def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._workspace, self.lock = None, RLock()
+        super().__setstate__(state)
+        self._workspace = None
 
     def forward(self, X):
         """Return the outputs: logits, or predictions with another loss.
@@ -173,12 +167,6 @@ class MLP:
             loss = self.backpropagate(X, y, np.arange(len(X)))
             self.store_gradients(gradients)
         return loss, gradients
-
-    def gradient_check(self, X, y, coordinates=200, seed=0):
-        """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
-        _, gradients = self.loss_and_gradients(X, y)
-        loss = lambda _: self.loss_and_gradients(X, y)[0]  # noqa: E731
-        return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
     def backpropagate(self, X, y, rows):
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.

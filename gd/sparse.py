@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from .arrays import FLOATS
+from .arrays import check_dtype_of
 from .kernels.compiler import join
 from .kernels.loops.linear import misplaced
 
@@ -19,10 +19,7 @@ def check_csr(where, name, X, *, dtype=None):
     """Raise unless X is a sparse matrix that kernels can take; `dtype` is (what X must match, its dtype)."""
     if X.format != "csr" or X.ndim != 2:
         raise TypeError(f"{where}: {name} must be a dense matrix or sparse in CSR, got {X.format}; pass {name}.tocsr()")
-    if dtype is None and X.dtype not in FLOATS:
-        raise TypeError(f"{where}: {name} has dtype {X.dtype}, expected float32 or float64")
-    if dtype is not None and X.dtype != dtype[1]:
-        raise TypeError(f"{where}: {name} has dtype {X.dtype}, {dtype[0]} is {dtype[1]}")
+    check_dtype_of(where, name, X, dtype)
     if 0 in X.shape:
         raise ValueError(f"{where}: {name} must have at least one row and one column, got shape {X.shape}")
     data, indices, indptr = parts = kernel_arguments(X)
