@@ -60,6 +60,7 @@ from .activations import (
 )
 from .dropout import dropout, dropout_backward
 from .gradient_check import GradientCheck, gradient_check
+from .heads import Head
 from .linear import (
     linear_model_gradient,
     linear_regression_gradient,

@@ -7,9 +7,7 @@ from .arrays import check_array, check_out
 from .kernels.compiler import join
 from .kernels.loops.elementwise import map_dropped
 from .kernels.rules import dropout as rules
-from .ranges import Range, check_choice, check_integer, check_number
-
-PROBABILITY = Range(0.0, 1.0, includes_high=True)
+from .ranges import CLOSED_UNIT, check_choice, check_integer, check_number
 
 
 def dropout(x, p=0.5, seed=0, step=0, out=None, activation="identity", **parameters):
@@ -84,7 +82,7 @@ def dropout_backward(dy, p=0.5, seed=0, step=0, out=None, activation="identity",
 
 
 def _apply(where, form, operands, p, seed, step, out, activation, parameters):
-    p = check_number(where, "p", p, PROBABILITY)
+    p = check_number(where, "p", p, CLOSED_UNIT)
     seed, step = check_integer(where, "seed", seed, 0), check_integer(where, "step", step, 0)
     names = [name for name, each in ACTIVATIONS.items() if each.elementwise]
     each = ACTIVATIONS[check_choice(where, "activation", activation, names)]
@@ -102,13 +100,13 @@ def _apply(where, form, operands, p, seed, step, out, activation, parameters):
         return out
     scale = x.dtype.type(1 / (1 - p))
     flat = [operand.reshape(-1) for _, operand in operands]
-    key = _key(seed, step)
+    key = key_of(seed, step)
     join(map_dropped, rule)(x.size, out.reshape(-1), key, np.uint64(round(p * 2**64)), scale, *flat, *values)
     return out
 
 
-def _key(seed, step):
-    """Return 64 bits made of all bits of two integers."""
+def key_of(seed, step):
+    """Return 64 bits made of all bits of two integers, which name a pattern."""
     key = np.uint64(0)
     with np.errstate(over="ignore"):
         for number in (seed, step):

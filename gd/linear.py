@@ -8,7 +8,7 @@ from .kernels.compiler import join
 from .kernels.loops import linear as loops
 from .kernels.loops import losses as row_losses
 from .kernels.rules import losses as rules
-from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_real
+from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_real, check_reals
 from .sparse import check_csr, check_places, is_sparse, kernel_arguments
 from .threads import single_threaded_blas
 
@@ -118,7 +118,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
         lowest = (weights[rows] if rows.size else weights).min()  # NaN if there is one
         if not lowest >= 0:
             raise ValueError(f"{where}: sample_weight must be 0 or above, got {lowest}")
-    numbers = check_parameters(where, loss, parameters, dtype)
+    numbers = check_reals(where, parameters, LOSSES[loss][1], dtype)
     data = X
     if is_sparse(X):
         check_places(where, "X", X, rows)
@@ -182,14 +182,6 @@ def check_matrix(where, X, dtype=None):
         check_csr(where, "X", X, dtype=dtype)
     else:
         check_array(where, "X", X, dtype=dtype, ndim=2)
-
-
-def check_parameters(where, loss, parameters, dtype):
-    """Return the parameters of a loss in order, as scalars of a dtype."""
-    allowed = LOSSES[loss][1]
-    for name in parameters.keys() - allowed.keys():
-        raise TypeError(f"{where}: unexpected keyword {name!r}")
-    return tuple(check_real(where, k, parameters.get(k, default), r, dtype) for k, (default, r) in allowed.items())
 
 
 def _checked_bias(where, b, w, own):

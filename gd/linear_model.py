@@ -1,11 +1,8 @@
 """LinearModel: a linear model whose weights and intercepts lie in one vector, for `fit`."""
 
-from math import isfinite
-
 import numpy as np
 
 from .arrays import aligned_empty, check_dtype
-from .batches import cut
 from .kernels.blas import load_blas
 from .kernels.compiler import join
 from .kernels.loops import linear as loops
@@ -13,7 +10,6 @@ from .linear import (
     LOSSES,
     NONE,
     check_matrix,
-    check_parameters,
     check_targets,
     compute,
     gradient_loop,
@@ -23,7 +19,7 @@ from .linear import (
 from .losses import r_squared, total
 from .model import Model
 from .parameters import ParameterVector
-from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real
+from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real, check_reals
 from .sparse import check_places, is_sparse, kernel_arguments
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
@@ -85,7 +81,7 @@ class LinearModel(Model):
             check_real(where, "l1", l1, NON_NEGATIVE, dtype),
             check_real(where, "l2", l2, NON_NEGATIVE, dtype),
         )
-        self._numbers = check_parameters(where, loss, parameters, dtype)
+        self._numbers = check_reals(where, parameters, LOSSES[loss][1], dtype)
         self.parameters = ParameterVector({"w": (features, *self.outputs), "b": self.outputs or (1,)}, dtype)
         super().__init__()
 
@@ -131,6 +127,10 @@ class LinearModel(Model):
         value = l1 * float(np.sum(np.abs(w), dtype=np.float64)) if l1 else 0.0
         return value + (l2 / 2 * float(np.sum(np.square(w), dtype=np.float64)) if l2 else 0.0)
 
+    def write_gradients(self, X, y, rows, step, out, losses=None):
+        """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
+        return self._gradient(X, y, rows if rows.size < X.shape[0] else NONE, out.vector)
+
     def _gradient(self, X, y, rows, out):
         w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
         value = compute(X, y, w, self.parameters["b"], self.loss, self._numbers, rows, no_weights, out)
@@ -138,23 +138,17 @@ class LinearModel(Model):
             join(loops.penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
         return value + self.penalty()
 
-    def descend(self, X, y, order, batch_size, optimizer):
-        """Take a step for each mini-batch of `order`; yield (mean loss before them, rows).
+    def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
+        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss before them, rows).
 
         What is yielded covers several steps where they ran in compiled code; these are the same to the bit. A batch
         whose loss is not finite is not stepped, unless the optimizer decides that itself. A batch of all rows takes
         them as they lie. The arguments are not checked.
         """
         products = batch_size * self.parameters["w"].size
-        if optimizer.steps_inside and batch_size < order.size and products <= COMPILED:
-            yield from self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
-            return
-        gradients = self.parameters.zeros_like()
-        for rows in cut(order, batch_size):
-            loss = self._gradient(X, y, rows if rows.size < X.shape[0] else NONE, gradients.vector)
-            if isfinite(loss) or optimizer.skip_nonfinite:
-                optimizer.step(gradients)
-            yield loss, rows.size
+        if optimizer.steps_inside and accumulate == 1 and batch_size < order.size and products <= COMPILED:
+            return self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
+        return super().descend(X, y, order, batch_size, optimizer, accumulate)
 
     def _descend_compiled(self, X, y, order, batch_size, optimizer, chunk):
         """The same, `chunk` steps at a time."""

@@ -8,7 +8,17 @@ from .arrays import aligned_empty, check_array, check_label_array, check_labels
 from .kernels.compiler import join
 from .kernels.loops import losses as loops
 from .kernels.rules import losses as rules
-from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, UNIT, check_choice, check_flag, check_number, check_real
+from .ranges import (
+    CLOSED_UNIT,
+    NON_NEGATIVE,
+    OPEN_UNIT,
+    POSITIVE,
+    check_choice,
+    check_flag,
+    check_number,
+    check_real,
+    check_reals,
+)
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -265,13 +275,10 @@ def softmax_cross_entropy(
     where = "softmax_cross_entropy"
     check_array(where, "logits", logits, ndim=2)
     (rows, classes), real = logits.shape, logits.dtype.type
-    smoothing = check_number(where, "label_smoothing", label_smoothing, UNIT._replace(includes_high=True))
+    smoothing = check_number(where, "label_smoothing", label_smoothing, CLOSED_UNIT)
     check_choice(where, "reduction", reduction, REDUCTIONS)
     probabilities = isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype.kind == "f"
-    weights = np.ones(classes, logits.dtype) if class_weights is None else class_weights
-    check_array(where, "class_weights", weights, dtype=("logits", logits.dtype), shape=("a row of logits", (classes,)))
-    if not (weights >= 0).all():
-        raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
+    weights = _checked_class_weights(where, class_weights, classes, ("logits", logits.dtype))
     count = rows
     if probabilities:
         check_array(where, "labels", labels, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
@@ -331,24 +338,56 @@ def r_squared(target, prediction):
 class Loss(NamedTuple):
     """What others need to know of a loss."""
 
-    function: object  # (prediction, target, reduction="mean") -> value, gradient
-    row: object  # the kernel's loss of one row of a network's output
-    labels: bool = False  # whether targets are class labels, and predictions logits
-    parameters: tuple = ()  # the defaults of what the rule takes
+    function: object  # (prediction, target, reduction="mean", **parameters) -> value, gradient
+    rule: object = None  # of one element; None for softmax_cross_entropy
+    parameters: dict = {}  # noqa: RUF012  (what the rule takes: name -> (default, Range))
+
+    @property
+    def labels(self):
+        """Whether targets are class labels, and predictions logits."""
+        return self.rule is None
+
+    def of_row(self, where, given, width, dtype, optional=False):
+        """Return the loss of a row for kernels, and its parameters; where `optional`, a label may be IGNORED."""
+        if self.labels:
+            return _cross_entropy_row(where, given, width, dtype, optional)
+        return loops.row_of(self.rule), check_reals(where, given, self.parameters, dtype)
+
+
+def _cross_entropy_row(where, given, width, dtype, optional):
+    """Return the loss of a row and its parameters, as `softmax_cross_entropy` chooses them for labels."""
+    for name in given.keys() - {"label_smoothing", "class_weights"}:
+        raise TypeError(f"{where}: unexpected keyword {name!r}")
+    smoothing = check_number(where, "label_smoothing", given.get("label_smoothing", 0.0), CLOSED_UNIT)
+    weights = given.get("class_weights")
+    if not smoothing and weights is None and not optional:
+        return loops.softmax_cross_entropy_row, ()
+    weights = _checked_class_weights(where, weights, width, ("the model", dtype))
+    if smoothing:
+        return loops.smoothed_cross_entropy_row, (weights, dtype.type(smoothing))
+    return loops.weighted_cross_entropy_row, (weights,)
+
+
+def _checked_class_weights(where, weights, classes, dtype):
+    weights = np.ones(classes, dtype[1]) if weights is None else weights
+    check_array(where, "class_weights", weights, dtype=dtype, shape=("a row of logits", (classes,)))
+    if not (weights >= 0).all():
+        raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
+    return weights
 
 
 LOSSES = {
-    "softmax_cross_entropy": Loss(softmax_cross_entropy, loops.softmax_cross_entropy_row, labels=True),
-    "mse": Loss(mse, loops.row_of(rules.squared)),
-    "mae": Loss(mae, loops.row_of(rules.absolute)),
-    "huber": Loss(huber, loops.row_of(rules.huber), parameters=(1.0,)),
-    "smooth_l1": Loss(smooth_l1, loops.row_of(rules.smooth_l1), parameters=(1.0,)),
+    "softmax_cross_entropy": Loss(softmax_cross_entropy),
+    "mse": Loss(mse, rules.squared),
+    "mae": Loss(mae, rules.absolute),
+    "huber": Loss(huber, rules.huber, {"delta": (1.0, POSITIVE)}),
+    "smooth_l1": Loss(smooth_l1, rules.smooth_l1, {"beta": (1.0, NON_NEGATIVE)}),
     "binary_cross_entropy_with_logits": Loss(
-        binary_cross_entropy_with_logits, loops.row_of(rules.logistic), parameters=(1.0,)
+        binary_cross_entropy_with_logits, rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}
     ),
-    "hinge": Loss(hinge, loops.row_of(rules.hinge)),
-    "squared_hinge": Loss(squared_hinge, loops.row_of(rules.squared_hinge)),
-    "poisson": Loss(poisson, loops.row_of(rules.poisson)),
-    "quantile": Loss(quantile, loops.row_of(rules.quantile), parameters=(0.5,)),
-    "kl_divergence": Loss(kl_divergence, loops.row_of(rules.kullback_leibler)),
+    "hinge": Loss(hinge, rules.hinge),
+    "squared_hinge": Loss(squared_hinge, rules.squared_hinge),
+    "poisson": Loss(poisson, rules.poisson),
+    "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}),
+    "kl_divergence": Loss(kl_divergence, rules.kullback_leibler),
 }

@@ -1,14 +1,17 @@
 """Model: what `fit` can train has in common."""
 
+from math import isfinite
 from threading import RLock
 
+from .batches import cut
 from .gradient_check import gradient_check
 
 
 class Model:
-    """The base of `MLP` and `LinearModel`, which have `parameters` and `loss_and_gradients`."""
+    """The base of `MLP` and `LinearModel`, which have `parameters`, `loss_and_gradients` and `write_gradients`."""
 
     _unsaved = ("lock",)  # attributes that are made anew in a copy or from a pickle
+    _repeatable: dict = {}  # noqa: RUF012  (keywords by which loss_and_gradients is a function of the parameters)
 
     def __init__(self):
         self.lock = RLock()
@@ -27,6 +30,36 @@ class Model:
 
     def gradient_check(self, X, y, coordinates=200, seed=0):
         """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
-        _, gradients = self.loss_and_gradients(X, y)
-        loss = lambda _: self.loss_and_gradients(X, y)[0]  # noqa: E731
+        _, gradients = self.loss_and_gradients(X, y, **self._repeatable)
+        loss = lambda _: self.loss_and_gradients(X, y, **self._repeatable)[0]  # noqa: E731
         return gradient_check(loss, self.parameters, gradients, coordinates, seed)
+
+    def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
+        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
+
+        A batch whose loss is not finite is not stepped, unless the optimizer decides that itself. The loss of
+        each row is written into `losses`, where there is one. The arguments are not checked.
+        """
+        gradients = self.parameters.zeros_like()
+        total = gradients if accumulate == 1 else self.parameters.zeros_like()
+        waiting = 0  # rows in total
+        for k, rows in enumerate(cut(order, batch_size), start=1):
+            step = optimizer.steps * accumulate + (k - 1) % accumulate
+            loss = self.write_gradients(X, y, rows, step, gradients, losses)
+            if not isfinite(loss) and not optimizer.skip_nonfinite:
+                yield loss, rows.size
+                return
+            waiting += rows.size
+            if accumulate > 1:
+                gradients.vector *= rows.size
+                total.vector += gradients.vector
+            if k % accumulate == 0 or k * batch_size >= order.size:
+                optimizer.step(total, 1.0 if accumulate == 1 else 1 / waiting)
+                self.constrain()
+                if accumulate > 1:
+                    total.vector[:] = 0
+                waiting = 0
+            yield loss, rows.size
+
+    def constrain(self):
+        """Bring the parameters back to where they must be, after a step."""

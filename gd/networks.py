@@ -1,57 +1,87 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
-from itertools import pairwise
+from collections.abc import Mapping
 from math import isfinite
 
 import numpy as np
 
 from .activations import ACTIVATIONS
-from .arrays import aligned_empty, check_array, check_dtype, check_labels
+from .architecture import ONLY, Architecture
+from .arrays import aligned_empty, check_array, check_dtype
 from .batches import cut
+from .dropout import key_of
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
-from .kernels.loops import dense
-from .losses import LOSSES, r_squared, total
+from .kernels.loops import dense, units
+from .losses import total
 from .model import Model
 from .parameters import ParameterVector
-from .ranges import check_choice, check_integer
+from .ranges import POSITIVE, check_choice, check_integer, check_number
 from .threads import single_threaded_blas
 
 
 class MLP(Model):
-    """A multilayer perceptron: dense layers, an activation between them, a linear output.
+    """A multilayer perceptron: dense layers, an activation after each but the last, and dropout.
 
     ::
 
-        a0 = X,  a_k = activation(a_{k-1} W_k + b_k),  output = a_{L-1} W_L + b_L
+        a_0 = dropout(X),  a_k = dropout(activation(a_{k-1} W_k + b_k)),  output = a_{L-1} W_L + b_L
+
+    With `heads` there are several outputs on one trunk: each has weights of its own, and a loss; the network's loss
+    is the sum of theirs, times their weights.
 
     Parameters
     ----------
     widths : list of int
-        Features, hidden units of each layer, outputs. ``[784, 10]`` is a linear model: softmax regression.
+        Features, hidden units of each layer, outputs; without outputs where there are heads. ``[784, 10]`` is a
+        linear model: softmax regression.
     activation : str, default: "relu"
-        A name of `gd.activations.ACTIVATIONS`, of those that are elementwise, with its default parameters.
+        A name of `gd.activations.ACTIVATIONS` but softmax and log_softmax. The slopes of prelu are learned, one for
+        each unit; maxout takes the largest of `pieces` columns for each unit.
     initializer : str or callable, optional
         Of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. By default
         what suits the activation: He for the relu family, Glorot for sigmoid and tanh, LeCun else.
         Biases start from 0.
+    dropout : float or sequence of float, default: 0
+        The probability in [0, 1) that a hidden unit is left out, in training only; or one for each hidden layer; with
+        one more, the first is that of the features.
+    heads : dict of str to int or Head, optional
+        Outputs by name, as ``{"ner": 9, "pos": gd.Head(17, weight=0.5)}``. Targets are then a dict of arrays, in
+        which a row's target may be missing: a label of -1, or NaN in the whole row. Such a row counts neither in
+        the head's loss nor in its mean. What is computed for outputs comes as a dict, too.
     loss : str, default: "softmax_cross_entropy"
-        A name of `gd.losses.LOSSES`. With softmax_cross_entropy the outputs are logits and the targets class
-        labels 0 to outputs - 1; with others the targets have the shape of the outputs. Means over the batch.
+        A name of `gd.losses.LOSSES`. With softmax_cross_entropy the targets are class labels 0 to outputs - 1;
+        with others they have the shape of the outputs. Means over the batch.
     dtype : dtype, default: float32
         Of parameters and data, float32 or float64.
     seed : int, default: 0
-        Of the initial weights.
+        Of the initial weights and of dropout.
+    output : str, default: "identity"
+        The activation of the outputs: softmax, log_softmax, or an elementwise one without parameters whose
+        derivative follows from its value (sigmoid, tanh, scaled_tanh, relu, ...). softmax with the loss
+        softmax_cross_entropy, and sigmoid with binary_cross_entropy_with_logits, are what the loss contains already:
+        training computes the two as one.
+    activation_parameters, loss_parameters : dict, optional
+        Such as ``{"negative_slope": 0.2}``, ``{"pieces": 3}``, ``{"weight": 0.1}`` (prelu's first slopes);
+        ``{"q": 0.9}``, ``{"label_smoothing": 0.1, "class_weights": w}``.
+    max_norm : float, optional
+        The largest Euclidean norm of a unit's incoming weights: after each step of `fit`, longer ones are
+        scaled down to it (see `constrain`).
 
     Attributes
     ----------
     parameters : ParameterVector
-        W1, b1, W2, b2, ...; W_k has shape (fan_in, fan_out).
+        W1, b1, W2, b2, ...; W_k has shape (fan_in, fan_out). With heads also W_ner, b_ner, ..., with prelu a1, a2, ...
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not as described.
+
+    References
+    ----------
+    Rumelhart, Hinton & Williams, Nature 1986. Heads: Caruana, "Multitask learning", 1997. Dropout and max-norm:
+    Srivastava et al., JMLR 2014.
 
     Examples
     --------
@@ -64,59 +94,73 @@ class MLP(Model):
     [0.0, 1.0, 1.0, 0.0]
     """
 
-    _unsaved = ("lock", "_workspace")
+    _unsaved = ("lock", "_plan", "_workspace")
+    _repeatable = {"step": 0}  # noqa: RUF012
 
     def __init__(
         self,
         widths,
         activation="relu",
         initializer=None,
+        dropout=0.0,
+        heads=None,
         loss="softmax_cross_entropy",
         dtype=np.float32,
         seed=0,
+        *,
+        output="identity",
+        activation_parameters=None,
+        loss_parameters=None,
+        max_norm=None,
     ):
-        if not isinstance(widths, (list, tuple)) or len(widths) < 2:
-            raise ValueError(f"MLP: widths must be a list of two integers at least, got {widths!r}")
-        self.widths = [check_integer("MLP", f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
-        self.activation = check_choice("MLP", "activation", activation, _elementwise())
-        self.loss = check_choice("MLP", "loss", loss, LOSSES)
-        dtype = check_dtype("MLP", dtype)
+        self._arguments = {
+            "widths": widths,
+            "activation": activation,
+            "dropout": dropout,
+            "heads": heads,
+            "loss": loss,
+            "dtype": check_dtype("MLP", dtype),
+            "output": output,
+            "activation_parameters": activation_parameters,
+            "loss_parameters": loss_parameters,
+        }
+        self._plan = Architecture(**self._arguments)
+        self.widths, self.activation, self.loss = self._plan.widths, activation, loss
+        self.seed = check_integer("MLP", "seed", seed, 0)
+        self.max_norm = None if max_norm is None else check_number("MLP", "max_norm", max_norm, POSITIVE)
+        self.parameters = ParameterVector(self._plan.shapes, dtype)
+        self._initialize(initializer)
+        self._calls = 0  # of loss_and_gradients, for dropout
+        self._workspace = None  # the lock is its
+        super().__init__()
+
+    def _initialize(self, initializer):
         if initializer is None:
-            initializer = self._activation.initializer
+            initializer = ACTIVATIONS[self.activation].initializer
         if not callable(initializer):
             initializer = INITIALIZERS[check_choice("MLP", "initializer", initializer, INITIALIZERS)]
-        shapes = {}
-        for k, (fan_in, fan_out) in enumerate(pairwise(self.widths), start=1):
-            shapes |= {f"W{k}": (fan_in, fan_out), f"b{k}": (fan_out,)}
-        self.parameters = ParameterVector(shapes, dtype)
-        rng = np.random.default_rng(check_integer("MLP", "seed", seed, 0))
+        rng = np.random.default_rng(self.seed)
         for name, view in self.parameters.items():
-            if name.startswith("W"):
+            if name.startswith("a"):
+                view[...] = self._plan.slope
+            elif name.startswith("W"):
                 weights = initializer(view.shape, rng, self.dtype)
                 if np.shape(weights) != view.shape:
                     raise ValueError(
                         f"MLP: initializer must return {name} of shape {view.shape}, got {np.shape(weights)}"
                     )
                 view[...] = weights
-        self._layout = _layout(self.widths)
-        self._constants = self._activation.values("MLP", {}, self.dtype)
-        self._workspace = None  # the lock is its
-        super().__init__()
-
-    @property
-    def _activation(self):
-        return ACTIVATIONS[self.activation]
-
-    @property
-    def _loss(self):
-        return LOSSES[self.loss]
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        self._workspace = None
+        self._plan, self._workspace = Architecture(**self._arguments), None
+
+    def _as_given(self, by_head):
+        """Return what was computed for each head: by name, or of the only one by itself."""
+        return by_head[ONLY] if self._plan.single else by_head
 
     def forward(self, X):
-        """Return the outputs: logits, or predictions with another loss.
+        """Return the outputs, without dropout: logits, or what `output` says.
 
         Parameters
         ----------
@@ -124,37 +168,45 @@ class MLP(Model):
 
         Returns
         -------
-        ndarray of shape (rows, outputs)
+        ndarray of shape (rows, outputs), or dict of them
         """
         self.check_inputs("MLP.forward", X)
-        return self._outputs(X)
+        return self._as_given(self._forward(X))
 
     def predict(self, X):
-        """Return the class of each row (the largest logit), or the outputs with another loss."""
+        """Return the class of each row (the largest output), or the outputs with a loss that is not of classes."""
         self.check_inputs("MLP.predict", X)
-        outputs = self._outputs(X)
-        return outputs.argmax(axis=1) if self._loss.labels else outputs
+        return self._as_given({name: self._plan.outputs[name].predicted(y) for name, y in self._forward(X).items()})
 
     def score(self, X, y):
-        """Return the accuracy, or with another loss the coefficient of determination R**2.
+        """Return the accuracy, or with a loss that is not of classes the coefficient of determination R**2.
 
         R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs; where the targets
-        are constant it is 1 for perfect predictions and 0 for others.
+        are constant it is 1 for perfect predictions and 0 for others. With heads it is the mean of theirs.
         """
-        y = self.check_data("MLP.score", X, y)
-        outputs = self._outputs(X)
-        if self._loss.labels:
-            return float(np.mean(outputs.argmax(axis=1) == y))
-        return r_squared(y, outputs)
+        scores = [each for each in self._scores("MLP.score", X, y).values() if not np.isnan(each)]
+        return sum(scores) / len(scores) if scores else np.nan
 
-    def loss_and_gradients(self, X, y):
+    def scores(self, X, y):
+        """Return the score of each head, of the rows that have a target for it; NaN where none has."""
+        return self._as_given(self._scores("MLP.scores", X, y))
+
+    def _scores(self, where, X, y):
+        targets, outputs = self.check_data(where, X, y), self._forward(X)
+        heads = self._plan.outputs.items()
+        return {name: head.score(each, outputs[name]) for (name, head), each in zip(heads, targets, strict=True)}
+
+    def loss_and_gradients(self, X, y, step=None):
         """Return the mean loss of a batch and its gradient as a ParameterVector like `parameters`.
 
         Parameters
         ----------
         X : ndarray of shape (rows, features)
-        y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs)
-            Labels, or targets with another loss.
+        y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs); with heads a dict of them
+            Labels, or targets with a loss that is not of classes.
+        step : int, optional
+            Names the pattern of dropout, together with the seed of the model; `fit` takes the optimizer's steps. By
+            default every call has its own.
 
         Returns
         -------
@@ -162,13 +214,22 @@ class MLP(Model):
         gradients : ParameterVector
         """
         y = self.check_data("MLP.loss_and_gradients", X, y)
+        if step is None:
+            step = self._calls
+            self._calls += 1
+        step = check_integer("MLP.loss_and_gradients", "step", step, 0)
         gradients = self.parameters.zeros_like()
         with self.lock, single_threaded_blas():
-            loss = self.backpropagate(X, y, np.arange(len(X)))
-            self.store_gradients(gradients)
+            loss = self.write_gradients(X, y, np.arange(len(X)), step, gradients)
         return loss, gradients
 
-    def backpropagate(self, X, y, rows):
+    def write_gradients(self, X, y, rows, step, out, losses=None):
+        """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
+        loss = self.backpropagate(X, y, rows, step, losses)
+        self.store_gradients(out)
+        return loss
+
+    def backpropagate(self, X, y, rows, step, losses=None):
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
         The gradients of the weights are then a product away: `each_weight_tile`. The arguments are not
@@ -176,60 +237,74 @@ class MLP(Model):
         """
         work = self._workspace
         if work is None or work.capacity < rows.size:
-            work = self._workspace = _Workspace(rows.size, self.widths, self.dtype)
-        work.rows = rows.size
-        scale = 1 / (rows.size if self._loss.labels else rows.size * self.widths[-1])
-        activation, backward, from_output = self._activation.rules
-        join(dense.forward_backward, activation, from_output or backward, self._loss.row)(
-            -(-rows.size // dense.BLOCK),
+            work = self._workspace = _Workspace(rows.size, self._plan.layout, len(self._plan.outputs), self.dtype)
+        work.rows, count, dtype = rows.size, rows.size, self.dtype
+        outputs = self._plan.outputs.values()
+        scales = [head.scale(targets, rows) for head, targets in zip(outputs, y, strict=True)]
+        of_heads = []
+        for head, targets in zip(outputs, y, strict=True):
+            of_heads += (targets, *head.numbers)
+        join(dense.forward_backward, *self._plan.units, self._plan.drop, *(head.row for head in outputs))(
+            -(-count // dense.BLOCK),
             work.values,
             work.activations,
             work.deltas,
+            work.dslopes,
             work.capacity,
             X,
-            y,
             rows,
             self.parameters.vector,
-            self._layout,
-            self.dtype.type(scale),
-            *self._constants,
-            *map(self.dtype.type, self._loss.parameters),
+            self._plan.layout,
+            len(self._plan.hidden),
+            np.array(scales, dtype),
+            self._plan.rates,
+            key_of(self.seed, step) if self._plan.drop is units.dropped else np.uint64(0),
+            *self._plan.numbers,
+            *of_heads,
         )
-        return total(work.values[: rows.size]) * scale
+        if losses is not None:
+            losses[rows] = np.dot([head.weight for head in outputs], work.values[:, :count])
+        return sum(total(values[:count]) * scale for values, scale in zip(work.values, scales, strict=True))
 
-    def descend(self, X, y, order, batch_size, optimizer):
-        """Take a step for each mini-batch of `order`; yield (mean loss before it, rows).
+    def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
+        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
 
-        A batch whose loss is not finite is not stepped, unless the optimizer decides that itself. The arguments
-        are not checked.
+        Where it can, the optimizer steps each tile of the gradient while that is in cache, and the gradient is never
+        in memory as a whole. Else as `Model.descend`.
         """
-        gradients = None if optimizer.steps_inside else self.parameters.zeros_like()
+        if accumulate > 1 or not optimizer.steps_inside:
+            yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
+            return
         for rows in cut(order, batch_size):
-            loss = self.backpropagate(X, y, rows)
-            if isfinite(loss) or optimizer.skip_nonfinite:
-                if gradients is None:
-                    self.each_weight_tile(
-                        lambda tiles, *arguments: optimizer.step_inside(
-                            dense.update_weights, len(tiles), tiles, *arguments
-                        )
-                    )
-                else:
-                    self.store_gradients(gradients)
-                    optimizer.step(gradients)
+            loss = self.backpropagate(X, y, rows, optimizer.steps, losses)
+            if isfinite(loss):
+                self.each_weight_tile(
+                    lambda tiles, *arguments: optimizer.step_inside(dense.update_weights, len(tiles), tiles, *arguments)
+                )
+                self.constrain()
             yield loss, rows.size
 
     def each_weight_tile(self, walk):
-        """Call walk(tiles, layout, activations, deltas, capacity, rows) for the batch last backpropagated."""
+        """Call walk(tiles, layout, activations, deltas, dslopes, capacity, rows) for the batch last backpropagated."""
         work = self._workspace
         if work.rows not in work.tiles:
-            work.tiles[work.rows] = dense.weight_tiles(self._layout, work.rows)
-        walk(work.tiles[work.rows], self._layout, work.activations, work.deltas, work.capacity, work.rows)
+            work.tiles[work.rows] = self._plan.tiles(work.rows)
+        tiles = work.tiles[work.rows]
+        walk(tiles, self._plan.layout, work.activations, work.deltas, work.dslopes, work.capacity, work.rows)
 
     def store_gradients(self, out):
         """Write the gradient of the batch last backpropagated into a ParameterVector."""
         self.each_weight_tile(
             lambda tiles, *arguments: join(dense.store_gradients)(len(tiles), tiles, *arguments, out.vector)
         )
+
+    def constrain(self):
+        """Scale the incoming weights of each unit down to `max_norm`, where they are longer."""
+        if self.max_norm is not None:
+            limit = self.dtype.type(self.max_norm)
+            for name, weights in self.parameters.items():
+                if name.startswith("W"):
+                    join(dense.limit_columns)(-(-weights.shape[1] // dense.GROUP), weights, limit)
 
     def check_inputs(self, where, X):
         """Raise unless X is a matrix of this model's dtype and number of features."""
@@ -238,44 +313,53 @@ class MLP(Model):
             raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {self.widths[0]} features")
 
     def check_data(self, where, X, y):
-        """Raise unless X and y fit this model; return y as kernels take it."""
+        """Raise unless X and y fit this model; return the targets of each head as kernels take them."""
         self.check_inputs(where, X)
-        if self._loss.labels:
-            return check_labels(where, "y", y, len(X), self.widths[-1])
-        expected = ("the output", (len(X), self.widths[-1]))
-        return check_array(where, "y", y, dtype=("the model", self.dtype), shape=expected)
-
-    def _outputs(self, X):
-        out = aligned_empty(len(X) * self.widths[-1], self.dtype).reshape(len(X), -1)
-        with single_threaded_blas():
-            join(dense.predict, self._activation.rules[0])(
-                -(-len(X) // dense.BLOCK), out, X, self.parameters.vector, self._layout, *self._constants
+        if self._plan.single:
+            return (self._plan.outputs[ONLY].check(where, "y", y, len(X)),)
+        if not isinstance(y, Mapping) or y.keys() != self._plan.outputs.keys():
+            given = list(y) if isinstance(y, Mapping) else type(y).__name__
+            raise ValueError(
+                f"{where}: y must be a dict of targets for the heads {list(self._plan.outputs)}, got {given}"
             )
-        return out
+        return tuple(head.check(where, f"y[{name!r}]", y[name], len(X)) for name, head in self._plan.outputs.items())
+
+    def _forward(self, X):
+        """Return the outputs of each head."""
+        widths = [head.width for head in self._plan.outputs.values()]
+        out = aligned_empty(len(X) * sum(widths), self.dtype)
+        with single_threaded_blas():
+            join(dense.predict, self._plan.units[0])(
+                -(-len(X) // dense.BLOCK),
+                out,
+                X,
+                self.parameters.vector,
+                self._plan.layout,
+                len(self._plan.hidden),
+                *self._plan.numbers,
+            )
+        pieces = np.split(out, len(X) * np.cumsum(widths)[:-1])
+        heads = zip(self._plan.outputs.items(), pieces, strict=True)
+        return {name: head.activated(z.reshape(-1, head.width)) for (name, head), z in heads}
 
     def __repr__(self):
-        return f"MLP({self.widths}, activation={self.activation!r}, loss={self.loss!r}, dtype={self.dtype})"
-
-
-def _elementwise():
-    """The names of the activations that hidden layers can have."""
-    return [name for name, each in ACTIVATIONS.items() if each.elementwise]
+        given = {"activation": self.activation}
+        if self._plan.rates.any():
+            given["dropout"] = self._arguments["dropout"]
+        if not self._plan.single:
+            given["heads"] = {name: head.width for name, head in self._plan.outputs.items()}
+        given["loss"] = self.loss
+        text = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"MLP({self.widths}, {text}, dtype={self.dtype})"
 
 
 class _Workspace:
     """Arrays that a training step needs and that stay for the next one."""
 
-    def __init__(self, capacity, widths, dtype):
+    def __init__(self, capacity, layout, heads, dtype):
         self.capacity, self.rows, self.tiles = capacity, 0, {}
-        self.values = np.empty(capacity)
-        self.activations, self.deltas = (aligned_empty(capacity * sum(widths), dtype) for _ in range(2))
-
-
-def _layout(widths):
-    """Return the layout of `kernels.loops.dense` for these widths."""
-    rows, start, before = [], 0, 0
-    for fan_in, fan_out in pairwise(widths):
-        bias = start + fan_in * fan_out
-        rows.append((fan_in, fan_out, start, bias, before))
-        start, before = bias + fan_out, before + fan_in
-    return np.array(rows)
+        columns, slopes = layout[:, dense.COLUMNS].sum(), (layout[:, dense.SLOPES] >= 0).any()
+        places = layout[0, dense.FAN_IN] + layout[:, dense.WIDTH].sum()
+        self.values = np.zeros((heads, capacity))
+        self.activations, self.deltas = (aligned_empty(capacity * int(n), dtype) for n in (places, columns))
+        self.dslopes = aligned_empty(capacity * int(columns) if slopes else 0, dtype)

@@ -31,6 +31,7 @@ class Range(NamedTuple):
 POSITIVE = Range(0.0, inf, includes_low=False)
 NON_NEGATIVE = Range(0.0, inf)
 UNIT = Range(0.0, 1.0)  # decay rates
+CLOSED_UNIT = Range(0.0, 1.0, includes_high=True)
 OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
 REAL = Range(-inf, inf, includes_low=False)
 
@@ -56,6 +57,13 @@ def check_real(where, name, value, allowed, dtype):
     if float(real) not in allowed:
         raise ValueError(f"{where}: {name} must be in {allowed} as {dtype}, got {value}")
     return real
+
+
+def check_reals(where, given, allowed, dtype):
+    """Return the parameters {name: (default, Range)} in order, as given or by default, as scalars of a dtype."""
+    for name in given.keys() - allowed.keys():
+        raise TypeError(f"{where}: unexpected keyword {name!r}")
+    return tuple(check_real(where, k, given.get(k, default), r, dtype) for k, (default, r) in allowed.items())
 
 
 def check_numbers(where, name, values, allowed):

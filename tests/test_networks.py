@@ -10,7 +10,6 @@ from threadpoolctl import ThreadpoolController
 
 import gd
 from gd import reference
-from gd.activations import ACTIVATIONS
 from gd.batches import batches
 from gd.kernels.compiler import splitting
 from gd.losses import LOSSES
@@ -43,35 +42,6 @@ def test_loss_and_gradients_equal_plain_numpy(widths, loss, rows, rng, dtype, wa
         np.testing.assert_allclose(gradient, expected_gradients[name], rtol=tolerance, atol=tolerance)
     outputs = reference.forward(parameters, X.astype(float), "tanh")[-1]
     np.testing.assert_allclose(model.forward(X), outputs, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("loss", sorted(LOSSES))
-def test_every_loss_equals_its_function(loss, rng):
-    model = gd.MLP([4, 6, 3], "tanh", loss=loss)
-    X, y = example(rng, [4, 3], 40, loss, np.float32)
-    y = y if LOSSES[loss].labels else np.abs(y)
-    value, gradients = model.loss_and_gradients(X, y)
-    expected, gradient = LOSSES[loss].function(model.forward(X), y)
-    assert value == pytest.approx(expected, rel=1e-6)
-    np.testing.assert_allclose(gradients["b2"], gradient.sum(axis=0), rtol=1e-5, atol=1e-7)
-
-
-SMOOTH = [name for name, each in ACTIVATIONS.items() if each.elementwise and name != "unit_step"]
-
-
-@pytest.mark.parametrize("activation", SMOOTH)
-def test_gradients_are_derivatives(activation, rng):
-    model = gd.MLP([4, 6, 5, 3], activation, dtype=np.float64)
-    X, y = example(rng, [4, 3], 10, "softmax_cross_entropy", np.float64)
-    _, gradients = model.loss_and_gradients(X, y)
-    vector = model.parameters.vector
-    for i in range(vector.size):
-        before, values = vector[i], []
-        for h in (1e-6, -1e-6):
-            vector[i] = before + h
-            values.append(model.loss_and_gradients(X, y)[0])
-        vector[i] = before
-        assert gradients.vector[i] == pytest.approx((values[0] - values[1]) / 2e-6, abs=1e-8)
 
 
 def test_wide_layers_and_large_batches_are_tiled_right(rng):
@@ -125,13 +95,13 @@ def fit_and_step(name, dtype, rng):
 def test_fit_equals_plain_numpy(loss, rng):
     widths = [10, 16, 3]
     X, y = example(rng, widths, 100, loss, np.float64)
-    model = gd.MLP(widths, "elu", loss=loss, dtype=np.float64)
+    model = gd.MLP(widths, "tanh", loss=loss, dtype=np.float64)
     parameters = {name: view.copy() for name, view in model.parameters.items()}
     plain = reference.Optimizer("Adam", parameters)
     history = gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=32, epochs=3, progress=False)
     for epoch in range(3):
         order = batches(100, 32, 0, epoch)
-        expected = reference.train_epoch(parameters, X, y, plain, order, "elu", loss)
+        expected = reference.train_epoch(parameters, X, y, plain, order, "tanh", loss)
         assert history.loss[epoch] == pytest.approx(expected, rel=1e-10)
 
 

@@ -5,13 +5,10 @@ all layers forward, the loss, and all layers backward. `update_weights` takes ti
 each tile's gradient is one small product in cache, and the optimizer's rule is applied to it at
 once, so the gradient of a weight matrix never exists in memory.
 
-Everything lies in flat vectors, so one compiled kernel serves any number of layers. `layout` has a
-row for each layer: fan_in, fan_out, where its weights (fan_in, fan_out) and its bias begin in the
-parameter vector, and the sum of the widths before it. A workspace holds, for every width, a matrix
-of `capacity` rows; the input of a layer begins at capacity * (the sum of the widths before it).
+Hidden layers come first, each of which takes the output of the one before; then come the heads, each of which takes
+that of the last hidden layer. Everything lies in flat vectors, so one compiled kernel serves any number of layers.
+`layout` has a row for each layer, with these columns.
 """
-
-import inspect
 
 import numpy as np
 
@@ -21,8 +18,15 @@ from .operands import part
 from .reductions import LANES
 from .update import update_slices
 
+FAN_IN, COLUMNS = 0, 1  # the shape of the weights
+WIDTH = 2  # of the output: the columns, or fewer for maxout
+WEIGHTS, BIAS, SLOPES = 3, 4, 5  # where they begin in the parameter vector; the slopes, -1 where there are none
+INPUT, OUTPUT = 6, 7  # of a workspace's `activations`, begin `capacity` times these
+DELTA = 8  # the same of `deltas` and `dslopes`: the gradients with respect to z = x W + b and to the slopes
+
 BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
-BIAS = -1  # in place of a tile's first row
+BIAS_TILE, SLOPES_TILE = -1, -2  # in place of a tile's first row
+GROUP = 64  # columns whose norms are limited together
 TILE_ELEMENTS = 2048  # of a weight gradient: it, the parameters and two slots fill a first-level cache of 32 KiB
 
 
@@ -32,114 +36,161 @@ def _matrix(vector, start, rows, columns):
 
 
 @device
+def _block(workspace, capacity, begin, first, rows, columns):
+    """Return some rows, the first of which is number `first` of the batch, of one layer's matrix."""
+    return _matrix(workspace, capacity * begin + first * columns, rows, columns)
+
+
+@device
 def _copy(source, out):
     """out[:] = source; Numba's own takes a second longer to compile, for its error message."""
     for i in range(out.size):
         out[i] = source[i]
 
 
-def _layer(activation):
-    """Return a function that writes activation(x W + b), or x W + b, into out; x W + b into before."""
+@device
+def _weights(vector, shape):
+    return _matrix(vector, shape[WEIGHTS], shape[FAN_IN], shape[COLUMNS])
 
-    @device
-    def forward(x, vector, shape, activate, out, before, parameters):
-        fan_in, fan_out, weights, bias = shape[0], shape[1], shape[2], shape[3]
-        product(x, _matrix(vector, weights, fan_in, fan_out), False, out)
-        b = vector[bias : bias + fan_out]
-        for i in range(out.shape[0]):
-            z = out[i]
-            if not activate:
-                for j in range(z.size):
-                    z[j] += b[j]
-            elif before.size:
-                kept = before[i]
-                for j in range(z.size):
-                    kept[j] = z[j] + b[j]
-                    z[j] = activation(kept[j], *parameters)
-            else:
-                for j in range(z.size):
-                    z[j] = activation(z[j] + b[j], *parameters)
 
-    return forward
+@device
+def _bias(vector, shape):
+    return vector[shape[BIAS] : shape[BIAS] + shape[COLUMNS]]
+
+
+@device
+def _slopes(vector, shape):
+    return vector[max(0, shape[SLOPES]) :][: shape[WIDTH] if shape[SLOPES] >= 0 else 0]
+
+
+@device
+def _linear(x, vector, shape, out):
+    """Compute out = x W + b."""
+    product(x, _weights(vector, shape), False, out)
+    b = _bias(vector, shape)
+    for i in range(len(out)):
+        z = out[i]
+        for j in range(z.size):
+            z[j] += b[j]
+
+
+@device
+def _most(layout, column):
+    most = 0
+    for k in range(len(layout)):
+        most = max(most, layout[k, column])
+    return most
 
 
 @loop(parallel_from=2)
-def predict(activation):
-    """Items are blocks of rows; arguments: out, X, vector, layout, *parameters of the activation."""
-    forward = _layer(activation)
+def predict(activate):
+    """Items are blocks of rows; arguments: out, X, vector, layout, hidden (layers), *parameters of the activation.
+
+    `out` holds a matrix for each head, one after the other.
+    """
 
     def body(start, stop, arguments):
-        out, X, vector, layout = arguments[:4]
-        parameters = arguments[4:]
-        widest = layout[:, 1].max()
-        scratch = np.empty((2, BLOCK * widest), X.dtype)
-        nowhere, last = scratch[:, :0], len(layout) - 1
+        out, X, vector, layout, hidden = arguments[:5]
+        parameters = arguments[5:]
+        widest = BLOCK * _most(layout, WIDTH)
+        scratch, of_z = np.empty((2, widest), X.dtype), np.empty(BLOCK * _most(layout, COLUMNS), X.dtype)
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, len(X))
             x = X[first:end]
-            for k in range(last):
-                y = _matrix(scratch[k % 2], 0, end - first, layout[k, 1])
-                forward(x, vector, layout[k], True, y, nowhere, parameters)
+            for k in range(hidden):
+                shape = layout[k]
+                z = _matrix(of_z, 0, end - first, shape[COLUMNS])
+                y = _matrix(scratch[k % 2], 0, end - first, shape[WIDTH])
+                product(x, _weights(vector, shape), False, z)
+                activate(z, _bias(vector, shape), y, _slopes(vector, shape), parameters)
                 x = y
-            forward(x, vector, layout[last], False, out[first:end], nowhere, parameters)
+            for k in range(hidden, len(layout)):
+                shape = layout[k]
+                begin = shape[OUTPUT] - layout[hidden, OUTPUT]
+                _linear(x, vector, shape, _block(out, len(X), begin, first, end - first, shape[WIDTH]))
 
     return body
 
 
 @loop(parallel_from=2)
-def forward_backward(activation, activation_backward, row_loss):
-    """Items are blocks of rows of the batch X[rows], targets[rows].
+def forward_backward(activate, differentiate, drop, *losses):
+    """Items are blocks of rows of the batch X[rows]; there is a loss (of a row) for each head. See `units`.
 
-    `activation_backward` takes the output of the activation where its name says so, else the input, which
-    then waits where the gradient with respect to it will be.
-
-    Arguments: values (the loss of each row), activations, deltas (workspaces; the gradient with
-    respect to each layer's output before its activation), capacity, X, targets, rows, vector,
-    layout, scale (of the gradient), *parameters of the activation, *parameters of the loss.
+    Arguments: values (heads, capacity): the loss of each row; activations, deltas, dslopes (empty but for prelu):
+    workspaces; capacity, X, rows, vector, layout, hidden (layers), scales (of the heads' gradients), rates (of
+    dropout, of each layer's input), key (of dropout), *parameters of the activation, and for each head:
+    targets (an entry or a row for each row of X), *parameters of its loss.
     """
-    forward, split = _layer(activation), 10 + len(inspect.signature(activation.py_func).parameters) - 1
-    from_output = activation_backward.py_func.__name__.endswith("_from_output")
+    split = 13 + activate.py_func.parameters
+    loss_of_row = _string(losses, 0)
 
     def body(start, stop, arguments):
-        values, activations, deltas, capacity, X, targets, rows, vector, layout, scale = arguments[:10]
-        parameters, of_loss = arguments[10:split], arguments[split:]
-        last = len(layout) - 1
+        values, activations, deltas, dslopes, capacity, X, rows, vector, layout, hidden, scales, rates, key = arguments[
+            :13
+        ]
+        parameters, of_heads = arguments[13:split], arguments[split:]
         lanes = np.empty(LANES, X.dtype)
-        scratch = np.empty(0 if from_output else BLOCK * layout[:, 0].max(), X.dtype)
-        nowhere = _matrix(deltas, 0, BLOCK, 0)
+        scratch = np.empty((2, BLOCK * _most(layout, WIDTH)), X.dtype)
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
             n = end - first
-            x = _matrix(activations, first * layout[0, 0], n, layout[0, 0])
+            x = _block(activations, capacity, 0, first, n, layout[0, FAN_IN])
             for i in range(n):
                 _copy(X[rows[first + i]], x[i])
-            for k in range(last + 1):
-                begin = capacity * (layout[k, 4] + layout[k, 0]) + first * layout[k, 1]
-                y = _matrix(activations, begin, n, layout[k, 1])
-                z = nowhere if from_output else _matrix(deltas, begin, n, layout[k, 1])
-                forward(x, vector, layout[k], k < last, y, z, parameters)
+            drop(x, first, rates[0], key, 0)
+            for k in range(hidden):
+                shape = layout[k]
+                z = _block(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
+                y = _block(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
+                product(x, _weights(vector, shape), False, z)
+                activate(z, _bias(vector, shape), y, _slopes(vector, shape), parameters)
+                drop(y, first, rates[k + 1], key, k + 1)
                 x = y
-            begin = capacity * (layout[last, 4] + layout[last, 0]) + first * layout[last, 1]
-            delta = _matrix(deltas, begin, n, layout[last, 1])
-            for i in range(n):
-                values[first + i] = row_loss(delta[i], x[i], targets[rows[first + i]], scale, of_loss, lanes)
-            for k in range(last, 0, -1):
-                fan_in = layout[k, 0]
-                begin = capacity * layout[k, 4] + first * fan_in
-                weights = _matrix(vector, layout[k, 2], fan_in, layout[k, 1])
-                flat = deltas[begin : begin + n * fan_in]
-                if from_output:
-                    outputs = activations[begin : begin + n * fan_in]
-                    product(delta, weights, True, _matrix(deltas, begin, n, fan_in))
-                    for i in range(flat.size):
-                        flat[i] = activation_backward(flat[i], outputs[i], *parameters)
-                else:
-                    product(delta, weights, True, _matrix(scratch, 0, n, fan_in))
-                    for i in range(flat.size):
-                        flat[i] = activation_backward(scratch[i], flat[i], *parameters)
-                delta = _matrix(deltas, begin, n, fan_in)
+            for k in range(hidden, len(layout)):
+                shape, head = layout[k], k - hidden
+                z = _block(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
+                dz = _block(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
+                _linear(x, vector, shape, z)
+                for i in range(n):
+                    row = rows[first + i]
+                    values[head, first + i] = loss_of_row(head, dz[i], z[i], row, scales[head], of_heads, lanes)
+            for k in range(hidden - 1, -1, -1):
+                shape = layout[k]
+                dy = _matrix(scratch[0], 0, n, shape[WIDTH])
+                after = len(layout) if k == hidden - 1 else k + 2
+                for user in range(k + 1, after):
+                    of_user = layout[user]
+                    dz = _block(deltas, capacity, of_user[DELTA], first, n, of_user[COLUMNS])
+                    term = dy if user == k + 1 else _matrix(scratch[1], 0, n, shape[WIDTH])
+                    product(dz, _weights(vector, of_user), True, term)
+                    if user > k + 1:
+                        total, more = scratch[0], scratch[1]
+                        for i in range(dy.size):
+                            total[i] += more[i]
+                drop(dy, first, rates[k + 1], key, k + 1)
+                z = _block(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
+                y = _block(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
+                slopes = _slopes(vector, shape)
+                of_slopes = _block(dslopes, capacity, shape[DELTA], first, n, slopes.size)
+                differentiate(dy, z, y, z.dtype.type(1 - rates[k + 1]), slopes, of_slopes, parameters)
 
     return body
+
+
+def _string(losses, begin):
+    """Return f(head, ...) that is one of these losses; its targets and parameters begin at `begin` of the last."""
+    if not losses:
+        return device(lambda head, gradient, prediction, row, scale, arguments, lanes: 0.0)
+    first, after, end = losses[0], begin + 1, begin + 1 + losses[0].py_func.parameters
+    rest = _string(losses[1:], end)
+
+    @device
+    def loss_of_row(head, gradient, prediction, row, scale, arguments, lanes):
+        if head == 0:
+            return first(gradient, prediction, arguments[begin][row], scale, arguments[after:end], lanes)
+        return rest(head - 1, gradient, prediction, row, scale, arguments, lanes)
+
+    return loss_of_row
 
 
 def weight_tiles(layout, batch):
@@ -149,75 +200,118 @@ def weight_tiles(layout, batch):
     tiles are interleaved, so that threads that take equal numbers of them get equal work.
     """
     placed = []
-    for layer, (fan_in, fan_out, *_) in enumerate(layout.tolist()):
-        most = max(8, min(TILE_ELEMENTS, TILE // batch) // fan_out)
+    for layer, (fan_in, columns, _, _, _, slopes, *_) in enumerate(layout.tolist()):
+        most = max(8, min(TILE_ELEMENTS, TILE // batch) // columns)
         pieces = -(-fan_in // most)
         edges = [fan_in * piece // pieces for piece in range(pieces + 1)]
         for piece in range(pieces):
             placed.append(((piece + 0.5) / pieces, layer, edges[piece], edges[piece + 1]))
-        placed.append((layer / len(layout), layer, BIAS, BIAS))
+        for kind in (BIAS_TILE, SLOPES_TILE)[: 1 if slopes < 0 else 2]:
+            placed.append((layer / len(layout), layer, kind, kind))
     return np.array([tile for _, *tile in sorted(placed)])
 
 
 @device
 def _place(tile, layout):
     """Return where a tile begins and ends in the parameter vector."""
-    _, fan_out, weights, bias, _ = layout[tile[0]]
-    if tile[1] == BIAS:
-        return bias, bias + fan_out
-    return weights + tile[1] * fan_out, weights + tile[2] * fan_out
+    shape = layout[tile[0]]
+    if tile[1] == BIAS_TILE:
+        return shape[BIAS], shape[BIAS] + shape[COLUMNS]
+    if tile[1] == SLOPES_TILE:
+        return shape[SLOPES], shape[SLOPES] + shape[WIDTH]
+    return shape[WEIGHTS] + tile[1] * shape[COLUMNS], shape[WEIGHTS] + tile[2] * shape[COLUMNS]
 
 
 @device
-def _tile_gradient(tile, layout, activations, deltas, capacity, batch, out):
+def _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, out):
     """Write the gradient of a tile into out."""
-    fan_in, fan_out, _, _, before = layout[tile[0]]
-    delta = _matrix(deltas, capacity * (before + fan_in), batch, fan_out)
-    if tile[1] == BIAS:
-        _copy(delta[0], out)
-        for i in range(1, batch):
-            row = delta[i]
-            for j in range(fan_out):
-                out[j] += row[j]
+    shape = layout[tile[0]]
+    delta = _block(deltas, capacity, shape[DELTA], 0, batch, shape[COLUMNS])
+    if tile[1] == BIAS_TILE:
+        _sum_rows(delta, out)
+    elif tile[1] == SLOPES_TILE:
+        _sum_rows(_block(dslopes, capacity, shape[DELTA], 0, batch, shape[COLUMNS]), out)
     else:
-        inputs = _matrix(activations, capacity * before, batch, fan_in)
-        transposed_product(inputs, tile[1], tile[2], delta, out.reshape(tile[2] - tile[1], fan_out))
+        inputs = _block(activations, capacity, shape[INPUT], 0, batch, shape[FAN_IN])
+        transposed_product(inputs, tile[1], tile[2], delta, out.reshape(tile[2] - tile[1], shape[COLUMNS]))
+
+
+@device
+def _sum_rows(rows, out):
+    _copy(rows[0], out)
+    for i in range(1, len(rows)):
+        row = rows[i]
+        for j in range(out.size):
+            out[j] += row[j]
 
 
 @device
 def _largest(tiles, layout):
     largest = 0
     for i in range(len(tiles)):
-        fan_out = layout[tiles[i, 0], 1]
-        largest = max(largest, max(1, tiles[i, 2] - tiles[i, 1]) * fan_out)
+        begin, end = _place(tiles[i], layout)
+        largest = max(largest, end - begin)
     return largest
 
 
 @loop(parallel_from=2)
 def update_weights(rule, *stages):
-    """Items are tiles; arguments: tiles, layout, activations, deltas, capacity, batch, coefficients, p, *slots."""
+    """Items are tiles; arguments: as of `store_gradients` to batch, coefficients, p, *slots."""
     step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
-        tiles, layout, activations, deltas, capacity, batch, coefficients, p = arguments[:8]
+        tiles, layout, activations, deltas, dslopes, capacity, batch, coefficients, p = arguments[:9]
         gradient = np.empty(_largest(tiles, layout), p.dtype)
         for i in range(start, stop):
             begin, end = _place(tiles[i], layout)
             g = gradient[: end - begin]
-            _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, g)
-            step(coefficients, p[begin:end], g, part(arguments[8:], begin, end))
+            _tile_gradient(tiles[i], layout, activations, deltas, dslopes, capacity, batch, g)
+            step(coefficients, p[begin:end], g, part(arguments[9:], begin, end))
 
     return body
 
 
 @loop(parallel_from=2)
 def store_gradients():
-    """Items are tiles; arguments: tiles, layout, activations, deltas, capacity, batch, out (as the parameters)."""
+    """Items are tiles.
+
+    Arguments: tiles, layout, activations, deltas, dslopes, capacity, batch, out (as the parameters).
+    """
 
     def body(start, stop, arguments):
-        tiles, layout, activations, deltas, capacity, batch, out = arguments
+        tiles, layout, activations, deltas, dslopes, capacity, batch, out = arguments
         for i in range(start, stop):
             begin, end = _place(tiles[i], layout)
-            _tile_gradient(tiles[i], layout, activations, deltas, capacity, batch, out[begin:end])
+            _tile_gradient(tiles[i], layout, activations, deltas, dslopes, capacity, batch, out[begin:end])
+
+    return body
+
+
+@loop(parallel_from=4)
+def limit_columns():
+    """Items are groups of `GROUP` columns; arguments: w, limit (of their norms): longer ones are scaled down to it."""
+
+    def body(start, stop, arguments):
+        w, limit = arguments
+        squares = np.empty(GROUP)
+        factors = np.empty(GROUP, w.dtype)
+        for group in range(start, stop):
+            first, end = group * GROUP, min((group + 1) * GROUP, w.shape[1])
+            n = end - first
+            for j in range(n):
+                squares[j] = 0
+            for i in range(len(w)):
+                row = w[i, first:end]
+                for j in range(n):
+                    squares[j] += np.float64(row[j]) * np.float64(row[j])
+            longer = False
+            for j in range(n):
+                longer |= squares[j] > limit * limit
+                factors[j] = limit / np.sqrt(squares[j]) if squares[j] > limit * limit else 1.0
+            if longer:
+                for i in range(len(w)):
+                    row = w[i, first:end]
+                    for j in range(n):
+                        row[j] *= factors[j]
 
     return body

@@ -98,6 +98,13 @@ def map_dropped(rule):
     return body
 
 
+@device
+def drop(x, key, start, threshold, scale):
+    """x[i] = scale * x[i], or 0 where bits(start + i) < threshold; the same pattern as `map_dropped`'s."""
+    for i in range(x.size):
+        x[i] = cast(0, x[i]) if _bits(key, start + np.uint64(i)) < threshold else scale * x[i]
+
+
 _bits = device(random_bits)
 
 

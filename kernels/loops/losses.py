@@ -1,6 +1,7 @@
 """Losses: value and gradient in one pass; sums by fixed blocks, whatever the number of threads."""
 
 import functools
+import inspect
 
 import numpy as np
 
@@ -76,7 +77,60 @@ def row_of(rule):
             total += value
         return total
 
-    row.__name__ = row.__qualname__ = f"{rule.__name__}_row"
+    return _declared(row, f"{rule.__name__}_row", len(inspect.signature(rule).parameters) - 2)
+
+
+@functools.cache
+def present_row_of(row):
+    """Return a loss of a row that is nothing where the target begins with NaN."""
+    compiled = device(row)
+
+    def present(gradient, prediction, target, scale, parameters, lanes):
+        if target[0] != target[0]:
+            for j in range(gradient.size):
+                gradient[j] = 0
+            return 0.0
+        return compiled(gradient, prediction, target, scale, parameters, lanes)
+
+    return _declared(present, f"present_{row.__name__}", row.parameters)
+
+
+@functools.cache
+def through(forward, backward_from_output, row):
+    """Return the loss of a row of activation(z); an elementwise activation writes over z."""
+    f, df, compiled = device(forward), device(backward_from_output), device(row)
+
+    def composed(gradient, z, target, scale, parameters, lanes):
+        for j in range(z.size):
+            z[j] = f(z[j])
+        value = compiled(gradient, z, target, scale, parameters, lanes)
+        for j in range(z.size):
+            gradient[j] = df(gradient[j], z[j])
+        return value
+
+    return _declared(composed, f"{row.__name__}_through_{forward.__name__}", row.parameters)
+
+
+@functools.cache
+def through_rows(forward, backward_from_output, row):
+    """Return the loss of a row of activation(z), for an activation that needs the whole row."""
+    f, df, compiled = device(forward), device(backward_from_output), device(row)
+
+    def composed(gradient, z, target, scale, parameters, lanes):
+        scratch = np.empty((3, z.size), z.dtype)
+        y, dy = scratch[0], scratch[1]
+        f(y, (z,), scratch[2], lanes)
+        value = compiled(dy, y, target, scale, parameters, lanes)
+        df(gradient, (dy, y), scratch[2], lanes)
+        return value
+
+    return _declared(composed, f"{row.__name__}_through_{forward.__name__}", row.parameters)
+
+
+def _declared(row, name, parameters):
+    """Name the loss of a row, and note how many parameters it takes."""
+    row.__name__ = row.__qualname__ = name
+    row.parameters = parameters
     return row
 
 
@@ -144,3 +198,12 @@ def _shared(gradient, logits, shares, scale, lanes):
     for j in range(gradient.size):
         gradient[j] = scale * (gradient[j] * factor - shares[j])
     return value
+
+
+for _row, _parameters in (
+    (softmax_cross_entropy_row, 0),
+    (weighted_cross_entropy_row, 1),
+    (smoothed_cross_entropy_row, 2),
+    (probability_cross_entropy_row, 2),
+):
+    _row.parameters = _parameters
