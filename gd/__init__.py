@@ -58,9 +58,13 @@ from .activations import (
     unit_step,
     unit_step_backward,
 )
+from .checkpoints import CheckpointError, load, save
 from .dropout import dropout, dropout_backward
+from .early_stopping import EarlyStopping
 from .gradient_check import GradientCheck, gradient_check
 from .heads import Head
+from .history import History
+from .layer_norms import LayerNorms
 from .linear import (
     linear_model_gradient,
     linear_regression_gradient,
@@ -109,8 +113,9 @@ from .optimizers import (
 )
 from .parameters import ParameterVector
 from .schedules import scale_lr_for_batch
+from .targets import one_hot
 from .threads import get_threads, threads
-from .training import EarlyStopping, History, fit
+from .training import Checkpoint, fit
 from .warm import warmup
 
 __version__ = "0.1.0"

@@ -13,11 +13,12 @@ import numpy as np
 from . import __version__, datasets, reference
 from .activations import ACTIVATIONS
 from .batches import batches, shuffled
+from .history import History
 from .information import information
 from .kernels.compiler import splitting
 from .networks import MLP
 from .optimizers import OPTIMIZERS
-from .training import History, fit
+from .training import fit
 
 
 class Failure(Exception):

@@ -22,6 +22,18 @@ def shuffled(n, seed, epoch, stratify=None):
     return order[np.argsort(places, kind="stable")]
 
 
+def emphasized(n, seed, epoch, losses, share):
+    """Return the order of an epoch in which a share of the examples, those of the largest losses, comes twice.
+
+    Where a loss is NaN, as all are at first, it counts as large: examples that are not known come first, at random.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    extra = int(share * n)
+    order = rng.permutation(n)
+    ranked = order[np.argsort(losses[order], kind="stable")]  # NaN last; equals in random order
+    return rng.permutation(np.concatenate([order, ranked[n - extra :]]))
+
+
 def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
     """Yield the index arrays of an epoch's mini-batches, shuffled without replacement.
 

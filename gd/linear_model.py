@@ -81,9 +81,17 @@ class LinearModel(Model):
             check_real(where, "l1", l1, NON_NEGATIVE, dtype),
             check_real(where, "l2", l2, NON_NEGATIVE, dtype),
         )
+        self._arguments = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2, **parameters}
         self._numbers = check_reals(where, parameters, LOSSES[loss][1], dtype)
         self.parameters = ParameterVector({"w": (features, *self.outputs), "b": self.outputs or (1,)}, dtype)
         super().__init__()
+
+    def _plain_arguments(self):
+        return self._arguments | {"dtype": str(self.dtype)}
+
+    @classmethod
+    def _made_from(cls, arguments):
+        return cls(**arguments)
 
     def forward(self, X):
         """Return X w + b: of shape (rows,), or (rows, outputs)."""

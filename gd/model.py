@@ -4,6 +4,7 @@ from math import isfinite
 from threading import RLock
 
 from .batches import cut
+from .checkpoints import CheckpointError, load, save
 from .gradient_check import gradient_check
 
 
@@ -28,6 +29,44 @@ class Model:
         self.__dict__.update(state)
         self.lock = RLock()
 
+    def save(self, path, keep=1):
+        """Write the model into a file, as `gd.save` does: `load` makes an equal one.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        ImportError
+            If safetensors is not installed.
+        """
+        name, arguments = type(self).__name__, self._plain_arguments()
+        save(path, {"model": name, "arguments": arguments, "parameters": self.parameters}, keep)
+
+    @classmethod
+    def load(cls, path):
+        """Return the model that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no file.
+        CheckpointError
+            If it is damaged, or not of such a model.
+        """
+        tree = load(path)
+        if tree.get("model") != cls.__name__:
+            raise CheckpointError(f"{cls.__name__}.load: {path} holds no {cls.__name__}")
+        try:
+            model = cls._made_from(tree["arguments"])
+            shapes = {name: array.shape for name, array in tree["parameters"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{cls.__name__}.load: {path} holds no valid model: {error}") from error
+        if shapes != model.parameters.shapes or model.dtype not in {a.dtype for a in tree["parameters"].values()}:
+            raise CheckpointError(f"{cls.__name__}.load: {path} has parameters that are not of its own model")
+        for name, array in tree["parameters"].items():
+            model.parameters[name][...] = array
+        return model
+
     def gradient_check(self, X, y, coordinates=200, seed=0):
         """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
         _, gradients = self.loss_and_gradients(X, y, **self._repeatable)
@@ -51,8 +90,8 @@ class Model:
                 return
             waiting += rows.size
             if accumulate > 1:
-                gradients.vector *= rows.size
-                total.vector += gradients.vector
+                g, of_all = gradients.vector, total.vector
+                of_all += rows.size * g
             if k % accumulate == 0 or k * batch_size >= order.size:
                 optimizer.step(total, 1.0 if accumulate == 1 else 1 / waiting)
                 self.constrain()

@@ -1,7 +1,8 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
 from collections.abc import Mapping
-from math import isfinite
+from dataclasses import asdict
+from math import isfinite, sqrt
 
 import numpy as np
 
@@ -10,13 +11,14 @@ from .architecture import ONLY, Architecture
 from .arrays import aligned_empty, check_array, check_dtype
 from .batches import cut
 from .dropout import key_of
+from .heads import Head
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
 from .kernels.loops import dense, units
 from .losses import total
 from .model import Model
 from .parameters import ParameterVector
-from .ranges import POSITIVE, check_choice, check_integer, check_number
+from .ranges import NON_NEGATIVE, POSITIVE, check_choice, check_integer, check_number
 from .threads import single_threaded_blas
 
 
@@ -155,6 +157,27 @@ class MLP(Model):
         super().__setstate__(state)
         self._plan, self._workspace = Architecture(**self._arguments), None
 
+    def _plain_arguments(self):
+        heads = self._arguments["heads"]
+        if heads is not None:
+            heads = {name: asdict(head) if isinstance(head, Head) else head for name, head in heads.items()}
+        dropout = np.asarray(self._arguments["dropout"]).tolist()
+        own = {
+            "dropout": dropout,
+            "heads": heads,
+            "dtype": str(self.dtype),
+            "seed": self.seed,
+            "max_norm": self.max_norm,
+        }
+        return self._arguments | own
+
+    @classmethod
+    def _made_from(cls, arguments):
+        heads = arguments.pop("heads")
+        if heads is not None:
+            heads = {name: Head(**head) if isinstance(head, dict) else head for name, head in heads.items()}
+        return cls(**arguments, heads=heads, initializer="zeros")
+
     def _as_given(self, by_head):
         """Return what was computed for each head: by name, or of the only one by itself."""
         return by_head[ONLY] if self._plan.single else by_head
@@ -177,6 +200,40 @@ class MLP(Model):
         """Return the class of each row (the largest output), or the outputs with a loss that is not of classes."""
         self.check_inputs("MLP.predict", X)
         return self._as_given({name: self._plan.outputs[name].predicted(y) for name, y in self._forward(X).items()})
+
+    def layer_outputs(self, X):
+        """Return the outputs of each hidden layer, without dropout: a list of ndarrays of shape (rows, width)."""
+        self.check_inputs("MLP.layer_outputs", X)
+        a, outputs, parameters = X, [], self._arguments["activation_parameters"] or {}
+        for k in range(1, len(self._plan.hidden) + 1):
+            if self.activation == "prelu":
+                parameters = {"weight": self.parameters[f"a{k}"]}
+            a = ACTIVATIONS[self.activation].forward(
+                a @ self.parameters[f"W{k}"] + self.parameters[f"b{k}"], **parameters
+            )
+            outputs.append(a)
+        return outputs
+
+    def groups(self, lr):
+        """Return groups for an optimizer, in which each layer has the learning rate lr / sqrt(fan_in).
+
+        That is the advice of LeCun et al. 1998, section 4.7, for units that are far from saturated: a weight's
+        gradient is a sum over the unit's inputs in effect, so that units of many inputs need smaller steps.
+
+        Examples
+        --------
+        >>> import gd
+        >>> model = gd.MLP([16, 4, 2])
+        >>> optimizer = gd.SGD(model.parameters, groups=model.groups(lr=0.4))
+        >>> [group.lr for group in optimizer.groups]
+        [0.1, 0.2]
+        """
+        lr, groups = check_number("MLP.groups", "lr", lr, NON_NEGATIVE), []
+        for name, shape in self.parameters.shapes.items():
+            if name.startswith("W"):
+                groups.append({"params": [], "lr": lr / sqrt(shape[0])})
+            groups[-1]["params"].append(name)
+        return groups
 
     def score(self, X, y):
         """Return the accuracy, or with a loss that is not of classes the coefficient of determination R**2.

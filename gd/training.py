@@ -1,82 +1,41 @@
-"""fit: mini-batch training of a network, with progress and history."""
+"""fit: mini-batch training of a network, with progress, history and checkpoints."""
 
+import signal
 import sys
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from math import inf, isfinite, nan
+from dataclasses import dataclass
+from math import isfinite, nan
+from os import PathLike
+from pathlib import Path
 from time import perf_counter
 
-from .batches import shuffled
-from .linear_model import LinearModel
+import numpy as np
+
+from .batches import emphasized, shuffled
+from .checkpoints import CheckpointError, load, save
+from .early_stopping import EarlyStopping, Watch
+from .history import History
+from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer
-from .ranges import NON_NEGATIVE, check_flag, check_integer, check_number
+from .ranges import UNIT, check_flag, check_integer, check_number
+from .schedules import ReduceOnPlateau
 from .threads import single_threaded_blas
 
 
-@dataclass
-class History:
-    """What a training went through, one entry an epoch.
-
-    Attributes
-    ----------
-    loss : list of float
-        The mean loss over the epoch's batches, each as it was before its step; those skipped do not count.
-    score : list of float
-        The score on the validation data after the epoch; empty without.
-    seconds : list of float
-        The time that training took, validation not included.
-    lr : list of float
-        The learning rate of the epoch's last step.
-    stopped : bool
-        Whether early_stopping ended the training.
-    """
-
-    loss: list = field(default_factory=list)
-    score: list = field(default_factory=list)
-    seconds: list = field(default_factory=list)
-    lr: list = field(default_factory=list)
-    stopped: bool = False
-
-    def plot(self, path=None):
-        """Draw loss and score by epoch; return matplotlib's figure, and write it where there is a path."""
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('History.plot needs matplotlib: python -m pip install "gd[train]"') from None
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        FigureCanvasAgg(figure)
-        axis, epochs = figure.add_subplot(), range(1, len(self.loss) + 1)
-        marker = "o" if len(self.loss) < 30 else None
-        lines = axis.plot(epochs, self.loss, color="tab:blue", marker=marker, markersize=4, label="loss of training")
-        axis.set_xlabel("epoch")
-        axis.set_ylabel("loss", color="tab:blue")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        if self.loss and min(self.loss) > 0 and max(self.loss) > 20 * min(self.loss):
-            axis.set_yscale("log")
-        if self.score:
-            other, style = axis.twinx(), {"color": "tab:orange", "marker": marker, "markersize": 4}
-            lines += other.plot(epochs, self.score, linestyle="--", label="score of validation", **style)
-            other.set_ylabel("score", color="tab:orange")
-        axis.legend(handles=lines, frameon=False, loc="center right")
-        if path is not None:
-            figure.savefig(path, dpi=130)
-        return figure
-
-
 @dataclass(frozen=True)
-class EarlyStopping:
-    """When `fit` stops before its last epoch: at the first plateau of the score, or of the loss without validation.
+class Checkpoint:
+    """When and where `fit` saves what it needs to go on, bit for bit: model, optimizer, schedules, history.
 
     Parameters
     ----------
-    patience : int, default: 10
-        Epochs in a row without improvement.
-    min_delta : float, default: 0
-        What counts as an improvement: more than this. 0 or above.
-    restore_best : bool, default: True
-        Leave the model with the parameters of its best epoch rather than the last.
+    path : str or path-like
+        Written by `gd.save`: whenever a process is killed, the file is the one before or the new one.
+    every : int, default: 1
+        Epochs from one to the next; the last epoch is saved, too.
+    keep : int, default: 1
+        How many to keep: those before as ``path.1``, ``path.2``, ...
 
     Raises
     ------
@@ -84,38 +43,15 @@ class EarlyStopping:
         If an argument is not as described.
     """
 
-    patience: int = 10
-    min_delta: float = 0.0
-    restore_best: bool = True
+    path: str
+    every: int = 1
+    keep: int = 1
 
     def __post_init__(self):
-        check_integer("EarlyStopping", "patience", self.patience, 1)
-        check_number("EarlyStopping", "min_delta", self.min_delta, NON_NEGATIVE)
-        check_flag("EarlyStopping", "restore_best", self.restore_best)
-
-
-class _Watch:
-    """Compares each epoch with the best one before."""
-
-    def __init__(self, rule, vector):
-        self.rule, self.vector, self.best, self.kept, self.waited = rule, vector, -inf, vector.copy(), 0
-        self.mark = -inf  # what the next improvement is measured from
-
-    def is_over(self, history):
-        """Note an epoch; return whether it is time to stop."""
-        value = history.score[-1] if history.score else -history.loss[-1]
-        if value > self.best:  # never for NaN
-            self.best = value
-            self.kept[:] = self.vector
-        if value > self.mark + self.rule.min_delta:
-            self.mark, self.waited = value, 0
-        else:
-            self.waited += 1
-        return self.waited >= self.rule.patience
-
-    def restore(self):
-        if self.rule.restore_best:
-            self.vector[:] = self.kept
+        if not isinstance(self.path, (str, PathLike)):
+            raise TypeError(f"Checkpoint: path must be a path, got {type(self.path).__name__}")
+        check_integer("Checkpoint", "every", self.every, 1)
+        check_integer("Checkpoint", "keep", self.keep, 1)
 
 
 def fit(
@@ -128,8 +64,13 @@ def fit(
     validation=None,
     early_stopping=None,
     callbacks=(),
+    checkpoint=None,
     progress=None,
     seed=0,
+    *,
+    accumulate=1,
+    emphasis=0.0,
+    resume=False,
 ):
     """Train a network or a linear model by mini-batch gradient descent.
 
@@ -143,12 +84,14 @@ def fit(
     model : MLP or LinearModel
     X : ndarray of shape (rows, features)
         In the dtype of the model.
-    y : ndarray
+    y : ndarray, or dict of them
         Labels or targets, as the model takes them.
     optimizer : Optimizer
-        Made with ``model.parameters``.
-    batch_size : int, default: 128
-        1 is stochastic gradient descent; len(X) is batch gradient descent.
+        Made with ``model.parameters``. A `gd.schedules.ReduceOnPlateau` as its learning rate is told of each epoch:
+        the loss, or the score if its mode is "max".
+    batch_size : int or "all", default: 128
+        1 is stochastic gradient descent; "all" is batch gradient descent. Where you make it k times as large,
+        `gd.scale_lr_for_batch` tells the learning rate that suits.
     epochs : int, default: 10
         Passes over the data. Each sees every row once, in an order that follows from (seed, epoch), but a linear
         model takes a batch of all rows as they lie. Epochs count on from the steps of the optimizer, so two calls
@@ -160,10 +103,20 @@ def fit(
         the loss are one epoch ahead of it: pass validation for the very best ones.
     callbacks : callable or sequence of callable, optional
         Called with the history after each epoch; training ends when one returns True.
+    checkpoint : str or Checkpoint, optional
+        Where to save after each epoch, or also how often, and how many to keep. Needs safetensors.
     progress : bool, optional
         Show a progress bar (needs tqdm); by default if standard error is a terminal and tqdm is there.
     seed : int, default: 0
         Of the order of rows.
+    accumulate : int, default: 1
+        Batches a step: their gradients are averaged, as if the batch was so many times as large.
+    emphasis : float, default: 0
+        In [0, 1): this share of the rows, those of the largest losses in the epoch before, comes twice in each epoch
+        (at first rows drawn at random). For networks; outliers and wrong labels are emphasized, too.
+    resume : bool, default: False
+        Go on from the checkpoint, if there is one, as if the training had not stopped; `epochs` counts all of it.
+        What is not in it must be as before: data, arguments, callbacks' own state.
 
     Returns
     -------
@@ -173,21 +126,35 @@ def fit(
     ------
     TypeError, ValueError
         If an argument does not fit; nothing has changed then.
+    CheckpointError
+        If the checkpoint to resume from is damaged, or of another training; nothing has changed then.
     RuntimeError
         If another thread trains the model.
     FloatingPointError
         If a batch's loss is not finite; the step that would follow from it is not taken. With the
         optimizer's skip_nonfinite training goes on with the next batch instead.
+    KeyboardInterrupt
+        At Ctrl-C, as soon as the step under way is complete: model and optimizer belong together then. (A second one
+        does not wait.)
+
+    References
+    ----------
+    Emphasis: LeCun, Bottou, Orr & Mueller, "Efficient BackProp", 1998, section 4.2.
     """
-    if not isinstance(model, (MLP, LinearModel)):
+    if not isinstance(model, Model):
         raise TypeError(f"fit: model must be an MLP or a LinearModel, got {type(model).__name__}")
     y = model.check_data("fit", X, y)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
     if optimizer.params is not model.parameters:
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
-    batch_size = check_integer("fit", "batch_size", batch_size, 1)
+    everything = isinstance(batch_size, str) and batch_size == "all"
+    batch_size = X.shape[0] if everything else check_integer("fit", "batch_size", batch_size, 1)
     epochs, seed = check_integer("fit", "epochs", epochs, 1), check_integer("fit", "seed", seed, 0)
+    accumulate = check_integer("fit", "accumulate", accumulate, 1)
+    emphasis = check_number("fit", "emphasis", emphasis, UNIT)
+    if emphasis and not isinstance(model, MLP):
+        raise TypeError(f"fit: emphasis needs the loss of each row, which only an MLP has, got {type(model).__name__}")
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"fit: validation must be a pair (X, y), got {type(validation).__name__}")
@@ -198,44 +165,168 @@ def fit(
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"fit: callbacks must be a sequence of functions, got {type(callback).__name__}")
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    if check_flag("fit", "resume", resume) and checkpoint is None:
+        raise TypeError("fit: resume needs a checkpoint to resume from, got checkpoint=None")
+    plateau = optimizer.schedules.get("lr")
+    plateau = plateau if isinstance(plateau, ReduceOnPlateau) else None
+    if plateau is not None and plateau.mode == "max" and validation is None:
+        raise TypeError("fit: validation must be given where the learning rate follows the score, got None")
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
     try:
-        return _train(model, X, y, optimizer, batch_size, epochs, validation, early_stopping, callbacks, progress, seed)
+        training = _Training(model, X, y, optimizer, batch_size, seed, accumulate, emphasis, early_stopping)
+        if resume and Path(checkpoint.path).exists():
+            training.resume(checkpoint.path)
+        with _progress_bar(progress, training.order_size * (epochs - training.done)) as bar, single_threaded_blas():
+            training.run(epochs, validation, callbacks, plateau, checkpoint, bar)
+        return training.history
     finally:
         model.lock.release()
 
 
-def _train(model, X, y, optimizer, batch_size, epochs, validation, early_stopping, callbacks, progress, seed):
-    """What `fit` does when everything has been checked."""
-    history = History()
-    watch = None if early_stopping is None else _Watch(early_stopping, model.parameters.vector)
-    with _progress_bar(progress, epochs * X.shape[0]) as bar, single_threaded_blas():
-        done = optimizer.steps // -(-X.shape[0] // batch_size)
-        for epoch in range(done, done + epochs):
-            start, total, counted = perf_counter(), 0.0, 0
-            for loss, rows in model.descend(X, y, shuffled(X.shape[0], seed, epoch), batch_size, optimizer):
-                if not isfinite(loss) and not optimizer.skip_nonfinite:
-                    raise FloatingPointError(
-                        f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
-                        "lower the learning rate, or look for huge or missing values in X"
-                    )
-                if isfinite(loss):
-                    total, counted = total + loss * rows, counted + rows
-                bar.update(rows)
-            history.seconds.append(perf_counter() - start)
-            history.loss.append(total / counted if counted else nan)
-            history.lr.append(optimizer.last_lr)
-            if validation is not None:
-                history.score.append(model.score(*validation))
-            shown = {"epoch": f"{epoch + 1}/{done + epochs}", "loss": f"{history.loss[-1]:.4f}"}
-            bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
-            history.stopped = watch is not None and watch.is_over(history)
-            if any([callback(history) for callback in callbacks]) or history.stopped:
-                break
-    if watch is not None:
-        watch.restore()
-    return history
+class _Training:
+    """A training under way, of checked arguments: what a checkpoint holds, and the passes over the data."""
+
+    def __init__(self, model, X, y, optimizer, batch_size, seed, accumulate, emphasis, early_stopping):
+        self.model, self.X, self.y, self.optimizer = model, X, y, optimizer
+        self.settings = {
+            "rows": X.shape[0],
+            "batch_size": batch_size,
+            "seed": seed,
+            "accumulate": accumulate,
+            "emphasis": emphasis,
+        }
+        self.history = History()
+        self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector)
+        self.losses = np.full(X.shape[0], np.nan) if emphasis else None
+        self.order_size = X.shape[0] + int(emphasis * X.shape[0])
+        steps = -(-self.order_size // (batch_size * accumulate))
+        self.first = optimizer.steps // steps  # the number of the first epoch
+
+    @property
+    def done(self):
+        """Epochs so far."""
+        return len(self.history.loss)
+
+    def run(self, epochs, validation, callbacks, plateau, checkpoint, bar):
+        """Train until there are so many epochs, or until it is time to stop."""
+        history = self.history
+        with _Interruption() as interruption:
+            while self.done < epochs and not history.stopped:
+                self.pass_over_data(bar, interruption, checkpoint)
+                if validation is not None:
+                    history.score.append(self.model.score(*validation))
+                if plateau is not None:
+                    plateau.update(history.loss[-1] if plateau.mode == "min" else history.score[-1])
+                shown = {"epoch": f"{self.first + self.done}/{self.first + epochs}", "loss": f"{history.loss[-1]:.4f}"}
+                bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
+                history.stopped = self.watch is not None and self.watch.is_over(history)
+                ends = any([callback(history) for callback in callbacks]) or history.stopped or self.done == epochs
+                if checkpoint is not None and (ends or self.done % checkpoint.every == 0):
+                    save(checkpoint.path, self.state_dict(), checkpoint.keep)
+                interruption.raise_if_any()
+                if ends:
+                    break
+        if self.watch is not None:
+            self.watch.restore()
+
+    def pass_over_data(self, bar, interruption, checkpoint):
+        """Train for an epoch."""
+        optimizer, history, epoch = self.optimizer, self.history, self.first + self.done
+        seed, emphasis = self.settings["seed"], self.settings["emphasis"]
+        rows = self.X.shape[0]
+        order = emphasized(rows, seed, epoch, self.losses, emphasis) if emphasis else shuffled(rows, seed, epoch)
+        start, total, counted = perf_counter(), 0.0, 0
+        arguments = self.X, self.y, order, self.settings["batch_size"], optimizer, self.settings["accumulate"]
+        for loss, count in self.model.descend(*arguments, self.losses):
+            if not isfinite(loss) and not optimizer.skip_nonfinite:
+                raise FloatingPointError(
+                    f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
+                    "lower the learning rate, or look for huge or missing values in X"
+                    + ("" if checkpoint is None else f"; the last checkpoint is in {checkpoint.path}")
+                )
+            if isfinite(loss):
+                total, counted = total + loss * count, counted + count
+            bar.update(count)
+            interruption.raise_if_any()
+        history.seconds.append(perf_counter() - start)
+        history.loss.append(total / counted if counted else nan)
+        history.lr.append(optimizer.last_lr)
+
+    def state_dict(self):
+        """Return the tree that a checkpoint holds."""
+        history = self.history.state_dict()
+        schedules = {k: v.state_dict() for k, v in self.optimizer.schedules.items() if hasattr(v, "state_dict")}
+        return {
+            "training": self.settings | {"optimizer": type(self.optimizer).__name__, "first": self.first},
+            "parameters": self.model.parameters,
+            "optimizer": self.optimizer.state_dict(),
+            "schedules": schedules,
+            "history": {k: np.array(v) if isinstance(v, list) else v for k, v in history.items()},
+            "watch": None if self.watch is None else self.watch.state_dict(),
+            "losses": self.losses,
+        }
+
+    def resume(self, path):
+        """Restore what a checkpoint holds, or raise CheckpointError before anything has changed."""
+        state = load(path)
+        expected = self.state_dict()
+        if state.keys() != expected.keys():
+            raise CheckpointError(f"fit: {path} is not a checkpoint of gd.fit")
+        for name, value in expected["training"].items():
+            if name != "first" and state["training"].get(name) != value:
+                found = state["training"].get(name)
+                raise CheckpointError(f"fit: {path} is of a training with {name}={found!r}, this one has {value!r}")
+        shapes = {name: array.shape for name, array in state["parameters"].items()}
+        if shapes != self.model.parameters.shapes:
+            theirs = self.model.parameters.shapes
+            raise CheckpointError(f"fit: {path} has parameters of shapes {shapes}, the model has {theirs}")
+        if (state["watch"] is None) != (self.watch is None) or state["schedules"].keys() != expected[
+            "schedules"
+        ].keys():
+            raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"fit: {path} is of another optimizer: {error}") from error
+        for name, each in state["schedules"].items():
+            self.optimizer.schedules[name].load_state_dict(each)
+        for name, array in state["parameters"].items():
+            self.model.parameters[name][...] = array
+        values = state["history"].items()
+        self.history = History(**{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values})
+        self.first = state["training"]["first"]
+        if self.watch is not None:
+            self.watch.load_state_dict(state["watch"])
+        if self.losses is not None:
+            self.losses[:] = state["losses"]
+
+
+class _Interruption:
+    """Lets the first Ctrl-C wait until it is asked for; where Ctrl-C means what it means by default."""
+
+    def __enter__(self):
+        self.seen = False
+        main = threading.current_thread() is threading.main_thread()
+        self._deferring = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._deferring:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number, frame):
+        if self.seen:
+            raise KeyboardInterrupt
+        self.seen = True
+
+    def raise_if_any(self):
+        if self.seen:
+            raise KeyboardInterrupt
+
+    def __exit__(self, *error):
+        if self._deferring:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _NoBar:

@@ -71,6 +71,11 @@ class Hyperparameters:
         return tuple(dict(group) for group in groups)
 
     @property
+    def schedules(self):
+        """The hyper-parameters that are schedules, by name."""
+        return ({"lr": self._lr} if callable(self._lr) else {}) | self._schedules
+
+    @property
     def lr(self):
         """The learning rate of the next step; set it to a number or a schedule."""
         return self._lr(self.steps) if callable(self._lr) else self._lr

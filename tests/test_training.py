@@ -1,0 +1,395 @@
+"""fit: checkpoints, resumption, interruption, accumulation, emphasis; and what networks add to it."""
+
+import _thread
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import gd
+from gd.batches import emphasized
+from gd.schedules import ReduceOnPlateau
+from gd.threads import single_threaded_blas
+
+pytestmark = pytest.mark.filterwarnings("ignore:gradient_check. the function has a kink")
+
+
+def example(rng, rows=60, outputs=3, dtype=np.float32):
+    return rng.standard_normal((rows, 6)).astype(dtype), rng.integers(0, outputs, rows)
+
+
+def network(seed=1, **keywords):
+    return gd.MLP([6, 8, 3], seed=seed, **keywords)
+
+
+def same(one, other):
+    return np.array_equal(one.parameters.vector, other.parameters.vector)
+
+
+def interrupted_after(epochs):
+    """A callback that fails, as a machine does."""
+
+    def callback(history):
+        if len(history.loss) == epochs:
+            raise RuntimeError("power failure")
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"batch_size": 7, "accumulate": 3},
+        {"emphasis": 0.3},
+        {"early_stopping": gd.EarlyStopping(2, min_delta=0.5)},
+        {"checkpoint_every": 2},
+    ],
+    ids=str,
+)
+def test_resumed_training_has_the_bits_of_one_that_did_not_stop(keywords, rng, tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = example(rng)
+    every = keywords.pop("checkpoint_every", 1)
+    keywords = {"batch_size": 16, "epochs": 6, "progress": False, "validation": (X, y)} | keywords
+
+    def train(path, callbacks=(), resume=False):
+        model = network(dropout=0.2)
+        optimizer = gd.Adam(model.parameters, lr=ReduceOnPlateau(0.05, factor=0.5, patience=0))
+        checkpoint = gd.Checkpoint(path, every)
+        history = gd.fit(model, X, y, optimizer, checkpoint=checkpoint, callbacks=callbacks, resume=resume, **keywords)
+        return model, optimizer, history
+
+    whole, optimizer, expected = train(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="power failure"):
+        train(tmp_path / "cut", interrupted_after(3))
+    resumed, other, found = train(tmp_path / "cut", resume=True)
+    assert same(whole, resumed)
+    assert (found.loss, found.score, found.lr, found.stopped) == (
+        expected.loss,
+        expected.score,
+        expected.lr,
+        expected.stopped,
+    )
+    assert other.steps == optimizer.steps
+    again, _, history = train(tmp_path / "cut", resume=True)  # there is nothing left to do
+    assert same(again, whole)
+    assert history.loss == expected.loss
+
+
+def test_a_linear_model_resumes_too(rng, tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = example(rng)
+    models = []
+    for path, epochs in (("one", [4]), ("two", [2, 4])):
+        for until in epochs:
+            model = gd.LinearModel(6, 3, "softmax")
+            optimizer = gd.Adam(model.parameters, lr=0.1)
+            gd.fit(model, X, y, optimizer, 16, until, checkpoint=tmp_path / path, resume=True, progress=False)
+        models.append(model)
+    assert same(*models)
+
+
+def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = example(rng)
+    path = tmp_path / "checkpoint"
+
+    def train(model, resume=True, optimizer=gd.Adam, path=path, **keywords):
+        keywords = {"epochs": 2, "batch_size": 16, "checkpoint": path, "resume": resume, "progress": False} | keywords
+        return gd.fit(model, X, y, optimizer(model.parameters), **keywords)
+
+    train(network(), resume=False)
+    gd.save(tmp_path / "other", {"a": 1})
+    (tmp_path / "damaged").write_bytes(path.read_bytes()[:-3])
+    for keywords, match in (
+        ({"batch_size": 8}, "batch_size=16, this one has 8"),
+        ({"seed": 3}, "seed=0, this one has 3"),
+        ({"accumulate": 2}, "accumulate=1, this one has 2"),
+        ({"optimizer": gd.SGD}, "optimizer='Adam', this one has 'SGD'"),
+        ({"optimizer": lambda params: gd.Adam(params, amsgrad=True)}, "another optimizer"),
+        ({"early_stopping": 3}, "early_stopping"),
+        ({"path": tmp_path / "other"}, "is not a checkpoint of gd.fit"),
+        ({"path": tmp_path / "damaged"}, "damaged"),
+    ):
+        model = network()
+        before = model.parameters.vector.copy()
+        with pytest.raises(gd.CheckpointError, match=match):
+            train(model, **keywords)
+        assert np.array_equal(model.parameters.vector, before)
+    with pytest.raises(gd.CheckpointError, match="parameters of shapes"):
+        train(gd.MLP([6, 9, 3]))
+    with pytest.raises(TypeError, match="resume needs a checkpoint"):
+        train(network(), path=None)
+
+
+def test_checkpoints_rotate(rng, tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = example(rng)
+    model = network()
+    checkpoint = gd.Checkpoint(tmp_path / "last", keep=3)
+    gd.fit(model, X, y, gd.Adam(model.parameters), epochs=5, checkpoint=checkpoint, progress=False)
+    steps = [gd.load(tmp_path / name)["optimizer"]["steps"] for name in ("last", "last.1", "last.2")]
+    assert steps == [5, 4, 3]
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals are of the main thread")
+def test_an_interrupt_waits_for_the_end_of_the_step(rng):
+    X, y = example(rng)
+    model, twin = network(), network()
+    optimizer, other = gd.Adam(model.parameters), gd.Adam(twin.parameters)
+    descend = model.descend
+    seen = []
+
+    def interrupted(*arguments):
+        for k, each in enumerate(descend(*arguments)):
+            if k == 1:
+                _thread.interrupt_main()  # as Ctrl-C does, while a step is under way
+                seen.append(optimizer.steps)
+            yield each
+
+    model.descend = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        gd.fit(model, X, y, optimizer, batch_size=16, epochs=3, progress=False)
+    assert seen == [2]
+    assert optimizer.steps == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with single_threaded_blas():
+        for _, _ in zip(range(2), twin.descend(X, twin.check_data("", X, y), order_of(60), 16, other), strict=False):
+            pass
+    assert same(model, twin)
+
+
+def order_of(rows):
+    return gd.batches.shuffled(rows, 0, 0)
+
+
+@pytest.mark.parametrize("model", [network, lambda: gd.LinearModel(6, 3, "softmax")], ids=["network", "linear"])
+def test_accumulated_batches_are_one_large_batch(model, rng):
+    X, y = example(rng)
+    models = [model() for _ in range(2)]
+    for each, keywords in zip(models, ({"batch_size": 24}, {"batch_size": 8, "accumulate": 3}), strict=True):
+        gd.fit(each, X, y, gd.SGD(each.parameters, lr=0.5), epochs=3, progress=False, **keywords)
+    np.testing.assert_allclose(models[0].parameters.vector, models[1].parameters.vector, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_of_all_rows(rng):
+    X, y = example(rng)
+    models = [network() for _ in range(2)]
+    for model, size in zip(models, ("all", 60), strict=True):
+        optimizer = gd.Adam(model.parameters)
+        gd.fit(model, X, y, optimizer, batch_size=size, epochs=3, progress=False)
+        assert optimizer.steps == 3
+    assert same(*models)
+    with pytest.raises(TypeError, match="batch_size"):
+        gd.fit(models[0], X, y, gd.Adam(models[0].parameters), batch_size="some")
+
+
+def test_emphasis_repeats_the_largest_losses(rng):
+    losses = rng.random(100)
+    order = emphasized(100, 0, 3, losses, 0.2)
+    rows, counts = np.unique(order, return_counts=True)
+    assert rows.tolist() == list(range(100))
+    assert set(rows[counts == 2]) == set(np.argsort(losses)[-20:])
+    assert np.array_equal(order, emphasized(100, 0, 3, losses, 0.2))
+    unknown = np.full(100, np.nan)
+    assert len(emphasized(100, 0, 0, unknown, 0.5)) == 150
+    assert not np.array_equal(emphasized(100, 0, 0, unknown, 0.2), emphasized(100, 1, 0, unknown, 0.2))
+
+
+def test_fit_knows_the_loss_of_each_row(rng):
+    X, y = example(rng)
+    model, losses = network(), np.full(60, np.nan)
+    optimizer = gd.SGD(model.parameters, lr=0.0)
+    with single_threaded_blas():
+        for _ in model.descend(X, model.check_data("", X, y), order_of(60), 16, optimizer, 1, losses):
+            pass
+    expected, _ = gd.softmax_cross_entropy(model.forward(X), y, reduction="none")
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    gd.fit(model, X, y, gd.Adam(model.parameters, lr=0.05), 16, 20, emphasis=0.5, progress=False)
+    assert model.score(X, y) > 0.6
+    linear = gd.LinearModel(6, 3, "softmax")
+    with pytest.raises(TypeError, match="emphasis needs the loss of each row"):
+        gd.fit(linear, X, y, gd.Adam(linear.parameters), emphasis=0.5)
+
+
+def test_the_learning_rate_follows_a_plateau(rng):
+    X, y = example(rng)
+    model = network()
+    plateau = ReduceOnPlateau(0.1, factor=0.5, patience=0, threshold=100.0, threshold_mode="abs")
+    history = gd.fit(model, X, y, gd.SGD(model.parameters, lr=plateau), epochs=4, progress=False)
+    assert history.lr == [0.1, 0.1, 0.05, 0.025]  # the first epoch improves on none before
+    plateau = ReduceOnPlateau(0.1, mode="max")
+    with pytest.raises(TypeError, match="validation must be given"):
+        gd.fit(model, X, y, gd.SGD(model.parameters, lr=plateau), progress=False)
+
+
+def test_max_norm_limits_the_incoming_weights_of_each_unit(rng, dtype):
+    X, y = example(rng, dtype=dtype)
+    model = gd.MLP([6, 200, 3], dtype=dtype, max_norm=0.7)
+    gd.fit(model, X, y, gd.Adam(model.parameters, lr=0.1), epochs=3, progress=False)
+    assert np.linalg.norm(model.parameters["W1"], axis=0).max() == pytest.approx(0.7, rel=1e-5)
+    W1 = model.parameters["W1"]
+    W1[:] = rng.standard_normal(W1.shape) / 4
+    before, norms = W1.copy(), np.linalg.norm(W1, axis=0)
+    model.constrain()
+    longer = norms > 0.7
+    assert 0 < longer.sum() < 200
+    assert np.array_equal(W1[:, ~longer], before[:, ~longer])
+    np.testing.assert_allclose(W1[:, longer], (before * (0.7 / norms))[:, longer], rtol=1e-5)
+
+
+def test_dropout_is_of_training_only_and_differs_from_step_to_step(rng):
+    X, y = example(rng)
+    model, plain = network(dropout=0.5), network()
+    assert np.array_equal(model.forward(X), plain.forward(X))
+    losses = {model.loss_and_gradients(X, y)[0] for _ in range(5)}
+    assert len(losses) == 5
+    assert model.loss_and_gradients(X, y, step=2)[0] in losses
+    many = np.mean([model.loss_and_gradients(X, y)[1]["b2"] for _ in range(400)], axis=0)
+    np.testing.assert_allclose(many, plain.loss_and_gradients(X, y)[1]["b2"], atol=0.05)
+
+
+def test_dropout_does_not_depend_on_threads(rng, walk):
+    X, y = example(rng, rows=200)
+    model = network(dropout=[0.1, 0.5])
+    gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=100, epochs=2, progress=False)
+    assert model.parameters.vector.sum(dtype=float) == pytest.approx(
+        SUMS.setdefault("dropout", model.parameters.vector.sum(dtype=float)), abs=0
+    )
+
+
+SUMS = {}
+
+
+def test_heads_train_with_missing_targets_and_score_by_head(rng):
+    X, y = example(rng, rows=200)
+    y = (X[:, 0] > 0).astype(int)
+    sizes = (2 * X[:, 1:2] + 1).astype(np.float32)
+    targets = {"sign": np.where(rng.random(200) < 0.5, y, -1), "size": sizes.copy()}
+    targets["size"][::3] = np.nan
+    model = gd.MLP([6, 16], heads={"sign": 2, "size": gd.Head(1, "mse", weight=0.5)}, seed=2)
+    history = gd.fit(model, X, targets, gd.Adam(model.parameters, lr=0.02), 50, 60, (X, targets), progress=False)
+    assert history.loss[-1] < history.loss[0] / 5
+    assert np.mean(model.predict(X)["sign"] == y) > 0.9
+    assert model.forward(X)["size"].shape == (200, 1)
+    scores = model.scores(X, targets)
+    assert scores["sign"] > 0.95
+    assert model.score(X, targets) == pytest.approx(np.mean(list(scores.values())))
+    nothing = {"sign": np.full(200, -1), "size": sizes}
+    assert np.isnan(model.scores(X, nothing)["sign"])
+    assert model.loss_and_gradients(X, nothing)[0] > 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: gd.MLP([6, 8, 3], "prelu", dropout=[0.1, 0.2], seed=5, max_norm=2.0),
+        lambda: gd.MLP([6, 8], heads={"a": 3, "b": gd.Head(2, "huber", 0.5, loss_parameters={"delta": 2.0})}),
+        lambda: gd.MLP([6, 8, 3], "maxout", activation_parameters={"pieces": 3}, dtype=np.float64),
+        lambda: gd.LinearModel(6, 3, "softmax", l2=0.1),
+        lambda: gd.LinearModel(6, None, "quantile", q=0.9),
+    ],
+)
+def test_models_are_saved_and_loaded(model, rng, tmp_path):
+    pytest.importorskip("safetensors")
+    model = model()
+    model.parameters.vector[:] = rng.standard_normal(model.parameters.vector.size)
+    model.save(tmp_path / "model")
+    other = type(model).load(tmp_path / "model")
+    assert same(model, other)
+    assert repr(model) == repr(other)
+    X = rng.standard_normal((5, 6)).astype(model.dtype)
+    one, two = model.forward(X), other.forward(X)
+    for name in one if isinstance(one, dict) else [...]:
+        assert np.array_equal(one[name], two[name])
+    wrong = gd.LinearModel if isinstance(model, gd.MLP) else gd.MLP
+    with pytest.raises(gd.CheckpointError, match="holds no"):
+        wrong.load(tmp_path / "model")
+    gd.save(tmp_path / "model", gd.load(tmp_path / "model") | {"arguments": {}})
+    with pytest.raises(gd.CheckpointError, match="holds no valid model"):
+        type(model).load(tmp_path / "model")
+
+
+def test_a_learning_rate_for_each_layer(rng):
+    X, y = example(rng)
+    model = network()
+    optimizer = gd.SGD(model.parameters, groups=model.groups(lr=0.5))
+    assert [group.lr for group in optimizer.groups] == [0.5 / 6**0.5, 0.5 / 8**0.5]
+    _, gradients = model.loss_and_gradients(X, y)
+    before = {name: view.copy() for name, view in model.parameters.items()}
+    optimizer.step(gradients)
+    for name, rate in (("W1", 0.5 / 6**0.5), ("b1", 0.5 / 6**0.5), ("W2", 0.5 / 8**0.5)):
+        np.testing.assert_allclose(model.parameters[name], before[name] - rate * gradients[name], rtol=1e-5, atol=1e-7)
+
+
+def test_norms_of_layers_show_vanishing_gradients(rng, tmp_path):
+    X, y = example(rng)
+    shares = {}
+    for activation in ("sigmoid", "relu"):
+        model = gd.MLP([6, *[20] * 6, 3], activation)
+        norms = gd.LayerNorms(model, X, y)
+        gd.fit(model, X, y, gd.SGD(model.parameters, lr=0.01), epochs=2, callbacks=norms, progress=False)
+        assert np.shape(norms.gradients) == (3, 7)
+        assert np.shape(norms.outputs) == (3, 6)
+        _, gradients = model.loss_and_gradients(X, y)
+        assert norms.gradients[-1][0] == pytest.approx(np.linalg.norm(gradients["W1"]), rel=1e-5)
+        shares[activation] = norms.gradients[0][0] / norms.gradients[0][-1]
+    assert shares["sigmoid"] < 1e-3
+    assert shares["relu"] > 0.05
+    pytest.importorskip("matplotlib")
+    norms.plot(tmp_path / "norms.png")
+    assert (tmp_path / "norms.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("activation", ["maxout", "prelu", "tanh"])
+def test_layer_outputs_lead_to_the_output(activation, rng):
+    X, _ = example(rng, dtype=np.float64)
+    model = gd.MLP([6, 8, 7, 3], activation, dtype=np.float64)
+    *_, last = model.layer_outputs(X)
+    np.testing.assert_allclose(last @ model.parameters["W3"] + model.parameters["b3"], model.forward(X), rtol=1e-12)
+
+
+def test_bad_arguments_of_networks_are_refused():
+    for call, error, match in (
+        (lambda: gd.MLP([3, 4, 2], dropout=1.0), ValueError, r"MLP: dropout must be in \[0, 1\), got 1.0"),
+        (lambda: gd.MLP([3, 4, 2], dropout=[0.1, 0.2, 0.3]), ValueError, "MLP: dropout must be a number, or 1 or 2"),
+        (lambda: gd.MLP([3, 4, 2], dropout=[0.1, -1]), ValueError, r"MLP: dropout\[1\]"),
+        (lambda: gd.MLP([3, 4], heads=[2, 3]), TypeError, "MLP: heads must be a dict"),
+        (lambda: gd.MLP([3, 4], heads={}), TypeError, "MLP: heads must be a dict"),
+        (lambda: gd.MLP([3, 4], heads={"a": 0}), ValueError, r"MLP: heads\['a'\]: outputs must be 1 at least"),
+        (lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, "l2")}), ValueError, r"MLP: heads\['a'\]: loss must be one"),
+        (lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, weight=-1)}), ValueError, r"MLP: heads\['a'\]: weight"),
+        (lambda: gd.MLP([3, 2], output="softplus"), ValueError, "MLP: output must be one of"),
+        (lambda: gd.MLP([3, 2], output="tanh"), ValueError, "MLP: output must be identity or softmax with"),
+        (lambda: gd.MLP([3, 2], loss="huber", loss_parameters={"q": 1}), TypeError, "MLP: unexpected keyword 'q'"),
+        (lambda: gd.MLP([3, 2], loss="huber", loss_parameters={"delta": 0}), ValueError, "MLP: delta must be"),
+        (lambda: gd.MLP([3, 2], loss_parameters=3), TypeError, "MLP: loss_parameters must be a dict"),
+        (lambda: gd.MLP([3, 2], loss_parameters={"class_weights": np.ones(3)}), TypeError, "MLP: class_weights"),
+        (lambda: gd.MLP([3, 4, 2], "relu", activation_parameters={"slope": 1}), TypeError, "unexpected keyword"),
+        (lambda: gd.MLP([3, 4, 2], "maxout", activation_parameters={"pieces": 0}), ValueError, "MLP: pieces"),
+        (lambda: gd.MLP([3, 2], max_norm=0), ValueError, "MLP: max_norm"),
+        (lambda: gd.MLP([3, 2], "softmax"), ValueError, "MLP: activation must be one of"),
+    ):
+        with pytest.raises(error, match=match):
+            call()
+
+
+def test_bad_targets_of_heads_are_refused(rng):
+    X = rng.standard_normal((4, 3)).astype(np.float32)
+    model = gd.MLP([3, 4], heads={"a": 2, "b": gd.Head(2, "mse")})
+    good = {"a": np.array([0, 1, -1, 1]), "b": np.zeros((4, 2), np.float32)}
+    model.loss_and_gradients(X, good)
+    partly = good["b"].copy()
+    partly[1, 0] = np.nan
+    for y, error, match in (
+        (good["a"], ValueError, r"y must be a dict of targets for the heads \['a', 'b'\]"),
+        ({"a": good["a"]}, ValueError, r"y must be a dict of targets for the heads \['a', 'b'\], got \['a'\]"),
+        (good | {"a": good["a"] + 1}, ValueError, r"y\['a'\] must be 0 to 1, or -1 where it is missing, got 0 to 2"),
+        (good | {"a": good["a"] - 1}, ValueError, r"y\['a'\] must be 0 to 1"),
+        (good | {"b": good["a"]}, TypeError, r"y\['b'\] has dtype"),
+        (good | {"b": partly}, ValueError, r"y\['b'\] must be NaN in all columns of a row or in none"),
+    ):
+        with pytest.raises(error, match=match):
+            model.loss_and_gradients(X, y)
