@@ -7,7 +7,7 @@ if not (Path(__file__).parent / "kernels").is_dir():  # not installed: a checkou
         raise ImportError("gd is incomplete, gd.kernels is missing: install it with `python -m pip install .`")
     __path__.append(str(Path(__file__).parent.parent))
 
-from . import activations, batches, initializers, losses, optimizers, pytorch, schedules
+from . import activations, batches, initializers, losses, optimizers, pytorch, schedules, search
 from .activations import (
     celu,
     celu_backward,

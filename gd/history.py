@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass, field
 
+from .figures import new_figure, written
+
 
 @dataclass
 class History:
@@ -48,22 +50,3 @@ class History:
     def state_dict(self):
         """Return what `History(**state)` takes."""
         return asdict(self)
-
-
-def new_figure(where, size):
-    """Return an empty figure of matplotlib that needs no display."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(f'{where} needs matplotlib: python -m pip install "gd[train]"') from None
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def written(figure, path):
-    """Return a figure, and write it where there is a path."""
-    if path is not None:
-        figure.savefig(path, dpi=130)
-    return figure

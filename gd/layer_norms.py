@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .history import new_figure, written
+from .figures import new_figure, written
 from .networks import MLP
 
 

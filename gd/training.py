@@ -1,7 +1,6 @@
 """fit: mini-batch training of a network, with progress, history and checkpoints."""
 
 import signal
-import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from .history import History
 from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer
+from .progress import progress_bar
 from .ranges import UNIT, check_flag, check_integer, check_number
 from .schedules import ReduceOnPlateau
 from .threads import single_threaded_blas
@@ -179,7 +179,10 @@ def fit(
         training = _Training(model, X, y, optimizer, batch_size, seed, accumulate, emphasis, early_stopping)
         if resume and Path(checkpoint.path).exists():
             training.resume(checkpoint.path)
-        with _progress_bar(progress, training.order_size * (epochs - training.done)) as bar, single_threaded_blas():
+        with (
+            progress_bar("fit", progress, training.order_size * (epochs - training.done), "samples") as bar,
+            single_threaded_blas(),
+        ):
             training.run(epochs, validation, callbacks, plateau, checkpoint, bar)
         return training.history
     finally:
@@ -327,31 +330,3 @@ class _Interruption:
     def __exit__(self, *error):
         if self._deferring:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class _NoBar:
-    """Stands in for a progress bar."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def update(self, n):
-        pass
-
-    def set_postfix(self, values):
-        pass
-
-
-def _progress_bar(progress, total):
-    if progress is False or (progress is None and not sys.stderr.isatty()):
-        return _NoBar()
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        if progress is None:
-            return _NoBar()
-        raise ImportError('fit: progress=True needs tqdm: python -m pip install "gd[train]"') from None
-    return tqdm(total=total, unit=" samples", unit_scale=True, leave=False)
