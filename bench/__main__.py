@@ -14,14 +14,13 @@ import tempfile
 import numpy as np
 
 import gd
-from gd import datasets, reference
+from gd import reference
 from gd.arrays import aligned_empty
-from gd.batches import batches
 from gd.kernels.compiler import join
 from gd.kernels.loops.update import update
 from gd.kernels.rules.common import CommonCoefficients
 
-from . import accuracy, activations, classifiers, gallery, linear, optimizers
+from . import accuracy, activations, classifiers, gallery, linear, networks, optimizers
 from .measure import interleaved
 
 TABLES = {
@@ -29,10 +28,10 @@ TABLES = {
     "activations": activations,
     "accuracy": accuracy,
     "linear": linear,
+    "networks": networks,
     "classifiers": classifiers,
     "gallery": gallery,
 }
-WIDTHS, BATCH = (256, 128), 128
 START = """
 from time import perf_counter
 start = perf_counter()
@@ -70,13 +69,13 @@ def main():
     print(f"{gd.get_threads()} threads; PyTorch {torch.__version__ if torch else 'not installed'}; float32; medians\n")
     if options.what in TABLES:
         table = TABLES[options.what]
-        more = {"path": options.data} if table is classifiers else {}
+        more = {"path": options.data} if table in (classifiers, networks) else {}
         table.main(options.only, options.sizes or getattr(table, "SIZES", ()), options.rounds, torch, **more)
         return
     for size, rounds, repeats in ((10_000, 4 * options.rounds, 200), (1_000_000, 2 * options.rounds, 20)):
         adam(size, rounds, repeats, torch)
     adam(32_000_000, options.rounds, 1, torch)
-    network(options.data, options.rounds, torch)
+    networks.main(None, None, options.rounds, torch, options.data)
     start(options.rounds)
 
 
@@ -114,56 +113,6 @@ def adam(size, rounds, repeats, torch):
         calls["torch fused"] = fused.step
     seconds = interleaved(calls, rounds, repeats)
     report(f"Adam, {size:,} elements", seconds, "ns/element", 1e9 / size)
-
-
-def network(path, rounds, torch):
-    """Compare an epoch of training."""
-    data = datasets.load(path, 0, np.float32)
-    widths = [data.X.shape[1], *WIDTHS, data.classes]
-    model = gd.MLP(widths)
-    optimizer = gd.Adam(model.parameters)
-    parameters = {name: view.copy() for name, view in model.parameters.items()}
-    plain = reference.Optimizer("Adam", parameters)
-    rows = len(data.X)
-
-    def epoch_of_numpy():
-        order = batches(rows, BATCH, 0, plain.steps)
-        reference.train_epoch(parameters, data.X, data.y, plain, order)
-
-    calls = {
-        "gd": lambda: gd.fit(model, data.X, data.y, optimizer, batch_size=BATCH, epochs=1, progress=False),
-        "numpy": epoch_of_numpy,
-    }
-    if torch:
-        calls["torch fused"] = epoch_of_torch(torch, data, model)
-    seconds = interleaved(calls, rounds)
-    title = f"An epoch of {data.name}, {'-'.join(map(str, widths))}, relu, batch {BATCH}, Adam"
-    report(title, seconds, "ms", 1e3)
-    print(f"  gd's test accuracy after {rounds + 1} epochs: {model.score(data.X_test, data.y_test):.4f}\n")
-
-
-def epoch_of_torch(torch, data, model):
-    """Return a function that trains the same network from the same weights in PyTorch, eagerly."""
-    layers = []
-    for k in range(1, len(model.widths)):
-        layer = torch.nn.Linear(model.widths[k - 1], model.widths[k])
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(model.parameters[f"W{k}"].T.copy()))
-            layer.bias.copy_(torch.from_numpy(model.parameters[f"b{k}"].copy()))
-        layers += [layer, torch.nn.ReLU()]
-    net = torch.nn.Sequential(*layers[:-1])
-    optimizer, loss = torch.optim.Adam(net.parameters(), fused=True), torch.nn.CrossEntropyLoss()
-    X, y, epochs = torch.from_numpy(data.X), torch.from_numpy(data.y.astype(np.int64)), [0]
-
-    def epoch():
-        for rows in batches(len(X), BATCH, 0, epochs[0]):
-            index = torch.from_numpy(rows)
-            optimizer.zero_grad()
-            loss(net(X[index]), y[index]).backward()
-            optimizer.step()
-        epochs[0] += 1
-
-    return epoch
 
 
 def start(rounds):

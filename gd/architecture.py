@@ -36,6 +36,8 @@ class Architecture:
         Of the parameters.
     layout : ndarray of int
         As in `kernels.loops.dense`.
+    tiles : ndarray of int
+        Those of the gradients.
     slope : float
         The first slopes of prelu.
     """
@@ -115,10 +117,7 @@ class Architecture:
                 fan_in, source = width, place
             place, delta = place + width, delta + columns
         self.layout = np.array(rows)
-
-    def tiles(self, batch):
-        """Return the tiles of the gradient for a batch of this size."""
-        return dense.weight_tiles(self.layout, batch)
+        self.tiles = dense.weight_tiles(self.layout)
 
 
 def _checked_dict(name, given):

@@ -1,14 +1,14 @@
 """Figures of matplotlib, which is an extra."""
 
 
-def new_figure(where, size):
+def new_figure(where, size, layout="constrained"):
     """Return an empty figure of matplotlib that needs no display."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(f'{where} needs matplotlib: python -m pip install "gd[train]"') from None
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

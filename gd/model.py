@@ -39,8 +39,8 @@ class Model:
         ImportError
             If safetensors is not installed.
         """
-        name, arguments = type(self).__name__, self._plain_arguments()
-        save(path, {"model": name, "arguments": arguments, "parameters": self.parameters}, keep)
+        kind = {"class": type(self).__name__, "arguments": self._plain_arguments()}
+        save(path, {"model": kind, **self.parameters}, keep)
 
     @classmethod
     def load(cls, path):
@@ -53,17 +53,18 @@ class Model:
         CheckpointError
             If it is damaged, or not of such a model.
         """
-        tree = load(path)
-        if tree.get("model") != cls.__name__:
+        arrays = load(path)
+        kind = arrays.pop("model", None)
+        if not isinstance(kind, dict) or kind.get("class") != cls.__name__:
             raise CheckpointError(f"{cls.__name__}.load: {path} holds no {cls.__name__}")
         try:
-            model = cls._made_from(tree["arguments"])
-            shapes = {name: array.shape for name, array in tree["parameters"].items()}
+            model = cls._made_from(kind["arguments"])
+            like = {name: (array.shape, array.dtype) for name, array in arrays.items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{cls.__name__}.load: {path} holds no valid model: {error}") from error
-        if shapes != model.parameters.shapes or model.dtype not in {a.dtype for a in tree["parameters"].values()}:
+        if like != {name: (view.shape, view.dtype) for name, view in model.parameters.items()}:
             raise CheckpointError(f"{cls.__name__}.load: {path} has parameters that are not of its own model")
-        for name, array in tree["parameters"].items():
+        for name, array in arrays.items():
             model.parameters[name][...] = array
         return model
 

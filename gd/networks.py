@@ -344,10 +344,7 @@ class MLP(Model):
     def each_weight_tile(self, walk):
         """Call walk(tiles, layout, activations, deltas, dslopes, capacity, rows) for the batch last backpropagated."""
         work = self._workspace
-        if work.rows not in work.tiles:
-            work.tiles[work.rows] = self._plan.tiles(work.rows)
-        tiles = work.tiles[work.rows]
-        walk(tiles, self._plan.layout, work.activations, work.deltas, work.dslopes, work.capacity, work.rows)
+        walk(self._plan.tiles, self._plan.layout, work.activations, work.deltas, work.dslopes, work.capacity, work.rows)
 
     def store_gradients(self, out):
         """Write the gradient of the batch last backpropagated into a ParameterVector."""
@@ -414,7 +411,7 @@ class _Workspace:
     """Arrays that a training step needs and that stay for the next one."""
 
     def __init__(self, capacity, layout, heads, dtype):
-        self.capacity, self.rows, self.tiles = capacity, 0, {}
+        self.capacity, self.rows = capacity, 0
         columns, slopes = layout[:, dense.COLUMNS].sum(), (layout[:, dense.SLOPES] >= 0).any()
         places = layout[0, dense.FAN_IN] + layout[:, dense.WIDTH].sum()
         self.values = np.zeros((heads, capacity))

@@ -19,7 +19,7 @@ from time import perf_counter
 
 import numba
 
-from . import pool, wide
+from . import pool, subnormals, wide
 from .cache import KernelCache
 from .choice import Choice
 
@@ -50,15 +50,16 @@ def device(function, reassociate=False):
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **options)(function)
 
 
-def loop(parallel_from, ordered=False):
+def loop(parallel_from, ordered=False, flush=False):
     """Declare a loop, and the number of items from which splitting it over threads can pay.
 
     From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items
-    need each other's results: see `OrderedKernel`.
+    need each other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0: see
+    `subnormals`.
     """
 
     def declare(factory):
-        factory.parallel_from, factory.ordered = parallel_from, ordered
+        factory.parallel_from, factory.ordered, factory.flush = parallel_from, ordered, flush
         return factory
 
     return declare
@@ -77,6 +78,8 @@ class Kernel:
         self.name = "-".join(function.__name__ for function in (loop, *rules))
         self.parallel_from, self._choices = loop.parallel_from, {}
         body = loop(*map(device, rules))
+        if loop.flush:
+            body = subnormals.flushing(device(body))
         self.serial = self._compile(body, (loop, *rules))
         self.parallel = None if loop.ordered else self._compile(_split(self.serial), (loop, *rules), parallel=True)
 

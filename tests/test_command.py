@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 
+import gd
 from gd import datasets
 from gd.__main__ import main
 
@@ -131,6 +132,32 @@ def test_save_writes_named_parameters(capsys, tmp_path):
         "W2": (8, 10),
         "b2": (10,),
     }
+    assert gd.MLP.load(path).predict(np.zeros((2, 64), np.float32)).shape == (2,)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "step", "onecycle", "plateau"])
+def test_training_by_a_schedule_with_dropout(schedule, capsys):
+    arguments = ("train", "--hidden", "8", "--epochs", 2, "--schedule", schedule, "--dropout", 0.1)
+    status, out, _ = run(capsys, *arguments)
+    assert status == 0
+    assert "test accuracy" in out
+
+
+def test_training_goes_on_from_a_checkpoint(capsys, tmp_path):
+    pytest.importorskip("safetensors")
+    arguments = ["train", "--hidden", "8", "--epochs", "4", "--resume"]
+    whole = run(capsys, *arguments, tmp_path / "whole")[1].splitlines()
+    arguments[4] = "2"
+    run(capsys, *arguments, tmp_path / "parts")
+    arguments[4] = "4"
+    status, out, _ = run(capsys, *arguments, tmp_path / "parts")
+    assert status == 0
+    accuracy = re.compile("test accuracy [0-9.]*, last loss [0-9.]*")
+    assert accuracy.search(out)[0] == accuracy.search(whole[-1])[0]
+    (tmp_path / "parts").write_bytes(b"damaged")
+    status, _, err = run(capsys, *arguments, tmp_path / "parts")
+    assert status == 2
+    assert len(err.splitlines()) == 1
 
 
 def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
@@ -190,6 +217,9 @@ def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
         (["--batch-size", "0"], "--batch-size"),
         (["--seed", "-1"], "--seed"),
         (["--save", "/nowhere/x", "--epochs", "1"], "--save"),
+        (["--resume", "/nowhere/x", "--epochs", "1"], "--resume"),
+        (["--dropout", "1"], "dropout must be in"),
+        (["--dropout", "0.5", "--compare", "numpy"], "--compare trains in plain NumPy"),
     ],
 )
 def test_bad_options_are_one_line_and_status_2(capsys, arguments, match):

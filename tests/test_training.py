@@ -307,7 +307,8 @@ def test_models_are_saved_and_loaded(model, rng, tmp_path):
     wrong = gd.LinearModel if isinstance(model, gd.MLP) else gd.MLP
     with pytest.raises(gd.CheckpointError, match="holds no"):
         wrong.load(tmp_path / "model")
-    gd.save(tmp_path / "model", gd.load(tmp_path / "model") | {"arguments": {}})
+    tree = gd.load(tmp_path / "model")
+    gd.save(tmp_path / "model", tree | {"model": tree["model"] | {"arguments": {}}})
     with pytest.raises(gd.CheckpointError, match="holds no valid model"):
         type(model).load(tmp_path / "model")
 

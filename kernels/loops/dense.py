@@ -12,7 +12,7 @@ that of the last hidden layer. Everything lies in flat vectors, so one compiled 
 
 import numpy as np
 
-from ..blas import TILE, product, transposed_product
+from ..blas import product, transposed_product
 from ..compiler import device, loop
 from .operands import part
 from .reductions import LANES
@@ -27,7 +27,8 @@ DELTA = 8  # the same of `deltas` and `dslopes`: the gradients with respect to z
 BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
 BIAS_TILE, SLOPES_TILE = -1, -2  # in place of a tile's first row
 GROUP = 64  # columns whose norms are limited together
-TILE_ELEMENTS = 2048  # of a weight gradient: it, the parameters and two slots fill a first-level cache of 32 KiB
+STEP = 12  # weight rows: of multiples of it, BLAS is fastest
+TILE_ELEMENTS = 6144  # of a weight gradient: it, the parameters and two slots take 96 KiB of a second-level cache
 
 
 @device
@@ -112,7 +113,7 @@ def predict(activate):
     return body
 
 
-@loop(parallel_from=2)
+@loop(parallel_from=2, flush=True)
 def forward_backward(activate, differentiate, drop, *losses):
     """Items are blocks of rows of the batch X[rows]; there is a loss (of a row) for each head. See `units`.
 
@@ -193,17 +194,17 @@ def _string(losses, begin):
     return loss_of_row
 
 
-def weight_tiles(layout, batch):
-    """Return the tiles of all layers for a batch of this size: rows of layer, first and last weight row.
+def weight_tiles(layout):
+    """Return the tiles of all layers: rows of layer, first and last weight row.
 
-    A tile has 8 rows at least, else `TILE_ELEMENTS`, and a product within BLAS's `TILE`. The layers'
-    tiles are interleaved, so that threads that take equal numbers of them get equal work.
+    A tile has `TILE_ELEMENTS`, but `STEP` rows at least. The layers' tiles are interleaved, so that threads that
+    take equal numbers of them get equal work.
     """
     placed = []
     for layer, (fan_in, columns, _, _, _, slopes, *_) in enumerate(layout.tolist()):
-        most = max(8, min(TILE_ELEMENTS, TILE // batch) // columns)
-        pieces = -(-fan_in // most)
-        edges = [fan_in * piece // pieces for piece in range(pieces + 1)]
+        most = max(STEP, TILE_ELEMENTS // columns // STEP * STEP)
+        edges = [*range(0, fan_in, most), fan_in]
+        pieces = len(edges) - 1
         for piece in range(pieces):
             placed.append(((piece + 0.5) / pieces, layer, edges[piece], edges[piece + 1]))
         for kind in (BIAS_TILE, SLOPES_TILE)[: 1 if slopes < 0 else 2]:
@@ -254,7 +255,7 @@ def _largest(tiles, layout):
     return largest
 
 
-@loop(parallel_from=2)
+@loop(parallel_from=2, flush=True)
 def update_weights(rule, *stages):
     """Items are tiles; arguments: as of `store_gradients` to batch, coefficients, p, *slots."""
     step = update_slices(rule, *stages)
@@ -271,7 +272,7 @@ def update_weights(rule, *stages):
     return body
 
 
-@loop(parallel_from=2)
+@loop(parallel_from=2, flush=True)
 def store_gradients():
     """Items are tiles.
 

@@ -74,7 +74,7 @@ def _example_row(row):
     return example
 
 
-@loop(parallel_from=2)
+@loop(parallel_from=2, flush=True)
 def vector_gradient(rule):
     """Items are blocks of rows of X[rows], y[rows], for one output x w + b."""
     example = _example(rule)
@@ -113,7 +113,7 @@ def vector_gradient(rule):
     return body
 
 
-@loop(parallel_from=2)
+@loop(parallel_from=2, flush=True)
 def matrix_gradient(row):
     """The same for several outputs x W + b, and the loss of a row of them, by matrix products."""
     example = _example_row(row)
@@ -153,7 +153,7 @@ def matrix_gradient(row):
     return body
 
 
-@loop(parallel_from=2)
+@loop(parallel_from=2, flush=True)
 def sparse_vector_gradient(rule):
     """The same as `vector_gradient` for sparse rows."""
     example = _example(rule)
@@ -181,7 +181,7 @@ def sparse_vector_gradient(rule):
     return body
 
 
-@loop(parallel_from=2)
+@loop(parallel_from=2, flush=True)
 def sparse_matrix_gradient(row):
     """The same as `matrix_gradient` for sparse rows."""
     example = _example_row(row)
@@ -231,7 +231,7 @@ def misplaced():
     return body
 
 
-@loop(parallel_from=65_536)
+@loop(parallel_from=65_536, flush=True)
 def add_blocks():
     """Items are columns; arguments: total (one number), out, values, parts (a row a block), summed in order."""
 
@@ -251,7 +251,7 @@ def add_blocks():
     return body
 
 
-@loop(parallel_from=16_384)
+@loop(parallel_from=16_384, flush=True)
 def penalize():
     """Items are weights; arguments: gradient, w, l1, l2: adds the gradient of l1 |w| + l2 / 2 w**2."""
     stage = device(penalized)
@@ -296,7 +296,7 @@ def _training(gradient_loop, split):
         return _train(blocks_of, rule, stages)
 
     train.__name__ = train.__qualname__ = f"train_{gradient_loop.__name__}"
-    return loop(parallel_from=32_768, ordered=True)(train)  # products of an item
+    return loop(parallel_from=32_768, ordered=True, flush=True)(train)  # products of an item
 
 
 @device

@@ -15,7 +15,7 @@ from ..rules.common import CommonCoefficients, averaged
 from .operands import load, part, store
 
 
-@loop(parallel_from=16_384)
+@loop(parallel_from=16_384, flush=True)
 def update(rule, *stages):
     """Step a flat vector; arguments: coefficients, p, g, *slots."""
     step = update_slices(rule, *stages)
@@ -27,7 +27,7 @@ def update(rule, *stages):
     return body
 
 
-@loop(parallel_from=256)
+@loop(parallel_from=256, flush=True)
 def update_rows(rule, *stages):
     """Step some rows of a matrix, each by a row of g; arguments: coefficients, rows, p, g, *slots."""
     step = update_slices(rule, *stages)

@@ -1,0 +1,302 @@
+"""compare_optimizers: the same training by several optimizers, as a table and a picture."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from math import inf, isfinite, nan
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from .batches import shuffled
+from .figures import new_figure, written
+from .history import History
+from .kernels.compiler import splitting
+from .linear_model import LinearModel
+from .networks import MLP
+from .optimizers import OPTIMIZERS
+from .progress import progress_bar
+from .ranges import check_choice, check_integer
+from .training import fit
+
+RATES = ("tuned", "default")
+TRIAL_STEPS = 200  # of a trial of a learning rate at least: after fewer, rates look good that are too large
+REACH = 3  # powers of ten that a rate is looked for on each side of the default
+
+# The lines of the best optimizers differ in lightness and in dashes, so that they do without colours, too.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#00664A", "#CC79A7", "#56B4E9", "#E69F00", "#8DB600")
+DASHES = ("-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)), "-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)))
+LABEL = 8.5  # points
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one optimizer achieved.
+
+    Attributes
+    ----------
+    optimizer : str
+        Its name.
+    lr : float
+        The learning rate that it was given.
+    history : History
+        Of the training; where it diverged, of the epochs before.
+    score : float
+        On the test data after the last epoch: the accuracy, or what else the model scores; NaN where it diverged.
+    state_bytes : float
+        Of the optimizer's state, for each parameter.
+    diverged : bool
+        Whether the training ended by a loss that was not finite.
+    """
+
+    optimizer: str
+    lr: float
+    history: History
+    score: float
+    state_bytes: float
+    diverged: bool
+
+    @property
+    def last_loss(self):
+        """The loss of the last epoch, infinite where the training diverged."""
+        return inf if self.diverged else self.history.loss[-1]
+
+
+def compare_optimizers(
+    model, X, y, test, optimizers=tuple(OPTIMIZERS), lr="tuned", batch_size=64, epochs=10, seed=0, progress=None
+):
+    """Train copies of a model by several optimizers: the same initial parameters, the same batches in the same order.
+
+    Everything but the learning rate is the optimizer's default. ``lr="default"`` takes that, too; but the defaults
+    are made for different kinds of models, so ``lr="tuned"`` looks for a better one in powers of ten about it: up
+    or down, until both neighbours of a rate are worse. A trial trains on nine tenths of the rows, for the epochs
+    that 200 steps take, one at least and `epochs` at most; the loss on the other tenth counts. The training proper
+    starts anew and takes all rows.
+
+    Kernels are compiled before anything is timed.
+
+    Parameters
+    ----------
+    model : MLP or LinearModel
+        Left as it is.
+    X, y : ndarray
+        To train with, as the model takes them; 10 rows at least.
+    test : (X, y)
+        To score with.
+    optimizers : sequence of str, default: all
+        Names of `gd.optimizers.OPTIMIZERS`.
+    lr : {"tuned", "default"}
+    batch_size, epochs, seed : int, default: 64, 10, 0
+        As in `fit`.
+    progress : bool, optional
+        Show a progress bar, as in `fit`.
+
+    Returns
+    -------
+    list of Result
+        In the order of `optimizers`. A loss that is not finite ends only the training in which it occurs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> from gd.comparison import compare_optimizers
+    >>> X = np.random.default_rng(0).standard_normal((200, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> model = gd.MLP([2, 8, 2], dtype=np.float64)
+    >>> slow, fast = compare_optimizers(model, X, y, (X, y), ["SGD", "Adam"], lr="default")
+    >>> slow.last_loss > fast.last_loss
+    True
+    """
+    where = "compare_optimizers"
+    if not isinstance(model, (MLP, LinearModel)):
+        raise TypeError(f"{where}: model must be an MLP or a LinearModel, got {type(model).__name__}")
+    model.check_data(where, X, y)
+    check_integer(where, "len(X)", len(X), 10)
+    if not isinstance(test, (tuple, list)) or len(test) != 2:
+        raise TypeError(f"{where}: test must be a pair (X, y), got {type(test).__name__}")
+    model.check_data(f"{where}: test", *test)
+    if not isinstance(optimizers, (tuple, list)):
+        raise TypeError(f"{where}: optimizers must be a list of names, got {type(optimizers).__name__}")
+    for k, name in enumerate(optimizers):
+        check_choice(where, f"optimizers[{k}]", name, OPTIMIZERS)
+    check_choice(where, "lr", lr, RATES)
+    batch_size, epochs = check_integer(where, "batch_size", batch_size, 1), check_integer(where, "epochs", epochs, 1)
+    training = _Training(model, X, y, batch_size, epochs, check_integer(where, "seed", seed, 0))
+    results = []
+    with progress_bar(where, progress, len(optimizers), "optimizers") as bar:
+        for name in optimizers:
+            results.append(_result(training, name, lr, test))
+            bar.update(1)
+    return results
+
+
+def _result(training, name, lr, test):
+    rate = OPTIMIZERS[name](training.model.parameters).lr
+    training.compile(name, rate)
+    if lr == "tuned":
+        rate = training.tuned(name, rate)
+    trained, optimizer, history, diverged = training.run(name, rate)
+    state = sum(each.nbytes for each in optimizer.state_dict().values() if isinstance(each, np.ndarray))
+    score = nan if diverged else trained.score(*test)
+    return Result(name, rate, history, score, state / trained.parameters.vector.size, diverged)
+
+
+class _Training(NamedTuple):
+    """What is the same for all optimizers."""
+
+    model: MLP | LinearModel
+    X: np.ndarray
+    y: np.ndarray
+    batch_size: int
+    epochs: int
+    seed: int
+
+    def run(self, name, lr):
+        """Train a copy of the model; return it, the optimizer, the history as far as it goes, and if it diverged."""
+        model, X, y, batch_size, epochs, seed = self
+        model, histories, diverged = deepcopy(model), [History()], False
+        optimizer = OPTIMIZERS[name](model.parameters, lr=lr)
+        try:
+            with np.errstate(all="ignore"):  # the rate may be too large
+                fit(model, X, y, optimizer, batch_size, epochs, callbacks=histories.append, progress=False, seed=seed)
+        except FloatingPointError:
+            diverged = True
+        if hasattr(optimizer, "averaged_params"):  # the result, then; the model has what gradients are taken at
+            model.parameters.vector[:] = optimizer.averaged_params().vector
+        return model, optimizer, histories[-1], diverged
+
+    def compile(self, name, lr):
+        """Compile the kernels, serial and parallel, or load them from disk."""
+        rows = slice(2 * self.batch_size)
+        for parallel_from in (inf, 1):
+            with splitting(parallel_from):
+                self._replace(X=self.X[rows], y=self.y[rows], epochs=1).run(name, lr)
+
+    def tuned(self, name, default):
+        """Return the rate, a power of ten times the default, of which both neighbours are worse."""
+        held = shuffled(len(self.X), self.seed, 0)[::10]
+        kept = np.setdiff1d(np.arange(len(self.X)), held)
+        epochs = -(-TRIAL_STEPS * self.batch_size // kept.size)
+        trial = self._replace(X=self.X[kept], y=self.y[kept], epochs=min(epochs, self.epochs))
+        losses = {}
+
+        def loss(power):
+            if power not in losses:
+                model, _, _, diverged = trial.run(name, default * 10.0**power)
+                loss = inf if diverged else model.loss_and_gradients(self.X[held], self.y[held])[0]
+                losses[power] = loss if isfinite(loss) else inf
+            return losses[power], power  # if all diverge, down
+
+        best, better = None, 0
+        while better != best:
+            best = better
+            better = min((power for power in (best - 1, best, best + 1) if abs(power) <= REACH), key=loss)
+        return default * 10.0**best
+
+
+def ranked(results):
+    """Return results by the loss of the last epoch, the lowest first."""
+    return sorted(results, key=lambda result: result.last_loss)
+
+
+def table(results):
+    """Return the lines of a table of results, the lowest last loss first."""
+    lines = [
+        f"{'optimizer':<18} {'learning rate':>13} {'first loss':>11} {'last loss':>11} {'test score':>10} "
+        f"{'s/epoch':>9} {'state bytes/parameter':>21}"
+    ]
+    for result in ranked(results):
+        loss, seconds = result.history.loss, result.history.seconds
+        first = f"{loss[0]:.4g}" if loss else "-"
+        last = "diverged" if result.diverged else f"{loss[-1]:.4g}"
+        score = "-" if result.diverged else f"{result.score:.4f}"
+        median = f"{np.median(seconds):.4f}" if seconds else "-"
+        lines.append(
+            f"{result.optimizer:<18} {result.lr:>13g} {first:>11} {last:>11} {score:>10} {median:>9} "
+            f"{result.state_bytes:>21.0f}"
+        )
+    return lines
+
+
+def plot(results, path=None):
+    """Draw the losses against epochs and against seconds; return matplotlib's figure, and write it to a path."""
+    figure = new_figure("comparison.plot", (14.5, 6), layout="none")  # labels lie beside the axes
+    left, right = figure.subplots(1, 2, sharey=True)
+    figure.subplots_adjust(left=0.06, right=0.87, wspace=0.5, top=0.93, bottom=0.12)
+    results = ranked(results)
+    drawn = [result for result in results if result.history.loss]
+    _scale_losses(left, [result.history.loss for result in drawn])
+    for axis, title, unit in ((left, "by epochs", "epoch"), (right, "by time", "seconds of training")):
+        ends = []
+        for k, result in enumerate(drawn):
+            loss = result.history.loss
+            x = np.arange(1, len(loss) + 1) if axis is left else np.cumsum(result.history.seconds)
+            style = line_style(k)
+            axis.plot(x, loss, **style)
+            axis.plot(x[-1:], loss[-1:], "x" if result.diverged else "o", markersize=4, color=style["color"])
+            ends.append((x[-1], loss[-1], result.optimizer, k))
+        axis.set_title(f"Loss {title}")
+        axis.set_xlabel(unit)
+        axis.grid(color="0.92", linewidth=0.6)
+        axis.set_axisbelow(True)
+        label_ends(axis, ends)
+    left.set_ylabel("loss of training, mean over the epoch")
+    left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    left.set_xlim(0.5, max((len(result.history.loss) for result in drawn), default=1) + 0.5)
+    right.tick_params(labelleft=True)
+    right.set_xlim(0, 1.05 * max((sum(result.history.seconds) for result in drawn), default=1))
+    diverged = [result.optimizer for result in results if result.diverged]
+    if diverged:
+        figure.text(0.06, 0.015, f"Diverged: {', '.join(diverged)}", fontsize=LABEL)
+    return written(figure, path)
+
+
+def _scale_losses(axis, histories):
+    """Make room for lists of losses on a logarithmic axis; those far above where most begin are cut."""
+    losses = np.array([loss for history in histories for loss in history if loss > 0] or [1.0])
+    usual = 3 * np.median([history[0] for history in histories] or [1.0])
+    low, high = losses.min() / 1.2, 1.2 * min(losses.max(), max(usual, losses.min()))
+    axis.set_yscale("log")
+    axis.set_ylim(low, high)
+    digits = range(1, 10) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    ticks = [digit * 10.0**power for power in range(-300, 300) for digit in digits]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def line_style(rank):
+    """Return the style of the line of a rank, 0 the best."""
+    if rank < len(COLOURS):
+        return {"color": COLOURS[rank], "linestyle": DASHES[rank], "linewidth": 1.8, "zorder": 3 - rank / len(COLOURS)}
+    return {"color": "0.7", "linewidth": 0.9, "zorder": 1.5}
+
+
+def label_ends(axis, ends):
+    """Write labels beside an axis, each as near to the end (x, y, label, rank) of its line as the others let it."""
+    low, high = axis.get_ylim()
+    ends = sorted(((x, min(max(y, low), high), label, rank) for x, y, label, rank in ends), key=lambda end: end[1])
+    to_fraction = axis.transData + axis.transAxes.inverted()
+    wanted = np.array([to_fraction.transform((x, y))[1] for x, y, _, _ in ends])
+    gap = 1.3 * LABEL / 72 / (axis.figure.get_figheight() * axis.get_position().height)
+    steps = gap * np.arange(len(ends))
+    places = np.clip(isotonic_regression(wanted - steps).x, 0, max(0, 1 - gap * (len(ends) - 1))) + steps
+    for (x, y, label, rank), place in zip(ends, places, strict=True):
+        best = rank < len(COLOURS)
+        leader = {"arrowstyle": "-", "color": COLOURS[rank] if best else "0.75", "linewidth": 0.6}
+        axis.annotate(
+            label,
+            (x, y),
+            (1.06, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=LABEL,
+            color=COLOURS[rank] if best else "0.35",
+            weight="bold" if best else "normal",
+            arrowprops=leader | {"relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0},
+            annotation_clip=False,
+        )
