@@ -74,12 +74,8 @@ class LayerNorms:
             layers = len(norms[0])
             for k in range(layers):
                 color = colormaps["viridis"](0.9 * k / max(1, layers - 1))
-                name = f"layer {k + 1}" if k in (0, layers - 1) else None
-                values = [each[k] for each in norms]
-                axis.plot(range(len(norms)), values, color=color, label=name, linewidth=1.5)
-                axis.annotate(
-                    k + 1, (len(norms) - 1, values[-1]), (4, 0), textcoords="offset points", va="center", fontsize=8
-                )
+                name = f"layer {k + 1}" if k in (0, layers // 2, layers - 1) else None
+                axis.plot(range(len(norms)), [each[k] for each in norms], color=color, label=name, linewidth=1.5)
             axis.set_yscale("log")
             axis.set_xlabel("epoch")
             axis.set_title(title)

@@ -25,7 +25,8 @@ def imports(path):
 def test_the_fixed_names_are_exported():
     for name in (
         "Adam AdamW SGD Momentum Nesterov Adagrad RMSprop sigmoid sigmoid_backward tanh relu leaky_relu elu mse "
-        "softmax_cross_entropy MLP fit ParameterVector threads warmup initializers activations"
+        "softmax_cross_entropy MLP fit ParameterVector threads warmup initializers activations "
+        "save load CheckpointError"
     ).split():
         assert hasattr(gd, name), name
 

@@ -1,20 +1,23 @@
-"""The examples of the README run as they stand."""
+"""The examples of the README and of docs/ run as they stand."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import gd
 
-README = Path(gd.__file__).parent.parent / "README.md"
+ROOT = Path(gd.__file__).parent.parent
 
 
 pytest.importorskip("sklearn", minversion="1.6")
 
 
 def test_the_python_examples_run_one_after_the_other(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 4
     names = {}
     for block in blocks:
@@ -22,3 +25,28 @@ def test_the_python_examples_run_one_after_the_other(capsys):
     assert names["loss"] < 1e-6
     assert names["history"].loss[-1] < names["history"].loss[0]
     assert names["classifier"].score(names["X"], names["y"] > 0) > 0.95
+
+
+def test_the_page_on_training_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("safetensors")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL):
+        exec(block, names)
+    assert names["history"].score[-1] > 0.85
+    assert names["tasks"].scores(names["X"], names["targets"])["digit"] > 0.95
+    assert not any(names["gradients"][name].any() for name in ("W1", "b1", "W2"))
+    assert names["check"].error < 1e-6
+    assert names["result"].score > 0.8
+
+
+@pytest.mark.parametrize("name", ["efficient_backprop", "vanishing_gradients"])
+def test_examples_draw_their_pictures(name, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = ["--epochs", "2", "--plot", str(tmp_path / "picture.png")]
+    arguments += ["--seeds", "1"] if name == "efficient_backprop" else []
+    command = [sys.executable, "-W", "error", str(ROOT / "docs" / "examples" / f"{name}.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "picture.png").read_bytes()[1:4] == b"PNG"
