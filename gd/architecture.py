@@ -11,6 +11,7 @@ from .kernels.loops import dense, units
 from .ranges import UNIT, check_choice, check_integer, check_number
 
 ONLY = "output"  # the head of a network that has no named ones
+CACHED = 1_000_000  # weights of a layer that rows of a batch may read again and again
 UNITS = tuple(name for name, each in ACTIVATIONS.items() if each.elementwise or name == "maxout")
 
 
@@ -38,6 +39,8 @@ class Architecture:
         As in `kernels.loops.dense`.
     tiles : ndarray of int
         Those of the gradients.
+    by_layer : bool
+        Whether weights are too many for a cache: see `kernels.loops.layers`.
     slope : float
         The first slopes of prelu.
     """
@@ -118,6 +121,12 @@ class Architecture:
             place, delta = place + width, delta + columns
         self.layout = np.array(rows)
         self.tiles = dense.weight_tiles(self.layout)
+        self.by_layer = bool((self.layout[:, dense.FAN_IN] * self.layout[:, dense.COLUMNS]).max() > CACHED)
+
+    def arguments_of_heads(self, targets):
+        """Return what kernels take for the heads: the targets of each, and the parameters of its loss."""
+        heads = zip(self.outputs.values(), targets, strict=True)
+        return [argument for head, each in heads for argument in (each, *head.numbers)]
 
 
 def _checked_dict(name, given):

@@ -18,6 +18,7 @@ from .kernels.loops import dense, units
 from .losses import total
 from .model import Model
 from .parameters import ParameterVector
+from .passes import new_pass
 from .ranges import NON_NEGATIVE, POSITIVE, check_choice, check_integer, check_number
 from .threads import single_threaded_blas
 
@@ -96,7 +97,7 @@ class MLP(Model):
     [0.0, 1.0, 1.0, 0.0]
     """
 
-    _unsaved = ("lock", "_plan", "_workspace")
+    _unsaved = ("lock", "_plan", "_pass")
     _repeatable = {"step": 0}  # noqa: RUF012
 
     def __init__(
@@ -133,7 +134,7 @@ class MLP(Model):
         self.parameters = ParameterVector(self._plan.shapes, dtype)
         self._initialize(initializer)
         self._calls = 0  # of loss_and_gradients, for dropout
-        self._workspace = None  # the lock is its
+        self._pass = None  # the lock is its
         super().__init__()
 
     def _initialize(self, initializer):
@@ -155,7 +156,7 @@ class MLP(Model):
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        self._plan, self._workspace = Architecture(**self._arguments), None
+        self._plan, self._pass = Architecture(**self._arguments), None
 
     def _plain_arguments(self):
         heads = self._arguments["heads"]
@@ -282,46 +283,27 @@ class MLP(Model):
 
     def write_gradients(self, X, y, rows, step, out, losses=None):
         """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
-        loss = self.backpropagate(X, y, rows, step, losses)
-        self.store_gradients(out)
+        loss, vector = self.backpropagate(X, y, rows, step, losses), self.parameters.vector
+        for piece in self._pass.pieces(vector):
+            join(dense.store_gradients)(*piece, vector, out.vector)
         return loss
 
     def backpropagate(self, X, y, rows, step, losses=None):
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
-        The gradients of the weights are then a product away: `each_weight_tile`. The arguments are not
+        The gradients of the weights are then a product away: the pieces of the pass. The arguments are not
         checked, and BLAS should be limited to one thread.
         """
-        work = self._workspace
+        work = self._pass
         if work is None or work.capacity < rows.size:
-            work = self._workspace = _Workspace(rows.size, self._plan.layout, len(self._plan.outputs), self.dtype)
-        work.rows, count, dtype = rows.size, rows.size, self.dtype
+            work = self._pass = new_pass(self._plan, rows.size)
         outputs = self._plan.outputs.values()
         scales = [head.scale(targets, rows) for head, targets in zip(outputs, y, strict=True)]
-        of_heads = []
-        for head, targets in zip(outputs, y, strict=True):
-            of_heads += (targets, *head.numbers)
-        join(dense.forward_backward, *self._plan.units, self._plan.drop, *(head.row for head in outputs))(
-            -(-count // dense.BLOCK),
-            work.values,
-            work.activations,
-            work.deltas,
-            work.dslopes,
-            work.capacity,
-            X,
-            rows,
-            self.parameters.vector,
-            self._plan.layout,
-            len(self._plan.hidden),
-            np.array(scales, dtype),
-            self._plan.rates,
-            key_of(self.seed, step) if self._plan.drop is units.dropped else np.uint64(0),
-            *self._plan.numbers,
-            *of_heads,
-        )
+        key = key_of(self.seed, step) if self._plan.drop is units.dropped else np.uint64(0)
+        work.run(X, y, rows, self.parameters.vector, np.array(scales, self.dtype), key)
         if losses is not None:
-            losses[rows] = np.dot([head.weight for head in outputs], work.values[:, :count])
-        return sum(total(values[:count]) * scale for values, scale in zip(work.values, scales, strict=True))
+            losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
+        return sum(total(values[: rows.size]) * scale for values, scale in zip(work.values, scales, strict=True))
 
     def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
         """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
@@ -335,22 +317,9 @@ class MLP(Model):
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses)
             if isfinite(loss):
-                self.each_weight_tile(
-                    lambda tiles, *arguments: optimizer.step_inside(dense.update_weights, len(tiles), tiles, *arguments)
-                )
+                optimizer.step_inside(dense.update_weights, self._pass.pieces(self.parameters.vector))
                 self.constrain()
             yield loss, rows.size
-
-    def each_weight_tile(self, walk):
-        """Call walk(tiles, layout, activations, deltas, dslopes, capacity, rows) for the batch last backpropagated."""
-        work = self._workspace
-        walk(self._plan.tiles, self._plan.layout, work.activations, work.deltas, work.dslopes, work.capacity, work.rows)
-
-    def store_gradients(self, out):
-        """Write the gradient of the batch last backpropagated into a ParameterVector."""
-        self.each_weight_tile(
-            lambda tiles, *arguments: join(dense.store_gradients)(len(tiles), tiles, *arguments, out.vector)
-        )
 
     def constrain(self):
         """Scale the incoming weights of each unit down to `max_norm`, where they are longer."""
@@ -405,15 +374,3 @@ class MLP(Model):
         given["loss"] = self.loss
         text = ", ".join(f"{name}={value!r}" for name, value in given.items())
         return f"MLP({self.widths}, {text}, dtype={self.dtype})"
-
-
-class _Workspace:
-    """Arrays that a training step needs and that stay for the next one."""
-
-    def __init__(self, capacity, layout, heads, dtype):
-        self.capacity, self.rows = capacity, 0
-        columns, slopes = layout[:, dense.COLUMNS].sum(), (layout[:, dense.SLOPES] >= 0).any()
-        places = layout[0, dense.FAN_IN] + layout[:, dense.WIDTH].sum()
-        self.values = np.zeros((heads, capacity))
-        self.activations, self.deltas = (aligned_empty(capacity * int(n), dtype) for n in (places, columns))
-        self.dslopes = aligned_empty(capacity * int(columns) if slopes else 0, dtype)

@@ -74,19 +74,37 @@ def _tile(size, most):
 
 @device
 def product(a, b, transpose_b, out):
-    """Compute out = a @ b, or a @ b.T, by tiles of columns and of the inner dimension."""
-    rows, inner = a.shape
-    columns = out.shape[1]
-    lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
-    width, depth = COLUMNS, DEPTH
+    """Compute out = a @ b, or a @ b.T, by tiles."""
     if transpose_b:
-        width, depth = min(_tile(columns, TILE // (rows * inner)), _tile(columns, TRANSPOSED_TILE // inner)), inner
-    for start in range(0, columns, width):
-        n = min(width, columns - start)
-        for first in range(0, inner, depth):
-            k = min(depth, inner - first)
-            b_start = start * ldb + first if transpose_b else first * ldb + start
-            _gemm(transpose_b, False, first > 0, n, rows, k, b, b_start, ldb, a, first, lda, out, start, ldc)
+        rows, inner = a.shape
+        width = min(_tile(len(b), TILE // (rows * inner)), _tile(len(b), TRANSPOSED_TILE // inner))
+        for first in range(0, len(b), width):
+            back_product(a, b, first, min(first + width, len(b)), out, False)
+    else:
+        for first in range(0, out.shape[1], COLUMNS):
+            column_product(a, b, first, min(first + COLUMNS, out.shape[1]), out)
+
+
+@device
+def column_product(a, b, first, last, out):
+    """Compute some columns of out = a @ b, by pieces of the inner dimension."""
+    inner = a.shape[1]
+    lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
+    for start in range(0, inner, DEPTH):
+        k, begin = min(DEPTH, inner - start), start * ldb + first
+        _gemm(False, False, start > 0, last - first, len(a), k, b, begin, ldb, a, start, lda, out, first, ldc)
+
+
+@device
+def back_product(a, b, first, last, out, add):
+    """Compute some columns of out = a @ b.T, those of the rows first to last of b, or add to them."""
+    inner = a.shape[1]
+    lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
+    depth = _tile(inner, TILE // (len(a) * (last - first)))
+    for start in range(0, inner, depth):
+        k, begin = min(depth, inner - start), first * ldb + start
+        more = add or start > 0
+        _gemm(True, False, more, last - first, len(a), k, b, begin, ldb, a, start, lda, out, first, ldc)
 
 
 @device

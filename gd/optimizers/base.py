@@ -379,12 +379,17 @@ class Optimizer(State, ABC):
         """Whether `step_inside` can step: nothing needs the whole gradient first, and all arrays step alike."""
         return self._whole is not None and not self._looks_first and not self._summed
 
-    def step_inside(self, loop, size, *arguments):
-        """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece."""
+    def step_inside(self, loop, pieces):
+        """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece.
+
+        `pieces` yields (size, *arguments) of the kernel, one for each call.
+        """
         block = self._whole
         vector = block.kind.vector(self.steps, 1.0, True)
         self._count()  # before: whoever interrupts a kernel is heard when it has ended
-        join(loop, self.rule, *self._stages)(size, *arguments, vector, block.p, *block.slots)
+        kernel = join(loop, self.rule, *self._stages)
+        for arguments in pieces:
+            kernel(*arguments, vector, block.p, *block.slots)
 
     def run_inside(self, loop, rule, count, work, *arguments):
         """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.

@@ -12,7 +12,7 @@ that of the last hidden layer. Everything lies in flat vectors, so one compiled 
 
 import numpy as np
 
-from ..blas import product, transposed_product
+from ..blas import back_product, product, transposed_product
 from ..compiler import device, loop
 from .operands import part
 from .reductions import LANES
@@ -37,7 +37,7 @@ def _matrix(vector, start, rows, columns):
 
 
 @device
-def _block(workspace, capacity, begin, first, rows, columns):
+def rows_of(workspace, capacity, begin, first, rows, columns):
     """Return some rows, the first of which is number `first` of the batch, of one layer's matrix."""
     return _matrix(workspace, capacity * begin + first * columns, rows, columns)
 
@@ -50,25 +50,28 @@ def _copy(source, out):
 
 
 @device
-def _weights(vector, shape):
+def weights_of(vector, shape):
+    """Return the weights of a layer, a row of the layout."""
     return _matrix(vector, shape[WEIGHTS], shape[FAN_IN], shape[COLUMNS])
 
 
 @device
-def _bias(vector, shape):
+def bias_of(vector, shape):
+    """Return its bias."""
     return vector[shape[BIAS] : shape[BIAS] + shape[COLUMNS]]
 
 
 @device
-def _slopes(vector, shape):
+def slopes_of(vector, shape):
+    """Return its slopes; empty where it has none."""
     return vector[max(0, shape[SLOPES]) :][: shape[WIDTH] if shape[SLOPES] >= 0 else 0]
 
 
 @device
 def _linear(x, vector, shape, out):
     """Compute out = x W + b."""
-    product(x, _weights(vector, shape), False, out)
-    b = _bias(vector, shape)
+    product(x, weights_of(vector, shape), False, out)
+    b = bias_of(vector, shape)
     for i in range(len(out)):
         z = out[i]
         for j in range(z.size):
@@ -102,13 +105,13 @@ def predict(activate):
                 shape = layout[k]
                 z = _matrix(of_z, 0, end - first, shape[COLUMNS])
                 y = _matrix(scratch[k % 2], 0, end - first, shape[WIDTH])
-                product(x, _weights(vector, shape), False, z)
-                activate(z, _bias(vector, shape), y, _slopes(vector, shape), parameters)
+                product(x, weights_of(vector, shape), False, z)
+                activate(z, bias_of(vector, shape), y, slopes_of(vector, shape), parameters)
                 x = y
             for k in range(hidden, len(layout)):
                 shape = layout[k]
                 begin = shape[OUTPUT] - layout[hidden, OUTPUT]
-                _linear(x, vector, shape, _block(out, len(X), begin, first, end - first, shape[WIDTH]))
+                _linear(x, vector, shape, rows_of(out, len(X), begin, first, end - first, shape[WIDTH]))
 
     return body
 
@@ -123,7 +126,7 @@ def forward_backward(activate, differentiate, drop, *losses):
     targets (an entry or a row for each row of X), *parameters of its loss.
     """
     split = 13 + activate.py_func.parameters
-    loss_of_row = _string(losses, 0)
+    loss_of_row = string(losses, 0)
 
     def body(start, stop, arguments):
         values, activations, deltas, dslopes, capacity, X, rows, vector, layout, hidden, scales, rates, key = arguments[
@@ -135,22 +138,22 @@ def forward_backward(activate, differentiate, drop, *losses):
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
             n = end - first
-            x = _block(activations, capacity, 0, first, n, layout[0, FAN_IN])
+            x = rows_of(activations, capacity, 0, first, n, layout[0, FAN_IN])
             for i in range(n):
                 _copy(X[rows[first + i]], x[i])
             drop(x, first, rates[0], key, 0)
             for k in range(hidden):
                 shape = layout[k]
-                z = _block(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-                y = _block(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-                product(x, _weights(vector, shape), False, z)
-                activate(z, _bias(vector, shape), y, _slopes(vector, shape), parameters)
+                z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
+                y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
+                product(x, weights_of(vector, shape), False, z)
+                activate(z, bias_of(vector, shape), y, slopes_of(vector, shape), parameters)
                 drop(y, first, rates[k + 1], key, k + 1)
                 x = y
             for k in range(hidden, len(layout)):
                 shape, head = layout[k], k - hidden
-                z = _block(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-                dz = _block(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
+                z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
+                dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
                 _linear(x, vector, shape, z)
                 for i in range(n):
                     row = rows[first + i]
@@ -161,29 +164,29 @@ def forward_backward(activate, differentiate, drop, *losses):
                 after = len(layout) if k == hidden - 1 else k + 2
                 for user in range(k + 1, after):
                     of_user = layout[user]
-                    dz = _block(deltas, capacity, of_user[DELTA], first, n, of_user[COLUMNS])
+                    dz = rows_of(deltas, capacity, of_user[DELTA], first, n, of_user[COLUMNS])
                     term = dy if user == k + 1 else _matrix(scratch[1], 0, n, shape[WIDTH])
-                    product(dz, _weights(vector, of_user), True, term)
+                    product(dz, weights_of(vector, of_user), True, term)
                     if user > k + 1:
                         total, more = scratch[0], scratch[1]
                         for i in range(dy.size):
                             total[i] += more[i]
                 drop(dy, first, rates[k + 1], key, k + 1)
-                z = _block(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-                y = _block(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-                slopes = _slopes(vector, shape)
-                of_slopes = _block(dslopes, capacity, shape[DELTA], first, n, slopes.size)
+                z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
+                y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
+                slopes = slopes_of(vector, shape)
+                of_slopes = rows_of(dslopes, capacity, shape[DELTA], first, n, slopes.size)
                 differentiate(dy, z, y, z.dtype.type(1 - rates[k + 1]), slopes, of_slopes, parameters)
 
     return body
 
 
-def _string(losses, begin):
+def string(losses, begin):
     """Return f(head, ...) that is one of these losses; its targets and parameters begin at `begin` of the last."""
     if not losses:
         return device(lambda head, gradient, prediction, row, scale, arguments, lanes: 0.0)
     first, after, end = losses[0], begin + 1, begin + 1 + losses[0].py_func.parameters
-    rest = _string(losses[1:], end)
+    rest = string(losses[1:], end)
 
     @device
     def loss_of_row(head, gradient, prediction, row, scale, arguments, lanes):
@@ -227,14 +230,23 @@ def _place(tile, layout):
 def _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, out):
     """Write the gradient of a tile into out."""
     shape = layout[tile[0]]
-    delta = _block(deltas, capacity, shape[DELTA], 0, batch, shape[COLUMNS])
+    delta = rows_of(deltas, capacity, shape[DELTA], 0, batch, shape[COLUMNS])
     if tile[1] == BIAS_TILE:
         _sum_rows(delta, out)
     elif tile[1] == SLOPES_TILE:
-        _sum_rows(_block(dslopes, capacity, shape[DELTA], 0, batch, shape[COLUMNS]), out)
+        _sum_rows(rows_of(dslopes, capacity, shape[DELTA], 0, batch, shape[COLUMNS]), out)
     else:
-        inputs = _block(activations, capacity, shape[INPUT], 0, batch, shape[FAN_IN])
+        inputs = rows_of(activations, capacity, shape[INPUT], 0, batch, shape[FAN_IN])
         transposed_product(inputs, tile[1], tile[2], delta, out.reshape(tile[2] - tile[1], shape[COLUMNS]))
+
+
+@device
+def _multiply_back(tile, layout, vector, deltas, capacity, dx, add):
+    """Write the columns of dx that belong to a tile, or add to them."""
+    if len(dx) and tile[1] >= 0:
+        shape = layout[tile[0]]
+        delta = rows_of(deltas, capacity, shape[DELTA], 0, len(dx), shape[COLUMNS])
+        back_product(delta, weights_of(vector, shape), tile[1], tile[2], dx, add)
 
 
 @device
@@ -257,17 +269,18 @@ def _largest(tiles, layout):
 
 @loop(parallel_from=2, flush=True)
 def update_weights(rule, *stages):
-    """Items are tiles; arguments: as of `store_gradients` to batch, coefficients, p, *slots."""
+    """Items are tiles; arguments: as of `store_gradients` to add, coefficients, p, *slots."""
     step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
-        tiles, layout, activations, deltas, dslopes, capacity, batch, coefficients, p = arguments[:9]
+        tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, coefficients, p = arguments[:11]
         gradient = np.empty(_largest(tiles, layout), p.dtype)
         for i in range(start, stop):
             begin, end = _place(tiles[i], layout)
             g = gradient[: end - begin]
+            _multiply_back(tiles[i], layout, p, deltas, capacity, dx, add)
             _tile_gradient(tiles[i], layout, activations, deltas, dslopes, capacity, batch, g)
-            step(coefficients, p[begin:end], g, part(arguments[9:], begin, end))
+            step(coefficients, p[begin:end], g, part(arguments[11:], begin, end))
 
     return body
 
@@ -276,13 +289,15 @@ def update_weights(rule, *stages):
 def store_gradients():
     """Items are tiles.
 
-    Arguments: tiles, layout, activations, deltas, dslopes, capacity, batch, out (as the parameters).
+    Arguments: tiles, layout, activations, deltas, dslopes, capacity, batch, dx (where it has rows, the gradient with
+    respect to the layer's input goes there), add (or is added there), p, out (as the parameters p).
     """
 
     def body(start, stop, arguments):
-        tiles, layout, activations, deltas, dslopes, capacity, batch, out = arguments
+        tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, p, out = arguments
         for i in range(start, stop):
             begin, end = _place(tiles[i], layout)
+            _multiply_back(tiles[i], layout, p, deltas, capacity, dx, add)
             _tile_gradient(tiles[i], layout, activations, deltas, dslopes, capacity, batch, out[begin:end])
 
     return body

@@ -1,0 +1,118 @@
+"""Passes: how a mini-batch goes through a network, forward and backward, and its arrays that stay for the next one."""
+
+import numpy as np
+
+from .arrays import aligned_empty
+from .kernels.compiler import join
+from .kernels.loops import dense, layers
+
+NOTHING = np.empty((0, 0))
+
+
+def new_pass(plan, capacity):
+    """Return the pass that suits an `Architecture`, for batches of up to `capacity` rows."""
+    return (_ByLayers if plan.by_layer else _ByBlocks)(plan, capacity)
+
+
+class _Pass:
+    """The arrays: losses of rows, inputs of layers, and gradients with respect to what activations take."""
+
+    def __init__(self, plan, capacity):
+        self.plan, self.capacity, self.rows = plan, capacity, None
+        columns, slopes = plan.layout[:, dense.COLUMNS].sum(), (plan.layout[:, dense.SLOPES] >= 0).any()
+        places = plan.layout[0, dense.FAN_IN] + plan.layout[:, dense.WIDTH].sum()
+        self.values = np.zeros((len(plan.outputs), capacity))
+        self.activations, self.deltas = (aligned_empty(capacity * int(n), plan.dtype) for n in (places, columns))
+        self.dslopes = aligned_empty(capacity * int(columns) if slopes else 0, plan.dtype)
+        self.nothing = NOTHING.astype(plan.dtype)
+
+    def _piece(self, tiles, dx, add):
+        """Return what `dense.store_gradients` and `update_weights` take first."""
+        arrays = self.plan.layout, self.activations, self.deltas, self.dslopes
+        return len(tiles), tiles, *arrays, self.capacity, self.rows.size, dx, add
+
+
+class _ByBlocks(_Pass):
+    """Blocks of rows go through all layers and back, each on one thread."""
+
+    def run(self, X, targets, rows, vector, scales, key):
+        """Write the loss of each row of X[rows] into `values`, by head; the gradients are then a product away."""
+        self.rows, plan = rows, self.plan
+        kernel = join(dense.forward_backward, *plan.units, plan.drop, *(head.row for head in plan.outputs.values()))
+        kernel(
+            -(-rows.size // dense.BLOCK),
+            self.values,
+            self.activations,
+            self.deltas,
+            self.dslopes,
+            self.capacity,
+            X,
+            rows,
+            vector,
+            plan.layout,
+            len(plan.hidden),
+            scales,
+            plan.rates,
+            key,
+            *plan.numbers,
+            *plan.arguments_of_heads(targets),
+        )
+
+    def pieces(self, vector):
+        """Yield the arguments that kernels take first, in the order in which the gradients can be had."""
+        yield self._piece(self.plan.tiles, self.nothing, False)
+
+
+class _ByLayers(_Pass):
+    """All rows go through one layer after the other, each on all threads; weights are read once in each direction."""
+
+    def __init__(self, plan, capacity):
+        super().__init__(plan, capacity)
+        self.key = None
+        self.gradient = aligned_empty(capacity * max(plan.hidden, default=0), plan.dtype)  # of a layer's output
+        self.tiles = [plan.tiles[plan.tiles[:, 0] == k] for k in range(len(plan.layout))]
+
+    def run(self, X, targets, rows, vector, scales, key):
+        """As that of `_ByBlocks`, but the gradients are known only as `pieces` gets to them."""
+        self.rows, self.key, plan = rows, key, self.plan
+        hidden, blocks = len(plan.hidden), -(-rows.size // dense.BLOCK)
+        features = self._matrix(self.activations, 0, X.shape[1])
+        np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
+        if plan.rates[0] > 0:
+            join(layers.drop_rows, plan.drop)(blocks, features, plan.rates[0], key, 0)
+        for k, shape in enumerate(plan.layout):
+            x = self._matrix(self.activations, shape[dense.INPUT], shape[dense.FAN_IN])
+            workspace, begin = (
+                (self.deltas, shape[dense.DELTA]) if k < hidden else (self.activations, shape[dense.OUTPUT])
+            )
+            z = self._matrix(workspace, begin, shape[dense.COLUMNS])
+            join(layers.multiply)(layers.column_tiles(shape[dense.COLUMNS]), x, z, vector, shape)
+            if k < hidden:
+                arrays = self.activations, self.deltas, self.capacity, rows.size, vector, plan.layout
+                kernel = join(layers.activate_rows, plan.units[0], plan.drop)
+                kernel(blocks, *arrays, k, plan.rates[k + 1], key, *plan.numbers)
+        arrays = self.values, self.activations, self.deltas, self.capacity, rows, vector, plan.layout, hidden, scales
+        kernel = join(layers.loss_rows, *(head.row for head in plan.outputs.values()))
+        kernel(blocks, *arrays, *plan.arguments_of_heads(targets))
+
+    def pieces(self, vector):
+        """As that of `_ByBlocks`; between two of them the gradient goes through an activation. It can be run once."""
+        plan, last = self.plan, len(self.plan.layout) - 1
+        hidden, blocks = len(plan.hidden), -(-self.rows.size // dense.BLOCK)
+        for k in range(last, -1, -1):
+            before = min(k, hidden) - 1  # the layer whose output this one takes
+            if before < 0:
+                yield self._piece(self.tiles[k], self.nothing, False)
+                continue
+            dx = self._matrix(self.gradient, 0, plan.hidden[before])
+            yield self._piece(self.tiles[k], dx, hidden <= k < last)
+            if k <= hidden:  # all that take that output have been here
+                arrays = self.gradient, self.activations, self.deltas, self.dslopes, self.capacity, self.rows.size
+                kernel = join(layers.differentiate_rows, plan.units[1], plan.drop)
+                rate = plan.rates[before + 1]
+                kernel(blocks, *arrays, vector, plan.layout, before, rate, self.key, *plan.numbers)
+
+    def _matrix(self, workspace, begin, columns):
+        """Return the rows of the batch in one layer's matrix."""
+        start = self.capacity * begin
+        return workspace[start : start + self.rows.size * columns].reshape(-1, columns)
