@@ -3,7 +3,9 @@
 from statistics import median
 from time import perf_counter, sleep
 
-SETTLE = 0.03  # seconds before a turn: idle BLAS threads of the turn before spin for some 25 ms
+SETTLE = (
+    0.1  # seconds before a turn: idle BLAS threads of the turn before spin for 25 ms, and longer when they share a core
+)
 
 
 def interleaved(calls, rounds, repeats=1):

@@ -16,6 +16,7 @@ from math import sqrt
 import numpy as np
 
 from .arrays import check_dtype
+from .threads import single_threaded_blas
 
 INITIALIZERS = {}  # name -> function
 
@@ -97,7 +98,8 @@ def orthogonal(shape, rng=None, dtype=np.float32):
     """Return a matrix with orthonormal rows or columns (Saxe, McClelland & Ganguli, ICLR 2014)."""
     fan_in, fan_out = _fans("orthogonal", shape, dtype)
     gaussian = _generator(rng).standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
-    q, r = np.linalg.qr(gaussian)
+    with single_threaded_blas():  # whose threads would decide the last bits
+        q, r = np.linalg.qr(gaussian)
     q *= np.sign(np.diag(r))  # makes the distribution uniform
     return np.ascontiguousarray(q if fan_in >= fan_out else q.T, dtype).reshape(shape)
 

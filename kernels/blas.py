@@ -17,6 +17,7 @@ from .compiler import device
 
 TILE = 1_000_000
 COLUMNS, DEPTH = 256, 64  # of a tile of the second operand
+ROWS = 128  # of a piece of a sum over rows
 TRANSPOSED_TILE = 4096  # and the elements of a transposed operand's tile
 
 
@@ -109,10 +110,13 @@ def back_product(a, b, first, last, out, add):
 
 @device
 def transposed_product(a, first, last, b, out):
-    """Compute out = a[:, first:last].T @ b by pieces of rows; callers hold a tile already."""
+    """Compute out = a[:, first:last].T @ b by pieces of rows and of columns; callers hold a tile already."""
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
-    m, n = last - first, b.shape[1]
-    depth = _tile(len(a), TILE // (m * n))
-    for row in range(0, len(a), depth):
-        k = min(depth, len(a) - row)
-        _gemm(False, True, row > 0, n, m, k, b, row * ldb, ldb, a, row * lda + first, lda, out, 0, ldc)
+    m, columns = last - first, b.shape[1]
+    depth = _tile(len(a), ROWS)
+    width = _tile(columns, TILE // (m * depth))
+    for column in range(0, columns, width):
+        n = min(width, columns - column)
+        for row in range(0, len(a), depth):
+            k, begin = min(depth, len(a) - row), row * ldb + column
+            _gemm(False, True, row > 0, n, m, k, b, begin, ldb, a, row * lda + first, lda, out, column, ldc)
