@@ -577,3 +577,11 @@ def test_named_tuples_and_odd_keys():
         gd.SGD({"a": np.ones((2, 2))}).step_rows(["a"], np.array([0]), np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"SGD: lr must be in \[0, inf\)"):
         gd.SGD(np.ones(2), lr=10**400)
+
+
+@pytest.mark.parametrize("name", ["LAMB", "LARS"])
+def test_a_trust_ratio_that_overflows_makes_parameters_infinite_without_a_warning(name):
+    p = np.full(10, 1e38, np.float32)
+    for _ in range(3):
+        OPTIMIZERS[name](p, lr=1e30).step(np.full(10, 1e-30, np.float32))
+    assert not np.isfinite(p).any()

@@ -1,6 +1,7 @@
 """What arrays stepped alike share: their kernels, and the scalars that these take."""
 
 import struct
+from math import inf
 
 import numpy as np
 
@@ -13,7 +14,7 @@ class Kind:
     """What the arrays of one optimizer or group, and one dtype, share: the kernel and the scalars of a step."""
 
     def __init__(self, owner, dtype):
-        self.owner, self.dtype = owner, dtype
+        self.owner, self.dtype, self._largest = owner, dtype, float(np.finfo(dtype).max)
         self.kernel = join(update, owner.rule, *owner._stages)
         self.norms = None if owner.norms is None else join(reductions.norms, owner.norms, *owner._stages)
         self._values = self._vector = self._format = self._given = None
@@ -46,8 +47,8 @@ class Kind:
         """Return the scalars with the last one multiplied by the trust ratio of an array."""
         slots = block.slots[: len(self.owner.slots)]  # without the average of p
         ratio = self.owner.trust(*measure(self.norms, 2, vector, block.p, g, *slots))
-        vector = vector.copy()
-        vector[-1] *= ratio
+        vector, scaled = vector.copy(), float(vector[-1]) * ratio
+        vector[-1] = scaled if abs(scaled) <= self._largest else scaled * inf  # without a warning that it overflows
         return vector
 
 
