@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from . import __version__, comparison, datasets, reference, schedules, surfaces
-from .activations import ACTIVATIONS
+from .architecture import UNITS
 from .batches import batches, shuffled
 from .checkpoints import CheckpointError
 from .history import History
@@ -151,7 +151,7 @@ def _add_data_and_model(parser, epochs):
     parser.add_argument(
         "--hidden", metavar="WIDTHS", type=_widths, default="256,128", help="of the hidden layers, with --model mlp"
     )
-    parser.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu", help="with --model mlp")
+    parser.add_argument("--activation", choices=sorted(UNITS), default="relu", help="with --model mlp")
     parser.add_argument("--batch-size", type=int, default=64, help="examples a step")
     parser.add_argument("--epochs", type=int, default=epochs, help="passes over the data")
     parser.add_argument("--seed", type=int, default=0, help="of the test split, the weights and the order of examples")
@@ -239,6 +239,8 @@ def _train(options, optimizer_name):
             resume=bool(options.resume),
         )
     except (CheckpointError, OSError) as error:
+        if not options.resume:
+            raise
         raise Failure(f"--resume {options.resume}: {error}") from error
     runs["gd"].resumed(history)
     if history.stopped:

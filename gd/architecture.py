@@ -6,8 +6,9 @@ import numpy as np
 
 from .activations import ACTIVATIONS
 from .arrays import check_dtype
-from .heads import Head, Output
+from .heads import OUTPUTS, Head, Output
 from .kernels.loops import dense, units
+from .losses import LOSSES
 from .ranges import UNIT, check_choice, check_integer, check_number
 
 ONLY = "output"  # the head of a network that has no named ones
@@ -57,6 +58,8 @@ class Architecture:
             "output": output,
             "loss_parameters": _checked_dict("loss_parameters", loss_parameters),
         }
+        check_choice("MLP", "loss", loss, LOSSES)
+        check_choice("MLP", "output", output, OUTPUTS)
         self.outputs = self._made_outputs(heads, defaults)
         self.hidden = self.widths[1:-1] if self.single else self.widths[1:]
         self.rates = self._checked_rates(dropout)
@@ -78,8 +81,13 @@ class Architecture:
 
     def _checked_rates(self, dropout):
         layers = len(self.hidden)
-        if not isinstance(dropout, (list, tuple, np.ndarray)):
-            rate = check_number("MLP", "dropout", dropout, UNIT)
+        if np.ndim(dropout) == 0:
+            rate = check_number("MLP", "dropout", dropout.item() if isinstance(dropout, np.ndarray) else dropout, UNIT)
+            if rate and not layers:
+                raise ValueError(
+                    f"MLP: dropout must be 0, or a list of one rate for the features, got {dropout!r}: "
+                    "there is no hidden layer"
+                )
             return np.array([0.0] + [rate] * layers)
         if len(dropout) not in (layers, layers + 1):
             raise ValueError(f"MLP: dropout must be a number, or {layers} or {layers + 1} of them, got {dropout!r}")
@@ -99,7 +107,9 @@ class Architecture:
         if self.activation == "prelu":
             self.units, (self.slope,) = (units.prelu, units.prelu_backward), values
         else:
-            self.units, self.numbers = units.elementwise(forward, from_output or backward), values
+            undropped = self.drop is units.undropped  # a dropped output is scaled: limits such as 6 would not be met
+            self.units = units.elementwise(forward, (undropped and from_output) or backward)
+            self.numbers = values
 
     def _lay_out(self):
         """Place every layer in the parameter vector and in workspaces."""

@@ -58,7 +58,7 @@ class Watch:
 
     def restore(self):
         """Put the best parameters back, if that was asked for."""
-        if self.rule.restore_best:
+        if self.rule.restore_best and self.best > -inf:  # it is not where all that was seen is NaN
             self.vector[:] = self.kept
 
     def state_dict(self):

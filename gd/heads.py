@@ -9,7 +9,7 @@ from .activations import ACTIVATIONS
 from .arrays import check_array, check_label_array, check_labels
 from .kernels.loops import losses as loops
 from .losses import LOSSES, r_squared
-from .ranges import NON_NEGATIVE, check_choice, check_integer, check_number
+from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
 ROWS = ("softmax", "log_softmax")
@@ -43,8 +43,8 @@ class Head:
     def completed(self, loss, output, loss_parameters):
         """Return this head with those of the network where it has none of its own."""
         own = self.loss in (None, loss)  # the network's parameters are of the network's loss
-        parameters = self.loss_parameters or (loss_parameters if own else {})
-        return replace(self, loss=self.loss or loss, output=self.output or output, loss_parameters=parameters)
+        inherited = {"loss": loss, "output": output, "loss_parameters": loss_parameters if own else {}}
+        return replace(self, **{name: value for name, value in inherited.items() if getattr(self, name) is None})
 
 
 class Output:
@@ -58,7 +58,7 @@ class Output:
         self.width = check_integer(where, "outputs", head.outputs, 1)
         self.loss = check_choice(where, "loss", head.loss, LOSSES)
         self.output = check_choice(where, "output", head.output, OUTPUTS)
-        self.weight = check_number(where, "weight", head.weight, NON_NEGATIVE)
+        self.weight = float(check_real(where, "weight", head.weight, NON_NEGATIVE, dtype))
         self.labels, self.dtype, self.optional = LOSSES[self.loss].labels, dtype, optional
         if not isinstance(head.loss_parameters, Mapping):
             raise TypeError(f"{where}: loss_parameters must be a dict, got {type(head.loss_parameters).__name__}")
@@ -117,9 +117,9 @@ class Output:
         return y.argmax(axis=1) if self.labels else y
 
     def score(self, y, outputs):
-        """Return accuracy or R**2 over the rows that have a target; NaN if none has."""
+        """Return accuracy or R**2 over the rows that have a target; None if none has."""
         present = (y >= 0 if self.labels else ~np.isnan(y[:, 0])) if self.optional else slice(None)
         y, outputs = y[present], outputs[present]
         if not len(y):
-            return np.nan
+            return None
         return float(np.mean(outputs.argmax(axis=1) == y)) if self.labels else r_squared(y, outputs)

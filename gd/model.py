@@ -70,9 +70,10 @@ class Model:
 
     def gradient_check(self, X, y, coordinates=200, seed=0):
         """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
-        _, gradients = self.loss_and_gradients(X, y, **self._repeatable)
-        loss = lambda _: self.loss_and_gradients(X, y, **self._repeatable)[0]  # noqa: E731
-        return gradient_check(loss, self.parameters, gradients, coordinates, seed)
+        with self.lock:
+            _, gradients = self.loss_and_gradients(X, y, **self._repeatable)
+            loss = lambda _: self.loss_and_gradients(X, y, **self._repeatable)[0]  # noqa: E731
+            return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
     def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
         """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
@@ -94,8 +95,8 @@ class Model:
                 g, of_all = gradients.vector, total.vector
                 of_all += rows.size * g
             if k % accumulate == 0 or k * batch_size >= order.size:
-                optimizer.step(total, 1.0 if accumulate == 1 else 1 / waiting)
-                self.constrain()
+                if optimizer.step(total, 1.0 if accumulate == 1 else 1 / waiting):
+                    self.constrain()
                 if accumulate > 1:
                     total.vector[:] = 0
                 waiting = 0

@@ -1,6 +1,7 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict
 from math import isfinite, sqrt
 
@@ -19,7 +20,7 @@ from .losses import total
 from .model import Model
 from .parameters import ParameterVector
 from .passes import new_pass
-from .ranges import NON_NEGATIVE, POSITIVE, check_choice, check_integer, check_number
+from .ranges import NON_NEGATIVE, POSITIVE, check_choice, check_integer, check_number, check_real
 from .threads import single_threaded_blas
 
 
@@ -118,7 +119,7 @@ class MLP(Model):
     ):
         self._arguments = {
             "widths": widths,
-            "activation": activation,
+            "activation": str(activation) if isinstance(activation, str) else activation,
             "dropout": dropout,
             "heads": heads,
             "loss": loss,
@@ -127,10 +128,13 @@ class MLP(Model):
             "activation_parameters": activation_parameters,
             "loss_parameters": loss_parameters,
         }
+        self._arguments = deepcopy(self._arguments)  # the caller may change his
         self._plan = Architecture(**self._arguments)
         self.widths, self.activation, self.loss = self._plan.widths, activation, loss
         self.seed = check_integer("MLP", "seed", seed, 0)
-        self.max_norm = None if max_norm is None else check_number("MLP", "max_norm", max_norm, POSITIVE)
+        self.max_norm = (
+            None if max_norm is None else float(check_real("MLP", "max_norm", max_norm, POSITIVE, self._plan.dtype))
+        )
         self.parameters = ParameterVector(self._plan.shapes, dtype)
         self._initialize(initializer)
         self._calls = 0  # of loss_and_gradients, for dropout
@@ -242,11 +246,11 @@ class MLP(Model):
         R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs; where the targets
         are constant it is 1 for perfect predictions and 0 for others. With heads it is the mean of theirs.
         """
-        scores = [each for each in self._scores("MLP.score", X, y).values() if not np.isnan(each)]
+        scores = [each for each in self._scores("MLP.score", X, y).values() if each is not None]
         return sum(scores) / len(scores) if scores else np.nan
 
     def scores(self, X, y):
-        """Return the score of each head, of the rows that have a target for it; NaN where none has."""
+        """Return the score of each head, of the rows that have a target for it; None where none has."""
         return self._as_given(self._scores("MLP.scores", X, y))
 
     def _scores(self, where, X, y):
@@ -272,12 +276,13 @@ class MLP(Model):
         gradients : ParameterVector
         """
         y = self.check_data("MLP.loss_and_gradients", X, y)
-        if step is None:
-            step = self._calls
-            self._calls += 1
-        step = check_integer("MLP.loss_and_gradients", "step", step, 0)
+        if step is not None:
+            step = check_integer("MLP.loss_and_gradients", "step", step, 0)
         gradients = self.parameters.zeros_like()
         with self.lock, single_threaded_blas():
+            if step is None:
+                step = self._calls
+                self._calls += 1
             loss = self.write_gradients(X, y, np.arange(len(X)), step, gradients)
         return loss, gradients
 

@@ -3,7 +3,9 @@
 import signal
 import threading
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import isfinite, nan
 from os import PathLike
 from pathlib import Path
@@ -110,7 +112,8 @@ def fit(
     seed : int, default: 0
         Of the order of rows.
     accumulate : int, default: 1
-        Batches a step: their gradients are averaged, as if the batch was so many times as large.
+        Batches a step: their gradients are averaged by their rows, as if the batch was so many times as large. (Where
+        targets are missing or classes weighted, each batch has its own mean.)
     emphasis : float, default: 0
         In [0, 1): this share of the rows, those of the largest losses in the epoch before, comes twice in each epoch
         (at first rows drawn at random). For networks; outliers and wrong labels are emphasized, too.
@@ -129,7 +132,7 @@ def fit(
     CheckpointError
         If the checkpoint to resume from is damaged, or of another training; nothing has changed then.
     RuntimeError
-        If another thread trains the model.
+        If another thread trains the model, or computes gradients of it.
     FloatingPointError
         If a batch's loss is not finite; the step that would follow from it is not taken. With the
         optimizer's skip_nonfinite training goes on with the next batch instead.
@@ -148,11 +151,12 @@ def fit(
         raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
     if optimizer.params is not model.parameters:
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
+    emphasis = check_number("fit", "emphasis", emphasis, UNIT)
     everything = isinstance(batch_size, str) and batch_size == "all"
-    batch_size = X.shape[0] if everything else check_integer("fit", "batch_size", batch_size, 1)
+    size = X.shape[0] + int(emphasis * X.shape[0])
+    batch_size = size if everything else check_integer("fit", "batch_size", batch_size, 1)
     epochs, seed = check_integer("fit", "epochs", epochs, 1), check_integer("fit", "seed", seed, 0)
     accumulate = check_integer("fit", "accumulate", accumulate, 1)
-    emphasis = check_number("fit", "emphasis", emphasis, UNIT)
     if emphasis and not isinstance(model, MLP):
         raise TypeError(f"fit: emphasis needs the loss of each row, which only an MLP has, got {type(model).__name__}")
     if validation is not None:
@@ -169,6 +173,12 @@ def fit(
         checkpoint = Checkpoint(checkpoint)
     if check_flag("fit", "resume", resume) and checkpoint is None:
         raise TypeError("fit: resume needs a checkpoint to resume from, got checkpoint=None")
+    if checkpoint is not None:
+        if find_spec("safetensors") is None:
+            raise ImportError('fit: checkpoint needs safetensors: python -m pip install "gd[train]"')
+        folder = Path(checkpoint.path).absolute().parent
+        if not folder.is_dir() or Path(checkpoint.path).is_dir():
+            raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
     plateau = optimizer.schedules.get("lr")
     plateau = plateau if isinstance(plateau, ReduceOnPlateau) else None
     if plateau is not None and plateau.mode == "max" and validation is None:
@@ -177,6 +187,7 @@ def fit(
         raise RuntimeError("fit: model is in use by another thread")
     try:
         training = _Training(model, X, y, optimizer, batch_size, seed, accumulate, emphasis, early_stopping)
+        training.settings["validation"] = validation is not None
         if resume and Path(checkpoint.path).exists():
             training.resume(checkpoint.path)
         with (
@@ -200,6 +211,9 @@ class _Training:
             "seed": seed,
             "accumulate": accumulate,
             "emphasis": emphasis,
+            "model": repr(model),
+            "max_norm": getattr(model, "max_norm", None),
+            "seed of the model": getattr(model, "seed", None),
         }
         self.history = History()
         self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector)
@@ -266,6 +280,7 @@ class _Training:
             "training": self.settings | {"optimizer": type(self.optimizer).__name__, "first": self.first},
             "parameters": self.model.parameters,
             "optimizer": self.optimizer.state_dict(),
+            "lr": None if "lr" in self.optimizer.schedules else self.optimizer.lr,
             "schedules": schedules,
             "history": {k: np.array(v) if isinstance(v, list) else v for k, v in history.items()},
             "watch": None if self.watch is None else self.watch.state_dict(),
@@ -275,36 +290,57 @@ class _Training:
     def resume(self, path):
         """Restore what a checkpoint holds, or raise CheckpointError before anything has changed."""
         state = load(path)
-        expected = self.state_dict()
-        if state.keys() != expected.keys():
+        if state.keys() != self.state_dict().keys():
             raise CheckpointError(f"fit: {path} is not a checkpoint of gd.fit")
-        for name, value in expected["training"].items():
-            if name != "first" and state["training"].get(name) != value:
-                found = state["training"].get(name)
-                raise CheckpointError(f"fit: {path} is of a training with {name}={found!r}, this one has {value!r}")
-        shapes = {name: array.shape for name, array in state["parameters"].items()}
-        if shapes != self.model.parameters.shapes:
-            theirs = self.model.parameters.shapes
-            raise CheckpointError(f"fit: {path} has parameters of shapes {shapes}, the model has {theirs}")
-        if (state["watch"] is None) != (self.watch is None) or state["schedules"].keys() != expected[
-            "schedules"
-        ].keys():
-            raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
         try:
+            self._check(path, state)
+            history = History(**{k: _plain(v) for k, v in state["history"].items()})
+            first = check_integer("fit", "first", state["training"]["first"], 0)
+            for name, each in state["schedules"].items():
+                deepcopy(self.optimizer.schedules[name]).load_state_dict(each)
+            if self.watch is not None:
+                deepcopy(self.watch).load_state_dict(state["watch"])
+            losses = self.losses if self.losses is None else np.broadcast_to(state["losses"], self.losses.shape)
             self.optimizer.load_state_dict(state["optimizer"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"fit: {path} is of another optimizer: {error}") from error
+        except CheckpointError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"fit: {path} is not of this training: {error}") from error
+        self.history, self.first = history, first
+        if state["lr"] is not None:
+            self.optimizer.lr = state["lr"]
         for name, each in state["schedules"].items():
             self.optimizer.schedules[name].load_state_dict(each)
         for name, array in state["parameters"].items():
             self.model.parameters[name][...] = array
-        values = state["history"].items()
-        self.history = History(**{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values})
-        self.first = state["training"]["first"]
         if self.watch is not None:
             self.watch.load_state_dict(state["watch"])
-        if self.losses is not None:
-            self.losses[:] = state["losses"]
+        if losses is not None:
+            self.losses[:] = losses
+
+    def _check(self, path, state):
+        """Raise CheckpointError unless a checkpoint is of this training."""
+        for name, value in self.settings.items():
+            found = state["training"].get(name)
+            if found != value:
+                raise CheckpointError(f"fit: {path} is of a training with {name}={found!r}, this one has {value!r}")
+        name = type(self.optimizer).__name__
+        if state["training"].get("optimizer") != name:
+            found = state["training"].get("optimizer")
+            raise CheckpointError(f"fit: {path} is of a training with optimizer={found!r}, this one has {name!r}")
+        like = {name: (array.shape, array.dtype) for name, array in state["parameters"].items()}
+        if like != {name: (view.shape, view.dtype) for name, view in self.model.parameters.items()}:
+            raise CheckpointError(f"fit: {path} has parameters that are not of this model")
+        schedules = self.state_dict()["schedules"]
+        if (state["watch"] is None) != (self.watch is None) or state["schedules"].keys() != schedules.keys():
+            raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
+        if (state["lr"] is None) != ("lr" in self.optimizer.schedules):
+            raise CheckpointError(f"fit: {path} is of a training whose learning rate was a schedule, or was not")
+
+
+def _plain(value):
+    """Return what a History holds of an entry of a checkpoint."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 class _Interruption:
@@ -330,3 +366,5 @@ class _Interruption:
     def __exit__(self, *error):
         if self._deferring:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            if error[0] is None:
+                self.raise_if_any()

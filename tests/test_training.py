@@ -1,6 +1,8 @@
 """fit: checkpoints, resumption, interruption, accumulation, emphasis; and what networks add to it."""
 
 import _thread
+import copy
+import pickle
 import signal
 import threading
 
@@ -108,7 +110,12 @@ def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp
         ({"seed": 3}, "seed=0, this one has 3"),
         ({"accumulate": 2}, "accumulate=1, this one has 2"),
         ({"optimizer": gd.SGD}, "optimizer='Adam', this one has 'SGD'"),
-        ({"optimizer": lambda params: gd.Adam(params, amsgrad=True)}, "another optimizer"),
+        ({"optimizer": lambda params: gd.Adam(params, amsgrad=True)}, "is not of this training"),
+        ({"validation": (X, y)}, "validation=False, this one has True"),
+        (
+            {"optimizer": lambda params: gd.Adam(params, lr=lambda step: 0.1)},
+            "learning rate was a schedule, or was not",
+        ),
         ({"early_stopping": 3}, "early_stopping"),
         ({"path": tmp_path / "other"}, "is not a checkpoint of gd.fit"),
         ({"path": tmp_path / "damaged"}, "damaged"),
@@ -118,8 +125,35 @@ def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp
         with pytest.raises(gd.CheckpointError, match=match):
             train(model, **keywords)
         assert np.array_equal(model.parameters.vector, before)
-    with pytest.raises(gd.CheckpointError, match="parameters of shapes"):
-        train(gd.MLP([6, 9, 3]))
+    for other in (
+        gd.MLP([6, 9, 3], seed=1),
+        gd.MLP([6, 8, 3], "tanh", seed=1),
+        gd.MLP([6, 8, 3], seed=2),
+        gd.MLP([6, 8, 3], seed=1, max_norm=1.0),
+    ):
+        with pytest.raises(gd.CheckpointError, match="is of a training with"):
+            train(other)
+    whole = gd.load(path)
+    for name, value in (
+        ("history", 3),
+        ("history", {"speed": 1}),
+        ("training", 3),
+        ("parameters", 3),
+        ("parameters", {"W1": whole["parameters"]["W1"]}),
+        ("optimizer", {}),
+        ("schedules", 3),
+        ("watch", 3),
+        ("training", {k: v for k, v in whole["training"].items() if k != "first"}),
+        ("parameters", {k: v.astype(float) for k, v in whole["parameters"].items()}),
+    ):
+        gd.save(path, whole | {name: value})
+        model = network()
+        before = model.parameters.vector.copy()
+        with pytest.raises(gd.CheckpointError):
+            train(model)
+        assert np.array_equal(model.parameters.vector, before), name
+    with pytest.raises(ValueError, match="checkpoint must be a file in a folder that exists"):
+        train(network(), path=tmp_path / "nowhere" / "x")
     with pytest.raises(TypeError, match="resume needs a checkpoint"):
         train(network(), path=None)
 
@@ -278,7 +312,7 @@ def test_heads_train_with_missing_targets_and_score_by_head(rng):
     assert scores["sign"] > 0.95
     assert model.score(X, targets) == pytest.approx(np.mean(list(scores.values())))
     nothing = {"sign": np.full(200, -1), "size": sizes}
-    assert np.isnan(model.scores(X, nothing)["sign"])
+    assert model.scores(X, nothing)["sign"] is None
     assert model.loss_and_gradients(X, nothing)[0] > 0
 
 
@@ -394,3 +428,66 @@ def test_bad_targets_of_heads_are_refused(rng):
     ):
         with pytest.raises(error, match=match):
             model.loss_and_gradients(X, y)
+
+
+@pytest.mark.parametrize("activation", ["relu6", "hard_tanh", "hard_sigmoid"])
+def test_dropout_leaves_saturated_units_without_gradient(activation, rng):
+    X, y = example(rng)
+    for rate in (0.05, 0.3, 0.65):
+        model = gd.MLP([6, 64, 3], activation, dropout=rate)
+        model.parameters["b1"][:] = 1e6
+        assert not model.loss_and_gradients(X, y)[1]["W1"].any()
+
+
+def test_what_the_caller_changes_later_does_not_matter(rng):
+    X, _ = example(rng)
+    widths, heads, weights = [6, 8], {"a": gd.Head(3)}, np.ones(3, np.float32)
+    model = gd.MLP(widths, heads=heads, loss_parameters={"class_weights": weights})
+    expected = model.forward(X)["a"]
+    widths[1], heads["b"], weights[:] = 4, 2, -1
+    assert np.array_equal(copy.deepcopy(model).forward(X)["a"], expected)
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).forward(X)["a"], expected)
+    assert model.loss_and_gradients(X, {"a": np.zeros(60, int)})[0] > 0
+
+
+def test_early_stopping_by_scores_that_are_all_nan_keeps_the_training(rng):
+    X, y = example(rng)
+    model = gd.MLP([6, 8], heads={"a": 3})
+    before = model.parameters.vector.copy()
+    nothing = X, {"a": np.full(60, -1)}
+    gd.fit(model, X, {"a": y}, gd.Adam(model.parameters), 16, 3, nothing, early_stopping=5, progress=False)
+    assert not np.array_equal(model.parameters.vector, before)
+
+
+def test_all_rows_with_emphasis_are_one_batch(rng):
+    X, y = example(rng)
+    model = network()
+    optimizer = gd.Adam(model.parameters)
+    gd.fit(model, X, y, optimizer, "all", 3, emphasis=0.5, progress=False)
+    assert optimizer.steps == 3
+
+
+def test_a_skipped_step_does_not_constrain(rng):
+    X, y = example(rng)
+    model = network(max_norm=0.01)
+    before = model.parameters.vector.copy()
+    gd.fit(model, X * np.nan, y, gd.Adam(model.parameters, skip_nonfinite=True), epochs=1, progress=False)
+    assert np.array_equal(model.parameters.vector, before)
+
+
+def test_resumed_training_has_the_rate_that_a_callback_set(rng, tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = example(rng)
+
+    def train(path, epochs):
+        model = network()
+        optimizer = gd.SGD(model.parameters, lr=0.5)
+
+        def slower(history):
+            optimizer.lr = 0.5 / len(history.loss)
+
+        gd.fit(model, X, y, optimizer, 16, epochs, callbacks=slower, checkpoint=path, resume=True, progress=False)
+        return model
+
+    train(tmp_path / "parts", 3)
+    assert same(train(tmp_path / "parts", 6), train(tmp_path / "whole", 6))
