@@ -371,9 +371,10 @@ def _cross_entropy_row(where, given, width, dtype, optional):
 def _checked_class_weights(where, weights, classes, dtype):
     weights = np.ones(classes, dtype[1]) if weights is None else weights
     check_array(where, "class_weights", weights, dtype=dtype, shape=("a row of logits", (classes,)))
-    if not ((weights >= 0) & (weights < np.inf)).all():
-        worst = weights[~((weights >= 0) & (weights < np.inf))][0]
-        raise ValueError(f"{where}: class_weights must be 0 or above and finite, got {worst}")
+    if not (weights >= 0).all():
+        raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
+    if np.isinf(weights).any():
+        raise ValueError(f"{where}: class_weights must be finite, got {weights.max()}")
     return weights
 
 
