@@ -12,8 +12,8 @@ from time import perf_counter
 import numpy as np
 
 from . import __version__, comparison, datasets, reference, schedules, surfaces
-from .architecture import UNITS
-from .batches import batches, shuffled
+from .activations import ACTIVATIONS
+from .batches import batches, held_out
 from .checkpoints import CheckpointError
 from .history import History
 from .information import information
@@ -151,7 +151,7 @@ def _add_data_and_model(parser, epochs):
     parser.add_argument(
         "--hidden", metavar="WIDTHS", type=_widths, default="256,128", help="of the hidden layers, with --model mlp"
     )
-    parser.add_argument("--activation", choices=sorted(UNITS), default="relu", help="with --model mlp")
+    parser.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu", help="with --model mlp")
     parser.add_argument("--batch-size", type=int, default=64, help="examples a step")
     parser.add_argument("--epochs", type=int, default=epochs, help="passes over the data")
     parser.add_argument("--seed", type=int, default=0, help="of the test split, the weights and the order of examples")
@@ -345,8 +345,7 @@ def _describe(data, model):
 
 def _held_back(data, seed):
     """Return rows to train with, their labels, and (rows, labels) to validate with: every tenth of each class."""
-    held = shuffled(len(data.X), seed, 0, data.y)[::10]
-    kept = np.setdiff1d(np.arange(len(data.X)), held)
+    kept, held = held_out(len(data.X), seed, data.y)
     return data.X[kept], data.y[kept], (data.X[held], data.y[held])
 
 

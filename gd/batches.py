@@ -34,6 +34,12 @@ def emphasized(n, seed, epoch, losses, share):
     return rng.permutation(np.concatenate([order, ranked[n - extra :]]))
 
 
+def held_out(n, seed, stratify=None):
+    """Return the numbers of rows to train with, in order, and of a tenth of all, drawn at random, to judge by."""
+    held = shuffled(n, seed, 0, stratify)[::10]
+    return np.setdiff1d(np.arange(n), held), held
+
+
 def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
     """Yield the index arrays of an epoch's mini-batches, shuffled without replacement.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from .batches import shuffled
+from .batches import held_out
 from .figures import new_figure, written
 from .history import History
 from .kernels.compiler import splitting
@@ -179,8 +179,7 @@ class _Training(NamedTuple):
 
     def tuned(self, name, default):
         """Return the rate, a power of ten times the default, of which both neighbours are worse."""
-        held = shuffled(len(self.X), self.seed, 0)[::10]
-        kept = np.setdiff1d(np.arange(len(self.X)), held)
+        kept, held = held_out(len(self.X), self.seed)
         epochs = -(-TRIAL_STEPS * self.batch_size // kept.size)
         trial = self._replace(X=self.X[kept], y=self.y[kept], epochs=min(epochs, self.epochs))
         losses = {}

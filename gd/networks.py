@@ -117,7 +117,7 @@ class MLP(Model):
         loss_parameters=None,
         max_norm=None,
     ):
-        self._arguments = {
+        arguments = {
             "widths": widths,
             "activation": str(activation) if isinstance(activation, str) else activation,
             "dropout": dropout,
@@ -128,7 +128,7 @@ class MLP(Model):
             "activation_parameters": activation_parameters,
             "loss_parameters": loss_parameters,
         }
-        self._arguments = deepcopy(self._arguments)  # the caller may change his
+        self._arguments = deepcopy(arguments)  # the caller may change his
         self._plan = Architecture(**self._arguments)
         self.widths, self.activation, self.loss = self._plan.widths, activation, loss
         self.seed = check_integer("MLP", "seed", seed, 0)

@@ -6,8 +6,6 @@ from .arrays import aligned_empty
 from .kernels.compiler import join
 from .kernels.loops import dense, layers
 
-NOTHING = np.empty((0, 0))
-
 
 def new_pass(plan, capacity):
     """Return the pass that suits an `Architecture`, for batches of up to `capacity` rows."""
@@ -24,7 +22,7 @@ class _Pass:
         self.values = np.zeros((len(plan.outputs), capacity))
         self.activations, self.deltas = (aligned_empty(capacity * int(n), plan.dtype) for n in (places, columns))
         self.dslopes = aligned_empty(capacity * int(columns) if slopes else 0, plan.dtype)
-        self.nothing = NOTHING.astype(plan.dtype)
+        self.nothing = np.empty((0, 0), plan.dtype)
 
     def _piece(self, tiles, dx, add):
         """Return what `dense.store_gradients` and `update_weights` take first."""

@@ -1,5 +1,6 @@
 """The ranges of hyper-parameters, declared once, and the message of a value outside."""
 
+from collections.abc import Iterable
 from math import inf
 from numbers import Real
 from typing import NamedTuple
@@ -81,6 +82,15 @@ def check_integer(where, name, value, low):
     if value < low:
         raise ValueError(f"{where}: {name} must be {low} at least, got {value}")
     return int(value)
+
+
+def check_functions(where, name, functions):
+    """Return a tuple of functions, of one or of a sequence of them."""
+    functions = tuple(functions) if isinstance(functions, Iterable) else (functions,)
+    for function in functions:
+        if not callable(function):
+            raise TypeError(f"{where}: {name} must be a sequence of functions, got {type(function).__name__}")
+    return functions
 
 
 def check_flag(where, name, value):

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer
 from .progress import progress_bar
-from .ranges import UNIT, check_flag, check_integer, check_number
+from .ranges import UNIT, check_flag, check_functions, check_integer, check_number
 from .schedules import ReduceOnPlateau
 from .threads import single_threaded_blas
 
@@ -153,8 +152,8 @@ def fit(
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
     emphasis = check_number("fit", "emphasis", emphasis, UNIT)
     everything = isinstance(batch_size, str) and batch_size == "all"
-    size = X.shape[0] + int(emphasis * X.shape[0])
-    batch_size = size if everything else check_integer("fit", "batch_size", batch_size, 1)
+    order_size = X.shape[0] + int(emphasis * X.shape[0])
+    batch_size = order_size if everything else check_integer("fit", "batch_size", batch_size, 1)
     epochs, seed = check_integer("fit", "epochs", epochs, 1), check_integer("fit", "seed", seed, 0)
     accumulate = check_integer("fit", "accumulate", accumulate, 1)
     if emphasis and not isinstance(model, MLP):
@@ -165,10 +164,7 @@ def fit(
         model.check_data("fit: validation", *validation)
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         early_stopping = EarlyStopping(check_integer("fit", "early_stopping", early_stopping, 1))
-    callbacks = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"fit: callbacks must be a sequence of functions, got {type(callback).__name__}")
+    callbacks = check_functions("fit", "callbacks", callbacks)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     if check_flag("fit", "resume", resume) and checkpoint is None:
@@ -186,8 +182,19 @@ def fit(
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
     try:
-        training = _Training(model, X, y, optimizer, batch_size, seed, accumulate, emphasis, early_stopping)
-        training.settings["validation"] = validation is not None
+        settings = {
+            "rows": X.shape[0],
+            "batch_size": batch_size,
+            "seed": seed,
+            "accumulate": accumulate,
+            "emphasis": emphasis,
+            "model": repr(model),
+            "max_norm": getattr(model, "max_norm", None),
+            "seed of the model": getattr(model, "seed", None),
+            "validation": validation is not None,
+            "optimizer": type(optimizer).__name__,
+        }
+        training = _Training(model, X, y, optimizer, settings, order_size, early_stopping)
         if resume and Path(checkpoint.path).exists():
             training.resume(checkpoint.path)
         with (
@@ -203,23 +210,13 @@ def fit(
 class _Training:
     """A training under way, of checked arguments: what a checkpoint holds, and the passes over the data."""
 
-    def __init__(self, model, X, y, optimizer, batch_size, seed, accumulate, emphasis, early_stopping):
+    def __init__(self, model, X, y, optimizer, settings, order_size, early_stopping):
         self.model, self.X, self.y, self.optimizer = model, X, y, optimizer
-        self.settings = {
-            "rows": X.shape[0],
-            "batch_size": batch_size,
-            "seed": seed,
-            "accumulate": accumulate,
-            "emphasis": emphasis,
-            "model": repr(model),
-            "max_norm": getattr(model, "max_norm", None),
-            "seed of the model": getattr(model, "seed", None),
-        }
+        self.settings, self.order_size = settings, order_size
         self.history = History()
         self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector)
-        self.losses = np.full(X.shape[0], np.nan) if emphasis else None
-        self.order_size = X.shape[0] + int(emphasis * X.shape[0])
-        steps = -(-self.order_size // (batch_size * accumulate))
+        self.losses = np.full(X.shape[0], np.nan) if settings["emphasis"] else None
+        steps = -(-order_size // (settings["batch_size"] * settings["accumulate"]))
         self.first = optimizer.steps // steps  # the number of the first epoch
 
     @property
@@ -277,7 +274,7 @@ class _Training:
         history = self.history.state_dict()
         schedules = {k: v.state_dict() for k, v in self.optimizer.schedules.items() if hasattr(v, "state_dict")}
         return {
-            "training": self.settings | {"optimizer": type(self.optimizer).__name__, "first": self.first},
+            "training": self.settings | {"first": self.first},
             "parameters": self.model.parameters,
             "optimizer": self.optimizer.state_dict(),
             "lr": None if "lr" in self.optimizer.schedules else self.optimizer.lr,
@@ -324,10 +321,6 @@ class _Training:
             found = state["training"].get(name)
             if found != value:
                 raise CheckpointError(f"fit: {path} is of a training with {name}={found!r}, this one has {value!r}")
-        name = type(self.optimizer).__name__
-        if state["training"].get("optimizer") != name:
-            found = state["training"].get("optimizer")
-            raise CheckpointError(f"fit: {path} is of a training with optimizer={found!r}, this one has {name!r}")
         like = {name: (array.shape, array.dtype) for name, array in state["parameters"].items()}
         if like != {name: (view.shape, view.dtype) for name, view in self.model.parameters.items()}:
             raise CheckpointError(f"fit: {path} has parameters that are not of this model")

@@ -1,7 +1,7 @@
 """narrowing_search: rounds of short trainings, each in ranges narrowed around the best before."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf, isfinite
 from numbers import Real
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..kernels.pool import max_threads
 from ..progress import progress_bar
-from ..ranges import Range, check_integer, check_number
+from ..ranges import Range, check_functions, check_integer, check_number
 from ..threads import get_threads, threads
 from . import journal as journals
 from .ranges import RangeOfValues, shown
@@ -106,10 +106,7 @@ def narrowing_search(
     rounds, samples = check_integer(where, "rounds", rounds, 1), check_integer(where, "samples", samples, 1)
     keep, shrink = check_number(where, "keep", keep, SHARE), check_number(where, "shrink", shrink, SHARE)
     seed, jobs = check_integer(where, "seed", seed, 0), check_integer(where, "jobs", jobs, 1)
-    callbacks = tuple(callbacks) if isinstance(callbacks, Iterable) else (callbacks,)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"{where}: callbacks must be a sequence of functions, got {type(callback).__name__}")
+    callbacks = check_functions(where, "callbacks", callbacks)
     if journal is not None and not isinstance(journal, (str, os.PathLike)):
         raise TypeError(f"{where}: journal must be a path, got {journal!r}")
     pool, n = _pool(jobs), max(1, get_threads() // jobs)
