@@ -71,11 +71,17 @@ def slopes_of(vector, shape):
 def _linear(x, vector, shape, out):
     """Compute out = x W + b."""
     product(x, weights_of(vector, shape), False, out)
+    add_bias(vector, shape, out)
+
+
+@device
+def add_bias(vector, shape, z):
+    """Add a layer's bias to every row of z."""
     b = bias_of(vector, shape)
-    for i in range(len(out)):
-        z = out[i]
-        for j in range(z.size):
-            z[j] += b[j]
+    for i in range(len(z)):
+        row = z[i]
+        for j in range(row.size):
+            row[j] += b[j]
 
 
 @device
@@ -176,7 +182,7 @@ def forward_backward(activate, differentiate, drop, *losses):
                 y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 slopes = slopes_of(vector, shape)
                 of_slopes = rows_of(dslopes, capacity, shape[DELTA], first, n, slopes.size)
-                differentiate(dy, z, y, z.dtype.type(1 - rates[k + 1]), slopes, of_slopes, parameters)
+                differentiate(dy, z, y, slopes, of_slopes, parameters)
 
     return body
 

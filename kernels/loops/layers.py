@@ -11,7 +11,7 @@ import numpy as np
 from ..blas import COLUMNS as TILE_COLUMNS
 from ..blas import column_product
 from ..compiler import loop
-from .dense import BLOCK, COLUMNS, DELTA, OUTPUT, WIDTH, bias_of, rows_of, slopes_of, string, weights_of
+from .dense import BLOCK, COLUMNS, DELTA, OUTPUT, WIDTH, add_bias, bias_of, rows_of, slopes_of, string, weights_of
 from .reductions import LANES
 
 
@@ -88,7 +88,7 @@ def differentiate_rows(differentiate, drop):
             slopes = slopes_of(vector, shape)
             of_slopes = rows_of(dslopes, capacity, shape[DELTA], first, n, slopes.size)
             drop(dy, first, rate, key, k + 1)
-            differentiate(dy, z, y, z.dtype.type(1 - rate), slopes, of_slopes, arguments[11:])
+            differentiate(dy, z, y, slopes, of_slopes, arguments[11:])
 
     return body
 
@@ -112,12 +112,9 @@ def loss_rows(*losses):
                 shape, head = layout[k], k - hidden
                 z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-                b = bias_of(vector, shape)
+                add_bias(vector, shape, z)
                 for i in range(n):
-                    prediction = z[i]
-                    for j in range(b.size):
-                        prediction[j] += b[j]
                     row, scale = rows[first + i], scales[head]
-                    values[head, first + i] = loss_of_row(head, dz[i], prediction, row, scale, arguments[9:], lanes)
+                    values[head, first + i] = loss_of_row(head, dz[i], z[i], row, scale, arguments[9:], lanes)
 
     return body

@@ -3,10 +3,10 @@
 Each kind is a pair of functions::
 
     activate(z, b, y, slopes, parameters)           y <- activation(z + b); z <- z + b where it is needed again
-    differentiate(dy, z, y, keep, slopes, dslopes, parameters)          z <- the gradient with respect to z + b
+    differentiate(dy, z, y, slopes, dslopes, parameters)                z <- the gradient with respect to z + b
 
-All are matrices with a row for each example but `b` and `slopes`, which have an entry for each column; y may since
-have been divided by `keep`. `slopes` and `dslopes`, the gradient of each example, have entries for prelu only.
+All are matrices with a row for each example but `b` and `slopes`, which have an entry for each column. `slopes` and
+`dslopes`, the gradient of each example, have entries for prelu only.
 """
 
 import functools
@@ -23,7 +23,10 @@ from .elementwise import drop
 
 @functools.cache
 def elementwise(rule, backward):
-    """Return the pair of an activation of one element; `backward` takes the output where its name says so."""
+    """Return the pair of an activation of one element; `backward` takes the output where its name says so.
+
+    The output must be as it was, not changed by dropout.
+    """
     f, df = device(rule), device(backward)
 
     def activate_keeping_output(z, b, y, slopes, parameters):
@@ -32,10 +35,10 @@ def elementwise(rule, backward):
             for j in range(b.size):
                 after[j] = f(before[j] + b[j], *parameters)
 
-    def differentiate_at_output(dy, z, y, keep, slopes, dslopes, parameters):
+    def differentiate_at_output(dy, z, y, slopes, dslopes, parameters):
         dy, dz, y = dy.reshape(dy.size), z.reshape(z.size), y.reshape(y.size)
         for i in range(dz.size):
-            dz[i] = df(dy[i], keep * y[i], *parameters)
+            dz[i] = df(dy[i], y[i], *parameters)
 
     def activate_keeping_input(z, b, y, slopes, parameters):
         for i in range(len(z)):
@@ -44,7 +47,7 @@ def elementwise(rule, backward):
                 before[j] += b[j]
                 after[j] = f(before[j], *parameters)
 
-    def differentiate_at_input(dy, z, y, keep, slopes, dslopes, parameters):
+    def differentiate_at_input(dy, z, y, slopes, dslopes, parameters):
         dy, z = dy.reshape(dy.size), z.reshape(z.size)
         for i in range(z.size):
             z[i] = df(dy[i], z[i], *parameters)
@@ -71,7 +74,7 @@ def prelu(z, b, y, slopes, parameters):
             after[j] = _prelu(before[j], slopes[j])
 
 
-def prelu_backward(dy, z, y, keep, slopes, dslopes, parameters):
+def prelu_backward(dy, z, y, slopes, dslopes, parameters):
     """The gradient of `prelu`; that of a slope is dy z where z is not positive."""
     for i in range(len(z)):
         given, before, of_slopes = dy[i], z[i], dslopes[i]
@@ -91,7 +94,7 @@ def maxout(z, b, y, slopes, parameters):
             after[unit] = before[_largest(before, unit * pieces, pieces)]
 
 
-def maxout_backward(dy, z, y, keep, slopes, dslopes, parameters):
+def maxout_backward(dy, z, y, slopes, dslopes, parameters):
     """The gradient of `maxout`: all of it goes to the largest, the first of equals."""
     pieces = z.shape[1] // dy.shape[1]
     for i in range(len(z)):
