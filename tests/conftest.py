@@ -12,6 +12,11 @@ DTYPES = ("float32", "float64")
 SIZES = (1, 7, 8, 9, 1023, 4097, 100_003)
 
 
+def pytest_make_parametrize_id(val):
+    """Name tests after the keywords of a dict: pytest's own names of dicts are numbers."""
+    return ",".join(map(str, val)) if isinstance(val, dict) else None
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(12345)

@@ -71,10 +71,6 @@ CASES += [(name, keywords) for name in NAMES for keywords in SHARED]
 CASES += [(name, keywords) for name in ("Momentum", "Adam", "LAMB") for keywords in STAGES]
 
 
-def describe(value):
-    return ",".join(value) if isinstance(value, dict) else str(value)
-
-
 def gradients(rng, size, dtype, steps):
     return [rng.standard_normal(size).astype(dtype) for _ in range(steps)]
 
@@ -83,7 +79,7 @@ def test_every_optimizer_has_a_reference():
     assert set(reference.OPTIMIZERS) == set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize(("name", "keywords"), CASES, ids=describe)
+@pytest.mark.parametrize(("name", "keywords"), CASES)
 def test_equals_plain_numpy(name, keywords, rng, dtype):
     start = rng.standard_normal(1023).astype(dtype)
     p, expected = start.copy(), start.astype(np.float64)
@@ -282,7 +278,7 @@ OUT_OF_RANGE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "parameter", "allowed"), OUT_OF_RANGE, ids=describe)
+@pytest.mark.parametrize(("name", "parameter", "allowed"), OUT_OF_RANGE)
 def test_hyperparameters_out_of_range_are_refused(name, parameter, allowed):
     if isinstance(allowed, Range):
         bad = [*allowed.outside(), "1", None, True, np.array([0.5, 0.5])]
