@@ -88,8 +88,8 @@ def fit(
     y : ndarray, or dict of them
         Labels or targets, as the model takes them.
     optimizer : Optimizer
-        Made with ``model.parameters``. A `gd.schedules.ReduceOnPlateau` as its learning rate is told of each epoch:
-        the loss, or the score if its mode is "max".
+        Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` among its schedules and those of its groups
+        is told of each epoch: the loss, or the score if its mode is "max".
     batch_size : int or "all", default: 128
         1 is stochastic gradient descent; "all" is batch gradient descent. Where you make it k times as large,
         `gd.scale_lr_for_batch` tells the learning rate that suits.
@@ -175,9 +175,9 @@ def fit(
         folder = Path(checkpoint.path).absolute().parent
         if not folder.is_dir() or Path(checkpoint.path).is_dir():
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
-    plateau = optimizer.schedules.get("lr")
-    plateau = plateau if isinstance(plateau, ReduceOnPlateau) else None
-    if plateau is not None and plateau.mode == "max" and validation is None:
+    schedules = {id(each): each for each in optimizer.schedules.values()}  # by identity, as groups can share one
+    plateaus = [each for each in schedules.values() if isinstance(each, ReduceOnPlateau)]
+    if validation is None and any(plateau.mode == "max" for plateau in plateaus):
         raise TypeError("fit: validation must be given where the learning rate follows the score, got None")
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
@@ -201,7 +201,7 @@ def fit(
             progress_bar("fit", progress, training.order_size * (epochs - training.done), "samples") as bar,
             single_threaded_blas(),
         ):
-            training.run(epochs, validation, callbacks, plateau, checkpoint, bar)
+            training.run(epochs, validation, callbacks, plateaus, checkpoint, bar)
         return training.history
     finally:
         model.lock.release()
@@ -224,7 +224,7 @@ class _Training:
         """Epochs so far."""
         return len(self.history.loss)
 
-    def run(self, epochs, validation, callbacks, plateau, checkpoint, bar):
+    def run(self, epochs, validation, callbacks, plateaus, checkpoint, bar):
         """Train until there are so many epochs, or until it is time to stop."""
         history = self.history
         with _Interruption() as interruption:
@@ -232,7 +232,7 @@ class _Training:
                 self.pass_over_data(bar, interruption, checkpoint)
                 if validation is not None:
                     history.score.append(self.model.score(*validation))
-                if plateau is not None:
+                for plateau in plateaus:
                     plateau.update(history.loss[-1] if plateau.mode == "min" else history.score[-1])
                 shown = {"epoch": f"{self.first + self.done}/{self.first + epochs}", "loss": f"{history.loss[-1]:.4f}"}
                 bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))

@@ -15,6 +15,7 @@ from gd.schedules import ReduceOnPlateau
 from gd.threads import single_threaded_blas
 
 pytestmark = pytest.mark.filterwarnings("ignore:gradient_check. the function has a kink")
+OFTEN = {"factor": 0.5, "patience": 0, "threshold": 100.0, "threshold_mode": "abs"}  # after each epoch but the first
 
 
 def example(rng, rows=60, outputs=3, dtype=np.float32):
@@ -47,18 +48,20 @@ def interrupted_after(epochs):
         {"emphasis": 0.3},
         {"early_stopping": gd.EarlyStopping(2, min_delta=0.5)},
         {"checkpoint_every": 2},
+        {"grouped": True},
     ],
     ids=str,
 )
 def test_resumed_training_has_the_bits_of_one_that_did_not_stop(keywords, rng, tmp_path):
     pytest.importorskip("safetensors")
     X, y = example(rng)
-    every = keywords.pop("checkpoint_every", 1)
+    every, grouped = keywords.pop("checkpoint_every", 1), keywords.pop("grouped", False)
     keywords = {"batch_size": 16, "epochs": 6, "progress": False, "validation": (X, y)} | keywords
 
     def train(path, callbacks=(), resume=False):
         model = network(dropout=0.2)
-        optimizer = gd.Adam(model.parameters, lr=ReduceOnPlateau(0.05, factor=0.5, patience=0))
+        groups = [{"params": ["W1"], "lr": ReduceOnPlateau(0.1, mode="max", **OFTEN)}] if grouped else ()
+        optimizer = gd.Adam(model.parameters, lr=ReduceOnPlateau(0.05, factor=0.5, patience=0), groups=groups)
         checkpoint = gd.Checkpoint(path, every)
         history = gd.fit(model, X, y, optimizer, checkpoint=checkpoint, callbacks=callbacks, resume=resume, **keywords)
         return model, optimizer, history
@@ -251,12 +254,27 @@ def test_fit_knows_the_loss_of_each_row(rng):
 def test_the_learning_rate_follows_a_plateau(rng):
     X, y = example(rng)
     model = network()
-    plateau = ReduceOnPlateau(0.1, factor=0.5, patience=0, threshold=100.0, threshold_mode="abs")
+    plateau = ReduceOnPlateau(0.1, **OFTEN)
     history = gd.fit(model, X, y, gd.SGD(model.parameters, lr=plateau), epochs=4, progress=False)
     assert history.lr == [0.1, 0.1, 0.05, 0.025]  # the first epoch improves on none before
     plateau = ReduceOnPlateau(0.1, mode="max")
     with pytest.raises(TypeError, match="validation must be given"):
         gd.fit(model, X, y, gd.SGD(model.parameters, lr=plateau), progress=False)
+
+
+def test_the_learning_rates_of_groups_follow_plateaus(rng):
+    X, y = example(rng)
+    model = network()
+    loss, score = ReduceOnPlateau(0.1, **OFTEN), ReduceOnPlateau(0.2, mode="max", **OFTEN)
+    groups = [{"params": ["W1"]}, {"params": ["b1"], "lr": score}, {"params": ["W2"], "lr": 0.3}]
+    optimizer = gd.SGD(model.parameters, lr=loss, groups=groups)
+    assert optimizer.schedules == {"lr": loss, "groups[0].lr": loss, "groups[1].lr": score}
+    history = gd.fit(model, X, y, optimizer, epochs=4, validation=(X, y), progress=False)
+    assert (loss.best, score.best) == (history.loss[0], history.score[0])
+    assert (loss.reductions, score.reductions) == (3, 3)  # the shared one is told once
+    assert [optimizer.lr, *(group.lr for group in optimizer.groups)] == [0.1 / 8, 0.1 / 8, 0.2 / 8, 0.3]
+    with pytest.raises(TypeError, match="validation must be given"):
+        gd.fit(model, X, y, optimizer, progress=False)
 
 
 def test_max_norm_limits_the_incoming_weights_of_each_unit(rng, dtype):
