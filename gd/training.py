@@ -20,7 +20,7 @@ from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer
 from .progress import progress_bar
-from .ranges import UNIT, check_flag, check_functions, check_integer, check_number
+from .ranges import NON_NEGATIVE, UNIT, check_flag, check_functions, check_integer, check_number
 from .schedules import ReduceOnPlateau
 from .threads import single_threaded_blas
 
@@ -269,6 +269,12 @@ class _Training:
         history.loss.append(total / counted if counted else nan)
         history.lr.append(optimizer.last_lr)
 
+    def rated(self):
+        """Return the optimizer and its groups, of which callbacks can set `lr`, where that is no schedule: by name."""
+        optimizer = self.optimizer
+        owners = {"lr": optimizer} | {f"groups[{k}].lr": group for k, group in enumerate(optimizer.groups)}
+        return {name: owner for name, owner in owners.items() if name not in optimizer.schedules}
+
     def state_dict(self):
         """Return the tree that a checkpoint holds."""
         history = self.history.state_dict()
@@ -277,7 +283,7 @@ class _Training:
             "training": self.settings | {"first": self.first},
             "parameters": self.model.parameters,
             "optimizer": self.optimizer.state_dict(),
-            "lr": None if "lr" in self.optimizer.schedules else self.optimizer.lr,
+            "rates": {name: owner.lr for name, owner in self.rated().items()},
             "schedules": schedules,
             "history": {k: np.array(v) if isinstance(v, list) else v for k, v in history.items()},
             "watch": None if self.watch is None else self.watch.state_dict(),
@@ -293,6 +299,7 @@ class _Training:
             self._check(path, state)
             history = History(**{k: _plain(v) for k, v in state["history"].items()})
             first = check_integer("fit", "first", state["training"]["first"], 0)
+            rates = {name: check_number("fit", name, rate, NON_NEGATIVE) for name, rate in state["rates"].items()}
             for name, each in state["schedules"].items():
                 deepcopy(self.optimizer.schedules[name]).load_state_dict(each)
             if self.watch is not None:
@@ -304,8 +311,8 @@ class _Training:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"fit: {path} is not of this training: {error}") from error
         self.history, self.first = history, first
-        if state["lr"] is not None:
-            self.optimizer.lr = state["lr"]
+        for name, owner in self.rated().items():
+            owner.lr = rates[name]
         for name, each in state["schedules"].items():
             self.optimizer.schedules[name].load_state_dict(each)
         for name, array in state["parameters"].items():
@@ -327,8 +334,8 @@ class _Training:
         schedules = self.state_dict()["schedules"]
         if (state["watch"] is None) != (self.watch is None) or state["schedules"].keys() != schedules.keys():
             raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
-        if (state["lr"] is None) != ("lr" in self.optimizer.schedules):
-            raise CheckpointError(f"fit: {path} is of a training whose learning rate was a schedule, or was not")
+        if state["rates"].keys() != self.rated().keys():
+            raise CheckpointError(f"fit: {path} is of a training with other groups, or schedules of other rates")
 
 
 def _plain(value):

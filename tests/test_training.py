@@ -117,7 +117,7 @@ def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp
         ({"validation": (X, y)}, "validation=False, this one has True"),
         (
             {"optimizer": lambda params: gd.Adam(params, lr=lambda step: 0.1)},
-            "learning rate was a schedule, or was not",
+            "schedules of other rates",
         ),
         ({"early_stopping": 3}, "early_stopping"),
         ({"path": tmp_path / "other"}, "is not a checkpoint of gd.fit"),
@@ -146,6 +146,8 @@ def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp
         ("optimizer", {}),
         ("schedules", 3),
         ("watch", 3),
+        ("rates", 3),
+        ("rates", {"lr": "fast"}),
         ("training", {k: v for k, v in whole["training"].items() if k != "first"}),
         ("parameters", {k: v.astype(float) for k, v in whole["parameters"].items()}),
     ):
@@ -493,16 +495,17 @@ def test_a_skipped_step_does_not_constrain(rng):
     assert np.array_equal(model.parameters.vector, before)
 
 
-def test_resumed_training_has_the_rate_that_a_callback_set(rng, tmp_path):
+def test_resumed_training_has_the_rates_that_a_callback_set(rng, tmp_path):
     pytest.importorskip("safetensors")
     X, y = example(rng)
 
     def train(path, epochs):
         model = network()
-        optimizer = gd.SGD(model.parameters, lr=0.5)
+        optimizer = gd.SGD(model.parameters, lr=0.5, groups=[{"params": ["W1"], "lr": 0.2}])
 
         def slower(history):
             optimizer.lr = 0.5 / len(history.loss)
+            optimizer.groups[0].lr = 0.2 / len(history.loss)
 
         gd.fit(model, X, y, optimizer, 16, epochs, callbacks=slower, checkpoint=path, resume=True, progress=False)
         return model
