@@ -4,7 +4,10 @@ import _thread
 import copy
 import pickle
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from gd.batches import emphasized
 from gd.schedules import ReduceOnPlateau
 from gd.threads import single_threaded_blas
 
+ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore:gradient_check. the function has a kink")
 OFTEN = {"factor": 0.5, "patience": 0, "threshold": 100.0, "threshold_mode": "abs"}  # after each epoch but the first
 
@@ -365,6 +369,39 @@ def test_models_are_saved_and_loaded(model, rng, tmp_path):
     gd.save(tmp_path / "model", tree | {"model": tree["model"] | {"arguments": {}}})
     with pytest.raises(gd.CheckpointError, match="holds no valid model"):
         type(model).load(tmp_path / "model")
+
+
+HOSTILE = {
+    "inputs and units": (gd.MLP, {"widths": [10**12, 10**12, 3]}),
+    "more than 64 bits": (gd.MLP, {"widths": [10**30, 10**30, 3]}),
+    "a head": (gd.MLP, {"widths": [6], "heads": {"a": 10**12}}),
+    "pieces": (gd.MLP, {"activation": "maxout", "activation_parameters": {"pieces": 10**12}}),
+    "a product of text": (gd.MLP, {"activation": "maxout", "widths": ["a", 10**12, 3]}),
+    "features": (gd.LinearModel, {"features": 10**12}),
+    "outputs": (gd.LinearModel, {"outputs": 10**12}),
+}
+
+
+def test_files_of_models_that_claim_to_be_huge_are_refused(tmp_path):
+    pytest.importorskip("safetensors")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    for name, (kind, claim) in HOSTILE.items():
+        (network() if kind is gd.MLP else gd.LinearModel(6)).save(tmp_path / name)
+        tree = gd.load(tmp_path / name)
+        tree["model"]["arguments"] |= claim
+        gd.save(tmp_path / name, tree)
+    program = (
+        "import resource, sys, gd, safetensors.numpy\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, used + 2**27))\n"
+        "for kind, path in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    try:\n        getattr(gd, kind).load(path)\n"
+        "    except gd.CheckpointError:\n        print('refused')"
+    )
+    files = [argument for name, (kind, _) in HOSTILE.items() for argument in (kind.__name__, tmp_path / name)]
+    done = subprocess.run([sys.executable, "-c", program, *files], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "refused\n" * len(HOSTILE), done.stderr
 
 
 def test_a_learning_rate_for_each_layer(rng):
