@@ -86,17 +86,19 @@ class Architecture(Sizes):
     def __init__(self, widths, activation, dropout, heads, loss, dtype, output, activation_parameters, loss_parameters):
         super().__init__(widths, activation, heads, activation_parameters)
         self.dtype = check_dtype("MLP", dtype)
-        defaults = {
-            "loss": loss,
-            "output": output,
-            "loss_parameters": _checked_dict("loss_parameters", loss_parameters),
-        }
         check_choice("MLP", "loss", loss, LOSSES)
         check_choice("MLP", "output", output, OUTPUTS)
+        given = _checked_dict("loss_parameters", loss_parameters)
+        heads = {name: head.completed(loss, output, given) for name, head in self.heads.items()}
+        if given and all(head.loss_parameters is not given for head in heads.values()):
+            raise ValueError(
+                "MLP: loss_parameters must be None where each head has a loss or loss_parameters of its own, "
+                f"got {list(given)}"
+            )
         self.outputs = {}
-        for name, head in self.heads.items():
+        for name, head in heads.items():
             where = "MLP" if self.single else f"MLP: heads[{name!r}]"
-            self.outputs[name] = Output(where, head.completed(**defaults), self.dtype, optional=not self.single)
+            self.outputs[name] = Output(where, head, self.dtype, optional=not self.single)
         self.rates = self._checked_rates(dropout)
         self.drop = units.dropped if self.rates.any() else units.undropped
         self._choose_units(self.activation_parameters)

@@ -459,6 +459,17 @@ def test_bad_arguments_of_networks_are_refused():
         (lambda: gd.MLP([3, 2], loss="huber", loss_parameters={"delta": 0}), ValueError, "MLP: delta must be"),
         (lambda: gd.MLP([3, 2], loss_parameters=3), TypeError, "MLP: loss_parameters must be a dict"),
         (lambda: gd.MLP([3, 2], loss_parameters={"class_weights": np.ones(3)}), TypeError, "MLP: class_weights"),
+        (
+            lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, "huber")}, loss_parameters={"label_smoothing": 2.0}),
+            ValueError,
+            r"MLP: loss_parameters must be None where each head .*, got \['label_smoothing'\]",
+        ),
+        (
+            lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, loss_parameters={})}, loss_parameters={"q": 0.1}),
+            ValueError,
+            "MLP: loss_parameters must be None",
+        ),
+        (lambda: gd.MLP([3, 4], heads={"a": 2}, loss_parameters={"q": 0.1}), TypeError, "unexpected keyword 'q'"),
         (lambda: gd.MLP([3, 4, 2], "relu", activation_parameters={"slope": 1}), TypeError, "unexpected keyword"),
         (lambda: gd.MLP([3, 4, 2], "maxout", activation_parameters={"pieces": 0}), ValueError, "MLP: pieces"),
         (lambda: gd.MLP([3, 2], max_norm=0), ValueError, "MLP: max_norm"),
