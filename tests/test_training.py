@@ -435,6 +435,26 @@ def test_norms_of_layers_show_vanishing_gradients(rng, tmp_path):
     assert (tmp_path / "norms.png").read_bytes()[1:4] == b"PNG"
 
 
+@pytest.mark.parametrize(
+    ("model", "labels"),
+    [
+        (lambda: gd.MLP([6, *[5] * 6, 3]), (["W1", "W4", "W6", "W7"], ["W1", "W4", "W6"])),
+        (lambda: gd.MLP([6, 5], heads={"ner": 3, "pos": 3}), (["W1", "W_ner", "W_pos"], ["W1"])),
+        (lambda: gd.MLP([6, 3]), (["W1"], [])),
+        (lambda: gd.MLP([6, 5, 3], initializer="zeros"), (["W1", "W2"], ["W1"])),
+    ],
+    ids=["deep", "heads", "no hidden layer", "norms of 0"],
+)
+def test_norms_of_layers_are_drawn_under_the_names_of_the_weights(model, labels, rng, tmp_path):
+    pytest.importorskip("matplotlib")
+    X, y = example(rng)
+    model = model()
+    norms = gd.LayerNorms(model, X, {"ner": y, "pos": y} if "W_ner" in model.parameters else y)
+    legends = [axis.get_legend() for axis in norms.plot(tmp_path / "norms.png").axes]
+    found = [[] if legend is None else [text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert found == list(labels)
+
+
 @pytest.mark.parametrize("activation", ["maxout", "prelu", "tanh"])
 def test_layer_outputs_lead_to_the_output(activation, rng):
     X, _ = example(rng, dtype=np.float64)
