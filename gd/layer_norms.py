@@ -86,5 +86,5 @@ class LayerNorms:
                 color = colormaps["viridis"](0.9 * k / max(1, len(names) - 1))
                 label = names[k] if k in labelled else None
                 axis.plot(values, color=color, label=label, linewidth=1.5, marker=".", markersize=4)
-            if axis.lines:
+            if norms.size:
                 axis.legend(frameon=False, fontsize=8)
