@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from importlib.util import find_spec
 from io import BytesIO
 from math import inf
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from . import __version__, comparison, datasets, reference, schedules, surfaces
 from .activations import ACTIVATIONS
 from .batches import batches, held_out
-from .checkpoints import CheckpointError
+from .checkpoints import CheckpointError, require_safetensors
 from .history import History
 from .information import information
 from .kernels.compiler import splitting
@@ -185,7 +184,10 @@ def _train(options, optimizer_name):
     _check_counts(options)
     for option, path in (("--save", options.save), ("--resume", options.resume)):
         if path:
-            _need_safetensors(option)
+            try:
+                require_safetensors(option)
+            except ImportError as error:
+                raise Failure(error) from error
             _check_folder(option, path)
     if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
         raise Failure("--compare trains in plain NumPy, too, which knows no --dropout, --resume or --schedule plateau")
@@ -411,11 +413,6 @@ def _compile(build, data, batch_size):
             fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False)
             model.predict(data.X_test)
     return perf_counter() - start
-
-
-def _need_safetensors(option):
-    if find_spec("safetensors") is None:
-        raise Failure(f'{option} needs safetensors: python -m pip install "gd[train]"')
 
 
 def _save(path, model):

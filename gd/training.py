@@ -4,7 +4,6 @@ import signal
 import threading
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import isfinite, nan
 from os import PathLike
 from pathlib import Path
@@ -13,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from .batches import emphasized, shuffled
-from .checkpoints import CheckpointError, load, save
+from .checkpoints import CheckpointError, load, require_safetensors, save
 from .early_stopping import EarlyStopping, Watch
 from .history import History
 from .model import Model
@@ -170,8 +169,7 @@ def fit(
     if check_flag("fit", "resume", resume) and checkpoint is None:
         raise TypeError("fit: resume needs a checkpoint to resume from, got checkpoint=None")
     if checkpoint is not None:
-        if find_spec("safetensors") is None:
-            raise ImportError('fit: checkpoint needs safetensors: python -m pip install "gd[train]"')
+        require_safetensors("fit: checkpoint")
         folder = Path(checkpoint.path).absolute().parent
         if not folder.is_dir() or Path(checkpoint.path).is_dir():
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
