@@ -1,7 +1,6 @@
 """``gd train``: train a classifier, and compare it with the same in plain NumPy."""
 
 import sys
-from importlib.util import find_spec
 from math import inf
 from time import perf_counter
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from .. import datasets, reference, schedules
 from ..batches import batches, held_out
-from ..checkpoints import CheckpointError
+from ..checkpoints import CheckpointError, require_safetensors
 from ..kernels.compiler import splitting
 from ..optimizers import OPTIMIZERS
 from ..training import fit
@@ -78,7 +77,10 @@ def run(options):
     check_counts(options)
     for option, path in (("--save", options.save), ("--resume", options.resume)):
         if path:
-            _need_safetensors(option)
+            try:
+                require_safetensors(option)
+            except ImportError as error:
+                raise Failure(error) from error
             check_folder(option, path)
     if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
         raise Failure("--compare trains in plain NumPy, too, which knows no --dropout, --resume or --schedule plateau")
@@ -212,11 +214,6 @@ def _compile(build, data, batch_size):
             fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False)
             model.predict(data.X_test)
     return perf_counter() - start
-
-
-def _need_safetensors(option):
-    if find_spec("safetensors") is None:
-        raise Failure(f'{option} needs safetensors: python -m pip install "gd[train]"')
 
 
 def _save(path, model):
