@@ -13,6 +13,7 @@ body is always serial code, and what it computes for an item does not depend on 
 """
 
 import functools
+import os
 import threading
 from contextlib import contextmanager
 from time import perf_counter
@@ -26,7 +27,8 @@ from .choice import Choice
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
 # loop around a rule, and so would the last bit (and the direction of Lion's step). It costs nothing measurable;
 # where fusing matters `math.fma` says so. The numpy error model makes x / 0 infinite rather than an exception.
-OPTIONS = {"fastmath": False, "error_model": "numpy"}
+DEBUG = os.environ.get("GD_DEBUG", "0") not in ("", "0")  # check the bounds of every access, and cache nothing
+OPTIONS = {"fastmath": False, "error_model": "numpy"} | ({"boundscheck": True} if DEBUG else {})
 LIKELY, SURELY = 16, 256  # times parallel_from: where splitting is tried first, and where it always pays
 INLINED = {"forceinline": True, **OPTIONS}  # for what is used inside kernels: they vectorize only what they see
 
@@ -84,10 +86,14 @@ class Kernel:
         self.parallel = None if loop.ordered else self._compile(_split(self.serial), (loop, *rules), parallel=True)
 
     def _compile(self, function, sources, parallel=False):
-        options = OPTIONS | ({"parallel": True} if parallel else {"pipeline_class": wide.Compiler})
+        if parallel and not DEBUG:  # where an exception is lost: one part after the other then
+            options = OPTIONS | {"parallel": True}
+        else:
+            options = OPTIONS | {"pipeline_class": wide.Compiler}
         dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
         name = f"{self.name}-{'parallel' if parallel else 'serial'}"
-        KernelCache.attach(dispatcher, name, sources, (parallel, sorted(map(str, OPTIONS.items()))))
+        if not DEBUG:
+            KernelCache.attach(dispatcher, name, sources, (parallel, sorted(map(str, OPTIONS.items()))))
         return dispatcher
 
     def __call__(self, size, *arguments):

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import optimized
 
 import gd
 
 ROOT = Path(gd.__file__).parent.parent
+pytestmark = optimized
 PROGRAM = """
 import numpy as np, gd
 from gd.kernels.compiler import join

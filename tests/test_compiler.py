@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from conftest import optimized
 
 import gd
 from gd.kernels import pool
@@ -102,6 +103,7 @@ def test_a_forked_child_works_serially():
     assert first == p[0]
 
 
+@optimized
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_updates_compile_to_packed_instructions(name):
     import llvmlite.binding

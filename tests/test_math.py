@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import optimized
 from scipy import special
 
 from gd.kernels import math
@@ -161,6 +162,7 @@ def test_rules_run_as_plain_python_too(name):
     assert rule(name)(0.25) == pytest.approx(EXACT[name](np.float64(0.25)), rel=1e-15)
 
 
+@optimized
 @pytest.mark.parametrize("name", LIMITS)
 def test_compiles_to_packed_instructions_without_calls(name):
     import llvmlite.binding
