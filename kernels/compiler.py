@@ -17,6 +17,7 @@ import os
 import threading
 from contextlib import contextmanager
 from time import perf_counter
+from traceback import walk_tb
 
 import numba
 
@@ -98,6 +99,7 @@ class Kernel:
 
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
+        _begun = True  # for `has_run`, here and in the methods below
         override = _override.parallel_from
         if override is not None:
             self._walk(size >= override, size, arguments)
@@ -109,6 +111,7 @@ class Kernel:
     def _choose(self, amount, items, size, arguments):
         """Walk as was faster lately for such an amount of work, by the time of each item."""
         if amount >= SURELY * self.parallel_from:
+            _begun = True
             self._walk(True, size, arguments)
             return
         amounts = amount.bit_length()  # alike within a factor of 2
@@ -116,6 +119,7 @@ class Kernel:
         if choice is None:
             choice = self._choices.setdefault(amounts, Choice(amount >= LIKELY * self.parallel_from))
         parallel, start = choice.parallel, perf_counter()
+        _begun = True
         if self._walk(parallel, size, arguments) and parallel == choice.parallel:
             choice.record((perf_counter() - start) / items)
 
@@ -125,6 +129,7 @@ class Kernel:
         try:
             if parallel:
                 parts = pool.enter()
+            _begun = True
             self._run(parts, size, arguments)
         finally:
             if parts > 1:
@@ -132,6 +137,7 @@ class Kernel:
         return parallel == (parts > 1)
 
     def _run(self, parts, size, arguments):
+        _begun = True
         if parts == 1:
             self.serial(0, size, arguments)
         else:
@@ -158,6 +164,21 @@ class OrderedKernel(Kernel):
 
     def _run(self, parts, size, arguments):
         self.serial(0, size, (parts, *arguments))
+
+
+def has_run(interrupt):
+    """Whether a kernel had done its work when this KeyboardInterrupt came out of it, rather than none of it.
+
+    Compiled code is not interrupted: what comes meanwhile is heard when it has returned, in the method that called it.
+    In the exception's way through the methods of kernels, the innermost has `_begun` if all it called has returned;
+    only the compiler's own methods come between it and compiled code that is yet to run.
+    """
+    frames = [frame for frame, _ in walk_tb(interrupt.__traceback__)]
+    ours = [k for k, frame in enumerate(frames) if frame.f_code.co_filename == __file__]
+    if not ours:
+        return True  # it came after the call
+    inner = frames[ours[-1] + 1 :]
+    return "_begun" in frames[ours[-1]].f_locals and not (inner and inner[0].f_globals["__name__"].startswith("numba."))
 
 
 def _split(body):

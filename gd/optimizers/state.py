@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import check_array
+from ..interruption import Interruption
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, check_integer, check_number
@@ -125,14 +126,15 @@ class State(Hyperparameters):
         for name, (slot, shape) in slots.items():
             own = "this optimizer's"
             check_array(where, f"state[{name!r}]", state[name], dtype=(own, slot.dtype), shape=(own, shape))
-        for name, (slot, _) in slots.items():
-            slot[:] = state[name].reshape(-1)
-        for name, (owner, each) in scalars.items():
-            setattr(owner, each, numbers[name])
-        for name, block in counts.items():
-            block.steps = taken.get(name, steps)
-        self._ragged = ragged
-        self._set_steps(steps)
+        with Interruption():
+            for name, (slot, _) in slots.items():
+                slot[:] = state[name].reshape(-1)
+            for name, (owner, each) in scalars.items():
+                setattr(owner, each, numbers[name])
+            for name, block in counts.items():
+                block.steps = taken.get(name, steps)
+            self._ragged = ragged
+            self._set_steps(steps)
 
     def _key(self, key, name):
         return name if isinstance(self.params, np.ndarray) else f"{key}.{name}"
