@@ -166,6 +166,30 @@ def test_cpu_quota_limits_the_default(monkeypatch):
     assert pool.default_threads() == pool.max_threads()
 
 
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("", {}, None),
+        ("", {"cpu.max": "150000 100000"}, 2),  # a container's own group is the root it sees
+        ("0::/a/b", {"a/cpu.max": "50000 100000", "a/b/cpu.max": "max 100000"}, 1),
+        ("0::/a/b", {"a/cpu.max": "max 100000", "a/b/cpu.max": "400000 100000"}, 4),
+        ("0::/of/the/host", {"cpu.max": "200000 100000"}, 2),
+        ("3:cpuset:/a\n2:cpu,cpuacct:/a\n0::/", {"cpu/a/cpu.cfs_quota_us": "110000"}, 2),
+        ("2:cpu:/a", {"cpu/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_quota_us": "-1"}, None),
+        ("3:cpuset:/a", {"cpuset/a/cpu.cfs_quota_us": "100000"}, None),
+    ],
+)
+def test_the_quota_is_that_of_the_process_and_of_all_groups_around_it(tmp_path, groups, files, cores):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups + "\n" if groups else "")
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        (path.parent / "cpu.cfs_period_us").write_text("100000")
+    assert pool._cpu_quota(tmp_path) == cores
+
+
 def test_warmup_takes_names_and_refuses_unknown_ones():
     assert gd.warmup("SGD", "relu", "mse", dtypes=("float64",)) > 0
     with pytest.raises(ValueError, match="warmup: names must be among"):
