@@ -19,6 +19,7 @@ from gd.arrays import aligned_empty
 from gd.kernels.compiler import join
 from gd.kernels.loops.update import update
 from gd.kernels.rules.common import CommonCoefficients
+from gd.kernels.rules.touch import touch_2
 
 from . import accuracy, activations, classifiers, gallery, linear, networks, optimizers
 from .measure import interleaved
@@ -100,7 +101,7 @@ def adam(size, rounds, repeats, torch):
     p, q = vector(), vector()
     optimizer, plain = gd.Adam(p), reference.Optimizer("Adam", {"q": q})
     arrays = np.array(CommonCoefficients(), np.float32), vector(), g, vector(), vector()
-    touching = join(update, optimizers.touch_2)
+    touching = join(update, touch_2)
     calls = {
         "gd": lambda: optimizer.step(g),
         "ceiling": lambda: touching(size, *arrays),

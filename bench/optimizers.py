@@ -10,48 +10,17 @@ import numpy as np
 
 from gd import reference
 from gd.arrays import aligned_empty
-from gd.kernels.compiler import join, loop
-from gd.kernels.loops.reductions import BLOCK, block_sum
+from gd.kernels.compiler import join
+from gd.kernels.loops.reductions import BLOCK, read
 from gd.kernels.loops.update import update
-from gd.kernels.rules.common import CommonCoefficients, NoCoefficients
+from gd.kernels.rules.common import CommonCoefficients
+from gd.kernels.rules.touch import TOUCH
 from gd.optimizers import OPTIMIZERS
 
 from .measure import interleaved
 
 SIZES = (1, 100, 10_000, 100_000, 1_000_000, 32_000_000)
 FASTEST = ("torch loop", "torch foreach", "torch fused")
-
-
-def touch(p, g, c: NoCoefficients):
-    """Read two arrays, write one."""
-    return (p + g,)
-
-
-def touch_1(p, g, s, c: NoCoefficients):
-    return p + g, s + g
-
-
-def touch_2(p, g, s, t, c: NoCoefficients):
-    return p + g, s + g, t + g
-
-
-def touch_3(p, g, s, t, u, c: NoCoefficients):
-    return p + g, s + g, t + g, u + g
-
-
-TOUCH = (touch, touch_1, touch_2, touch_3)
-
-
-@loop(parallel_from=16)
-def read():
-    """Read all arrays by blocks; arguments: sums (one a block), x."""
-
-    def body(start, stop, arguments):
-        sums, x = arguments
-        for block in range(start, stop):
-            sums[block] = block_sum(x[block * BLOCK : (block + 1) * BLOCK])
-
-    return body
 
 
 def compare(name, size, rounds, torch):
