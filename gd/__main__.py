@@ -5,10 +5,10 @@ import os
 import sys
 
 from . import __version__, datasets
-from .commands import compare, info, train
+from .commands import compare, info, profile, train
 from .commands.common import Failure
 
-COMMANDS = (train, compare, info)
+COMMANDS = (train, compare, info, profile)
 
 
 def main(arguments=None):
