@@ -165,7 +165,7 @@ def test_cpu_quota_limits_the_default(monkeypatch):
 
 
 def test_warmup_takes_names_and_refuses_unknown_ones():
-    assert gd.warmup("SGD", "relu", "mse", dtypes=("float64",)) > 0
+    assert gd.warmup("SGD", "relu", "maxout", "mse", dtypes=("float64",)) > 0
     with pytest.raises(ValueError, match="warmup: names must be among"):
         gd.warmup("adam")
     for bad in (("float16",), ("foo",), "float32"):
