@@ -1,0 +1,53 @@
+"""What the benchmarks say beside times: the machine, new processes, accuracy."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import gd
+from gd.bench import environment
+from gd.information import information
+
+
+def test_environment_can_be_written_and_agrees_with_gd_info():
+    found = environment.environment()
+    assert json.loads(json.dumps(found)) == found
+    told = dict(information())
+    assert found["versions"]["numpy"] == told["numpy"]
+    assert found["versions"]["gd"] == gd.__version__
+    assert found["processor"] in told["processor"]
+    assert f"{found['vector_bits']} bits" == told["vector width"]
+    assert found["threads"] == gd.get_threads()
+    assert found["threading_layer"] == told["threading layer"]
+    assert found["waiting"] == told["idle threads"]
+    assert all(each["library"] and each["threads"] > 0 for each in found["blas"])
+
+
+def test_caches_are_read_in_bytes(tmp_path, monkeypatch):
+    for k, (level, kind, size) in enumerate(
+        (("1", "Data", "48K"), ("1", "Instruction", "32K"), ("2", "Unified", "2M"))
+    ):
+        index = tmp_path / f"cpu0/cache/index{k}"
+        index.mkdir(parents=True)
+        for name, text in (("level", level), ("type", kind), ("size", size)):
+            (index / name).write_text(text + "\n")
+    monkeypatch.setattr(environment, "CPUS", tmp_path)
+    assert environment._caches() == {"L1": 48 * 2**10, "L2": 2 * 2**20}
+
+
+def test_there_is_no_commit_outside_of_a_checkout(tmp_path, monkeypatch):
+    if not shutil.which("git"):
+        pytest.skip("no git")
+    package = tmp_path / "lib" / "gd" / "__init__.py"
+    package.parent.mkdir(parents=True)
+    monkeypatch.setattr(gd, "__file__", str(package))
+    assert environment._commit() is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=me", "-c", "user.email=me@example.org"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "of something else"]):
+        subprocess.run(git + command, check=True)
+    assert environment._commit() is None
+    monkeypatch.setattr(gd, "__file__", str(tmp_path / "gd" / "__init__.py"))
+    assert re.fullmatch(r"[0-9a-f]+", environment._commit())
