@@ -9,6 +9,7 @@ import pytest
 
 import gd
 from gd.bench import environment
+from gd.bench.compilation import compilation
 from gd.information import information
 
 
@@ -51,3 +52,15 @@ def test_there_is_no_commit_outside_of_a_checkout(tmp_path, monkeypatch):
     assert environment._commit() is None
     monkeypatch.setattr(gd, "__file__", str(tmp_path / "gd" / "__init__.py"))
     assert re.fullmatch(r"[0-9a-f]+", environment._commit())
+
+
+def test_compilation_tells_of_every_kernel_behind_a_name():
+    found = compilation(names=["relu"], rounds=1)
+    json.dumps(found)
+    assert [each["kernel"] for each in found["kernels"]] == [
+        "map_elements-relu",
+        "map_elements-relu_backward",
+        "map_elements-relu_backward_from_output",
+    ]
+    assert all(each["cold"] > 0 and each["cached"] > 0 and each["bytes"] > 10_000 for each in found["kernels"])
+    assert found["import"] > 0 and found["cold"] > 0 and found["cached"] > 0
