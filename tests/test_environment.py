@@ -9,6 +9,7 @@ import pytest
 
 import gd
 from gd.bench import environment
+from gd.bench.accuracy import accuracy
 from gd.bench.compilation import compilation
 from gd.information import information
 
@@ -64,3 +65,15 @@ def test_compilation_tells_of_every_kernel_behind_a_name():
     ]
     assert all(each["cold"] > 0 and each["cached"] > 0 and each["bytes"] > 10_000 for each in found["kernels"])
     assert found["import"] > 0 and found["cold"] > 0 and found["cached"] > 0
+
+
+def test_accuracy_has_a_record_of_both_passes():
+    found = accuracy(quick=True, names=["tanh"])
+    json.dumps(found)
+    assert [(each["activation"], each["dtype"], each["what"]) for each in found] == [
+        ("tanh", "float32", "forward"),
+        ("tanh", "float32", "derivative"),
+    ]
+    for each in found:
+        assert all(0 < ulp < 4 for ulp in each["gd"])
+        assert each["torch"] is None or len(each["torch"]) == 2
