@@ -1,6 +1,9 @@
 """Architecture: what the arguments of a network mean to its kernels."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -16,15 +19,53 @@ CACHED = 1_000_000  # weights of a layer that rows of a batch may read again and
 UNITS = tuple(name for name, each in ACTIVATIONS.items() if each.elementwise or name == "maxout")
 
 
-class Architecture:
-    """The checked arguments of an `MLP`, and what follows from them. It holds functions: it is made anew from a pickle.
+class Sizes:
+    """The checked arguments of an `MLP` that say how large it is: known before there is memory for as much.
 
     Attributes
     ----------
     widths, hidden : list of int
         As given, and of the hidden layers.
+    activation : str
+    activation_parameters : dict
+    pieces : int
+        How many columns a hidden unit has.
     single : bool
         Whether there is one output without a name.
+    heads : dict of str to Head
+        As given, or that of the one output.
+    shapes : dict of str to tuple of int
+        Of the parameters.
+    """
+
+    def __init__(self, widths, activation, heads, activation_parameters):
+        least = 2 if heads is None else 1
+        if not isinstance(widths, (list, tuple)) or len(widths) < least:
+            raise ValueError(f"MLP: widths must be a list of {least} integers at least, got {widths!r}")
+        self.widths = [check_integer("MLP", f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
+        self.activation = check_choice("MLP", "activation", activation, UNITS)
+        given = self.activation_parameters = _checked_dict("activation_parameters", activation_parameters)
+        self.pieces = check_integer("MLP", "pieces", given.get("pieces", 2), 1) if activation == "maxout" else 1
+        self.single = heads is None
+        self.heads = {ONLY: Head(self.widths[-1])} if self.single else _checked_heads(heads)
+        self.hidden = self.widths[1:-1] if self.single else self.widths[1:]
+        self.shapes, fan_in = {}, self.widths[0]
+        for k, width in enumerate(self.hidden, start=1):
+            columns = self.pieces * width
+            self.shapes |= {f"W{k}": (fan_in, columns), f"b{k}": (columns,)}
+            if activation == "prelu":
+                self.shapes[f"a{k}"] = (width,)
+            fan_in = width
+        for name, head in self.heads.items():
+            end = str(len(self.widths) - 1) if self.single else f"_{name}"
+            self.shapes |= {f"W{end}": (fan_in, head.outputs), f"b{end}": (head.outputs,)}
+
+
+class Architecture(Sizes):
+    """All checked arguments of an `MLP`, and what follows from them. It holds functions: made anew from a pickle.
+
+    Attributes
+    ----------
     outputs : dict of str to Output
     rates : ndarray of float, shape (hidden layers + 1,)
         Of dropout of the features, and of each hidden layer.
@@ -34,12 +75,8 @@ class Architecture:
         And what is done to the inputs of layers.
     numbers : tuple
         Parameters of the activation, as kernels take them.
-    shapes : dict of str to tuple of int
-        Of the parameters.
     layout : ndarray of int
         As in `kernels.loops.dense`.
-    tiles : ndarray of int
-        Those of the gradients.
     by_layer : bool
         Whether weights are too many for a cache: see `kernels.loops.layers`.
     slope : float
@@ -47,37 +84,25 @@ class Architecture:
     """
 
     def __init__(self, widths, activation, dropout, heads, loss, dtype, output, activation_parameters, loss_parameters):
-        least = 2 if heads is None else 1
-        if not isinstance(widths, (list, tuple)) or len(widths) < least:
-            raise ValueError(f"MLP: widths must be a list of {least} integers at least, got {widths!r}")
-        self.widths = [check_integer("MLP", f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
-        self.activation = check_choice("MLP", "activation", activation, UNITS)
-        self.dtype, self.single = check_dtype("MLP", dtype), heads is None
-        defaults = {
-            "loss": loss,
-            "output": output,
-            "loss_parameters": _checked_dict("loss_parameters", loss_parameters),
-        }
+        super().__init__(widths, activation, heads, activation_parameters)
+        self.dtype = check_dtype("MLP", dtype)
         check_choice("MLP", "loss", loss, LOSSES)
         check_choice("MLP", "output", output, OUTPUTS)
-        self.outputs = self._made_outputs(heads, defaults)
-        self.hidden = self.widths[1:-1] if self.single else self.widths[1:]
+        given = _checked_dict("loss_parameters", loss_parameters)
+        heads = {name: head.completed(loss, output, given) for name, head in self.heads.items()}
+        if given and all(head.loss_parameters is not given for head in heads.values()):
+            raise ValueError(
+                "MLP: loss_parameters must be None where each head has a loss or loss_parameters of its own, "
+                f"got {list(given)}"
+            )
+        self.outputs = {}
+        for name, head in heads.items():
+            where = "MLP" if self.single else f"MLP: heads[{name!r}]"
+            self.outputs[name] = Output(where, head, self.dtype, optional=not self.single)
         self.rates = self._checked_rates(dropout)
         self.drop = units.dropped if self.rates.any() else units.undropped
-        self._choose_units(_checked_dict("activation_parameters", activation_parameters))
+        self._choose_units(self.activation_parameters)
         self._lay_out()
-
-    def _made_outputs(self, heads, defaults):
-        if self.single:
-            return {ONLY: Output("MLP", Head(self.widths[-1]).completed(**defaults), self.dtype, optional=False)}
-        if not isinstance(heads, Mapping) or not heads or not all(isinstance(name, str) and name for name in heads):
-            raise TypeError(f"MLP: heads must be a dict of names to numbers of outputs, got {heads!r}")
-        completed = {
-            name: (head if isinstance(head, Head) else Head(head)).completed(**defaults) for name, head in heads.items()
-        }
-        return {
-            name: Output(f"MLP: heads[{name!r}]", head, self.dtype, optional=True) for name, head in completed.items()
-        }
 
     def _checked_rates(self, dropout):
         layers = len(self.hidden)
@@ -95,12 +120,11 @@ class Architecture:
         return np.array([0.0] * (layers + 1 - len(rates)) + rates)
 
     def _choose_units(self, given):
-        each, self.numbers, self.slope, self._pieces = ACTIVATIONS[self.activation], (), None, 1
+        each, self.numbers, self.slope = ACTIVATIONS[self.activation], (), None
         if self.activation == "maxout":
             for name in given.keys() - {"pieces"}:
                 raise TypeError(f"MLP: unexpected keyword {name!r}")
             self.units = units.maxout, units.maxout_backward
-            self._pieces = check_integer("MLP", "pieces", given.get("pieces", 2), 1)
             return
         (forward, numbers), (backward, _), (from_output, _) = (each.chosen(form, "MLP", given) for form in range(3))
         values = tuple(each.values("MLP", numbers, self.dtype))
@@ -113,25 +137,25 @@ class Architecture:
 
     def _lay_out(self):
         """Place every layer in the parameter vector and in workspaces."""
-        layers = [(str(k), width, self._pieces * width) for k, width in enumerate(self.hidden, start=1)]
-        for name, head in self.outputs.items():
-            layers.append((str(len(layers) + 1) if self.single else f"_{name}", head.width, head.width))
-        self.shapes, rows, start, delta = {}, [], 0, 0
-        fan_in, source, place = self.widths[0], 0, self.widths[0]
-        for k, (name, width, columns) in enumerate(layers):
-            weights, bias, slopes = start, start + fan_in * columns, -1
-            start = bias + columns
-            self.shapes |= {f"W{name}": (fan_in, columns), f"b{name}": (columns,)}
-            is_hidden = k < len(self.hidden)
-            if is_hidden and self.slope is not None:
-                self.shapes[f"a{name}"], slopes, start = (width,), start, start + width
-            rows.append((fan_in, columns, width, weights, bias, slopes, source, place, delta))
-            if is_hidden:
-                fan_in, source = width, place
+        begins, begin = {}, 0
+        for name, shape in self.shapes.items():
+            begins[name], begin = begin, begin + prod(shape)
+        rows, source, place, delta = [], 0, self.widths[0], 0
+        for k, name in enumerate(name for name in self.shapes if name.startswith("W")):
+            fan_in, columns = self.shapes[name]
+            width = columns // self.pieces if k < len(self.hidden) else columns
+            own = begins[name], begins[f"b{name[1:]}"], begins.get(f"a{name[1:]}", -1)
+            rows.append((fan_in, columns, width, *own, source, place, delta))
+            if k < len(self.hidden):
+                source = place
             place, delta = place + width, delta + columns
         self.layout = np.array(rows)
-        self.tiles = dense.weight_tiles(self.layout)
         self.by_layer = bool((self.layout[:, dense.FAN_IN] * self.layout[:, dense.COLUMNS]).max() > CACHED)
+
+    @cached_property
+    def tiles(self):
+        """Tiles of the gradients, as in `kernels.loops.dense`: only training needs them."""
+        return dense.weight_tiles(self.layout)
 
     def arguments_of_heads(self, targets):
         """Return what kernels take for the heads: the targets of each, and the parameters of its loss."""
@@ -143,3 +167,13 @@ def _checked_dict(name, given):
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"MLP: {name} must be a dict, got {type(given).__name__}")
     return dict(given or {})
+
+
+def _checked_heads(given):
+    if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) and name for name in given):
+        raise TypeError(f"MLP: heads must be a dict of names to numbers of outputs, got {given!r}")
+    heads = {name: head if isinstance(head, Head) else Head(head) for name, head in given.items()}
+    return {
+        name: replace(head, outputs=check_integer(f"MLP: heads[{name!r}]", "outputs", head.outputs, 1))
+        for name, head in heads.items()
+    }

@@ -87,7 +87,7 @@ def save(path, tree, keep=1):
     (3, array([0., 0., 0.]))
     >>> optimizer.load_state_dict(checkpoint["optimizer"])
     """
-    safetensors = _safetensors("save")
+    safetensors = require_safetensors("gd.save")
     keep = check_integer("save", "keep", keep, 1)
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
@@ -137,7 +137,7 @@ def load(path):
     ImportError
         If safetensors is not installed.
     """
-    safetensors = _safetensors("load")
+    safetensors = require_safetensors("gd.load")
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait
         raise CheckpointError(f"load: {path} is not a file")
     try:
@@ -149,11 +149,12 @@ def load(path):
         raise CheckpointError(f"load: {path} is damaged or no checkpoint of gd: {error}") from error
 
 
-def _safetensors(where):
+def require_safetensors(where):
+    """Return the module safetensors, or raise ImportError that names who needs it."""
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError(f'gd.{where} needs safetensors: python -m pip install "gd[train]"') from None
+        raise ImportError(f'{where} needs safetensors: python -m pip install "gd[train]"') from None
     return safetensors
 
 

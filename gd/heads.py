@@ -9,7 +9,7 @@ from .activations import ACTIVATIONS
 from .arrays import check_array, check_label_array, check_labels
 from .kernels.loops import losses as loops
 from .losses import LOSSES, r_squared
-from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real
+from .ranges import NON_NEGATIVE, check_choice, check_real
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
 ROWS = ("softmax", "log_softmax")
@@ -55,7 +55,7 @@ class Output:
     """
 
     def __init__(self, where, head, dtype, optional):
-        self.width = check_integer(where, "outputs", head.outputs, 1)
+        self.width = head.outputs
         self.loss = check_choice(where, "loss", head.loss, LOSSES)
         self.output = check_choice(where, "output", head.output, OUTPUTS)
         self.weight = float(check_real(where, "weight", head.weight, NON_NEGATIVE, dtype))

@@ -59,25 +59,32 @@ class LayerNorms:
         self.outputs.append([float(np.linalg.norm(each)) / len(self.X) ** 0.5 for each in outputs])
 
     def plot(self, path=None):
-        """Draw both by epoch, a line a layer; return matplotlib's figure, and write it where there is a path."""
+        """Draw both by epoch, a line a layer; return matplotlib's figure, and write it where there is a path.
+
+        Dark lines are the first layers, which are named like their weights. A norm of 0 is left out.
+        """
         figure = new_figure("LayerNorms.plot", (9, 4))
         axes = figure.subplots(1, 2)
         self.draw(axes)
         return written(figure, path)
 
     def draw(self, axes):
-        """Draw into two axes of matplotlib: dark lines are the first layers."""
+        """Draw into two axes of matplotlib: see `plot`."""
         from matplotlib import colormaps
 
+        names, hidden = [name for name in self.model.parameters if name.startswith("W")], len(self.outputs[0])
+        labelled = {0, hidden // 2, hidden - 1, *range(hidden, len(names))}
         titles = ("norm of the gradient of W", "norm of the output of an example")
         for axis, norms, title in zip(axes, (self.gradients, self.outputs), titles, strict=True):
-            layers = len(norms[0])
-            for k in range(layers):
-                color = colormaps["viridis"](0.9 * k / max(1, layers - 1))
-                name = f"layer {k + 1}" if k in (0, layers // 2, layers - 1) else None
-                axis.plot(range(len(norms)), [each[k] for each in norms], color=color, label=name, linewidth=1.5)
             axis.set_yscale("log")
             axis.set_xlabel("epoch")
             axis.set_title(title)
             axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.legend(frameon=False, fontsize=8)
+            norms = np.array(norms)
+            norms[~(norms > 0)] = np.nan  # which matplotlib leaves out without a warning
+            for k, values in enumerate(norms.T):
+                color = colormaps["viridis"](0.9 * k / max(1, len(names) - 1))
+                label = names[k] if k in labelled else None
+                axis.plot(values, color=color, label=label, linewidth=1.5, marker=".", markersize=4)
+            if norms.size:
+                axis.legend(frameon=False, fontsize=8)

@@ -71,11 +71,11 @@ class LinearModel(Model):
 
     def __init__(self, features, outputs=None, loss="squared", l1=0.0, l2=0.0, dtype=np.float32, **parameters):
         where = "LinearModel"
-        features = check_integer(where, "features", features, 1)
+        shapes = self._shapes(features, outputs)
+        self.outputs = shapes["w"][1:]
         self.loss = check_choice(where, "loss", loss, LOSSES)
         if outputs is None and loss == "softmax":
             raise TypeError(f"{where}: outputs must be the number of classes with the loss softmax, got None")
-        self.outputs = () if outputs is None else (check_integer(where, "outputs", outputs, 1),)
         dtype = check_dtype(where, dtype)
         self._penalties = (
             check_real(where, "l1", l1, NON_NEGATIVE, dtype),
@@ -83,15 +83,17 @@ class LinearModel(Model):
         )
         self._arguments = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2, **parameters}
         self._numbers = check_reals(where, parameters, LOSSES[loss][1], dtype)
-        self.parameters = ParameterVector({"w": (features, *self.outputs), "b": self.outputs or (1,)}, dtype)
+        self.parameters = ParameterVector(shapes, dtype)
         super().__init__()
 
     def _plain_arguments(self):
         return self._arguments | {"dtype": str(self.dtype)}
 
-    @classmethod
-    def _made_from(cls, arguments):
-        return cls(**arguments)
+    @staticmethod
+    def _shapes(features, outputs, **_):
+        features = check_integer("LinearModel", "features", features, 1)
+        outputs = () if outputs is None else (check_integer("LinearModel", "outputs", outputs, 1),)
+        return {"w": (features, *outputs), "b": outputs or (1,)}
 
     def forward(self, X):
         """Return X w + b: of shape (rows,), or (rows, outputs)."""

@@ -3,13 +3,17 @@
 from math import isfinite
 from threading import RLock
 
+from .arrays import check_dtype
 from .batches import cut
 from .checkpoints import CheckpointError, load, save
 from .gradient_check import gradient_check
 
 
 class Model:
-    """The base of `MLP` and `LinearModel`, which have `parameters`, `loss_and_gradients` and `write_gradients`."""
+    """The base of `MLP` and `LinearModel`, which have `parameters`, `loss_and_gradients` and `write_gradients`.
+
+    Theirs are also `_plain_arguments`, those of the constructor for a file, and `_shapes`, of the parameters.
+    """
 
     _unsaved = ("lock",)  # attributes that are made anew in a copy or from a pickle
     _repeatable: dict = {}  # noqa: RUF012  (keywords by which loss_and_gradients is a function of the parameters)
@@ -42,6 +46,11 @@ class Model:
         kind = {"class": type(self).__name__, "arguments": self._plain_arguments()}
         save(path, {"model": kind, **self.parameters}, keep)
 
+    @staticmethod
+    def _from_plain(arguments):
+        """Return the arguments of the constructor, of those that `save` wrote."""
+        return arguments
+
     @classmethod
     def load(cls, path):
         """Return the model that `save` wrote.
@@ -58,11 +67,14 @@ class Model:
         if not isinstance(kind, dict) or kind.get("class") != cls.__name__:
             raise CheckpointError(f"{cls.__name__}.load: {path} holds no {cls.__name__}")
         try:
-            model = cls._made_from(kind["arguments"])
-            like = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+            arguments = cls._from_plain(kind["arguments"])
+            dtype = check_dtype(cls.__name__, arguments["dtype"])
+            expected = {name: (shape, dtype) for name, shape in cls._shapes(**arguments).items()}
+            found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+            model = cls(**arguments) if found == expected else None  # else it could take more memory than there is
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{cls.__name__}.load: {path} holds no valid model: {error}") from error
-        if like != {name: (view.shape, view.dtype) for name, view in model.parameters.items()}:
+        if model is None:
             raise CheckpointError(f"{cls.__name__}.load: {path} has parameters that are not of its own model")
         for name, array in arrays.items():
             model.parameters[name][...] = array

@@ -8,7 +8,7 @@ from math import isfinite, sqrt
 import numpy as np
 
 from .activations import ACTIVATIONS
-from .architecture import ONLY, Architecture
+from .architecture import ONLY, Architecture, Sizes
 from .arrays import aligned_empty, check_array, check_dtype
 from .batches import cut
 from .dropout import key_of
@@ -176,12 +176,16 @@ class MLP(Model):
         }
         return self._arguments | own
 
-    @classmethod
-    def _made_from(cls, arguments):
-        heads = arguments.pop("heads")
+    @staticmethod
+    def _from_plain(arguments):
+        heads = arguments["heads"]
         if heads is not None:
             heads = {name: Head(**head) if isinstance(head, dict) else head for name, head in heads.items()}
-        return cls(**arguments, heads=heads, initializer="zeros")
+        return arguments | {"heads": heads, "initializer": "zeros"}
+
+    @staticmethod
+    def _shapes(widths, activation, heads, activation_parameters, **_):
+        return Sizes(widths, activation, heads, activation_parameters).shapes
 
     def _as_given(self, by_head):
         """Return what was computed for each head: by name, or of the only one by itself."""

@@ -4,7 +4,6 @@ import signal
 import threading
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import isfinite, nan
 from os import PathLike
 from pathlib import Path
@@ -13,14 +12,14 @@ from time import perf_counter
 import numpy as np
 
 from .batches import emphasized, shuffled
-from .checkpoints import CheckpointError, load, save
+from .checkpoints import CheckpointError, load, require_safetensors, save
 from .early_stopping import EarlyStopping, Watch
 from .history import History
 from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer
 from .progress import progress_bar
-from .ranges import UNIT, check_flag, check_functions, check_integer, check_number
+from .ranges import NON_NEGATIVE, UNIT, check_flag, check_functions, check_integer, check_number
 from .schedules import ReduceOnPlateau
 from .threads import single_threaded_blas
 
@@ -88,8 +87,8 @@ def fit(
     y : ndarray, or dict of them
         Labels or targets, as the model takes them.
     optimizer : Optimizer
-        Made with ``model.parameters``. A `gd.schedules.ReduceOnPlateau` as its learning rate is told of each epoch:
-        the loss, or the score if its mode is "max".
+        Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` among its schedules and those of its groups
+        is told of each epoch: the loss, or the score if its mode is "max".
     batch_size : int or "all", default: 128
         1 is stochastic gradient descent; "all" is batch gradient descent. Where you make it k times as large,
         `gd.scale_lr_for_batch` tells the learning rate that suits.
@@ -170,14 +169,13 @@ def fit(
     if check_flag("fit", "resume", resume) and checkpoint is None:
         raise TypeError("fit: resume needs a checkpoint to resume from, got checkpoint=None")
     if checkpoint is not None:
-        if find_spec("safetensors") is None:
-            raise ImportError('fit: checkpoint needs safetensors: python -m pip install "gd[train]"')
+        require_safetensors("fit: checkpoint")
         folder = Path(checkpoint.path).absolute().parent
         if not folder.is_dir() or Path(checkpoint.path).is_dir():
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
-    plateau = optimizer.schedules.get("lr")
-    plateau = plateau if isinstance(plateau, ReduceOnPlateau) else None
-    if plateau is not None and plateau.mode == "max" and validation is None:
+    schedules = {id(each): each for each in optimizer.schedules.values()}  # by identity, as groups can share one
+    plateaus = [each for each in schedules.values() if isinstance(each, ReduceOnPlateau)]
+    if validation is None and any(plateau.mode == "max" for plateau in plateaus):
         raise TypeError("fit: validation must be given where the learning rate follows the score, got None")
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
@@ -201,7 +199,7 @@ def fit(
             progress_bar("fit", progress, training.order_size * (epochs - training.done), "samples") as bar,
             single_threaded_blas(),
         ):
-            training.run(epochs, validation, callbacks, plateau, checkpoint, bar)
+            training.run(epochs, validation, callbacks, plateaus, checkpoint, bar)
         return training.history
     finally:
         model.lock.release()
@@ -224,7 +222,7 @@ class _Training:
         """Epochs so far."""
         return len(self.history.loss)
 
-    def run(self, epochs, validation, callbacks, plateau, checkpoint, bar):
+    def run(self, epochs, validation, callbacks, plateaus, checkpoint, bar):
         """Train until there are so many epochs, or until it is time to stop."""
         history = self.history
         with _Interruption() as interruption:
@@ -232,7 +230,7 @@ class _Training:
                 self.pass_over_data(bar, interruption, checkpoint)
                 if validation is not None:
                     history.score.append(self.model.score(*validation))
-                if plateau is not None:
+                for plateau in plateaus:
                     plateau.update(history.loss[-1] if plateau.mode == "min" else history.score[-1])
                 shown = {"epoch": f"{self.first + self.done}/{self.first + epochs}", "loss": f"{history.loss[-1]:.4f}"}
                 bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
@@ -269,6 +267,12 @@ class _Training:
         history.loss.append(total / counted if counted else nan)
         history.lr.append(optimizer.last_lr)
 
+    def rated(self):
+        """Return the optimizer and its groups, of which callbacks can set `lr`, where that is no schedule: by name."""
+        optimizer = self.optimizer
+        owners = {"lr": optimizer} | {f"groups[{k}].lr": group for k, group in enumerate(optimizer.groups)}
+        return {name: owner for name, owner in owners.items() if name not in optimizer.schedules}
+
     def state_dict(self):
         """Return the tree that a checkpoint holds."""
         history = self.history.state_dict()
@@ -277,7 +281,7 @@ class _Training:
             "training": self.settings | {"first": self.first},
             "parameters": self.model.parameters,
             "optimizer": self.optimizer.state_dict(),
-            "lr": None if "lr" in self.optimizer.schedules else self.optimizer.lr,
+            "rates": {name: owner.lr for name, owner in self.rated().items()},
             "schedules": schedules,
             "history": {k: np.array(v) if isinstance(v, list) else v for k, v in history.items()},
             "watch": None if self.watch is None else self.watch.state_dict(),
@@ -293,6 +297,7 @@ class _Training:
             self._check(path, state)
             history = History(**{k: _plain(v) for k, v in state["history"].items()})
             first = check_integer("fit", "first", state["training"]["first"], 0)
+            rates = {name: check_number("fit", name, rate, NON_NEGATIVE) for name, rate in state["rates"].items()}
             for name, each in state["schedules"].items():
                 deepcopy(self.optimizer.schedules[name]).load_state_dict(each)
             if self.watch is not None:
@@ -304,8 +309,8 @@ class _Training:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"fit: {path} is not of this training: {error}") from error
         self.history, self.first = history, first
-        if state["lr"] is not None:
-            self.optimizer.lr = state["lr"]
+        for name, owner in self.rated().items():
+            owner.lr = rates[name]
         for name, each in state["schedules"].items():
             self.optimizer.schedules[name].load_state_dict(each)
         for name, array in state["parameters"].items():
@@ -327,8 +332,8 @@ class _Training:
         schedules = self.state_dict()["schedules"]
         if (state["watch"] is None) != (self.watch is None) or state["schedules"].keys() != schedules.keys():
             raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
-        if (state["lr"] is None) != ("lr" in self.optimizer.schedules):
-            raise CheckpointError(f"fit: {path} is of a training whose learning rate was a schedule, or was not")
+        if state["rates"].keys() != self.rated().keys():
+            raise CheckpointError(f"fit: {path} is of a training with other groups, or schedules of other rates")
 
 
 def _plain(value):

@@ -7,16 +7,23 @@ the argument types and the processor. A file is written beside its place and ren
 with a checksum: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong
 result. Cache files are pickles, so the folder must belong to the user and to nobody else.
 
+Numba tells the symbols of closures apart by a number that it counts up, from 1 in each process. Code of several
+processes meets here, and of two functions under one symbol the one that was loaded first may be called for both: so
+the count goes on from a random number for each kernel.
+
 This rests on names that Numba does not promise to keep (`Dispatcher._cache`, `CompileResult._reduce`
-and `._rebuild`); where they are gone, kernels compile in every process and everything else works.
+and `._rebuild`, `FunctionIdentity._unique_ids`); where the former are gone, kernels compile in every process and
+everything else works.
 """
 
 import functools
 import hashlib
+import itertools
 import os
 import pickle
 import platform
 import re
+import secrets
 import shutil
 import stat
 import sys
@@ -28,7 +35,7 @@ from pathlib import Path
 import llvmlite
 import numba
 import numpy as np
-from numba.core import compiler, config, serialize
+from numba.core import bytecode, compiler, config, serialize
 
 KEPT_FOLDERS = 4  # this version's and the last used of others; older ones are removed
 CHECKSUM = 32  # bytes of SHA-256 at the beginning of a file
@@ -57,18 +64,30 @@ class KernelCache:
     def load_overload(self, signature, context):
         """Return the compiled code of a signature, or None."""
         context.refresh()
+        bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
         try:
-            path = self._path(signature, context.codegen())
-            if path is None or not path.exists():
-                return None
-            content = path.read_bytes()
-            checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
-            if hashlib.sha256(payload).digest() != checksum:
-                raise ValueError(f"{path} is damaged")
-            return compiler.CompileResult._rebuild(context, *pickle.loads(payload))
+            reduced = self._read(signature, context.codegen())
+            return reduced and compiler.CompileResult._rebuild(context, *reduced)
         except Exception as error:
             _warn("read", error)
             return None
+
+    def object_code(self, signature, codegen):
+        """Return the machine code of a signature as it was loaded, an object file; None where it is gone."""
+        with suppress(Exception):
+            (_, _, (code, _)), *_ = self._read(signature, codegen)
+            return code
+
+    def _read(self, signature, codegen):
+        """Return what a compiled signature was reduced to, or None."""
+        path = self._path(signature, codegen)
+        if path is None or not path.exists():
+            return None
+        content = path.read_bytes()
+        checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
+        if hashlib.sha256(payload).digest() != checksum:
+            raise ValueError(f"{path} is damaged")
+        return pickle.loads(payload)
 
     def save_overload(self, signature, result):
         """Store the compiled code of a signature."""

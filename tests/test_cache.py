@@ -50,6 +50,29 @@ def test_the_second_process_loads_what_the_first_compiled(tmp_path):
     assert os.name == "nt" or folder.stat().st_mode & 0o777 == 0o700
 
 
+STEPS = """
+import sys, numpy as np, gd
+from gd.kernels.compiler import splitting
+for argument in sys.argv[1:]:
+    name, parallel_from = argument.split(":")
+    with splitting(float(parallel_from)):
+        p = np.ones(8)
+        getattr(gd, name)(p, lr=0.1).step(np.full(8, 0.5))
+        print(f"{p[0]:.6f}")
+"""
+
+
+def test_code_of_two_processes_is_not_mistaken_for_each_other(tmp_path):
+    def stepped(*steps):
+        environment = {**os.environ, "GD_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-W", "error", "-c", STEPS, *steps]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+
+    assert stepped("Adagrad:inf") == ["0.900000"]
+    assert stepped("Momentum:inf", "Momentum:1") == ["0.950000"] * 2
+    assert stepped("Adagrad:inf", "Momentum:1") == ["0.900000", "0.950000"]
+
+
 def test_off_writes_nothing(tmp_path):
     assert run("off", XDG_CACHE_HOME=str(tmp_path)) == (0, 0.5, "")
     assert not list(tmp_path.iterdir())

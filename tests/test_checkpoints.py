@@ -263,8 +263,13 @@ def test_other_arguments_are_refused(path):
 
 def test_the_message_without_safetensors_says_how_to_get_it(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    for call in (lambda: save(path, {}), lambda: load(path)):
-        with pytest.raises(ImportError, match=r'needs safetensors: python -m pip install "gd\[train\]"'):
+    model, X, y = gd.MLP([2, 2]), np.ones((2, 2), np.float32), np.zeros(2, int)
+    for call, who in (
+        (lambda: save(path, {}), "gd.save"),
+        (lambda: load(path), "gd.load"),
+        (lambda: gd.fit(model, X, y, gd.Adam(model.parameters), checkpoint=path), "fit: checkpoint"),
+    ):
+        with pytest.raises(ImportError, match=rf'^{who} needs safetensors: python -m pip install "gd\[train\]"'):
             call()
 
 

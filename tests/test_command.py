@@ -3,6 +3,7 @@
 import gzip
 import re
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -158,6 +159,14 @@ def test_training_goes_on_from_a_checkpoint(capsys, tmp_path):
     status, _, err = run(capsys, *arguments, tmp_path / "parts")
     assert status == 2
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--save", "--resume"])
+def test_the_message_without_safetensors_names_the_option(option, capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    status, out, err = run(capsys, "train", option, tmp_path / "model")
+    assert (status, out) == (2, "")
+    assert err == f'gd train: {option} needs safetensors: python -m pip install "gd[train]"\n'
 
 
 def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):

@@ -4,7 +4,10 @@ import _thread
 import copy
 import pickle
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from gd.batches import emphasized
 from gd.schedules import ReduceOnPlateau
 from gd.threads import single_threaded_blas
 
+ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore:gradient_check. the function has a kink")
+OFTEN = {"factor": 0.5, "patience": 0, "threshold": 100.0, "threshold_mode": "abs"}  # after each epoch but the first
 
 
 def example(rng, rows=60, outputs=3, dtype=np.float32):
@@ -47,18 +52,20 @@ def interrupted_after(epochs):
         {"emphasis": 0.3},
         {"early_stopping": gd.EarlyStopping(2, min_delta=0.5)},
         {"checkpoint_every": 2},
+        {"grouped": True},
     ],
     ids=str,
 )
 def test_resumed_training_has_the_bits_of_one_that_did_not_stop(keywords, rng, tmp_path):
     pytest.importorskip("safetensors")
     X, y = example(rng)
-    every = keywords.pop("checkpoint_every", 1)
+    every, grouped = keywords.pop("checkpoint_every", 1), keywords.pop("grouped", False)
     keywords = {"batch_size": 16, "epochs": 6, "progress": False, "validation": (X, y)} | keywords
 
     def train(path, callbacks=(), resume=False):
         model = network(dropout=0.2)
-        optimizer = gd.Adam(model.parameters, lr=ReduceOnPlateau(0.05, factor=0.5, patience=0))
+        groups = [{"params": ["W1"], "lr": ReduceOnPlateau(0.1, mode="max", **OFTEN)}] if grouped else ()
+        optimizer = gd.Adam(model.parameters, lr=ReduceOnPlateau(0.05, factor=0.5, patience=0), groups=groups)
         checkpoint = gd.Checkpoint(path, every)
         history = gd.fit(model, X, y, optimizer, checkpoint=checkpoint, callbacks=callbacks, resume=resume, **keywords)
         return model, optimizer, history
@@ -114,7 +121,7 @@ def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp
         ({"validation": (X, y)}, "validation=False, this one has True"),
         (
             {"optimizer": lambda params: gd.Adam(params, lr=lambda step: 0.1)},
-            "learning rate was a schedule, or was not",
+            "schedules of other rates",
         ),
         ({"early_stopping": 3}, "early_stopping"),
         ({"path": tmp_path / "other"}, "is not a checkpoint of gd.fit"),
@@ -143,6 +150,8 @@ def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp
         ("optimizer", {}),
         ("schedules", 3),
         ("watch", 3),
+        ("rates", 3),
+        ("rates", {"lr": "fast"}),
         ("training", {k: v for k, v in whole["training"].items() if k != "first"}),
         ("parameters", {k: v.astype(float) for k, v in whole["parameters"].items()}),
     ):
@@ -251,12 +260,27 @@ def test_fit_knows_the_loss_of_each_row(rng):
 def test_the_learning_rate_follows_a_plateau(rng):
     X, y = example(rng)
     model = network()
-    plateau = ReduceOnPlateau(0.1, factor=0.5, patience=0, threshold=100.0, threshold_mode="abs")
+    plateau = ReduceOnPlateau(0.1, **OFTEN)
     history = gd.fit(model, X, y, gd.SGD(model.parameters, lr=plateau), epochs=4, progress=False)
     assert history.lr == [0.1, 0.1, 0.05, 0.025]  # the first epoch improves on none before
     plateau = ReduceOnPlateau(0.1, mode="max")
     with pytest.raises(TypeError, match="validation must be given"):
         gd.fit(model, X, y, gd.SGD(model.parameters, lr=plateau), progress=False)
+
+
+def test_the_learning_rates_of_groups_follow_plateaus(rng):
+    X, y = example(rng)
+    model = network()
+    loss, score = ReduceOnPlateau(0.1, **OFTEN), ReduceOnPlateau(0.2, mode="max", **OFTEN)
+    groups = [{"params": ["W1"]}, {"params": ["b1"], "lr": score}, {"params": ["W2"], "lr": 0.3}]
+    optimizer = gd.SGD(model.parameters, lr=loss, groups=groups)
+    assert optimizer.schedules == {"lr": loss, "groups[0].lr": loss, "groups[1].lr": score}
+    history = gd.fit(model, X, y, optimizer, epochs=4, validation=(X, y), progress=False)
+    assert (loss.best, score.best) == (history.loss[0], history.score[0])
+    assert (loss.reductions, score.reductions) == (3, 3)  # the shared one is told once
+    assert [optimizer.lr, *(group.lr for group in optimizer.groups)] == [0.1 / 8, 0.1 / 8, 0.2 / 8, 0.3]
+    with pytest.raises(TypeError, match="validation must be given"):
+        gd.fit(model, X, y, optimizer, progress=False)
 
 
 def test_max_norm_limits_the_incoming_weights_of_each_unit(rng, dtype):
@@ -347,6 +371,39 @@ def test_models_are_saved_and_loaded(model, rng, tmp_path):
         type(model).load(tmp_path / "model")
 
 
+HOSTILE = {
+    "inputs and units": (gd.MLP, {"widths": [10**12, 10**12, 3]}),
+    "more than 64 bits": (gd.MLP, {"widths": [10**30, 10**30, 3]}),
+    "a head": (gd.MLP, {"widths": [6], "heads": {"a": 10**12}}),
+    "pieces": (gd.MLP, {"activation": "maxout", "activation_parameters": {"pieces": 10**12}}),
+    "a product of text": (gd.MLP, {"activation": "maxout", "widths": ["a", 10**12, 3]}),
+    "features": (gd.LinearModel, {"features": 10**12}),
+    "outputs": (gd.LinearModel, {"outputs": 10**12}),
+}
+
+
+def test_files_of_models_that_claim_to_be_huge_are_refused(tmp_path):
+    pytest.importorskip("safetensors")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    for name, (kind, claim) in HOSTILE.items():
+        (network() if kind is gd.MLP else gd.LinearModel(6)).save(tmp_path / name)
+        tree = gd.load(tmp_path / name)
+        tree["model"]["arguments"] |= claim
+        gd.save(tmp_path / name, tree)
+    program = (
+        "import resource, sys, gd, safetensors.numpy\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, used + 2**27))\n"
+        "for kind, path in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    try:\n        getattr(gd, kind).load(path)\n"
+        "    except gd.CheckpointError:\n        print('refused')"
+    )
+    files = [argument for name, (kind, _) in HOSTILE.items() for argument in (kind.__name__, tmp_path / name)]
+    done = subprocess.run([sys.executable, "-c", program, *files], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "refused\n" * len(HOSTILE), done.stderr
+
+
 def test_a_learning_rate_for_each_layer(rng):
     X, y = example(rng)
     model = network()
@@ -378,6 +435,26 @@ def test_norms_of_layers_show_vanishing_gradients(rng, tmp_path):
     assert (tmp_path / "norms.png").read_bytes()[1:4] == b"PNG"
 
 
+@pytest.mark.parametrize(
+    ("model", "labels"),
+    [
+        (lambda: gd.MLP([6, *[5] * 6, 3]), (["W1", "W4", "W6", "W7"], ["W1", "W4", "W6"])),
+        (lambda: gd.MLP([6, 5], heads={"ner": 3, "pos": 3}), (["W1", "W_ner", "W_pos"], ["W1"])),
+        (lambda: gd.MLP([6, 3]), (["W1"], [])),
+        (lambda: gd.MLP([6, 5, 3], initializer="zeros"), (["W1", "W2"], ["W1"])),
+    ],
+    ids=["deep", "heads", "no hidden layer", "norms of 0"],
+)
+def test_norms_of_layers_are_drawn_under_the_names_of_the_weights(model, labels, rng, tmp_path):
+    pytest.importorskip("matplotlib")
+    X, y = example(rng)
+    model = model()
+    norms = gd.LayerNorms(model, X, {"ner": y, "pos": y} if "W_ner" in model.parameters else y)
+    legends = [axis.get_legend() for axis in norms.plot(tmp_path / "norms.png").axes]
+    found = [[] if legend is None else [text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert found == list(labels)
+
+
 @pytest.mark.parametrize("activation", ["maxout", "prelu", "tanh"])
 def test_layer_outputs_lead_to_the_output(activation, rng):
     X, _ = example(rng, dtype=np.float64)
@@ -402,6 +479,17 @@ def test_bad_arguments_of_networks_are_refused():
         (lambda: gd.MLP([3, 2], loss="huber", loss_parameters={"delta": 0}), ValueError, "MLP: delta must be"),
         (lambda: gd.MLP([3, 2], loss_parameters=3), TypeError, "MLP: loss_parameters must be a dict"),
         (lambda: gd.MLP([3, 2], loss_parameters={"class_weights": np.ones(3)}), TypeError, "MLP: class_weights"),
+        (
+            lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, "huber")}, loss_parameters={"label_smoothing": 2.0}),
+            ValueError,
+            r"MLP: loss_parameters must be None where each head .*, got \['label_smoothing'\]",
+        ),
+        (
+            lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, loss_parameters={})}, loss_parameters={"q": 0.1}),
+            ValueError,
+            "MLP: loss_parameters must be None",
+        ),
+        (lambda: gd.MLP([3, 4], heads={"a": 2}, loss_parameters={"q": 0.1}), TypeError, "unexpected keyword 'q'"),
         (lambda: gd.MLP([3, 4, 2], "relu", activation_parameters={"slope": 1}), TypeError, "unexpected keyword"),
         (lambda: gd.MLP([3, 4, 2], "maxout", activation_parameters={"pieces": 0}), ValueError, "MLP: pieces"),
         (lambda: gd.MLP([3, 2], max_norm=0), ValueError, "MLP: max_norm"),
@@ -475,16 +563,17 @@ def test_a_skipped_step_does_not_constrain(rng):
     assert np.array_equal(model.parameters.vector, before)
 
 
-def test_resumed_training_has_the_rate_that_a_callback_set(rng, tmp_path):
+def test_resumed_training_has_the_rates_that_a_callback_set(rng, tmp_path):
     pytest.importorskip("safetensors")
     X, y = example(rng)
 
     def train(path, epochs):
         model = network()
-        optimizer = gd.SGD(model.parameters, lr=0.5)
+        optimizer = gd.SGD(model.parameters, lr=0.5, groups=[{"params": ["W1"], "lr": 0.2}])
 
         def slower(history):
             optimizer.lr = 0.5 / len(history.loss)
+            optimizer.groups[0].lr = 0.2 / len(history.loss)
 
         gd.fit(model, X, y, optimizer, 16, epochs, callbacks=slower, checkpoint=path, resume=True, progress=False)
         return model

@@ -72,8 +72,10 @@ class Hyperparameters:
 
     @property
     def schedules(self):
-        """The hyper-parameters that are schedules, by name."""
-        return ({"lr": self._lr} if callable(self._lr) else {}) | self._schedules
+        """The hyper-parameters that are schedules, by name; those of groups as ``groups[0].lr``."""
+        own = ({"lr": self._lr} if callable(self._lr) else {}) | self._schedules
+        groups = enumerate(self.groups)
+        return own | {f"groups[{k}].{name}": each for k, group in groups for name, each in group.schedules.items()}
 
     @property
     def lr(self):

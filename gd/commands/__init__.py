@@ -1,0 +1,1 @@
+"""The sub-commands of `gd`: each module declares its options by `add(commands)`."""

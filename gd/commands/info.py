@@ -1,0 +1,15 @@
+"""``gd info``: versions, threads, processor and kernel cache."""
+
+from ..information import information
+
+
+def add(commands):
+    """Declare the command."""
+    info = commands.add_parser("info", help="print versions, threads, processor and kernel cache")
+    info.set_defaults(run=run)
+
+
+def run(options):
+    """Print the table."""
+    for what, value in information():
+        print(f"{what:<16} {value}")

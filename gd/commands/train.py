@@ -1,0 +1,224 @@
+"""``gd train``: train a classifier, and compare it with the same in plain NumPy."""
+
+import sys
+from math import inf
+from time import perf_counter
+
+import numpy as np
+
+from .. import datasets, reference, schedules
+from ..batches import batches, held_out
+from ..checkpoints import CheckpointError, require_safetensors
+from ..kernels.compiler import splitting
+from ..optimizers import OPTIMIZERS
+from ..training import fit
+from .common import (
+    Failure,
+    HelpFormatter,
+    add_data_and_model,
+    check_counts,
+    check_folder,
+    describe,
+    draw,
+    new_model,
+    try_plot,
+)
+
+NAMES = {name.lower(): name for name in OPTIMIZERS}
+SCHEDULES = {  # name -> f(learning rate, steps in all) -> what an optimizer takes as lr
+    "constant": lambda lr, steps: lr,
+    "cosine": schedules.CosineDecay,
+    "linear": schedules.PolynomialDecay,
+    "step": lambda lr, steps: schedules.StepDecay(lr, -(-steps // 3)),
+    "onecycle": schedules.OneCycle,
+    "plateau": lambda lr, steps: schedules.ReduceOnPlateau(lr),
+}
+
+
+def add(commands):
+    """Declare the options."""
+    train = commands.add_parser(
+        "train",
+        help="train a classifier and print its accuracy and speed",
+        description="Train a classifier, by default on scikit-learn's handwritten digits.",
+        formatter_class=HelpFormatter,
+    )
+    add_data_and_model(train, epochs=15)
+    train.add_argument("--optimizer", choices=NAMES, type=str.lower, default="adam", help="case does not matter")
+    train.add_argument("--lr", type=float, help="learning rate (default: the optimizer's)")
+    train.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of data and parameters")
+    train.add_argument("--l2", type=float, metavar="FACTOR", help="penalty l2 / 2 |p|**2 of all parameters")
+    train.add_argument("--weight-decay", type=float, metavar="FACTOR", help="decoupled decay of all parameters")
+    train.add_argument("--dropout", type=float, metavar="RATE", help="share of the hidden units left out in each step")
+    train.add_argument(
+        "--schedule",
+        choices=SCHEDULES,
+        default="constant",
+        help="of the learning rate: cosine, linear and step fall from it, onecycle rises to it and falls, plateau is a "
+        "tenth after ten epochs without a smaller loss",
+    )
+    train.add_argument(
+        "--early-stopping",
+        type=int,
+        metavar="EPOCHS",
+        help="end after so many epochs without a better accuracy on a tenth of the rows, held back; keep the best",
+    )
+    train.add_argument("--plot", metavar="FILE", help="draw loss and accuracy by epoch, as .png, .svg or .pdf")
+    train.add_argument("--compare", choices=("numpy",), help="also train the same model in plain NumPy")
+    train.add_argument("--save", metavar="FILE", help="write the model as safetensors, for gd.MLP.load")
+    train.add_argument(
+        "--resume", metavar="FILE", help="save what training needs here after each epoch; go on from it if it is there"
+    )
+    train.set_defaults(run=run)
+
+
+def run(options):
+    """Train, print how it went, and write what was asked for."""
+    check_counts(options)
+    for option, path in (("--save", options.save), ("--resume", options.resume)):
+        if path:
+            try:
+                require_safetensors(option)
+            except ImportError as error:
+                raise Failure(error) from error
+            check_folder(option, path)
+    if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
+        raise Failure("--compare trains in plain NumPy, too, which knows no --dropout, --resume or --schedule plateau")
+    if options.early_stopping is not None:
+        if options.early_stopping < 1:
+            raise Failure("--early-stopping must be 1 at least")
+        if options.compare:
+            raise Failure("--early-stopping holds rows back, which --compare does not: give one of the two")
+    if options.plot:
+        try_plot(options.plot)
+    data = datasets.load(options.data, options.seed, np.dtype(options.dtype).type)
+    given = {"lr": options.lr, "l2": options.l2, "weight_decay": options.weight_decay}
+    keywords = {name: value for name, value in given.items() if value is not None}
+    X, y, validation = data.X, data.y, None
+    if options.early_stopping is not None:
+        X, y, validation = held_back(data, options.seed)
+    steps = options.epochs * -(-len(X) // options.batch_size)
+
+    def build():
+        model = new_model(options, data, options.dropout or 0.0)
+        optimizer = OPTIMIZERS[NAMES[options.optimizer]](model.parameters, **keywords)
+        optimizer.lr = SCHEDULES[options.schedule](optimizer.lr, steps)
+        return model, optimizer
+
+    try:
+        model, optimizer = build()
+    except (TypeError, ValueError) as error:
+        raise Failure(error) from error
+    describe(data, model)
+    print(f"optimizer  {optimizer}")
+    print("compiled   the kernels, or loaded them from disk ...", end=" ", flush=True)
+    print(f"{_compile(build, data, options.batch_size):.2f} s")
+
+    bar = sys.stderr.isatty() and sys.stdout.isatty()  # fit shows one
+    runs = {"gd": _Run("gd", live=not bar)}
+    initial = {name: view.copy() for name, view in model.parameters.items()}
+    record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1])]
+    try:
+        history = fit(
+            model,
+            X,
+            y,
+            optimizer,
+            options.batch_size,
+            options.epochs,
+            validation,
+            options.early_stopping,
+            callbacks=record,
+            checkpoint=options.resume,
+            seed=options.seed,
+            resume=bool(options.resume),
+        )
+    except (CheckpointError, OSError) as error:
+        if not options.resume:
+            raise
+        raise Failure(f"--resume {options.resume}: {error}") from error
+    runs["gd"].resumed(history)
+    if history.stopped:
+        print(f"stopped    after {len(history.loss)} epochs, the best was number {1 + int(np.argmax(history.score))}")
+    runs["gd"].accuracy = model.score(data.X_test, data.y_test)
+    if options.compare:
+        plain = reference.Optimizer(NAMES[options.optimizer], initial, **keywords | optimizer.schedules)
+        runs["numpy"] = _Run("numpy", live=True)
+        first = slice(options.batch_size)  # one uncounted batch starts BLAS's threads
+        reference.loss_and_gradients(initial, data.X[first], data.y[first], model.activation)
+        for epoch in range(options.epochs):
+            start = perf_counter()
+            order = batches(len(data.X), options.batch_size, options.seed, epoch)
+            loss = reference.train_epoch(initial, data.X, data.y, plain, order, model.activation)
+            runs["numpy"].add(loss, perf_counter() - start)
+        found = reference.predict(initial, data.X_test, model.activation)
+        runs["numpy"].accuracy = float(np.mean(found == data.y_test))
+    for run in runs.values():
+        print(run.summary(len(X)))
+    if options.compare:
+        print(_comparison(runs["gd"], runs["numpy"]))
+    if options.save:
+        _save(options.save, model)
+    if options.plot:
+        draw(history.plot, options.plot)
+
+
+def held_back(data, seed):
+    """Return rows to train with, their labels, and (rows, labels) to validate with: every tenth of each class."""
+    kept, held = held_out(len(data.X), seed, data.y)
+    return data.X[kept], data.y[kept], (data.X[held], data.y[held])
+
+
+class _Run:
+    """The losses and seconds of one backend's epochs, printed as they come where it is live."""
+
+    def __init__(self, name, live):
+        self.name, self.live, self.losses, self.seconds, self.accuracy = name, live, [], [], None
+
+    def add(self, loss, seconds):
+        self.losses.append(float(loss))
+        self.seconds.append(seconds)
+        if self.live:
+            print(f"{self.name:<10} epoch {len(self.losses):>3}: loss {loss:.6f}, {seconds:.3f} s", flush=True)
+
+    def resumed(self, history):
+        """Note the epochs of the training that this one went on with."""
+        self.losses, self.seconds = history.loss, history.seconds
+
+    def median(self):
+        return float(np.median(self.seconds))
+
+    def summary(self, rows):
+        return (
+            f"{self.name:<10} test accuracy {self.accuracy:.4f}, last loss {self.losses[-1]:.6f}; "
+            f"{rows / self.median():,.0f} samples/s (median epoch), {sum(self.seconds):.2f} s in all"
+        )
+
+
+def _comparison(ours, plain):
+    medians = f"median epochs of {ours.median():.4f} s and {plain.median():.4f} s"
+    difference = abs(ours.losses[0] - plain.losses[0])
+    return (
+        f"compared   gd is {plain.median() / ours.median():.2f} times as fast ({medians}); "
+        f"after the first epoch the losses differ by {difference:.1e}"
+    )
+
+
+def _compile(build, data, batch_size):
+    """Take the first steps with another model of the same kind, serially and in parallel; return how long that took."""
+    start = perf_counter()
+    model, optimizer = build()
+    rows = min(len(data.X), 2 * batch_size)
+    for parallel_from in (inf, 1):
+        with splitting(parallel_from):
+            fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False)
+            model.predict(data.X_test)
+    return perf_counter() - start
+
+
+def _save(path, model):
+    try:
+        model.save(path)
+    except OSError as error:
+        raise Failure(f"--save {path}: {error}") from error
+    print(f"saved      {path}")
