@@ -147,8 +147,8 @@ def family(results, title, records):
     ]
     columns = (*CASE, "gd", "spread", "ns/element", "GB/s", "share of the ceiling", *libraries)
     said = (
-        "size: in elements; gd: the median time of a call; spread: the middle half of all rounds, in parts of it; "
-        "GB/s: what the algorithm has to move in that time; below each library how many times as long as gd it took."
+        "gd: the median time of a call; spread: the middle half of all rounds, in parts of it; GB/s: what the "
+        "algorithm has to move; libraries: how many times as long as gd."
     )
     glance, every = _glance(name, records), table(columns, rows)
     if glance or len(rows) > LONG:
@@ -157,10 +157,10 @@ def family(results, title, records):
 
 
 def _glance(name, records):
-    """Return a sentence and a table by sizes, where there are several sizes of most kernels."""
+    """Return a sentence and a table by sizes, where most kernels have all of them; nothing for a few rows of one."""
     groups = kernels(records)
     sizes = {record.get("size") for record in records}
-    if len(sizes) < 2 or 4 * len(records) < 3 * len(sizes) * len(groups):
+    if (len(sizes) < 2 and len(records) <= LONG) or 4 * len(records) < 3 * len(sizes) * len(groups):
         return ()
     if any(map(fastest, records)):
         said = "How many times as long as gd the fastest of all peers took, by size:"

@@ -99,9 +99,9 @@ def numeric(table):
 
 def markdown(title, lead, sections, folder="pictures"):
     """Render a report to Markdown; its pictures are named as files of a folder."""
-    blocks = [f"# {_plain(title)}", _plain(lead)]
+    blocks = [f"# {_prose(title)}", _prose(lead)]
     for section in sections:
-        blocks.append(f"## {_plain(section.title)}")
+        blocks.append(f"## {_prose(section.title)}")
         blocks += [_markdown_part(part, folder) for part in section.parts]
     return "\n\n".join(blocks) + "\n"
 
@@ -109,28 +109,31 @@ def markdown(title, lead, sections, folder="pictures"):
 def _markdown_part(part, folder):
     if isinstance(part, Table):
         table = markdown_table(part)
-        return f"<details><summary>{_plain(part.fold)}</summary>\n\n{table}\n\n</details>" if part.fold else table
+        return f"<details><summary>{_prose(part.fold)}</summary>\n\n{table}\n\n</details>" if part.fold else table
     if isinstance(part, Code):
         return "\n".join("    " + line for line in part.splitlines())
     if isinstance(part, str):
-        return f"**{_plain(part)}**" if isinstance(part, Lost) else _plain(part)
-    return "\n".join(f"![{_plain(picture.says)}]({folder}/{picture.name}.svg)" for picture in part)
+        return f"**{_prose(part)}**" if isinstance(part, Lost) else _prose(part)
+    return "\n".join(f"![{_prose(picture.says)}]({folder}/{picture.name}.svg)" for picture in part)
 
 
 def markdown_table(table):
     """Render a table to Markdown."""
     sides = ["---:" if right else "---" for right in numeric(table)]
-    rows = [[f"**{_plain(cell)}**" if isinstance(cell, Lost) else _plain(cell) for cell in row] for row in table.rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (map(_plain, table.columns), sides, *rows))
+    rows = [
+        [f"**{_literal(cell)}**" if isinstance(cell, Lost) else _literal(cell) for cell in row] for row in table.rows
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (map(_literal, table.columns), sides, *rows))
 
 
-def _plain(text):
+def _prose(text):
     """Escape what Markdown would take for its own, except `code`."""
-    pieces = re.split(r"(`[^`]+`)", " ".join(text.split()))
-    return "".join(
-        piece.replace("|", r"\|") if k % 2 else re.sub(r"([\\`*|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", escape(piece, False))
-        for k, piece in enumerate(pieces)
-    )
+    return "".join(part if k % 2 else _literal(part) for k, part in enumerate(re.split(r"(`[^`]+`)", text)))
+
+
+def _literal(text):
+    """Escape all that Markdown would take for its own, and line ends."""
+    return re.sub(r"([\\`*|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", escape(re.sub(r"\s+", " ", text), False))
 
 
 # HTML
@@ -191,12 +194,12 @@ def _html_part(part):
 def html_table(table):
     """Render a table to HTML."""
     right = [' class="n"' if each else "" for each in numeric(table)]
-    names = "".join(f"<th{side}>{_inline(name)}</th>" for name, side in zip(table.columns, right, strict=True))
+    names = "".join(f"<th{side}>{escape(name)}</th>" for name, side in zip(table.columns, right, strict=True))
     head = f"<thead><tr>{names}</tr></thead>" if any(table.columns) else ""
     rows = "".join(
         "<tr>"
         + "".join(
-            f"<td{_mark(cell, 'n' if side else 'long' if len(cell) > WRAPPED else '')}>{_inline(cell)}</td>"
+            f"<td{_mark(cell, 'n' if side else 'long' if len(cell) > WRAPPED else '')}>{escape(cell)}</td>"
             for cell, side in zip(row, right, strict=True)
         )
         + "</tr>\n"
@@ -212,9 +215,9 @@ def _mark(text, more=""):
 
 STYLE = """
 :root{color-scheme:light dark;--ground:#fff;--ink:#1d2126;--soft:#5b6570;--line:#dfe3e8;--band:#f5f7f9;--link:#0b4fc4;
---lost:#b3261e;--lost-ground:#fdecea}
+--lost:#b3261e;--lost-ground:#fdecea;--shade:#0003}
 @media (prefers-color-scheme:dark){:root{--ground:#15181c;--ink:#e4e7ea;--soft:#9ba5af;--line:#30363d;--band:#1d2126;
---link:#8ab8ff;--lost:#ff9d94;--lost-ground:#43201d}}
+--link:#8ab8ff;--lost:#ff9d94;--lost-ground:#43201d;--shade:#fff2}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
 body{margin:0 auto;max-width:72rem;padding:1.5rem clamp(.9rem,3vw,2.5rem) 4rem;background:var(--ground);
@@ -227,7 +230,9 @@ p.lost{padding:.6rem .9rem;border-left:4px solid var(--lost);background:var(--lo
 nav{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;padding:.7rem 0;border-block:1px solid var(--line);font-size:.9rem}
 nav a,summary{color:var(--link);text-decoration:none}
 nav a{padding:.2rem 0}
-.scroll{overflow-x:auto;margin:.7rem 0 1.1rem;max-width:100%}
+.scroll{overflow-x:auto;margin:.7rem 0 1.1rem;width:fit-content;max-width:100%;
+background:linear-gradient(to left,var(--ground) 40%,transparent) 100% 0/3rem 100% no-repeat local,
+linear-gradient(to left,var(--shade),transparent) 100% 0/1rem 100% no-repeat scroll}
 table{border-collapse:collapse;font-size:.9rem;line-height:1.35;font-variant-numeric:tabular-nums}
 th,td{padding:.32rem .7rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 th{vertical-align:bottom;font-weight:600;border-bottom:2px solid var(--soft)}

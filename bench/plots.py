@@ -35,7 +35,7 @@ BESIDE = (  # of a point, where its name may stand: offset and alignment
 INK = "#0a0a0a"
 SLOTS = tuple(f"#0b0b{k:02x}" for k in range(8))
 LIGHT = ("#0b4fc4", "#858585", "#d1530a", "#0f7a55", "#a03fb8", "#a68300", "#0091ad", "#d6508f")
-DARK = ("#7db4ff", "#a3a3a3", "#ff8f45", "#4fd1a1", "#dc9cf0", "#e6c84d", "#57d5ea", "#ff97c4")
+DARK = ("#8fc1ff", "#8f8f8f", "#ff8f45", "#3fb68b", "#c084e0", "#e6c84d", "#57d5ea", "#ff97c4")
 MARKERS = "os^DvPX*"
 DASHES = ("-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)), "-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)))
 
@@ -63,7 +63,12 @@ def _picture(name, says, draw, size=SIZE, wide=False):
     style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": TEXT, "axes.titlesize": TEXT + 1}
     style |= {"text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
     style |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "lines.markersize": 4.5}
-    style |= {"axes.titlelocation": "left", "axes.titleweight": "bold", "font.family": "DejaVu Sans"}
+    style |= {
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "font.family": "DejaVu Sans",
+        "text.parse_math": False,
+    }
     with rc_context(style):
         draw(figure.subplots())
         text = StringIO()
@@ -185,7 +190,7 @@ def roofline(results):
             axes.scatter(*zip(*own, strict=True), label=family, **look)
         _finish(axes, "Roofline", "operations per byte", "GFLOP/s")
         _legend(axes, 2)
-        _label_points(axes, [(x, y, record["what"]) for x, y, record in _named(points)])
+        _label_points(axes, points, _named(points))
 
     says = "Roofline: GFLOP/s of each kernel against its operations per byte, with the measured ceilings as lines"
     return [_picture("roofline", says, draw, TALL, wide=True)]
@@ -220,18 +225,18 @@ def _named(points):
     return named
 
 
-def _label_points(axes, points):
-    """Name points, the first ones first, wherever a name covers no point, no line and no other name."""
+def _label_points(axes, points, named):
+    """Name some of the points, the first ones first, wherever a name covers no point, no line and no other name."""
     axes.figure.draw_without_rendering()
     unit, inside = axes.figure.dpi / 72, axes.get_window_extent().extents
     places = axes.transData.transform([(x, y) for x, y, _ in points])
     lines = [axes.transData.transform(line.get_xydata()) for line in axes.get_lines()]
     dots = [end + (start - end) * part for start, end in lines for part in np.linspace(0, 1, 200)[:, None]]
     taken = [(x - 2 * unit, y - 2 * unit, x + 2 * unit, y + 2 * unit) for x, y in [*places, *np.reshape(dots, (-1, 2))]]
-    for x, y, label in points:
+    for x, y, record in named:
         for dx, dy, side, height in BESIDE:
             where = {"xytext": (dx, dy), "textcoords": "offset points", "ha": side, "va": height}
-            text = axes.annotate(label, (x, y), **where, fontsize=TEXT - 1)
+            text = axes.annotate(record["what"], (x, y), **where, fontsize=TEXT - 1)
             text.set_in_layout(False)
             box = text.get_window_extent().extents
             free = inside[0] <= box[0] and inside[1] <= box[1] and box[2] <= inside[2] and box[3] <= inside[3]
