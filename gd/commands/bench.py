@@ -48,8 +48,9 @@ def add(commands):
 def run(options):
     """Run what was asked for; return the exit status."""
     try:
-        from ..bench import assembly, readme, regression, report
+        from ..bench import assembly, report
         from ..bench import run as running
+        from ..bench.report import readme, regression
     except ImportError as error:
         raise Failure(f'{error}: python -m pip install "gd[bench]"') from error
 
