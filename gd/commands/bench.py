@@ -55,7 +55,10 @@ def run(options):
         raise Failure(f'{error}: python -m pip install "gd[bench]"') from error
 
     if options.diagnostics:
-        print(assembly.diagnostics(options.diagnostics))
+        try:
+            print(assembly.diagnostics(options.diagnostics))
+        except ValueError as error:
+            raise Failure(f"--diagnostics: {error}") from error
         return 0
     if options.threads is not None and not 1 <= options.threads <= pool.max_threads():
         raise Failure(f"--threads must be 1 to {pool.max_threads()}, got {options.threads}")
