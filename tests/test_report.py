@@ -86,7 +86,7 @@ def full():
             "vector_bits": 512,
             "caches": {"L1": 49152, "L2": 2**21},
             "system": "Linux",
-            "commit": "5ce0431",
+            "commit": "5ce0431+",
             "versions": {"gd": "0.1", "numpy": "2.3", "torch": "2.13"},
             "blas": [{"library": "openblas", "version": "0.3", "architecture": "Zen", "threads": 2, "of": "numpy"}],
             "threading_layer": "omp",
@@ -108,6 +108,8 @@ def full():
             {
                 "what": "784-10",
                 "unit": "epoch",
+                "family": "training",
+                "size": 128,
                 "threads": 2,
                 "libraries": timed(gd=2.0, numpy=3.0, torch=1.5, products=1.0),
             }
@@ -335,6 +337,12 @@ def test_nothing_is_lost_where_nothing_was_compared(reports):
     assert "Nothing was compared" not in (reports["without peers"] / "report.md").read_text(encoding="utf-8")
 
 
+def test_the_command_to_run_it_again(reports):
+    text = (reports["full"] / "report.md").read_text(encoding="utf-8")
+    assert "    git checkout 5ce0431\n" in text and text.endswith("\n    gd bench --quick\n")
+    assert "Files had changed since that commit." in text
+
+
 def test_the_same_results_make_the_same_files(reports, tmp_path):
     assert write(full(), tmp_path) == tmp_path / "report.html"
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
@@ -446,6 +454,7 @@ def test_the_table_of_the_readme_is_short_and_names_its_source():
     assert len(rows) <= readme.ROWS
     assert rows[0] == ("Adam", "10,000", "1.00 ns/element", "4.0x", "3.0x", "0.95")
     assert rows[1] == ("Adam", "100,000,000", "0.500 ns/element", "10x", "0.92x", "0.98")
+    assert rows[-1] == ("epoch of 784-10", "-", "2.00 s", "1.50x", "0.75x", "-")
     for part in ("A <fast> processor", "2 threads", "numpy 2.3", "torch 2.13", "(docs/benchmark/results.json)"):
         assert part in text.replace("\n", " ")
 

@@ -84,7 +84,7 @@ def losing(results):
     said = (
         f"Of {count(rows)} comparisons (cases, epochs, numbers of threads), a peer is faster in "
         f"{count(len(by_peers))}, and in {count(len(by_ceiling))} more gd reaches less than {ENOUGH} of the ceiling. "
-        "All of them are here, the worst first; sizes are in elements."
+        "All of them are here, the worst first. Sizes are elements, of gradients the rows of a batch."
         if rows
         else "Nothing was compared in this run: neither peers nor ceilings were timed."
     )

@@ -76,15 +76,17 @@ def assembly(results):
                 marked(count(bits), known(bits) and known(widest) and bits < widest),
                 count(each.get("loads")),
                 count(each.get("stores")),
+                count(each.get("calls")),
                 f"{each['flops_per_element']:.4g}" if known(each.get("flops_per_element")) else NOTHING,
                 ", ".join(f"{name} {number}" for name, number in frequent[:INSTRUCTIONS] if number) or NOTHING,
             )
         )
     said = (
-        "The widest vectors, loads and stores of the hot loop, the floating-point operations an element costs, and the "
-        "most frequent instructions. Vectors narrower than the processor's are marked."
+        "Of the hot loop the widest vectors, loads, stores, calls of functions, the floating-point operations that an "
+        "element costs, and the most frequent instructions. Vectors narrower than the processor's are marked."
     )
-    columns = ("kernel", "dtype", "vector bits", "loads", "stores", "operations/element", "instructions")
+    columns = ("kernel", "dtype", "vector bits", "loads", "stores", "calls", "operations/element", "instructions")
+    rows = list(dict.fromkeys(rows))  # kernels such as norms serve several computations
     return section("Assembly", said, table(columns, rows, f"All {len(rows)} kernels"))
 
 
@@ -121,7 +123,8 @@ def machine(results, missing):
     order = sorted(versions, key=lambda name: (name not in NAMES, name))
     rows = [
         ("processor", found.get("processor")),
-        ("cores, threads", _joined(count(found.get("cores")), count(found.get("threads")))),
+        ("cores", count(found.get("cores"))),
+        ("threads", count(found.get("threads"))),
         ("vectors", f"{found['vector_bits']} bits" if found.get("vector_bits") else None),
         ("caches", ", ".join(f"{name} {amount(size)}" for name, size in (found.get("caches") or {}).items())),
         ("memory", amount(found.get("memory"))),
@@ -132,10 +135,6 @@ def machine(results, missing):
         ("commit", found.get("commit")),
     ]
     return section("Environment", missing, table(("", ""), [row for row in rows if row[1] and row[1] != NOTHING]))
-
-
-def _joined(*texts):
-    return ", ".join(text for text in texts if text != NOTHING)
 
 
 def _blas(each):
@@ -149,10 +148,12 @@ def again(results):
     if not results.get("command"):
         return None
     commit = environment(results).get("commit")
-    lines = [f"git checkout {commit}"] if commit else []
+    lines = [f"git checkout {commit.rstrip('+')}"] if commit else []
     said = (
         "In a checkout of gd; peers take part where they are installed. Absolute times differ between machines and "
         "days: compare the ratios and the shares of the ceiling, which are of one run."
     )
+    if commit and commit.endswith("+"):
+        said += " Files had changed since that commit."
     lines += ['python -m pip install ".[bench,peers]"', results["command"]]
     return section("Run it again", said, Code("\n".join(lines)))

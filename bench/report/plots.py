@@ -361,7 +361,7 @@ def bandwidth(results):
             axes.plot(*zip(*line, strict=True), label=mix, **_style(k))
         _caches(axes, results, 1)
         _finish(axes, "Bandwidth by mix of reads and writes", "bytes moved by a call", "GB/s")
-        _legend(axes, 5)
+        _legend(axes, 3)
 
     return [_picture("bandwidth", "Gigabytes a second against the bytes moved, a line a mix of reads and writes", draw)]
 

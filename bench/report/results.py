@@ -97,9 +97,9 @@ def key(record):
 
 
 def epochs(results):
-    """Return the epochs in the form of cases."""
+    """Return the epochs in the form of cases, whose names tell the size."""
     return [
-        {**epoch, "family": "epochs", "what": f"{epoch.get('unit', 'epoch')} of {epoch['what']}"}
+        {**epoch, "family": "epochs", "what": f"{epoch.get('unit', 'epoch')} of {epoch['what']}", "size": None}
         for epoch in listed(results, "epochs")
     ]
 
