@@ -66,17 +66,28 @@ class KernelCache:
         context.refresh()
         bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
         try:
-            path = self._path(signature, context.codegen())
-            if path is None or not path.exists():
-                return None
-            content = path.read_bytes()
-            checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
-            if hashlib.sha256(payload).digest() != checksum:
-                raise ValueError(f"{path} is damaged")
-            return compiler.CompileResult._rebuild(context, *pickle.loads(payload))
+            reduced = self._read(signature, context.codegen())
+            return reduced and compiler.CompileResult._rebuild(context, *reduced)
         except Exception as error:
             _warn("read", error)
             return None
+
+    def object_code(self, signature, codegen):
+        """Return the machine code of a signature as it was loaded, an object file; None where it is gone."""
+        with suppress(Exception):
+            (_, _, (code, _)), *_ = self._read(signature, codegen)
+            return code
+
+    def _read(self, signature, codegen):
+        """Return what a compiled signature was reduced to, or None."""
+        path = self._path(signature, codegen)
+        if path is None or not path.exists():
+            return None
+        content = path.read_bytes()
+        checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
+        if hashlib.sha256(payload).digest() != checksum:
+            raise ValueError(f"{path} is damaged")
+        return pickle.loads(payload)
 
     def save_overload(self, signature, result):
         """Store the compiled code of a signature."""

@@ -21,9 +21,10 @@ from traceback import walk_tb
 
 import numba
 
-from . import pool, subnormals, wide
+from . import observation, pool, subnormals, wide
 from .cache import KernelCache
 from .choice import Choice
+from .traffic import whole
 
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
 # loop around a rule, and so would the last bit (and the direction of Lion's step). It costs nothing measurable;
@@ -53,19 +54,24 @@ def device(function, reassociate=False):
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **options)(function)
 
 
-def loop(parallel_from, ordered=False, flush=False):
+def loop(parallel_from, ordered=False, flush=False, traffic=None):
     """Declare a loop, and the number of items from which splitting it over threads can pay.
 
     From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items
     need each other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0: see
-    `subnormals`.
+    `subnormals`. `traffic` says how many bytes a call moves: a function of its arguments, or what happens to each
+    array, as in ``"- rw r"``: see the module of that name.
     """
 
     def declare(factory):
         factory.parallel_from, factory.ordered, factory.flush = parallel_from, ordered, flush
+        factory.traffic = whole(traffic) if isinstance(traffic, str) else traffic
         return factory
 
     return declare
+
+
+kernels = []  # all that were made
 
 
 @functools.cache
@@ -74,17 +80,19 @@ def join(loop, *rules):
     return (OrderedKernel if loop.ordered else Kernel)(loop, rules)
 
 
+@observation.observable
 class Kernel:
     """A compiled loop: ``kernel(size, *arguments)`` walks items 0 to size."""
 
     def __init__(self, loop, rules):
         self.name = "-".join(function.__name__ for function in (loop, *rules))
-        self.parallel_from, self._choices = loop.parallel_from, {}
+        self.parallel_from, self.traffic, self._choices = loop.parallel_from, loop.traffic, {}
         body = loop(*map(device, rules))
         if loop.flush:
             body = subnormals.flushing(device(body))
         self.serial = self._compile(body, (loop, *rules))
         self.parallel = None if loop.ordered else self._compile(_split(self.serial), (loop, *rules), parallel=True)
+        kernels.append(self)
 
     def _compile(self, function, sources, parallel=False):
         if parallel and not DEBUG:  # where an exception is lost: one part after the other then
@@ -93,6 +101,7 @@ class Kernel:
             options = OPTIONS | {"pipeline_class": wide.Compiler}
         dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
         name = f"{self.name}-{'parallel' if parallel else 'serial'}"
+        observation.time_compiling(dispatcher)
         if not DEBUG:
             KernelCache.attach(dispatcher, name, sources, (parallel, sorted(map(str, OPTIONS.items()))))
         return dispatcher
@@ -147,6 +156,7 @@ class Kernel:
         return f"<kernel {self.name}>"
 
 
+@observation.observable
 class OrderedKernel(Kernel):
     """A loop whose items need each other's results: ``kernel(size, work, *arguments)`` walks them one after the other.
 
