@@ -4,8 +4,9 @@ Numba's own cache knows neither the options nor the helpers of a kernel, so it c
 code. Here every file lies in a folder named after a hash of ALL kernel sources and of the versions
 of everything that compiles them, and its name holds a hash of the kernel, its rules, the options,
 the argument types and the processor. A file is written beside its place and renamed, and begins
-with a checksum: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong
-result. Cache files are pickles, so the folder must belong to the user and to nobody else.
+with a checksum of its names and its content: whatever is missing, torn, foreign or unreadable is a
+recompile, never a wrong result. Cache files are pickles, so the folder must belong to the user and
+to nobody else.
 
 Numba tells the symbols of closures apart by a number that it counts up, from 1 in each process. Code of several
 processes meets here, and of two functions under one symbol the one that was loaded first may be called for both: so
@@ -85,7 +86,7 @@ class KernelCache:
             return None
         content = path.read_bytes()
         checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
-        if hashlib.sha256(payload).digest() != checksum:
+        if _checksum(path, payload) != checksum:
             raise ValueError(f"{path} is damaged")
         return pickle.loads(payload)
 
@@ -95,18 +96,19 @@ class KernelCache:
             path = self._path(signature, result.library.codegen)
             if path is None or result.lifted or result.library.has_dynamic_globals:
                 return
+            _refuse_if_changed()
             payload = serialize.dumps(result._reduce())
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(payload).digest() + payload)
+                    file.write(_checksum(path, payload) + payload)
                 os.replace(temporary, path)
             except BaseException:
                 os.unlink(temporary)
                 raise
         except Exception as error:
-            _warn("written", error)
+            _warn("written", f"{error.strerror}: {folder()}" if isinstance(error, OSError) else error)
 
     def flush(self):
         """Forget nothing: the folder is shared by all kernels (Numba calls this on recompile)."""
@@ -125,11 +127,13 @@ def folder():
         root = cache_root()
         if root is None:
             return None
+        _refuse_if_changed()
         path = root / f"{_FOLDER}{_fingerprint()}"
         new = not path.exists()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_if_open_to_others(path)
-        os.utime(path)  # the least recently used folders are the ones to go
+        _refuse_if_open_to_others(root, path)
+        with suppress(OSError):  # to read from, it need not be writable
+            os.utime(path)  # the least recently used folders are the ones to go
         if new:
             _prune(root, path)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
@@ -161,11 +165,33 @@ def _fingerprint():
     return digest.hexdigest()[:16]
 
 
-def _refuse_if_open_to_others(path):
+def _checksum(path, payload):
+    """Return a hash of what a file says, and of its names, which say what it is of."""
+    return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + payload).digest()
+
+
+def _stamp():
+    """Return what is different when a source has changed."""
+    stats = {path: path.stat() for path in _SOURCES.rglob("*.py")}
+    return {path: (status.st_mtime_ns, status.st_size) for path, status in stats.items()}
+
+
+_IMPORTED = _stamp()
+
+
+def _refuse_if_changed():
+    """Raise if code from before would meet the hash of sources that came after, as when gd is upgraded meanwhile."""
+    if _stamp() != _IMPORTED:
+        raise RuntimeError("the sources have changed since they were imported")
+
+
+def _refuse_if_open_to_others(root, path):
     if hasattr(os, "getuid"):
-        status = path.stat()
+        status, outer = path.stat(), root.stat()
         if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(f"{path} can be written by others")
+        if outer.st_uid not in (0, os.getuid()) or (outer.st_mode & (stat.S_IWOTH | stat.S_ISVTX)) == stat.S_IWOTH:
+            raise PermissionError(f"{root} is another user's, or all can replace what is in it")
 
 
 def _prune(root, current):

@@ -125,6 +125,24 @@ def test_a_changed_rule_or_option_is_never_served_from_before(tmp_path):
     assert run(cache, root) == (1, -1.0, "")
 
 
+def test_code_from_before_an_upgrade_is_not_stored_as_that_of_after(tmp_path):
+    root, cache = tmp_path / "checkout", tmp_path / "cache"
+    cache.mkdir()
+    for folder in ("gd", "kernels"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    upgrade = f"""
+import pathlib, gd
+rule = pathlib.Path({str(root)!r}, "kernels", "rules", "common.py")
+rule.write_text(rule.read_text().replace("return clip(g, c.clip_value), p", "return 4 * clip(g, c.clip_value), p"))
+"""
+    environment = {**os.environ, "GD_CACHE_DIR": str(cache), "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", upgrade + PROGRAM]
+    done = subprocess.run(command, env=environment, cwd=cache, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "0.5"], done.stderr
+    assert "the sources have changed since they were imported" in done.stderr
+    assert run(cache, root) == (0, -1.0, "")
+
+
 def test_old_folders_are_pruned_and_others_are_left_alone(tmp_path):
     for k in range(9):
         folder = tmp_path / f"kernels-{k:016x}"
