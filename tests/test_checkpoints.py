@@ -266,7 +266,6 @@ def test_the_message_without_safetensors_says_how_to_get_it(path, monkeypatch):
     model, X, y = gd.MLP([2, 2]), np.ones((2, 2), np.float32), np.zeros(2, int)
     for call, who in (
         (lambda: save(path, {}), "gd.save"),
-        (lambda: load(path), "gd.load"),
         (lambda: gd.fit(model, X, y, gd.Adam(model.parameters), checkpoint=path), "fit: checkpoint"),
     ):
         with pytest.raises(ImportError, match=rf'^{who} needs safetensors: python -m pip install "gd\[train\]"'):
