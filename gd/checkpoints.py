@@ -140,8 +140,7 @@ def load(path):
         If there is no file.
     CheckpointError
         If the file is damaged, of another kind or of a later version. Nothing of it is ever executed. Whatever it
-        claims, its arrays take no more memory than it has bytes; its JSON takes up to 50 times its size, which is 16 MiB
-        at most.
+        claims, its arrays take no more memory than it has bytes; its JSON can take 50 times its size, 16 MiB at most.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait
         raise CheckpointError(f"load: {path} is not a file")

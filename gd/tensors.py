@@ -31,7 +31,10 @@ class Tensors:
         size, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, HEADER_BYTES):
             raise ValueError(f"it has {size:,} bytes, and a header of {length:,}")
-        header = json.loads(file.read(length).decode(), object_pairs_hook=unique)
+        text = file.read(length)
+        if b"\0" in text:  # as in arrays: decoded, they would take several times as much memory
+            raise ValueError("its header is no text")
+        header = json.loads(text.decode(), object_pairs_hook=unique)
         metadata = header.pop("__metadata__", {}) if isinstance(header, dict) else None
         if not isinstance(metadata, dict) or not all(type(text) is str for text in metadata.values()):
             raise ValueError("its header is no safetensors header")

@@ -109,6 +109,7 @@ def main():
     parser.add_argument("--run", choices=SCENARIOS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
         try:
             SCENARIOS[options.run][0]()
         except Skipped as reason:
