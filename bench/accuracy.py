@@ -87,17 +87,3 @@ def _of_activation(name, dtype, points):
             "gd": errors(own, exact, x, what == "derivative"),
             "torch": None if other is None else errors(other, exact, x, what == "derivative"),
         }
-
-
-def main(only, sizes, rounds, torch):
-    """Print the table, in Markdown."""
-    print("Largest error in ULP; the smaller is the better.\n")
-    print("| activation | dtype | what | gd, centre | PyTorch, centre | gd, tails | PyTorch, tails |")
-    print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
-    for each in accuracy(names=only or NAMES):
-        cells = [f"{each['gd'][k]:.2f} | {format_error(each['torch'][k]) if each['torch'] else '-'}" for k in range(2)]
-        print(f"| {each['activation']} | {each['dtype']} | {each['what']} | {' | '.join(cells)} |")
-
-
-def format_error(ulps):
-    return f"{ulps:.2f}" if ulps < 1e4 else f"{ulps:.0e}"

@@ -35,9 +35,9 @@ def table(names=None, dtypes=DTYPES):
     dtypes : sequence of dtype
     """
     records = []
-    for name in names or (*OPTIMIZERS, *ACTIVATIONS, *LOSSES):
+    for name in (*OPTIMIZERS, *ACTIVATIONS, *LOSSES) if names is None else names:
         for dtype in dtypes:
-            records += [{"what": name, **inspect(run.kernel, run.signature)} for run in _runs(name, dtype)]
+            records += [{"what": name, **inspect(*each)} for each in _kernels(name, dtype)]
     return records
 
 
@@ -61,16 +61,17 @@ def diagnostics(pattern, level=1):
         raise ValueError(f"diagnostics: pattern must match one of {', '.join(tasks())}, got {pattern!r}")
     texts = {}
     for name in names:
-        for kernel, signature, _ in _runs(name, DTYPES[0]):
+        for kernel, signature in _kernels(name, DTYPES[0]):
             if kernel.parallel and kernel.name not in texts:
                 texts[kernel.name] = f"{kernel.name}\n{_diagnostics(kernel.parallel, signature, level)}"
     return "\n".join(texts.values())
 
 
-def _runs(name, dtype):
+def _kernels(name, dtype):
+    """Return (kernel, signature) of those behind a name, each once."""
     with recorded() as runs:
         tasks()[name](np.dtype(dtype))
-    return runs
+    return list(dict.fromkeys((run.kernel, run.signature) for run in runs))
 
 
 def _diagnostics(dispatcher, signature, level):

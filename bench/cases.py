@@ -8,6 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ class Family(ABC):
     quick: tuple = (10_000, 1_000_000, 16_000_000)
     odd: tuple = (1, 7, 1023, 4097)
     tolerance = 2e-5
-    settle = 0.02
+    settle = 0.005
 
     @property
     @abstractmethod
@@ -107,10 +108,20 @@ class Family(ABC):
         return made
 
 
-def vectors(case, count, seed=0):
-    """Return aligned arrays of standard normal numbers, the same for all sides."""
-    rng = np.random.default_rng(seed)
-    return [normal((case.size,), case.dtype, rng) for _ in range(count)]
+def vectors(case, count):
+    """Return aligned arrays of standard normal numbers: the same for all sides, but for each its own."""
+    return [_copied(_drawn(case.size, case.dtype, k)) for k in range(count)]
+
+
+@lru_cache(maxsize=6)
+def _drawn(size, dtype, seed):
+    return normal((size,), dtype, np.random.default_rng(seed))
+
+
+def _copied(array):
+    own = aligned_empty(array.size, array.dtype)
+    own[:] = array
+    return own
 
 
 def normal(shape, dtype, rng):

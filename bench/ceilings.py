@@ -9,9 +9,9 @@ streamed past them) is not counted.
 import numpy as np
 
 import gd
-from gd.kernels.compiler import join, loop
+from gd.kernels.compiler import join
 from gd.kernels.loops.elementwise import map_into
-from gd.kernels.loops.reductions import BLOCK, block_sum
+from gd.kernels.loops.reductions import BLOCK, read
 from gd.kernels.loops.update import update
 from gd.kernels.rules.common import CommonCoefficients
 from gd.kernels.rules.touch import TOUCH, add, copy
@@ -21,18 +21,6 @@ from .measure import interleaved
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
 ORDERS = (256, 1024, 3072)
-
-
-@loop(parallel_from=16)
-def read():
-    """Read all arrays by blocks; arguments: sums (one a block), x."""
-
-    def body(start, stop, arguments):
-        sums, x = arguments
-        for block in range(start, stop):
-            sums[block] = block_sum(x[block * BLOCK : (block + 1) * BLOCK])
-
-    return body
 
 
 MIXES = {  # name -> (arrays, arrays read, arrays written)

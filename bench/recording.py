@@ -1,9 +1,9 @@
 """Which kernels a call of gd runs, for what looks at kernels one by one."""
 
 from contextlib import contextmanager
-from time import perf_counter
 from typing import NamedTuple
 
+from gd.kernels import observation
 from gd.kernels.compiler import Kernel, splitting
 
 
@@ -12,25 +12,33 @@ class Run(NamedTuple):
 
     kernel: Kernel
     signature: tuple  # the argument types of kernel.serial
-    seconds: float  # compilation or loading included where it was the first
+    compiling: float  # seconds that went into compiling or loading it
+
+
+class _Recorder:
+    """An observer of kernels, as `observation` calls it."""
+
+    def __init__(self):
+        self.runs = []
+
+    def started(self):
+        pass
+
+    def ended(self, kernel, arguments, seconds, compiling, split):
+        size, *rest = arguments
+        if kernel.parallel is None:  # an ordered kernel's work is the kernel's own; its body gets the number of parts
+            rest[0] = 1
+        signature = tuple(map(kernel.serial.typeof_pyval, (0, size, tuple(rest))))
+        self.runs.append(Run(kernel, signature, compiling))
 
 
 @contextmanager
 def recorded(parallel=False):
     """Collect the kernels that run meanwhile, all of them serially or all split over the threads."""
-    runs, walk = [], Kernel._walk
-
-    def recording(kernel, parallel, size, arguments):
-        start = perf_counter()
-        as_asked = walk(kernel, parallel, size, arguments)
-        seconds = perf_counter() - start
-        passed = 0, size, arguments if kernel.parallel else (1, *arguments)
-        runs.append(Run(kernel, tuple(map(kernel.serial.typeof_pyval, passed)), seconds))
-        return as_asked
-
-    Kernel._walk = recording
+    recorder = _Recorder()
+    observation.add(recorder)
     try:
         with splitting(1 if parallel else float("inf")):
-            yield runs
+            yield recorder.runs
     finally:
-        Kernel._walk = walk
+        observation.remove(recorder)

@@ -2,6 +2,7 @@
 
 So much has to pass between memory and processor where no cache holds any of it. What the hardware moves besides does
 not count: that an ordinary store first reads the line that it overwrites, that what was evicted is read again.
+An array counts even where a rule ignores it.
 """
 
 from itertools import chain, repeat

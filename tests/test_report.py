@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 import gd
-from gd.bench import notation, plots, readme, regression
-from gd.bench.document import Lost, Table, markdown_table, numeric
-from gd.bench.report import write
+from gd.bench.report import notation, plots, readme, regression, write
+from gd.bench.report.document import Lost, Table, markdown_table, numeric
 
 pytest.importorskip("matplotlib")
 

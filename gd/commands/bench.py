@@ -48,13 +48,17 @@ def add(commands):
 def run(options):
     """Run what was asked for; return the exit status."""
     try:
-        from ..bench import assembly, readme, regression, report
+        from ..bench import assembly, report
         from ..bench import run as running
+        from ..bench.report import readme, regression
     except ImportError as error:
         raise Failure(f'{error}: python -m pip install "gd[bench]"') from error
 
     if options.diagnostics:
-        print(assembly.diagnostics(options.diagnostics))
+        try:
+            print(assembly.diagnostics(options.diagnostics))
+        except ValueError as error:
+            raise Failure(f"--diagnostics: {error}") from error
         return 0
     if options.threads is not None and not 1 <= options.threads <= pool.max_threads():
         raise Failure(f"--threads must be 1 to {pool.max_threads()}, got {options.threads}")

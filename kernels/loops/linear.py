@@ -149,7 +149,7 @@ def matrix_gradient(row):
         features, outputs = W.shape
         n = rows.size if rows.size else len(X)
         gathered = np.empty((GROUP if rows.size else 0, features), W.dtype)
-        predictions, slopes = np.empty((2, GROUP, outputs), W.dtype)
+        predictions, slopes = np.empty((GROUP, outputs), W.dtype), np.empty((GROUP, outputs), W.dtype)
         part, lanes = np.empty((features, outputs), W.dtype), np.empty(LANES, W.dtype)
         for block in range(start, stop):
             gradients[block].fill(0)

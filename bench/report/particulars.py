@@ -157,5 +157,5 @@ def again(results):
     )
     if commit and commit.endswith("+"):
         said += " Files had changed since that commit."
-    lines += ['python -m pip install ".[bench,peers]"', results["command"]]
+    lines += ['python -m pip install ".[bench]"', results["command"]]
     return section("Run it again", said, Code("\n".join(lines)))

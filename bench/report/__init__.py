@@ -67,6 +67,12 @@ def report(results):
     return "gd benchmark", _lead(results), [section for section in sections if section]
 
 
+def summary(results):
+    """Return what a terminal shows: the headline and where gd loses, in Markdown."""
+    sections = [each for each in (comparisons.headline(results), comparisons.losing(results)) if each]
+    return markdown("gd benchmark", _lead(results), sections)
+
+
 def _lead(results):
     """Return in a line on what machine, when and how the results came about."""
     machine, parts = environment(results), []
