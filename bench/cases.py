@@ -59,7 +59,7 @@ class Family(ABC):
 
     name: str
     sizes: tuple = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
-    quick: tuple = (10_000, 1_000_000, 16_000_000)
+    quick: tuple = (10_000, 1_000_000, 8_000_000)
     odd: tuple = (1, 7, 1023, 4097)
     tolerance = 2e-5
     settle = 0.005

@@ -77,7 +77,7 @@ class Activations(Family):
     """Each activation and its derivative; `what` of the derivative ends in "_backward"."""
 
     name = "activations"
-    quick = (100_000, 16_000_000)
+    quick = (100_000, 4_000_000)
     headline = tuple(
         name + end for name in ("sigmoid", "tanh", "relu", "gelu", "silu", "mish", "softplus") for end in ("", BACKWARD)
     )

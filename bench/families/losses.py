@@ -29,7 +29,7 @@ class Losses(Family):
 
     name = "losses"
     sizes = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
-    quick = (100_000, 10_000_000)
+    quick = (100_000, 4_000_000)
     odd = (10, 70, 1030, 4100)
     headline = ("mse", "huber", "softmax_cross_entropy")
     whats = tuple(LOSSES)

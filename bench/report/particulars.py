@@ -108,7 +108,9 @@ def accuracy(results):
                     text = " / ".join(map(ulps, pair))
                     cells[row.get("what"), library] = marked(text, library == "gd" and any(less_accurate(row)))
             rows.append((activation, *(cells.get(column, NOTHING) for column in columns)))
-        parts.append(table((dtype or "", *(" ".join(filter(None, column)) for column in columns)), rows))
+        parts.append(
+            table((dtype or "", *(" ".join(filter(None, (library, what))) for what, library in columns)), rows)
+        )
     said = (
         "The largest errors in ULP, units in the last place: where inputs lie in the centre / in the tails. Marked "
         "where another library's are smaller."
@@ -155,5 +157,5 @@ def again(results):
     )
     if commit and commit.endswith("+"):
         said += " Files had changed since that commit."
-    lines += ['python -m pip install ".[bench,peers]"', results["command"]]
+    lines += ['python -m pip install ".[bench]"', results["command"]]
     return section("Run it again", said, Code("\n".join(lines)))

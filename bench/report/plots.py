@@ -301,6 +301,8 @@ def scaling(results):
     groups = [sorted(group, key=lambda record: record["threads"]) for group in groups if len(group) >= 2]
     for k, group in enumerate(_panels(groups)):
         lines = _lines(group, lambda record, time: (record["threads"], time))
+        fewest = group[0]["threads"]  # some libraries cannot be held to it, and have nothing to compare with
+        lines = {side: line for side, line in lines.items() if line[0][0] == fewest}
         title = f"{group[0]['what']}, {count(group[0]['size'])} elements"
 
         def draw(axes, group=group, lines=lines, title=title):

@@ -198,8 +198,11 @@ def errors(row):
 
 
 def less_accurate(row):
-    """Return (in the centre, in the tails) whether gd's error is larger than the least of the others."""
-    found = errors(row)
+    """Return (in the centre, in the tails) whether gd's error is larger than the least of the others, in two digits."""
+    found = {
+        library: [float(f"{each:.1e}") if known(each) else None for each in pair]
+        for library, pair in errors(row).items()
+    }
     worse = []
     for region in range(2):
         others = [pair[region] for library, pair in found.items() if library != "gd" and known(pair[region])]
