@@ -13,8 +13,8 @@ processes meets here, and of two functions under one symbol the one that was loa
 the count goes on from a random number for each kernel.
 
 This rests on names that Numba does not promise to keep (`Dispatcher._cache`, `CompileResult._reduce`
-and `._rebuild`, `FunctionIdentity._unique_ids`); where the former are gone, kernels compile in every process and
-everything else works.
+and `._rebuild`, `CodeLibrary._reload_init`, `FunctionIdentity._unique_ids`); where they are gone, kernels
+compile in every process and everything else works.
 """
 
 import functools
@@ -68,7 +68,11 @@ class KernelCache:
         bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
         try:
             reduced = self._read(signature, context.codegen())
-            return reduced and compiler.CompileResult._rebuild(context, *reduced)
+            if reduced is None:
+                return None
+            result = compiler.CompileResult._rebuild(context, *reduced)
+            result.library._reload_init.update(result.reload_init)  # for what is compiled from this, and then stored
+            return result
         except Exception as error:
             _warn("read", error)
             return None

@@ -164,6 +164,10 @@ class OrderedKernel(Kernel):
     the loop's parallel_from. The body gets the number of parts before the arguments.
     """
 
+    def __init__(self, loop, rules):
+        pool.launch()
+        super().__init__(loop, rules)
+
     def __call__(self, size, work, *arguments):
         """Walk items 0 to size in order."""
         override = _override.parallel_from

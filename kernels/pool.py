@@ -57,6 +57,16 @@ def leave():
     _lock.release()
 
 
+def launch():
+    """Start the threads, if they are not: code that splits its work itself would where it is compiled or loaded."""
+    with _lock:
+        if not _launched and not _closed:
+            try:
+                _launch()
+            except Exception as error:
+                _close(error)
+
+
 def get_threads():
     """The number of threads that kernels use."""
     global _threads

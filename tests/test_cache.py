@@ -75,6 +75,32 @@ def test_code_of_two_processes_is_not_mistaken_for_each_other(tmp_path):
     assert stepped("Adagrad:inf", "Momentum:1") == ["0.900000", "0.950000"]
 
 
+TRAINING = """
+import sys, numpy as np, gd
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((64, 3)), rng.standard_normal(64)
+for name in sys.argv[1:]:
+    model = gd.LinearModel(3, dtype=np.float64)
+    gd.fit(model, X, y, getattr(gd, name)(model.parameters, lr=0.01), batch_size=8, epochs=1, progress=False)
+    print(model.parameters.vector.tobytes().hex())
+"""
+
+
+def test_cached_code_that_splits_its_work_starts_the_threads_that_it_needs(tmp_path):
+    """The parallel kernel in the second training's loop was loaded, not compiled; the third process crashed."""
+
+    def trained(*optimizers):
+        environment = {**os.environ, "GD_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-W", "error", "-c", TRAINING, *optimizers]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, (done.returncode, done.stderr)
+        return done.stdout.split()
+
+    trained("SGD")
+    expected = trained("Momentum")
+    assert trained("Momentum") == expected
+
+
 def test_off_writes_nothing(tmp_path):
     assert run("off", XDG_CACHE_HOME=str(tmp_path)) == (0, 0.5, "")
     assert not list(tmp_path.iterdir())

@@ -1,8 +1,13 @@
 """Kernels: the choice between serial and parallel, threads, fork, and what they compile to."""
 
 import multiprocessing
+import os
 import re
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +23,7 @@ from gd.kernels.rules import activations, adam, common
 from gd.kernels.rules.common import CommonCoefficients
 from gd.optimizers import OPTIMIZERS
 
+ROOT = Path(gd.__file__).parent.parent
 several_threads = pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
 
 
@@ -47,25 +53,53 @@ def test_large_work_is_split_and_small_work_is_not(monkeypatch):
         assert variant_used(kernel, 10**9, monkeypatch) == "serial"
 
 
+@pytest.fixture
+def elsewhere():
+    """A function that calls another in one other thread."""
+    with ThreadPoolExecutor(1) as executor:
+        yield lambda function, *arguments: executor.submit(function, *arguments).result()
+
+
 @several_threads
-def test_a_thread_that_finds_the_pool_taken_works_serially(monkeypatch):
+def test_a_thread_that_finds_the_pool_taken_works_serially(monkeypatch, elsewhere):
     kernel = join(map_elements, activations.relu)
     with gd.threads(2):
-        assert pool.enter() == 2
+        assert elsewhere(pool.enter) == 2
         try:
             assert variant_used(kernel, 10**9, monkeypatch) == "serial"
         finally:
-            pool.leave()
+            elsewhere(pool.leave)
         assert variant_used(kernel, 10**9, monkeypatch) == "parallel"
 
 
 @several_threads
-def test_an_error_in_a_kernel_gives_the_pool_back(monkeypatch):
+def test_a_pool_that_was_not_given_back_can_be_entered_again():
+    """Ctrl-C can come between `enter` and `leave`."""
+    with gd.threads(2):
+        assert pool.enter() == pool.enter() == 2
+        pool.leave()
+        pool.leave()
+
+
+def test_threads_that_a_training_starts_wait_as_gd_says():
+    program = (
+        "import numpy as np, gd; from gd.kernels import pool; X = np.ones((64, 3), np.float32)\n"
+        "model = gd.LinearModel(3); optimizer = gd.SGD(model.parameters)\n"
+        "gd.fit(model, X, X[:, 0], optimizer, batch_size=8, epochs=1, progress=False); print(pool.waiting())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in pool.SPINNING}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "spin for some 50 us, then sleep\n", done.stderr
+
+
+@several_threads
+def test_an_error_in_a_kernel_gives_the_pool_back(monkeypatch, elsewhere):
     kernel = join(map_elements, activations.relu)
     monkeypatch.setattr(kernel, "parallel", lambda *a: 1 / 0)
     with gd.threads(2), pytest.raises(ZeroDivisionError):
         kernel(10**9)
-    assert not pool._lock.locked()
+    assert elsewhere(pool._lock.acquire, False)
+    elsewhere(pool._lock.release)
 
 
 def test_many_python_threads_step_at_once(rng):
