@@ -105,11 +105,11 @@ def _apply(where, form, operands, p, seed, step, out, activation, parameters):
     return out
 
 
-def key_of(seed, step):
-    """Return 64 bits made of all bits of two integers, which name a pattern."""
+def key_of(*numbers):
+    """Return 64 bits made of all bits of some integers, such as a seed and a step, which name a pattern."""
     key = np.uint64(0)
     with np.errstate(over="ignore"):
-        for number in (seed, step):
+        for number in numbers:
             while True:
                 key, number = rules.random_bits(key, number % 2**64), number >> 64
                 if number == 0:

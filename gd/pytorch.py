@@ -81,6 +81,8 @@ def _matched(where, optimizer, torch_optimizer):
     name, theirs = type(optimizer).__name__, type(torch_optimizer)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{where}: optimizer must be one of gd's, such as gd.Adam, got {name}")
+    if optimizer.is_stored:
+        raise TypeError(f"{where}: optimizer must have float32 or float64 state and parameters, got {optimizer!r}")
     if not theirs.__module__.startswith("torch.optim") or theirs.__name__ != name:
         raise TypeError(f"{where}: torch_optimizer must be a torch.optim.{name}, got {theirs.__name__}")
     parameters = [parameter for group in torch_optimizer.param_groups for parameter in group["params"]]

@@ -67,7 +67,7 @@ def copysign(typing_context, magnitude, sign):
 
 
 @intrinsic
-def _bits(typing_context, x):
+def bits_of(typing_context, x):
     """Return the bit pattern of a float as an integer of the same size."""
     integer = types.int32 if x == types.float32 else types.int64
 
@@ -78,7 +78,7 @@ def _bits(typing_context, x):
 
 
 @intrinsic
-def _from_bits(typing_context, bits):
+def float_of(typing_context, bits):
     """Return the float of a bit pattern."""
     real = types.float32 if bits == types.int32 else types.float64
 
@@ -257,7 +257,7 @@ def _functions(format):
 
     @device
     def power_of_two(n):
-        return _from_bits(integer((n + exponent_bias) << mantissa_bits))
+        return float_of(integer((n + exponent_bias) << mantissa_bits))
 
     @device
     def reduce(x, shifter):
@@ -277,14 +277,14 @@ def _functions(format):
         x = exp_min if x < exp_min else x  # comparisons this way round let NaN through
         x = exp_max if x > exp_max else x
         shifted, r, _ = reduce(x, shifter)
-        n = integer(_bits(shifted) - shifter_bits)
+        n = integer(bits_of(shifted) - shifter_bits)
         half_n = integer(n >> 1)  # two factors: 2**n itself can be beyond the normal numbers
         return exp_of(r) * power_of_two(half_n) * power_of_two(integer(n - half_n))
 
     @device
     def exp_of_minus(size, shifter):
         shifted, r, _ = reduce(-size, shifter)
-        return exp_of(r) * _from_bits(integer(_bits(shifted) << mantissa_bits))
+        return exp_of(r) * float_of(integer(bits_of(shifted) << mantissa_bits))
 
     @device
     def exp_minus(x):
@@ -297,7 +297,7 @@ def _functions(format):
         x = exp_max if x > exp_max else x
         shifted, r, lost = reduce(x, shifter)
         s = fma(r * r, horner(r, exp_q), lost)
-        scale = power_of_two(integer(integer(_bits(shifted) - shifter_bits) - 1))  # half of 2**n, which can overflow
+        scale = power_of_two(integer(integer(bits_of(shifted) - shifter_bits) - 1))  # half of 2**n, which can overflow
         high = r + s
         low = s - (high - r)
         total = fma(scale, high, scale - half)
@@ -307,10 +307,10 @@ def _functions(format):
     @device
     def log_of(x, c):
         """Return n and a rest, the sum of n ln 2 and which is log(x) + c, for positive normal x and tiny c."""
-        bits = integer(_bits(x) - sqrt_half_bits)
+        bits = integer(bits_of(x) - sqrt_half_bits)
         k = integer(bits >> mantissa_bits)
-        f = _from_bits(integer(_bits(x) - integer(k << mantissa_bits))) - one
-        n = _from_bits(integer(k + shifter_bits)) - shifter
+        f = float_of(integer(bits_of(x) - integer(k << mantissa_bits))) - one
+        n = float_of(integer(k + shifter_bits)) - shifter
         square = half * f * f
         s = f / (two + f)
         z = s * s

@@ -42,6 +42,7 @@ class AdaBelief(Optimizer):
 
     rule = staticmethod(adabelief.adabelief)
     slots = ("exp_avg", "exp_avg_var")
+    unsigned = ("exp_avg_var",)
     ranges = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,

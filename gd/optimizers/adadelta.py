@@ -38,6 +38,7 @@ class Adadelta(Optimizer):
 
     rule = staticmethod(adadelta.adadelta)
     slots = ("square_avg", "acc_delta")
+    unsigned = ("square_avg", "acc_delta")
     steady = True
     ranges = {"rho": UNIT, "eps": POSITIVE}
 

@@ -40,6 +40,7 @@ class Adagrad(Optimizer):
 
     rule = staticmethod(adagrad.adagrad)
     slots = ("sum",)
+    unsigned = ("sum",)
     ranges = {
         "lr_decay": NON_NEGATIVE,
         "initial_accumulator_value": NON_NEGATIVE,

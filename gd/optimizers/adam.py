@@ -68,6 +68,7 @@ class Adam(Optimizer):
 
     rule = staticmethod(adam.adam)
     slots = ("exp_avg", "exp_avg_sq")
+    unsigned = ("exp_avg_sq", "max_exp_avg_sq")
     ranges = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
@@ -177,6 +178,7 @@ class Adamax(Optimizer):
 
     rule = staticmethod(adam.adamax)
     slots = ("exp_avg", "exp_inf")
+    unsigned = ("exp_inf",)
     ranges = {"betas": (UNIT, UNIT), "eps": NON_NEGATIVE, "bias_correction": bool, "eps_inside": bool}
 
     def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, bias_correction=True, eps_inside=True, **options):
@@ -228,6 +230,7 @@ class NAdam(Optimizer):
     _mu_product = 0, 1.0  # of the last step that was asked for
     rule = staticmethod(adam.nadam)
     slots = ("exp_avg", "exp_avg_sq")
+    unsigned = ("exp_avg_sq",)
     ranges = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
@@ -320,6 +323,7 @@ class RAdam(Optimizer):
 
     rule = staticmethod(adam.radam)
     slots = ("exp_avg", "exp_avg_sq")
+    unsigned = ("exp_avg_sq",)
     ranges = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,

@@ -49,6 +49,7 @@ class AdEMAMix(Optimizer):
 
     rule = staticmethod(ademamix.ademamix)
     slots = ("exp_avg_fast", "exp_avg_slow", "exp_avg_sq")
+    unsigned = ("exp_avg_sq",)
     ranges = {
         "betas": (UNIT, UNIT, UNIT),
         "alpha": NON_NEGATIVE,

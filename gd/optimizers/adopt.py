@@ -39,6 +39,7 @@ class ADOPT(Optimizer):
 
     rule = staticmethod(adopt.adopt)
     slots = ("exp_avg", "exp_avg_sq")
+    unsigned = ("exp_avg_sq",)
     ranges = {"betas": (UNIT, UNIT), "eps": POSITIVE, "clip": bool}
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.9999), eps=1e-6, clip=True, **options):

@@ -18,6 +18,7 @@ from .blocks import aligned_like, entries
 from .hyperparameters import SHARED
 from .kind import combine, measure
 from .state import State
+from .storage import OPTIONS, check_options, check_parameter
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
 
@@ -59,6 +60,18 @@ class Optimizer(State, ABC):
         read of the gradient, the same as clip_norm's.
     ema : float, optional
         Decay in [0, 1) of an average of the parameters, which starts from them: see `ema_params`.
+    state_dtype : str, optional
+        "bfloat16" or "int8": keep the state in 2 bytes an element, or in 1 and one float32 for each 256 of them.
+        It is decoded, stepped by the same formula and encoded in the one pass. Rounding is stochastic, so that means
+        stay right. State that averages parameters stays as it is. A state that is not finite makes its 256 so.
+    param_dtype : str, optional
+        "bfloat16": params are uint16 arrays with the upper halves of float32 numbers (``tensor.view(torch.uint16)
+        .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise.
+    master_weights : bool, default: False
+        Keep the lower halves of bfloat16 parameters as state: updates add up as those of float32 do. Otherwise
+        parameters are rounded stochastically.
+    seed : int, default: 0
+        Of stochastic rounding: of the same seed come the same bits, for any number of threads.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
@@ -100,6 +113,10 @@ class Optimizer(State, ABC):
         clip_norm=None,
         skip_nonfinite=False,
         ema=None,
+        state_dtype=None,
+        param_dtype=None,
+        master_weights=False,
+        seed=0,
         groups=(),
         **unknown,
     ):
@@ -117,6 +134,9 @@ class Optimizer(State, ABC):
         self.clip_norm = None if clip_norm is None else check_number(name, "clip_norm", clip_norm, POSITIVE)
         self.skip_nonfinite = check_flag(name, "skip_nonfinite", skip_nonfinite)
         self.ema = None if ema is None else check_number(name, "ema", ema, UNIT)
+        given = state_dtype, param_dtype, master_weights, seed
+        for key, value in check_options(name, dict(zip(OPTIONS, given, strict=True))).items():
+            setattr(self, key, value)
         self._hyperparameters = tuple(hyperparameters)
         self.steps, self.grad_norm = 0, None
         self.lr = lr
@@ -126,10 +146,14 @@ class Optimizer(State, ABC):
         self.choose()
         arrays = entries(name, "params", params)
         for label, array in arrays.values():
-            check_array(name, label, array, writeable=True)
+            check_parameter(name, label, array, param_dtype)
         check_apart(name, list(arrays.values()))
         if len({str(key) for key in arrays}) < len(arrays):
             raise ValueError(f"{name}: params has keys that read alike, got {', '.join(map(repr, arrays))}")
+        if (state_dtype or param_dtype) and self.norms is not None:
+            raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
+        if param_dtype and (self.clip_norm is not None or self.skip_nonfinite):
+            raise TypeError(f"{name}: clip_norm and skip_nonfinite do not read gradients of param_dtype='bfloat16'")
         self._specifications = self._checked_groups(groups, arrays)
         self._allocate(arrays)
 
@@ -244,6 +268,8 @@ class Optimizer(State, ABC):
         [-2.0, -3.0]
         """
         where = f"{self._name}.accumulate"
+        if self.param_dtype is not None:
+            raise TypeError(f"{where}: gradients of param_dtype='bfloat16' cannot be accumulated")
         self._accumulate(where, grads, check_number(where, "grad_scale", grad_scale, REAL))
 
     def _accumulate(self, where, grads, grad_scale):
@@ -307,6 +333,8 @@ class Optimizer(State, ABC):
         [[-1.0, -1.0], [0.0, 0.0], [-2.0, -2.0]]
         """
         where = f"{self._name}.step_rows"
+        if self.is_stored:
+            raise TypeError(f"{where}: rows cannot be stepped where state_dtype or param_dtype is given")
         grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
         if self.norms is not None:
             raise TypeError(f"{where}: {self._name} measures whole arrays, it cannot step single rows")
@@ -351,7 +379,7 @@ class Optimizer(State, ABC):
                 if kind.norms is not None:
                     vector = kind.trusted(block, g, vector)
                 if rows is None:
-                    kind.kernel(block.size, vector, block.p, g, *block.slots)
+                    kind.step(block, vector, g, block.steps if self._ragged else steps)
                 else:
                     self._update_rows(block, g, vector, rows)
                 block.steps += 1
@@ -385,7 +413,7 @@ class Optimizer(State, ABC):
     @property
     def _whole(self):
         """The block of all arrays of a ParameterVector, as long as they step together."""
-        return None if self._ragged or self.groups or self.norms else self._vector_block
+        return None if self._ragged or self.groups or self.norms or self.is_stored else self._vector_block
 
     @property
     def steps_inside(self):

@@ -15,6 +15,7 @@ class Block:
         self.label, self.p, self.slots, self.kind = label, array.reshape(-1), slots, kind
         self.shape, self.size, self.dtype = array.shape, array.size, array.dtype
         self.steps = 0  # kept only while arrays differ in it
+        self.number = 0  # among the arrays of the optimizer
         self._known = lambda: None
 
     def gradient(self, where, label, g):

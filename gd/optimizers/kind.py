@@ -5,9 +5,14 @@ from math import inf
 
 import numpy as np
 
+from ..dropout import key_of
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
+from ..kernels.loops.stored import update_stored
 from ..kernels.loops.update import update
+from ..kernels.storage import BLOCK
+
+NO_MASTER = np.empty(0, np.uint16)
 
 
 class Kind:
@@ -15,7 +20,7 @@ class Kind:
 
     def __init__(self, owner, dtype):
         self.owner, self.dtype, self._largest = owner, dtype, float(np.finfo(dtype).max)
-        self.kernel = join(update, owner.rule, *owner._stages)
+        self.kernel = join(update_stored if owner.is_stored else update, owner.rule, *owner._stages)
         self.norms = None if owner.norms is None else join(reductions.norms, owner.norms, *owner._stages)
         self._values = self._vector = self._format = self._given = None
 
@@ -39,6 +44,15 @@ class Kind:
             self._values = values
         self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
         return self._vector
+
+    def step(self, block, vector, g, t):
+        """Step one array by its flat gradient."""
+        if not self.owner.is_stored:
+            self.kernel(block.size, vector, block.p, g, *block.slots)
+            return
+        key, master = key_of(self.owner.seed, t, block.number), self.owner.master_weights
+        low, slots = (block.slots[0], block.slots[1:]) if master else (NO_MASTER, block.slots)
+        self.kernel(-(-block.size // BLOCK), key, vector, block.p, low, g, *slots)
 
     def is_settled(self, t, grad_scale):
         """Whether the scalars after t steps are those of the step before, and will be those of the next."""

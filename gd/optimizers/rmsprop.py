@@ -45,6 +45,7 @@ class RMSprop(Optimizer):
     networks", 2013 (centered).
     """
 
+    unsigned = ("square_avg",)
     steady = True
     ranges = {
         "rho": UNIT,

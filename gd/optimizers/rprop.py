@@ -39,6 +39,7 @@ class Rprop(Optimizer):
 
     rule = staticmethod(rprop.rprop)
     slots = ("prev", "step_size")
+    unsigned = ("step_size",)
     steady = True
     ranges = {"etas": (Range(0.0, 1.0, False), Range(1.0, float("inf"), False)), "step_sizes": (POSITIVE, POSITIVE)}
 

@@ -49,6 +49,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     rule = staticmethod(schedule_free.schedule_free_adamw)
     slots = ("z", "exp_avg_sq")
+    unsigned = ("exp_avg_sq",)
     scalars = {"weight_sum": 0.0, "lr_max": 0.0}
     decays_itself = True
     ranges = {

@@ -9,9 +9,10 @@ from ..interruption import Interruption
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, check_integer, check_number
-from .blocks import Block, aligned_like, entries
+from .blocks import Block, entries
 from .hyperparameters import SHARED, Hyperparameters
 from .kind import Kind
+from .storage import MASTER, OPTIONS, allocate, real_of, widened
 
 
 class State(Hyperparameters):
@@ -19,6 +20,7 @@ class State(Hyperparameters):
 
     slots = ()  # names of the state arrays, in the order of the rule's arguments
     scalars: dict = {}  # names of state that is a number, and what it starts from
+    unsigned = ()  # names of state arrays that are never negative, as 8 bits store them
 
     def initial(self, slot, p):
         """Return what a state array starts from: a number, or an array like p, the flat parameters."""
@@ -26,7 +28,12 @@ class State(Hyperparameters):
 
     def _allocate(self, arrays):
         """Make groups, state arrays and kernels."""
-        self._slots = self.slots if self.ema is None else (*self.slots, "ema")
+        self.is_stored = self.state_dtype is not None or self.param_dtype is not None
+        self._slots = (
+            *((MASTER,) if self.master_weights else ()),
+            *self.slots,
+            *(() if self.ema is None else ("ema",)),
+        )
         stages = {
             common.clipped: self.clip_value is not None,
             common.penalized: self.l1 or self.l2,
@@ -37,22 +44,24 @@ class State(Hyperparameters):
         self._kinds, self._sums, self._summed, self._ragged = {}, {}, set(), False
         self.groups = tuple(self._group(k, group, arrays) for k, group in enumerate(self._specifications))
         grouped = {key: block for group in self.groups for key, block in group._blocks.items()}
+        apart = grouped or self.is_stored  # blocks of 256 do not end where arrays do
         self._blocks, self._vector_block, slots, start = {}, None, None, 0
         if isinstance(self.params, ParameterVector):
-            self._vector_block = self._block("params", self.params.vector, [] if grouped else None)
+            self._vector_block = self._block("params", self.params.vector, [] if apart else None)
         for key, (label, array) in arrays.items():
-            if self._vector_block is not None and not grouped:
+            if self._vector_block is not None and not apart:
                 slots = [slot[start : start + array.size] for slot in self._vector_block.slots]
                 start += array.size
             self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
-            self._blocks[key].label = label
+            self._blocks[key].label, self._blocks[key].number = label, len(self._blocks)
         self._alone = self._only_block()
 
     def _group(self, k, specification, arrays):
         """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
         shared = SHARED[: SHARED.index("clip_norm")]  # the others are of all groups
         own = {name: self._schedules.get(name, getattr(self, name)) for name in self._hyperparameters}
-        keywords = {"lr": self._lr, "ema": self.ema} | own | {name: getattr(self, name) for name in shared}
+        shared = (*shared, "ema", *OPTIONS)
+        keywords = {"lr": self._lr} | own | {name: getattr(self, name) for name in shared}
         keywords |= {name: value for name, value in specification.items() if name != "params"}
         try:
             return type(self)({key: arrays[key][1] for key in specification["params"]}, **keywords)
@@ -61,15 +70,20 @@ class State(Hyperparameters):
 
     def _only_block(self):
         """Return the block of an optimizer of one array whose step is one call of its kernel, else None."""
-        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.scalars)
+        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.scalars or self.is_stored)
         return self._blocks[None] if simple else None
 
     def _block(self, label, array, slots=None):
         p = array.reshape(-1)
         if slots is None:
-            slots = [aligned_like(p, p if slot == "ema" else self.initial(slot, p)) for slot in self._slots]
-        kind = self._kinds.setdefault(array.dtype, Kind(self, array.dtype))
+            slots = [self._state_like(slot, p) for slot in self._slots]
+        dtype = real_of(array.dtype)
+        kind = self._kinds.setdefault(dtype, Kind(self, dtype))
         return Block(label, array, slots, kind)
+
+    def _state_like(self, slot, p):
+        value = widened(p) if slot == "ema" else self.initial(slot, widened(p))
+        return allocate(slot, p, value, self.state_dtype, slot in self.unsigned)
 
     def __getstate__(self):
         """Views, kernels and groups are not part of a copy or a pickle: they are made anew for the new params."""
@@ -142,7 +156,7 @@ class State(Hyperparameters):
     def _named_slots(self):
         for key, block in self._blocks.items():
             for slot, array in zip(block.kind.owner._slots, block.slots, strict=True):
-                yield self._key(key, slot), array, block.shape
+                yield self._key(key, slot), array, block.shape if array.size == block.size else array.shape
 
     def _named_scalars(self):
         for each in self.scalars:

@@ -43,6 +43,7 @@ class Yogi(Optimizer):
 
     rule = staticmethod(yogi.yogi)
     slots = ("exp_avg", "exp_avg_sq")
+    unsigned = ("exp_avg_sq",)
     ranges = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,

@@ -1,0 +1,63 @@
+"""What state and parameters are stored as, where that takes fewer bits than they have in a rule."""
+
+import numpy as np
+
+from ..arrays import FLOATS, aligned_empty, check_array
+from ..kernels.storage import BLOCK, MOST, SCALE, stored_size
+from ..ranges import check_choice, check_flag, check_integer
+
+DTYPES = ("bfloat16", "int8")
+OPTIONS = ("state_dtype", "param_dtype", "master_weights", "seed")
+MASTER = "master_low"  # the slot of the lower halves of bfloat16 parameters
+
+
+def check_options(where, given):
+    """Return {option: value} of the storage, else raise."""
+    for name, allowed in (("state_dtype", DTYPES), ("param_dtype", DTYPES[:1])):
+        if given[name] is not None:
+            check_choice(where, name, given[name], allowed)
+    check_flag(where, "master_weights", given["master_weights"])
+    if given["master_weights"] and given["param_dtype"] is None:
+        raise ValueError(f"{where}: master_weights needs param_dtype='bfloat16', got param_dtype=None")
+    return given | {"seed": check_integer(where, "seed", given["seed"], 0)}
+
+
+def check_parameter(where, label, array, param_dtype):
+    """Raise unless an array can be stepped: of float32 or float64, or of bfloat16 as uint16."""
+    if param_dtype is None:
+        check_array(where, label, array, writeable=True)
+    else:
+        check_array(where, label, array, dtype=("param_dtype='bfloat16'", np.dtype(np.uint16)), writeable=True)
+
+
+def real_of(dtype):
+    """Return the dtype of the scalars of a rule for parameters of a dtype."""
+    return dtype if dtype in FLOATS else np.dtype(np.float32)
+
+
+def widened(p):
+    """Return parameters as floats: a view, or a copy of bfloat16."""
+    return p if p.dtype in FLOATS else (p.astype(np.uint32) << 16).view(np.float32)
+
+
+def allocate(slot, p, value, state_dtype, unsigned):
+    """Return a state array like p, of a number or of an array of its values, as it is stored."""
+    if slot == MASTER:
+        return _filled(p.size, np.uint16, 0)
+    if state_dtype is None or isinstance(value, np.ndarray):
+        return _filled(p.size, real_of(p.dtype), value)
+    if state_dtype == "bfloat16":
+        return _filled(p.size, np.uint16, np.float32(value).view(np.uint32) >> 16)
+    dtype = np.dtype(np.uint8 if unsigned else np.int8)
+    stored = _filled(stored_size(p.size), dtype, 0)
+    if value:
+        stored[:] = MOST[dtype.name]
+        for first in range(0, stored.size, BLOCK + SCALE):
+            stored[first : first + SCALE].view(np.float32)[0] = value
+    return stored
+
+
+def _filled(size, dtype, value):
+    array = aligned_empty(size, np.dtype(dtype))
+    array[:] = value
+    return array
