@@ -385,6 +385,36 @@ OPTIMIZERS = {
 }
 
 
+# --- States in fewer bits: see `kernels.storage`
+
+
+def bfloat16(x):
+    """The two bfloat16 numbers between which float32 numbers lie, as uint16, and the odds of the upper one."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return (bits >> 16).astype(np.uint16), ((bits >> 16) + 1).astype(np.uint16), (bits & 0xFFFF) / 2**16
+
+
+def from_bfloat16(halves):
+    """The float32 numbers that uint16 stands for."""
+    return (halves.astype(np.uint32) << 16).view(np.float32)
+
+
+def from_8_bits(stored, size, block=256):
+    """The float32 numbers of codes: an eighth of an octave below the block's largest for each code below 127 or 255.
+
+    Before the codes of each block is its largest, a float32. Octaves are divided linearly; a code of 0 is 0.
+    """
+    most, found = (127 if stored.dtype == np.int8 else 255), []
+    for first in range(0, stored.size, block + 4):
+        largest = stored[first : first + 4].view(np.float32)[0]
+        codes = stored[first + 4 : first + 4 + block].astype(np.int64)
+        octaves, eighths = np.divmod(abs(codes) - most, 8)
+        with np.errstate(invalid="ignore"):
+            values = np.sign(codes) * largest * 2.0**octaves * (1 + eighths / 8)
+        found.append(np.where(codes == 0, 0, values))
+    return np.concatenate(found)[:size].astype(np.float32)
+
+
 class Optimizer:
     """An optimizer of `OPTIMIZERS` over a dict of arrays, with the keywords that all of them take."""
 

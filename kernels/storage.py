@@ -32,6 +32,7 @@ SHIFT = 20  # what is left out of a float's bits: 3 of the mantissa stay
 MOST = {"int8": 127, "uint8": 255}  # the code of the largest
 MAGNITUDE, INFINITY, QUIET, ONE = 0x7FFFFFFF, 0x7F800000, 0x400000, 0x3F800000  # bits of float32
 GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio
+LARGE = 2.0**64
 SMALLEST = np.finfo(np.float32).smallest_normal
 BELOW_ONE = 1 - 2**-22  # so that the largest does not exceed itself by rounding
 
@@ -209,21 +210,25 @@ def _decode_8(codes, scale, out):
 
 @device
 def _encode_8(x, out, key):
-    """Return the largest absolute value; with one that is not finite, all of the block are not."""
+    """Return the largest absolute value; with one that is not finite, all of the block are not. x is spent."""
     top = np.int32(0)
     for i in range(x.size):
         top = larger_magnitude(top, np.float32(x[i]))
-    scale = float_of(top)
+    scale = largest = float_of(top)
+    if scale > LARGE:  # 1 / scale would be subnormal
+        scale *= np.float32(1 / LARGE)
+        for i in range(x.size):
+            x[i] *= 1 / LARGE
     factor = np.float32(BELOW_ONE) / scale if scale >= SMALLEST else np.float32(0)
     if not np.isfinite(scale):
         factor = np.float32(np.nan)
     for i in range(x.size):
         out[i] = encode_8(out[i], np.float32(x[i]) * factor, random(key, i))
-    return scale
+    return largest
 
 
 def opened(stored, block, n, room):
-    """Return n elements of a block as floats: a slice of what is stored as floats, else they are decoded into `room`."""
+    """Return n elements of a block as floats: a slice of what is stored as floats, else decoded, into `room`."""
 
 
 def closed(stored, block, x, key):

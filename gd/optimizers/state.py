@@ -29,11 +29,8 @@ class State(Hyperparameters):
     def _allocate(self, arrays):
         """Make groups, state arrays and kernels."""
         self.is_stored = self.state_dtype is not None or self.param_dtype is not None
-        self._slots = (
-            *((MASTER,) if self.master_weights else ()),
-            *self.slots,
-            *(() if self.ema is None else ("ema",)),
-        )
+        master, average = (MASTER,) if self.master_weights else (), () if self.ema is None else ("ema",)
+        self._slots = (*master, *self.slots, *average)
         stages = {
             common.clipped: self.clip_value is not None,
             common.penalized: self.l1 or self.l2,

@@ -1,0 +1,304 @@
+"""States in bfloat16 and 8 bits, parameters in bfloat16: what is stored, what comes back, and how training goes on."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import gd
+from gd import reference
+from gd.kernels.compiler import splitting
+from gd.kernels.storage import stored_size
+from gd.optimizers import OPTIMIZERS
+
+STORED = [name for name in OPTIMIZERS if not OPTIMIZERS[name].norms]
+STATEFUL = [name for name in STORED if name not in ("SGD", "ASGD")]
+SMALL = ("bfloat16", "int8")
+SIZES = [1, 7, 255, 256, 257, 1000, 5000]
+
+
+def halves(x):
+    """Return float32 numbers as bfloat16, cut off."""
+    return (np.asarray(x, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
+def floats(stored, size):
+    """Return a state array as floats."""
+    if stored.dtype == np.uint16:
+        return reference.from_bfloat16(stored)
+    return reference.from_8_bits(stored, size) if stored.dtype.itemsize == 1 else stored
+
+
+def kept(x, state_dtype, unsigned=False, seed=0):
+    """Return numbers after they were stored once: the accumulator of Adagrad, or SGD's momentum, from a zero state."""
+    p = np.zeros(x.size, np.float32)
+    if unsigned:
+        optimizer = gd.Adagrad(p, lr=0.0, state_dtype=state_dtype, seed=seed)
+        optimizer.step(np.sqrt(x).astype(np.float32))
+    else:
+        optimizer = gd.SGD(p, lr=0.0, momentum=0.5, state_dtype=state_dtype, seed=seed)
+        optimizer.step(x.astype(np.float32))
+    (stored,) = (value for name, value in optimizer.state_dict().items() if name != "steps")
+    return floats(stored, x.size)
+
+
+# --- What is stored
+
+
+@pytest.mark.parametrize("unsigned", [False, True])
+@pytest.mark.parametrize("state_dtype", SMALL)
+@pytest.mark.parametrize("size", SIZES)
+def test_what_comes_back_is_next_to_what_was_stored(size, state_dtype, unsigned, rng):
+    x = np.exp(rng.uniform(-6, 0, size)) * (1 if unsigned else rng.choice([-1, 1], size))
+    x[rng.random(size) < 0.1] = 0
+    found, step = kept(x, state_dtype, unsigned), 1 / 8 if state_dtype == "int8" else 1 / 128
+    assert np.all(np.abs(found - x) <= 1.001 * step * np.abs(x) + 1e-7 * np.abs(x).max())
+    assert np.array_equal(np.sign(found), np.sign(x))
+    if state_dtype == "int8":
+        for first in range(0, size, 256):  # the largest of a block is exact
+            block, same = x[first : first + 256], found[first : first + 256]
+            np.testing.assert_allclose(np.abs(same).max(), np.abs(block).max(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("state_dtype", SMALL)
+def test_rounding_is_right_in_the_mean(state_dtype, rng):
+    x = np.exp(rng.uniform(-4, 0, 700))
+    found = np.mean([kept(x, state_dtype, unsigned=True, seed=seed) for seed in range(400)], axis=0)
+    step = 1 / 8 if state_dtype == "int8" else 1 / 128
+    assert np.all(np.abs(found / x - 1) < 5 * step / 2 / np.sqrt(400) + 1e-6)
+
+
+def test_small_numbers_become_zero_but_for_those_that_are_divided_by():
+    x = np.array([1.0, 1e-6, 1e-12, 0.0])
+    assert kept(x, "int8").tolist() == [1, 0, 0, 0]
+    found = kept(x, "int8", unsigned=True)
+    assert found[0] == pytest.approx(1) and np.all(found[1:3] > 0) and found[3] == 0
+
+
+def test_bfloat16_is_that_of_torch(rng):
+    torch = pytest.importorskip("torch")
+    p, g = rng.standard_normal((2, 1000)).astype(np.float32)
+    tensor = torch.from_numpy(p).to(torch.bfloat16)
+    shared = tensor.view(torch.uint16).numpy()  # the tensor's memory
+    gd.SGD(shared, lr=0.5, param_dtype="bfloat16").step(halves(g))
+    expected = reference.from_bfloat16(halves(torch.from_numpy(p).to(torch.bfloat16).float().numpy()))
+    expected = expected - np.float32(0.5) * reference.from_bfloat16(halves(g))
+    lower, upper, _ = reference.bfloat16(expected)
+    found = tensor.float().numpy()
+    assert np.all((found == reference.from_bfloat16(lower)) | (found == reference.from_bfloat16(upper)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("state_dtype", SMALL)
+def test_what_is_not_finite_does_not_get_lost(bad, state_dtype):
+    x = np.linspace(1, 2, 600)
+    x[300] = bad
+    found = kept(x, state_dtype)
+    assert not np.isfinite(found[300])
+    assert np.all(np.isfinite(found[:256])) and np.all(np.isfinite(found[512:]))
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-38, 1e-30, 1e30, 3e38])
+@pytest.mark.parametrize("state_dtype", SMALL)
+def test_extremes(scale, state_dtype):
+    x = np.float32(scale) * np.array([1, 0.5, 0, -1], np.float32)
+    found = kept(x, state_dtype)
+    assert np.all(np.abs(found - x) <= np.abs(x) / 8 + 1.2e-38)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@pytest.mark.parametrize("state_dtype", SMALL)
+def test_states_are_small(name, state_dtype):
+    n = 100_000
+    wide, small = (
+        {k: v for k, v in f.state_dict().items() if np.ndim(v)}
+        for f in (
+            OPTIMIZERS[name](np.zeros(n, np.float32)),
+            OPTIMIZERS[name](np.zeros(n, np.float32), state_dtype=state_dtype),
+        )
+    )
+    assert wide.keys() == small.keys()
+    for slot, array in small.items():
+        if slot != "z":  # parameters
+            assert array.nbytes <= {"bfloat16": 0.5, "int8": 0.27}[state_dtype] * wide[slot].nbytes
+    assert stored_size(1) == 5
+
+
+# --- Steps
+
+
+@pytest.mark.parametrize("state_dtype", SMALL)
+@pytest.mark.parametrize("name", STORED)
+def test_a_step_is_that_of_the_decoded_state(name, state_dtype, rng):
+    """The same rule, from the same state: parameters agree, and the new state is next to the exact one."""
+    n = 700
+    p = rng.standard_normal(n).astype(np.float32)
+    optimizer = OPTIMIZERS[name](p, state_dtype=state_dtype, weight_decay=0.01)
+    for _ in range(3):
+        optimizer.step(rng.standard_normal(n).astype(np.float32))
+    q, g = p.copy(), rng.standard_normal(n).astype(np.float32)
+    exact = OPTIMIZERS[name](q, weight_decay=0.01)
+    state = {k: floats(v, n) if np.ndim(v) else v for k, v in optimizer.state_dict().items()}
+    exact.load_state_dict(state)
+    optimizer.step(g)
+    exact.step(g)
+    np.testing.assert_array_equal(p, q)
+    expected = exact.state_dict()
+    for slot, array in optimizer.state_dict().items():
+        if np.ndim(array):
+            found, step = floats(array, n), 1 / 8 if state_dtype == "int8" else 1 / 128
+            limit = 2.0**-15 if array.dtype == np.int8 else 0
+            largest = np.abs(expected[slot]).max()
+            assert np.all(np.abs(found - expected[slot]) <= 1.001 * step * np.abs(expected[slot]) + limit * largest)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"state_dtype": "bfloat16"},
+        {"state_dtype": "int8", "ema": 0.9, "l2": 0.1},
+        {"param_dtype": "bfloat16", "state_dtype": "int8"},
+        {"param_dtype": "bfloat16", "master_weights": True},
+    ],
+)
+def test_the_same_bits_for_any_number_of_threads_and_after_a_restart(options, tmp_path, rng):
+    results, n = [], 70_001
+    start, gradients = rng.standard_normal(n).astype(np.float32), rng.standard_normal((4, n)).astype(np.float32)
+    if "param_dtype" in options:
+        start, gradients = halves(start), [halves(g) for g in gradients]
+    for parallel_from, threads in ((np.inf, 1), (1, 1), (1, 2)):
+        with splitting(parallel_from), gd.threads(min(threads, gd.get_threads())):
+            p = {"a": start.copy(), "b": start[:300].reshape(3, 100).copy()}
+            optimizer = gd.Adam(p, lr=0.01, **options)
+            for k, g in enumerate(gradients):
+                optimizer.step({"a": g, "b": g[:300].reshape(3, 100)})
+                if k == 1:
+                    gd.save(tmp_path / "state.safetensors", optimizer.state_dict())
+                    copied = {key: each.copy() for key, each in p.items()}
+                    resumed = gd.Adam(copied, lr=0.01, **options)
+                    resumed.load_state_dict(gd.load(tmp_path / "state.safetensors"))
+                elif k > 1:
+                    resumed.step({"a": g, "b": g[:300].reshape(3, 100)})
+            assert all(np.array_equal(p[key], copied[key]) for key in p)
+            results.append((p, optimizer.state_dict(), resumed.state_dict()))
+    for p, state, again in results:
+        assert all(np.array_equal(p[key], results[0][0][key]) for key in p)
+        assert all(np.array_equal(state[key], results[0][1][key]) for key in state)
+        assert all(np.array_equal(state[key], again[key]) for key in state)
+
+
+def test_the_seed_decides(rng):
+    g, found = rng.standard_normal(5000).astype(np.float32), []
+    for seed in (0, 0, 1, 2**70):
+        optimizer = gd.Adam(np.zeros(5000, np.float32), state_dtype="int8", seed=seed)
+        optimizer.step(g)
+        found.append(optimizer.state_dict()["exp_avg"].tobytes())
+    assert found[0] == found[1] and len(set(found)) == 3
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies(copied, rng):
+    optimizer = gd.Adam(np.zeros(300, np.float32), state_dtype="int8")
+    optimizer.step(rng.standard_normal(300).astype(np.float32))
+    again, g = copied(optimizer), rng.standard_normal(300).astype(np.float32)
+    again.step(g)
+    optimizer.step(g)
+    assert np.array_equal(again.params, optimizer.params)
+    assert again.state_dict()["exp_avg"].tobytes() == optimizer.state_dict()["exp_avg"].tobytes()
+
+
+def test_halves_lose_nothing(rng):
+    """With the lower halves kept, parameters go the way of float32, of which they show the upper halves."""
+    p = rng.standard_normal(3000).astype(np.float32)
+    p = reference.from_bfloat16(halves(p))
+    small, wide = halves(p), p.copy()
+    optimizer = gd.Adam(small, lr=1e-4, param_dtype="bfloat16", master_weights=True)
+    expected = gd.Adam(wide, lr=1e-4)
+    for _ in range(50):
+        g = halves(rng.standard_normal(3000))
+        optimizer.step(g)
+        expected.step(reference.from_bfloat16(g))
+    assert np.array_equal(small, halves(wide))
+    low = optimizer.state_dict()["master_low"].astype(np.uint32)
+    assert np.array_equal((small.astype(np.uint32) << 16 | low).view(np.float32), wide)
+
+
+def test_rounding_to_the_nearest_stalls_where_stochastic_rounding_does_not():
+    """Steps of 1e-4 are below half a unit of 1.0 in bfloat16."""
+    stochastic = halves(np.ones(4096))
+    optimizer = gd.SGD(stochastic, lr=1e-4, param_dtype="bfloat16")
+    nearest = np.ones(4096, np.float32)
+    for _ in range(1000):
+        optimizer.step(halves(np.ones(4096)))
+        moved = (nearest - np.float32(1e-4)).view(np.uint32)
+        nearest = reference.from_bfloat16(((moved + 0x7FFF + (moved >> 16 & 1)) >> 16).astype(np.uint16))
+    assert np.all(nearest == 1)
+    assert reference.from_bfloat16(stochastic).mean() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_structures(rng):
+    vector = gd.ParameterVector({"W": (30, 20), "b": (20,)}, dtype=np.float32)
+    optimizer = gd.Adam(vector, lr=0.1, state_dtype="int8")
+    grads = vector.zeros_like()
+    grads.vector[:] = rng.standard_normal(620)
+    before = vector.vector.copy()
+    assert optimizer.step(grads) and not np.array_equal(before, vector.vector)
+    assert optimizer.step({"W": grads["W"], "b": None})
+    assert optimizer.state_dict()["b.step"] == 1
+    grouped = gd.Adam(
+        [np.zeros(300, np.float32), np.zeros(5, np.float32)],
+        state_dtype="bfloat16",
+        groups=[{"params": [1], "lr": 0.5}],
+    )
+    grouped.step([np.ones(300, np.float32), np.ones(5, np.float32)])
+    assert grouped.groups[0].state_dtype == "bfloat16"
+    assert [each.dtype for each in grouped.state_dict().values() if np.ndim(each)] == [np.uint16] * 4
+
+
+def test_a_network_trains_with_small_states():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((512, 20)).astype(np.float32)
+    y = (X[:, 0] * X[:, 1] > 0).astype(np.intp)
+    losses = {}
+    for state_dtype in (None, *SMALL):
+        model = gd.MLP([20, 64, 2], seed=0)
+        optimizer = gd.Adam(model.parameters, lr=3e-3, state_dtype=state_dtype)
+        history = gd.fit(model, X, y, optimizer, batch_size=64, epochs=30, seed=0, progress=False)
+        losses[state_dtype] = history.loss[-1]
+    assert losses["bfloat16"] == pytest.approx(losses[None], rel=0.1)
+    assert losses["int8"] == pytest.approx(losses[None], rel=0.25)
+
+
+# --- Errors
+
+
+def test_errors(rng):
+    p = np.zeros(10, np.float32)
+    for options, text in (
+        ({"state_dtype": "int4"}, "state_dtype"),
+        ({"state_dtype": 8}, "state_dtype"),
+        ({"param_dtype": "int8"}, "param_dtype"),
+        ({"param_dtype": "bfloat16"}, "uint16"),
+        ({"master_weights": True}, "master_weights"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 0.5}, "seed"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=text):
+            gd.Adam(p, **options)
+    with pytest.raises(TypeError, match="LAMB: state_dtype"):
+        gd.LAMB(p, state_dtype="int8")
+    with pytest.raises(TypeError, match="dtype uint16"):
+        gd.Adam(halves(p))
+    for options in ({"clip_norm": 1.0}, {"skip_nonfinite": True}):
+        with pytest.raises(TypeError, match="clip_norm"):
+            gd.Adam(halves(p), param_dtype="bfloat16", **options)
+    optimizer = gd.Adam(halves(p), param_dtype="bfloat16")
+    with pytest.raises(TypeError, match="grads has dtype float32"):
+        optimizer.step(p)
+    with pytest.raises(TypeError, match="accumulate"):
+        optimizer.accumulate(halves(p))
+    with pytest.raises(TypeError, match="step_rows"):
+        gd.Adam(np.zeros((3, 4), np.float32), state_dtype="int8").step_rows(None, np.array([1]), np.ones((1, 4), "f"))
+    with pytest.raises(AttributeError, match="state_dtype is fixed"):
+        optimizer.state_dtype = None
