@@ -63,7 +63,7 @@ STAGES = [  # every combination of the stages around a rule, on two rules
     {"ema": 0.9},
     {"clip_value": 0.3, "clip_norm": 5.0, "l1": 1e-2, "l2": 1e-2, "weight_decay": 0.1, "maximize": True, "ema": 0.5},
 ]
-TRUST = [name for name in NAMES if OPTIMIZERS[name].norms]  # their step depends on the whole array
+TRUST = [name for name in NAMES if OPTIMIZERS[name].trust_norms]  # their step depends on the whole array
 BOUNDED = ("Lion", "Rprop", "ADOPT")  # an infinite gradient takes a finite step
 CASES = [(name, {}) for name in NAMES]
 CASES += [(name, keywords) for name, variants in VARIANTS.items() for keywords in variants]

@@ -15,7 +15,7 @@ from gd.optimizers import OPTIMIZERS
 from gd.ranges import Range
 
 NAMES = sorted(OPTIMIZERS)
-ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].norms]
+ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].trust_norms]
 
 
 def states_equal(a, b):

@@ -12,7 +12,7 @@ from gd.kernels.compiler import splitting
 from gd.kernels.storage import stored_size
 from gd.optimizers import OPTIMIZERS
 
-STORED = [name for name in OPTIMIZERS if not OPTIMIZERS[name].norms]
+STORED = [name for name in OPTIMIZERS if not OPTIMIZERS[name].trust_norms]
 STATEFUL = [name for name in STORED if name not in ("SGD", "ASGD")]
 SMALL = ("bfloat16", "int8")
 SIZES = [1, 7, 255, 256, 257, 1000, 5000]
@@ -268,6 +268,65 @@ def test_a_network_trains_with_small_states():
         losses[state_dtype] = history.loss[-1]
     assert losses["bfloat16"] == pytest.approx(losses[None], rel=0.1)
     assert losses["int8"] == pytest.approx(losses[None], rel=0.25)
+
+
+# --- What else is done in the pass
+
+
+@pytest.mark.parametrize("options", [{}, {"state_dtype": "int8"}, {"param_dtype": "bfloat16"}])
+def test_gradients_are_set_to_zero(options, rng, walk):
+    g = rng.standard_normal(3001).astype(np.float32)
+    p = np.zeros(3001, np.float32)
+    if "param_dtype" in options:
+        p, g = halves(p), halves(g)
+    q, kept = p.copy(), g.copy()
+    gd.Adam(p, **options).step(g)
+    assert np.array_equal(g, kept)
+    gd.Adam(q, zero_grads=True, **options).step(g)
+    assert not g.any() and np.array_equal(p, q)
+
+
+@pytest.mark.parametrize("options", [{}, {"state_dtype": "int8"}, {"weight_decay": 0.1, "clip_norm": 1.0}])
+@pytest.mark.parametrize("scale", [1.0, 1e25])
+def test_norms_are_those_of_the_step(options, scale, rng, dtype, walk):
+    p = [rng.standard_normal(n).astype(dtype) for n in (3001, 7)]
+    g = [(scale * rng.standard_normal(each.size)).astype(dtype) for each in p]
+    before, plain = [each.copy() for each in p], [each.copy() for each in p]
+    optimizer = gd.Adam(p, lr=0.1, track_norms=True, **options)
+    assert optimizer.norms is None
+    optimizer.step(g, grad_scale=-0.5)
+    gd.Adam(plain, lr=0.1, **options).step(g, grad_scale=-0.5)
+    assert all(np.array_equal(a, b) for a, b in zip(p, plain, strict=True))
+    wide = [np.concatenate(each).astype(np.float64) for each in (g, p, before)]
+    expected = [0.5 * np.linalg.norm(wide[0]), np.linalg.norm(wide[1] - wide[2]), np.linalg.norm(wide[1])]
+    if "clip_norm" in options:
+        expected[0] = min(1.0, expected[0])
+    np.testing.assert_allclose(optimizer.norms, expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_step_by_blocks_has_the_bits_of_a_plain_one(name, rng, dtype):
+    n, results = 1000, []
+    start, gradients = rng.standard_normal(n).astype(dtype), rng.standard_normal((3, n)).astype(dtype)
+    for options in ({}, {"track_norms": True}):
+        p = start.copy()
+        optimizer = OPTIMIZERS[name](p, ema=0.9, l1=0.1, clip_value=0.8, **options)
+        for g in gradients:
+            optimizer.step(g)
+        results.append({"p": p} | optimizer.state_dict())
+    assert all(np.array_equal(results[0][key], results[1][key]) for key in results[0])
+
+
+def test_gradients_that_are_set_to_zero_are_writeable_and_apart(rng):
+    p = [np.zeros(3), np.zeros(3)]
+    optimizer, g = gd.SGD(p, zero_grads=True), np.ones(3)
+    with pytest.raises(ValueError, match="overlap"):
+        optimizer.step([g, g])
+    fixed = np.ones(3)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        optimizer.step([g, fixed])
+    assert g.all() and not any(each.any() for each in p)
 
 
 # --- Errors

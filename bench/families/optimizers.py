@@ -83,7 +83,7 @@ class Optimizers(Family):
         arrays = vectors(case, 2 + len(optimizer.slots))
         mix = ceilings.in_place(len(optimizer.slots))
         walks = [ceilings.walk(mix, arrays)]
-        if optimizer.norms:
+        if optimizer.trust_norms:
             read = arrays[: 2 if case.what == "LARS" else None]
             walks += [ceilings.walk("1r", [array]) for array in read]
 

@@ -16,7 +16,7 @@ from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
 from .blocks import aligned_like, entries
 from .hyperparameters import SHARED
-from .kind import combine, measure
+from .kind import Norms, combine, measure
 from .state import State
 from .storage import OPTIONS, check_options, check_parameter
 
@@ -72,6 +72,10 @@ class Optimizer(State, ABC):
         parameters are rounded stochastically.
     seed : int, default: 0
         Of stochastic rounding: of the same seed come the same bits, for any number of threads.
+    zero_grads : bool, default: False
+        Set the gradients to 0 in the pass that reads them, unless the step is skipped: `step` writes to them then.
+    track_norms : bool, default: False
+        Take the norms of gradient, update and parameters in the same pass: see `norms`.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
@@ -83,6 +87,9 @@ class Optimizer(State, ABC):
         Steps taken: what schedules are called with.
     grad_norm : float or None
         Norm of the last gradient, before clip_norm; None unless clip_norm or skip_nonfinite needs it.
+    norms : Norms or None
+        Euclidean norms over all arrays that the last step moved: ``gradient`` (after grad_scale and clip_norm),
+        ``update`` (of all that changed the parameters) and ``parameters`` (after the step); None without track_norms.
 
     Raises
     ------
@@ -91,7 +98,7 @@ class Optimizer(State, ABC):
     """
 
     rule = None  # the scalar formula, from kernels.rules
-    norms = None  # of an optimizer with a trust ratio: what to measure of each array before its step
+    trust_norms = None  # of an optimizer with a trust ratio: what to measure of each array before its step
     steady = False  # whether the coefficients depend on the learning rate alone, after the first step
     decays_itself = False  # whether weight_decay is a coefficient of the rule's own
 
@@ -117,6 +124,8 @@ class Optimizer(State, ABC):
         param_dtype=None,
         master_weights=False,
         seed=0,
+        zero_grads=False,
+        track_norms=False,
         groups=(),
         **unknown,
     ):
@@ -134,11 +143,11 @@ class Optimizer(State, ABC):
         self.clip_norm = None if clip_norm is None else check_number(name, "clip_norm", clip_norm, POSITIVE)
         self.skip_nonfinite = check_flag(name, "skip_nonfinite", skip_nonfinite)
         self.ema = None if ema is None else check_number(name, "ema", ema, UNIT)
-        given = state_dtype, param_dtype, master_weights, seed
+        given = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
         for key, value in check_options(name, dict(zip(OPTIONS, given, strict=True))).items():
             setattr(self, key, value)
         self._hyperparameters = tuple(hyperparameters)
-        self.steps, self.grad_norm = 0, None
+        self.steps, self.grad_norm, self.norms = 0, None, None
         self.lr = lr
         self.params = params
         for key, value in self.scalars.items():
@@ -150,7 +159,7 @@ class Optimizer(State, ABC):
         check_apart(name, list(arrays.values()))
         if len({str(key) for key in arrays}) < len(arrays):
             raise ValueError(f"{name}: params has keys that read alike, got {', '.join(map(repr, arrays))}")
-        if (state_dtype or param_dtype) and self.norms is not None:
+        if (state_dtype or param_dtype) and self.trust_norms is not None:
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
         if param_dtype and (self.clip_norm is not None or self.skip_nonfinite):
             raise TypeError(f"{name}: clip_norm and skip_nonfinite do not read gradients of param_dtype='bfloat16'")
@@ -210,7 +219,7 @@ class Optimizer(State, ABC):
             g = grads.reshape(-1) if known else self._paired(f"{self._name}.step", grads)[0][1]
             kind = block.kind
             vector = kind.vector(self.steps, grad_scale, True)
-            if kind.norms is not None:
+            if kind.trust_norms is not None:
                 vector = kind.trusted(block, g, vector)
             state = vars(self)
             try:
@@ -333,10 +342,11 @@ class Optimizer(State, ABC):
         [[-1.0, -1.0], [0.0, 0.0], [-2.0, -2.0]]
         """
         where = f"{self._name}.step_rows"
-        if self.is_stored:
-            raise TypeError(f"{where}: rows cannot be stepped where state_dtype or param_dtype is given")
+        if self.by_blocks:
+            given = "state_dtype, param_dtype, zero_grads or track_norms"
+            raise TypeError(f"{where}: rows cannot be stepped where {given} is given")
         grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
-        if self.norms is not None:
+        if self.trust_norms is not None:
             raise TypeError(f"{where}: {self._name} measures whole arrays, it cannot step single rows")
         if not isinstance(key, Hashable) or key not in self._blocks:
             raise KeyError(f"{where}: key must be one of {', '.join(map(repr, self._blocks))}, got {key!r}")
@@ -367,7 +377,7 @@ class Optimizer(State, ABC):
                 grad_scale *= self.clip_norm / norm
         if not self._ragged and (rows is not None or len(pairs) < len(self._blocks)):
             self._count_apart(pairs)
-        steps, work, kinds = self.steps, [], {}
+        steps, work, kinds, parts = self.steps, [], {}, []
         for block, g in pairs:  # all scalars before anything changes: a schedule may raise
             kind, t = block.kind, block.steps if self._ragged else steps
             if (vector := kinds.get((kind, t))) is None:
@@ -376,13 +386,16 @@ class Optimizer(State, ABC):
         with Interruption():
             for block, g, vector in work:
                 kind = block.kind
-                if kind.norms is not None:
+                if kind.trust_norms is not None:
                     vector = kind.trusted(block, g, vector)
                 if rows is None:
-                    kind.step(block, vector, g, block.steps if self._ragged else steps)
+                    parts.append(kind.step(block, vector, g, block.steps if self._ragged else steps))
                 else:
                     self._update_rows(block, g, vector, rows)
                 block.steps += 1
+            if self.track_norms:
+                gradient, update, parameters = combine(np.concatenate(parts, axis=1))
+                vars(self)["norms"] = Norms(abs(grad_scale) * gradient, update, parameters)
             if self.scalars:
                 for owner in {block.kind.owner for block, _ in pairs}:
                     owner.stepped(owner._lr_of_step)
@@ -413,7 +426,7 @@ class Optimizer(State, ABC):
     @property
     def _whole(self):
         """The block of all arrays of a ParameterVector, as long as they step together."""
-        return None if self._ragged or self.groups or self.norms or self.is_stored else self._vector_block
+        return None if self._ragged or self.groups or self.trust_norms or self.by_blocks else self._vector_block
 
     @property
     def steps_inside(self):
@@ -546,7 +559,9 @@ class Optimizer(State, ABC):
         return pieces
 
     def _check_grads_apart(self, where, given):
-        """Raise if a gradient shares memory with any parameter; gradients may share with each other."""
+        """Raise if a gradient shares memory with any parameter; they may share with each other unless set to 0."""
+        if self.zero_grads:
+            check_apart(where, list(given.values()))
         check_apart_from(where, given.values(), [(block.label, block.p) for block in self._blocks.values()])
         for key, (_, g) in given.items():
             self._blocks[key].remember(g)

@@ -21,7 +21,9 @@ class Block:
     def gradient(self, where, label, g):
         """Return the flat view of a gradient that matches, else raise."""
         if not self.fits(g):
-            check_array(where, label, g, dtype=(self.label, self.dtype), shape=(self.label, self.shape))
+            written = self.kind.owner.zero_grads
+            own = {"dtype": (self.label, self.dtype), "shape": (self.label, self.shape)}
+            check_array(where, label, g, **own, writeable=written)
         if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
         return g if len(self.shape) == 1 else g.reshape(-1)

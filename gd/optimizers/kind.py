@@ -2,15 +2,25 @@
 
 import struct
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
 from ..dropout import key_of
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
-from ..kernels.loops.stored import update_stored
+from ..kernels.loops.blocks import update_blocks
 from ..kernels.loops.update import update
 from ..kernels.storage import BLOCK
+
+
+class Norms(NamedTuple):
+    """Euclidean norms, over all arrays, of a step."""
+
+    gradient: float
+    update: float
+    parameters: float
+
 
 NO_MASTER = np.empty(0, np.uint16)
 
@@ -20,8 +30,10 @@ class Kind:
 
     def __init__(self, owner, dtype):
         self.owner, self.dtype, self._largest = owner, dtype, float(np.finfo(dtype).max)
-        self.kernel = join(update_stored if owner.is_stored else update, owner.rule, *owner._stages)
-        self.norms = None if owner.norms is None else join(reductions.norms, owner.norms, *owner._stages)
+        self.kernel = join(update_blocks if owner.by_blocks else update, owner.rule, *owner._stages)
+        self.trust_norms = (
+            None if owner.trust_norms is None else join(reductions.norms, owner.trust_norms, *owner._stages)
+        )
         self._values = self._vector = self._format = self._given = None
 
     def vector(self, t, grad_scale, reuse):
@@ -46,13 +58,16 @@ class Kind:
         return self._vector
 
     def step(self, block, vector, g, t):
-        """Step one array by its flat gradient."""
-        if not self.owner.is_stored:
+        """Step one array by its flat gradient; return the norms of its blocks, or None."""
+        owner = self.owner
+        if not owner.by_blocks:
             self.kernel(block.size, vector, block.p, g, *block.slots)
-            return
-        key, master = key_of(self.owner.seed, t, block.number), self.owner.master_weights
-        low, slots = (block.slots[0], block.slots[1:]) if master else (NO_MASTER, block.slots)
-        self.kernel(-(-block.size // BLOCK), key, vector, block.p, low, g, *slots)
+            return None
+        blocks, key = -(-block.size // BLOCK), key_of(owner.seed, t, block.number)
+        low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (NO_MASTER, block.slots)
+        norms = np.empty((len(Norms._fields), blocks) if owner.track_norms else (0, 0))
+        self.kernel(blocks, key, vector, norms, owner.zero_grads, block.p, low, g, *slots)
+        return norms
 
     def is_settled(self, t, grad_scale):
         """Whether the scalars after t steps are those of the step before, and will be those of the next."""
@@ -61,7 +76,7 @@ class Kind:
     def trusted(self, block, g, vector):
         """Return the scalars with the last one multiplied by the trust ratio of an array."""
         slots = block.slots[: len(self.owner.slots)]  # without the average of p
-        ratio = self.owner.trust(*measure(self.norms, 2, vector, block.p, g, *slots))
+        ratio = self.owner.trust(*measure(self.trust_norms, 2, vector, block.p, g, *slots))
         vector, scaled = vector.copy(), float(vector[-1]) * ratio
         vector[-1] = scaled if abs(scaled) <= self._largest else scaled * inf  # without a warning that it overflows
         return vector

@@ -44,7 +44,7 @@ class LAMB(Optimizer):
     """
 
     rule = staticmethod(lamb.lamb)
-    norms = staticmethod(lamb.lamb_norms)
+    trust_norms = staticmethod(lamb.lamb_norms)
     slots = ("exp_avg", "exp_avg_sq")
     decays_itself = True
     ranges = {

@@ -36,7 +36,7 @@ class LARS(Optimizer):
     """
 
     rule = staticmethod(lars.lars)
-    norms = staticmethod(lars.lars_norms)
+    trust_norms = staticmethod(lars.lars_norms)
     slots = ("momentum_buffer",)
     steady = True
     ranges = {"momentum": UNIT, "trust_coefficient": POSITIVE}

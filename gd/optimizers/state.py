@@ -28,7 +28,7 @@ class State(Hyperparameters):
 
     def _allocate(self, arrays):
         """Make groups, state arrays and kernels."""
-        self.is_stored = self.state_dtype is not None or self.param_dtype is not None
+        self.by_blocks = bool(self.state_dtype or self.param_dtype or self.zero_grads or self.track_norms)
         master, average = (MASTER,) if self.master_weights else (), () if self.ema is None else ("ema",)
         self._slots = (*master, *self.slots, *average)
         stages = {
@@ -41,7 +41,7 @@ class State(Hyperparameters):
         self._kinds, self._sums, self._summed, self._ragged = {}, {}, set(), False
         self.groups = tuple(self._group(k, group, arrays) for k, group in enumerate(self._specifications))
         grouped = {key: block for group in self.groups for key, block in group._blocks.items()}
-        apart = grouped or self.is_stored  # blocks of 256 do not end where arrays do
+        apart = grouped or self.by_blocks  # blocks of 256 do not end where arrays do
         self._blocks, self._vector_block, slots, start = {}, None, None, 0
         if isinstance(self.params, ParameterVector):
             self._vector_block = self._block("params", self.params.vector, [] if apart else None)
@@ -67,7 +67,7 @@ class State(Hyperparameters):
 
     def _only_block(self):
         """Return the block of an optimizer of one array whose step is one call of its kernel, else None."""
-        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.scalars or self.is_stored)
+        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.scalars or self.by_blocks)
         return self._blocks[None] if simple else None
 
     def _block(self, label, array, slots=None):

@@ -7,7 +7,7 @@ from ..kernels.storage import BLOCK, MOST, SCALE, stored_size
 from ..ranges import check_choice, check_flag, check_integer
 
 DTYPES = ("bfloat16", "int8")
-OPTIONS = ("state_dtype", "param_dtype", "master_weights", "seed")
+OPTIONS = ("state_dtype", "param_dtype", "master_weights", "seed", "zero_grads", "track_norms")
 MASTER = "master_low"  # the slot of the lower halves of bfloat16 parameters
 
 
@@ -16,7 +16,8 @@ def check_options(where, given):
     for name, allowed in (("state_dtype", DTYPES), ("param_dtype", DTYPES[:1])):
         if given[name] is not None:
             check_choice(where, name, given[name], allowed)
-    check_flag(where, "master_weights", given["master_weights"])
+    for name in ("master_weights", "zero_grads", "track_norms"):
+        check_flag(where, name, given[name])
     if given["master_weights"] and given["param_dtype"] is None:
         raise ValueError(f"{where}: master_weights needs param_dtype='bfloat16', got param_dtype=None")
     return given | {"seed": check_integer(where, "seed", given["seed"], 0)}

@@ -38,6 +38,27 @@ def block_sum(values):
     return total
 
 
+def _squares(x, factor):
+    total = 0.0
+    for i in range(x.size):
+        scaled = factor * x[i]
+        total += scaled * scaled
+    return total
+
+
+_squares = device(_squares, reassociate=True)
+
+
+@device
+def block_norm(x):
+    """The Euclidean norm of a block, which neither overflows nor underflows."""
+    total, factor = _squares(x, 1.0), 1.0
+    if not (SMALL < total < LARGE):
+        factor = UP if total <= SMALL else DOWN
+        total = _squares(x, factor)
+    return np.sqrt(total) / factor
+
+
 @loop(parallel_from=16, traffic="w r")
 def read():
     """Sum blocks, which is next to nothing beside reading them; arguments: sums (one a block), x."""

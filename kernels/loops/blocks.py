@@ -1,7 +1,8 @@
-"""The optimizer step where parameters, gradient or state are stored in fewer bits: see `storage`.
+"""The optimizer step by blocks, for what is to be done before and after it while a block is in the first cache.
 
-A block is decoded into a few kilobytes that stay in the first cache, stepped there by the walk of `update`, and
-encoded again: it moves through memory once, in the size that it is stored in.
+Parameters, gradient or state that are stored in fewer bits (see `storage`) are decoded into a few kilobytes, stepped
+there by the walk of `update`, and encoded again: they move through memory once, in the size that they are stored in.
+Norms are taken and the gradient is set to 0 on the way.
 """
 
 import numpy as np
@@ -10,27 +11,45 @@ from numba.extending import overload
 
 from ..compiler import INLINED, loop
 from ..storage import BLOCK, closed, joined, key_of, opened, parted
+from .reductions import block_norm
 from .update import update_slices
 
+GRADIENT, UPDATE, PARAMETERS = range(3)  # rows of norms
 
-@loop(parallel_from=64, flush=True, traffic="- - rw rw r rw")
-def update_stored(rule, *stages):
-    """Items are blocks; arguments: key (of the step's random numbers), coefficients, p, low, g, *slots.
 
-    `low` holds the lower halves of parameters whose upper halves are p, or nothing.
+def _traffic(size, key, coefficients, norms, zero, p, low, g, *slots):
+    return 2 * sum(each.nbytes for each in (p, low, *slots)) + (2 if zero else 1) * g.nbytes + norms.nbytes
+
+
+@loop(parallel_from=64, flush=True, traffic=_traffic)
+def update_blocks(rule, *stages):
+    """Items are blocks; arguments: key (of random numbers), coefficients, norms, zero, p, low, g, *slots.
+
+    `norms` (3, blocks) are those of gradient, update and new parameters, or (0, 0). With `zero` the gradient is set
+    to 0. `low` holds the lower halves of parameters whose upper halves are p, or nothing.
     """
     step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
-        key, coefficients, p, low, g = arguments[:5]
-        slots = arguments[5:]
-        room = np.empty((2 + len(slots), BLOCK), coefficients.dtype)
+        key, coefficients, norms, zero, p, low, g = arguments[:7]
+        slots = arguments[7:]
+        room = np.empty((3 + len(slots), BLOCK), coefficients.dtype)
         for block in range(start, stop):
             n = min(BLOCK, g.size - block * BLOCK)
             parameters = opened_parameters(p, low, block, n, room[0])
             gradient = opened(g, block, n, room[1])
-            state = opened_each(slots, block, n, room[2:])
+            state, change = opened_each(slots, block, n, room[3:]), room[2, :n]
+            if norms.size:
+                norms[GRADIENT, block] = block_norm(gradient)
+                for i in range(n):
+                    change[i] = parameters[i]
             step(coefficients, parameters, gradient, state)
+            if norms.size:
+                for i in range(n):
+                    change[i] = parameters[i] - change[i]
+                norms[UPDATE, block], norms[PARAMETERS, block] = block_norm(change), block_norm(parameters)
+            if zero:
+                g[block * BLOCK : block * BLOCK + n] = 0
             close_parameters(p, low, block, parameters, key_of(key, 0, block))
             close_each(slots, block, state, key, 1)
 
