@@ -199,6 +199,11 @@ class Optimizer(State, ABC):
             return True
         if grads is None or self._summed:
             return self._step_accumulated(grads, grad_scale)
+        return self._step(grads, grad_scale)
+
+    def _step(self, grads, grad_scale):
+        if self._many is not None and (found := self._many.find(grads)) is not None:
+            return self._apply_at_once(found, grad_scale)
         return self._apply(self._paired(f"{self._name}.step", grads), grad_scale)
 
     def _step_accumulated(self, grads, grad_scale):
@@ -211,7 +216,7 @@ class Optimizer(State, ABC):
         with Interruption():
             if grads is not None:
                 self._accumulate(where, grads, 1.0)
-            applied = self._apply(self._paired(where, self._accumulated()), grad_scale)
+            applied = self._step(self._accumulated(), grad_scale)
             self._alone = self._only_block()
             self._summed.clear()
         return applied
@@ -337,8 +342,9 @@ class Optimizer(State, ABC):
                 return False
             if self.clip_norm is not None and not norm <= self.clip_norm:
                 grad_scale *= self.clip_norm / norm
-        if not self._ragged and (rows is not None or len(pairs) < len(self._blocks)):
-            self._count_apart(pairs)
+        if len(self._blocks) > 1 and pairs[0][0] is not self._whole:
+            if rows is not None or len(pairs) < len(self._blocks):
+                self._count_apart()
         steps, work, kinds = self.steps, [], {}
         for block, g in pairs:  # all scalars before anything changes: a schedule may raise
             kind, t = block.kind, block.steps if self._ragged else steps
@@ -361,15 +367,35 @@ class Optimizer(State, ABC):
             self._set_steps(max(steps, pairs[0][0].steps) if self._ragged and rows is not None else steps + 1)
         return True
 
+    def _apply_at_once(self, found, grad_scale):
+        """Step all arrays by gradients that were found, as `_apply` does, by one call of a kernel for each kind."""
+        _objects, addresses = found  # the objects are kept until the kernels have run
+        if not addresses.any():
+            return False
+        if not addresses.all():
+            self._count_apart()
+        calls = self._many.calls(addresses, grad_scale, None if self._ragged else self.steps)
+        with Interruption():
+            for part, arguments, blocks in calls:
+                part.kernel(*arguments)
+                if self._ragged:
+                    for block in blocks:
+                        block.steps += 1
+            if self.scalars:
+                for owner in {part.kind.owner for part, _, _ in calls}:
+                    owner.stepped(owner._lr_of_step)
+            self._set_steps(self.steps + 1)
+        return True
+
     def _update_rows(self, block, g, vector, rows):
         owner, shape = block.kind.owner, block.shape
         kernel = join(update_rows, owner.rule, *owner._stages)
         slots = [slot.reshape(shape) for slot in block.slots]
         kernel(rows.size, vector, rows, block.p.reshape(shape), g.reshape(-1, shape[1]), *slots)
 
-    def _count_apart(self, pairs):
-        """From now on count the steps of every array by itself, unless this step is one of all arrays."""
-        if len(self._blocks) > 1 and pairs[:1] and pairs[0][0] is not self._whole:
+    def _count_apart(self):
+        """From now on count the steps of every array by itself."""
+        if not self._ragged:
             for block in self._blocks.values():
                 block.steps = self.steps
             self._ragged = True

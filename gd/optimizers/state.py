@@ -12,6 +12,7 @@ from ..ranges import NON_NEGATIVE, check_integer, check_number
 from .blocks import Block, aligned_like, entries
 from .hyperparameters import SHARED, Hyperparameters
 from .kind import Kind
+from .many import Many
 
 
 class State(Hyperparameters):
@@ -46,7 +47,7 @@ class State(Hyperparameters):
                 start += array.size
             self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
             self._blocks[key].label = label
-        self._alone = self._only_block()
+        self._alone, self._many = self._only_block(), Many.of(self, self._blocks)
 
     def _group(self, k, specification, arrays):
         """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
@@ -73,7 +74,7 @@ class State(Hyperparameters):
 
     def __getstate__(self):
         """Views, kernels and groups are not part of a copy or a pickle: they are made anew for the new params."""
-        made_anew = ("_alone", "_blocks", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
+        made_anew = ("_alone", "_blocks", "_many", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
         state = {k: v for k, v in self.__dict__.items() if k not in made_anew}
         specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
         return state | {"_state": self.state_dict(), "_specifications": tuple(specifications)}
