@@ -17,7 +17,7 @@ VARIANTS = [(name, {}) for name in NAMES] + [
     ("Adam", {"lr": lambda step: 0.1 / (1 + step), "groups": [{"params": list(range(3, 30, 2)), "lr": 0.3}]}),
     ("Adam", {"clip_norm": 1.0, "skip_nonfinite": True}),
     ("LAMB", {}),
-    ("SGD", {"momentum": 0.9, "nesterov": True, "maximize": True, "groups": [{"params": [0, 1], "momentum": 0.0}]}),
+    ("SGD", {"momentum": 0.9, "maximize": True, "groups": [{"params": [0, 1], "momentum": 0.0}]}),
     ("ScheduleFreeAdamW", {"groups": [{"params": [4, 5], "lr": 0.1}]}),
 ]
 SIZES = (1, 7, 100, 1000, 2048, 5000, 40_000)

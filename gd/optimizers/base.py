@@ -15,6 +15,7 @@ from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
 from .blocks import aligned_like, entries
+from .disk import StateFolder
 from .hyperparameters import SHARED
 from .kind import combine, measure
 from .state import State
@@ -59,6 +60,12 @@ class Optimizer(State, ABC):
         read of the gradient, the same as clip_norm's.
     ema : float, optional
         Decay in [0, 1) of an average of the parameters, which starts from them: see `ema_params`.
+    state_dir : path, optional
+        A folder in which the state arrays are files, for states larger than memory: a step walks them by pieces, which
+        the operating system reads ahead and writes back. The folder is marked as in use until `close`, or the end of
+        the optimizer's context, and then goes on bit for bit for another optimizer with the same state_dir and
+        parameters. One that was not closed, as its process was killed, is refused: `save_state` makes copies to go on
+        from. There is no such copy but those. The parameters and gradients may be np.memmap arrays, too.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
@@ -101,6 +108,7 @@ class Optimizer(State, ABC):
         skip_nonfinite=False,
         ema=None,
         groups=(),
+        state_dir=None,
         **unknown,
     ):
         name = self._name = type(self).__name__
@@ -131,7 +139,11 @@ class Optimizer(State, ABC):
         if len({str(key) for key in arrays}) < len(arrays):
             raise ValueError(f"{name}: params has keys that read alike, got {', '.join(map(repr, arrays))}")
         self._specifications = self._checked_groups(groups, arrays)
-        self._allocate(arrays)
+        if state_dir is None or isinstance(state_dir, StateFolder):  # that of the optimizer of which this is a group
+            self._folder = state_dir
+            self._allocate(arrays)
+        else:
+            self._allocate_in(StateFolder(name, state_dir), arrays)
 
     # --- What a subclass defines
 
@@ -351,7 +363,7 @@ class Optimizer(State, ABC):
             if (vector := kinds.get((kind, t))) is None:
                 vector = kinds[kind, t] = kind.vector(t, grad_scale, not kinds)
             work.append((block, g, vector))
-        with Interruption():
+        with Interruption(), self._change():
             for block, g, vector in work:
                 kind = block.kind
                 if kind.norms is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.update import update
+from .disk import Streamed
 
 
 class Kind:
@@ -16,12 +17,16 @@ class Kind:
     def __init__(self, owner, dtype):
         self.owner, self.dtype, self._largest = owner, dtype, float(np.finfo(dtype).max)
         self.kernel = join(update, owner.rule, *owner._stages)
+        if owner._folder is not None:
+            self.kernel = Streamed(self.kernel)
         self.norms = None if owner.norms is None else join(reductions.norms, owner.norms, *owner._stages)
         self._values = self._vector = self._format = self._given = None
 
     def vector(self, t, grad_scale, reuse):
         """Return the scalars of the step after t steps as kernels take them; `reuse` the vector of the step before."""
         owner = self.owner
+        if owner._folder is not None:
+            owner._folder.check()
         if reuse and self.is_settled(t, grad_scale):
             return self._vector
         values = owner._values(t, grad_scale)

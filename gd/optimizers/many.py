@@ -31,9 +31,9 @@ class Many:
     @classmethod
     def of(cls, optimizer, blocks):
         """Return that of an optimizer, or None where its arrays are stepped in other ways."""
-        if not KNOWN or len(blocks) < FEWEST or optimizer._vector_block is not None or optimizer._looks_first:
+        if not KNOWN or len(blocks) < FEWEST or optimizer._vector_block is not None or optimizer._folder is not None:
             return None
-        if optimizer.norms is not None or not all(map(_is_plain, blocks.values())):
+        if optimizer._looks_first or optimizer.norms is not None or not all(map(_is_plain, blocks.values())):
             return None
         return cls(blocks)
 
