@@ -133,10 +133,11 @@ def normal(shape, dtype, rng):
 
 def families():
     """Return {name: family}, in the order of the report."""
-    from .families import activations, gradients, losses, optimizers, training
+    from .families import activations, gradients, lists, losses, optimizers, training
 
     made = (
         optimizers.Optimizers(),
+        lists.Lists(),
         activations.Activations(),
         losses.Losses(),
         gradients.Gradients(),
