@@ -239,7 +239,14 @@ def test_damaged_and_foreign_folders_are_refused(rng, folder, tmp_path):
     gd.Adam(params, state_dir=folder).close()
     manifest = folder / "state.json"
     text = manifest.read_text()
-    for bad in ("", "[]", "{}", text[:-5], text.replace('"closed"', '"shut"'), text.replace('"version": 1', '"version": 2')):
+    for bad in (
+        "",
+        "[]",
+        "{}",
+        text[:-5],
+        text.replace('"closed"', '"shut"'),
+        text.replace('"version": 1', '"version": 2'),
+    ):
         manifest.write_text(bad)
         with pytest.raises(ValueError, match=r"^Adam: state_dir .*state.json cannot be read"):
             gd.Adam(params, state_dir=folder)
@@ -248,14 +255,14 @@ def test_damaged_and_foreign_folders_are_refused(rng, folder, tmp_path):
         gd.Adam(params, state_dir=folder)
     manifest.write_text(text)
     (folder / "1-exp_avg_sq.bin").write_bytes(b"")
-    with pytest.raises(ValueError, match="is damaged: 1-exp_avg_sq.bin must have"):
+    with pytest.raises(ValueError, match=r"is damaged: 1-exp_avg_sq.bin must have"):
         gd.Adam(params, state_dir=folder)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="holds files, but no state"):
         gd.Adam(params, state_dir=tmp_path)
-    with pytest.raises(ValueError, match="must be a folder"):
+    with pytest.raises(ValueError, match=r"must be a folder"):
         gd.Adam(params, state_dir=tmp_path / "file")
-    with pytest.raises(TypeError, match="^Adam: state_dir must be a path, got int"):
+    with pytest.raises(TypeError, match=r"^Adam: state_dir must be a path, got int"):
         gd.Adam(params, state_dir=3)
 
 
@@ -272,7 +279,7 @@ def test_an_optimizer_that_cannot_be_made_leaves_nothing(rng, folder, monkeypatc
 def test_it_is_not_copied(rng, folder):
     with gd.Adam(made(rng), state_dir=folder) as optimizer:
         for copied in (copy.deepcopy, pickle.dumps):
-            with pytest.raises(TypeError, match="^Adam: an optimizer with state_dir cannot be copied"):
+            with pytest.raises(TypeError, match=r"^Adam: an optimizer with state_dir cannot be copied"):
                 copied(optimizer)
     with pytest.raises(ValueError, match=r"^Adam.save_state: the optimizer was made without state_dir"):
         gd.Adam(made(rng)).save_state(folder)

@@ -40,7 +40,9 @@ class Optimizer(State, ABC):
     Parameters
     ----------
     params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
-        Updated in place; float32 or float64, contiguous in C order, writeable, apart in memory.
+        Updated in place; float32 or float64, contiguous in C order, writeable, apart in memory. Of a list, tuple or
+        dict, 8 arrays and more step in one call of a kernel, by the addresses of their memory, unless clip_norm,
+        skip_nonfinite or a trust ratio looks at the arrays before.
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other
         hyper-parameter that is a number may be a schedule, too, such as ``momentum=cycle.momentum``.

@@ -69,7 +69,7 @@ class Part:
         self.kind, self.blocks, self.places = kind, blocks, places
         self.kernel = join(update_many, kind.owner.rule, *kind.owner._stages)
         self._p = np.array([address(block.p) for block in blocks])
-        self._slots = [np.array(each) for each in zip(*([address(s) for s in block.slots] for block in blocks))]
+        self._slots = list(np.array([[address(slot) for slot in block.slots] for block in blocks], np.intp).T.copy())
         self._sizes = np.array([block.size for block in blocks])
         self._starts, self._rows = _starts(self._sizes), np.zeros(len(blocks), np.intp)
 

@@ -11,7 +11,6 @@ from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, check_integer, check_number
 from .blocks import Block, aligned_like, entries
-from .disk import StateFolder
 from .hyperparameters import SHARED, Hyperparameters
 from .kind import Kind
 from .many import Many
@@ -136,8 +135,8 @@ class State(Hyperparameters):
         """Views, kernels and groups are not part of a copy or a pickle: they are made anew for the new params."""
         if self._folder is not None:
             raise TypeError(f"{self._name}: an optimizer with state_dir cannot be copied; see save_state")
-        made_anew = ("_alone", "_blocks", "_many", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
-        state = {k: v for k, v in self.__dict__.items() if k not in made_anew}
+        made_anew = {"_alone", "_blocks", "_many", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed"}
+        state = {k: v for k, v in self.__dict__.items() if k not in made_anew | {"groups"}}
         specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
         return state | {"_state": self.state_dict(), "_specifications": tuple(specifications)}
 
