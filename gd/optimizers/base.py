@@ -64,10 +64,11 @@ class Optimizer(State, ABC):
         Decay in [0, 1) of an average of the parameters, which starts from them: see `ema_params`.
     state_dir : path, optional
         A folder in which the state arrays are files, for states larger than memory: a step walks them by pieces, which
-        the operating system reads ahead and writes back. The folder is marked as in use until `close`, or the end of
-        the optimizer's context, and then goes on bit for bit for another optimizer with the same state_dir and
-        parameters. One that was not closed, as its process was killed, is refused: `save_state` makes copies to go on
-        from. There is no such copy but those. The parameters and gradients may be np.memmap arrays, too.
+        the operating system reads ahead and writes back. Parameters and gradients may be np.memmap arrays, too. After
+        `close`, or the end of the optimizer's context, another optimizer with the same parameters and state_dir goes
+        on bit for bit. A folder that was not closed, since its process was killed or the machine lost power, is
+        refused, as its arrays may be of two steps: go on from a copy that `save_state` made. One process at a time can
+        use a folder; `state_dict` copies all of it into memory.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
