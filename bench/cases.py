@@ -133,10 +133,11 @@ def normal(shape, dtype, rng):
 
 def families():
     """Return {name: family}, in the order of the report."""
-    from .families import activations, gradients, losses, low_bit, optimizers, training
+    from .families import activations, gradients, lists, losses, low_bit, optimizers, training
 
     made = (
         optimizers.Optimizers(),
+        lists.Lists(),
         low_bit.LowBit(),
         activations.Activations(),
         losses.Losses(),

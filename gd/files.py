@@ -26,11 +26,11 @@ def replacement(path, keep=1):
     with _workspace(path) as workspace:
         new = workspace / "new"
         yield new
-        _flush(new, os.O_RDWR)
+        flush(new, os.O_RDWR)
         _rotate(path, keep, workspace)
         os.replace(new, path)
     if os.name == "posix":
-        _flush(path.parent, os.O_RDONLY)
+        flush(path.parent, os.O_RDONLY)
 
 
 def _rotate(path, keep, workspace):
@@ -52,7 +52,7 @@ def _rotate(path, keep, workspace):
             os.link(path, old)
         except OSError:  # the file system has no hard links
             shutil.copyfile(path, old)
-            _flush(old, os.O_RDWR)
+            flush(old, os.O_RDWR)
         os.replace(old, names[1])
 
 
@@ -65,14 +65,14 @@ def _workspace(path):
     leftover = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(WORKSPACE)}")
     for folder in filter(lambda each: leftover.fullmatch(each.name), list(path.parent.iterdir())):
         with suppress(OSError):  # in use
-            lock = _lock(folder)
+            held = lock(folder)
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-    lock = None
-    while lock is None:
+            os.close(held)
+    held = None
+    while held is None:
         folder = Path(tempfile.mkdtemp(WORKSPACE, f".{path.name}.", path.parent))
         try:
-            lock = _lock(folder)
+            held = lock(folder)
         except (BlockingIOError, FileNotFoundError):  # another save took it for a leftover
             continue
         except OSError:  # folders cannot be locked here
@@ -81,11 +81,11 @@ def _workspace(path):
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        if held is not None:
+            os.close(held)
 
 
-def _lock(folder):
+def lock(folder):
     """Return a descriptor that keeps a folder locked while it is open, or raise OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -97,7 +97,7 @@ def _lock(folder):
     return descriptor
 
 
-def _flush(path, flags):
+def flush(path, flags):
     """Have a file or a folder written to the disk."""
     descriptor = os.open(path, flags)
     try:

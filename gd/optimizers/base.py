@@ -15,6 +15,7 @@ from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
 from .blocks import aligned_like, entries
+from .disk import StateFolder
 from .hyperparameters import SHARED
 from .kind import Norms, combine, measure
 from .state import State
@@ -40,7 +41,9 @@ class Optimizer(State, ABC):
     Parameters
     ----------
     params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
-        Updated in place; float32 or float64, contiguous in C order, writeable, apart in memory.
+        Updated in place; float32 or float64, contiguous in C order, writeable, apart in memory. Of a list, tuple or
+        dict, 8 arrays and more step in one call of a kernel, by the addresses of their memory, unless clip_norm,
+        skip_nonfinite or a trust ratio looks at the arrays before.
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other
         hyper-parameter that is a number may be a schedule, too, such as ``momentum=cycle.momentum``.
@@ -76,6 +79,13 @@ class Optimizer(State, ABC):
         Set the gradients to 0 in the pass that reads them, unless the step is skipped: `step` writes to them then.
     track_norms : bool, default: False
         Take the norms of gradient, update and parameters in the same pass: see `norms`.
+    state_dir : path, optional
+        A folder in which the state arrays are files, for states larger than memory: a step walks them by pieces, which
+        the operating system reads ahead and writes back. Parameters and gradients may be np.memmap arrays, too. After
+        `close`, or the end of the optimizer's context, another optimizer with the same parameters and state_dir goes
+        on bit for bit. A folder that was not closed, since its process was killed or the machine lost power, is
+        refused, as its arrays may be of two steps: go on from a copy that `save_state` made. One process at a time can
+        use a folder; `state_dict` copies all of it into memory.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
@@ -127,6 +137,7 @@ class Optimizer(State, ABC):
         zero_grads=False,
         track_norms=False,
         groups=(),
+        state_dir=None,
         **unknown,
     ):
         name = self._name = type(self).__name__
@@ -146,6 +157,7 @@ class Optimizer(State, ABC):
         given = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
         for key, value in check_options(name, dict(zip(OPTIONS, given, strict=True))).items():
             setattr(self, key, value)
+        self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
         self._hyperparameters = tuple(hyperparameters)
         self.steps, self.grad_norm, self.norms = 0, None, None
         self.lr = lr
@@ -163,8 +175,14 @@ class Optimizer(State, ABC):
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
         if param_dtype and (self.clip_norm is not None or self.skip_nonfinite):
             raise TypeError(f"{name}: clip_norm and skip_nonfinite do not read gradients of param_dtype='bfloat16'")
+        if self.by_blocks and state_dir is not None:
+            raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
         self._specifications = self._checked_groups(groups, arrays)
-        self._allocate(arrays)
+        if state_dir is None or isinstance(state_dir, StateFolder):  # that of the optimizer of which this is a group
+            self._folder = state_dir
+            self._allocate(arrays)
+        else:
+            self._allocate_in(StateFolder(name, state_dir), arrays)
 
     # --- What a subclass defines
 
@@ -232,6 +250,11 @@ class Optimizer(State, ABC):
             return True
         if grads is None or self._summed:
             return self._step_accumulated(grads, grad_scale)
+        return self._step(grads, grad_scale)
+
+    def _step(self, grads, grad_scale):
+        if self._many is not None and (found := self._many.find(grads)) is not None:
+            return self._apply_at_once(found, grad_scale)
         return self._apply(self._paired(f"{self._name}.step", grads), grad_scale)
 
     def _step_accumulated(self, grads, grad_scale):
@@ -244,7 +267,7 @@ class Optimizer(State, ABC):
         with Interruption():
             if grads is not None:
                 self._accumulate(where, grads, 1.0)
-            applied = self._apply(self._paired(where, self._accumulated()), grad_scale)
+            applied = self._step(self._accumulated(), grad_scale)
             self._alone = self._only_block()
             self._summed.clear()
         return applied
@@ -375,15 +398,16 @@ class Optimizer(State, ABC):
                 return False
             if self.clip_norm is not None and not norm <= self.clip_norm:
                 grad_scale *= self.clip_norm / norm
-        if not self._ragged and (rows is not None or len(pairs) < len(self._blocks)):
-            self._count_apart(pairs)
+        if len(self._blocks) > 1 and pairs[0][0] is not self._whole:
+            if rows is not None or len(pairs) < len(self._blocks):
+                self._count_apart()
         steps, work, kinds, parts = self.steps, [], {}, []
         for block, g in pairs:  # all scalars before anything changes: a schedule may raise
             kind, t = block.kind, block.steps if self._ragged else steps
             if (vector := kinds.get((kind, t))) is None:
                 vector = kinds[kind, t] = kind.vector(t, grad_scale, not kinds)
             work.append((block, g, vector))
-        with Interruption():
+        with Interruption(), self._change():
             for block, g, vector in work:
                 kind = block.kind
                 if kind.trust_norms is not None:
@@ -402,15 +426,35 @@ class Optimizer(State, ABC):
             self._set_steps(max(steps, pairs[0][0].steps) if self._ragged and rows is not None else steps + 1)
         return True
 
+    def _apply_at_once(self, found, grad_scale):
+        """Step all arrays by gradients that were found, as `_apply` does, by one call of a kernel for each kind."""
+        _objects, addresses = found  # the objects are kept until the kernels have run
+        if not addresses.any():
+            return False
+        if not addresses.all():
+            self._count_apart()
+        calls = self._many.calls(addresses, grad_scale, None if self._ragged else self.steps)
+        with Interruption():
+            for part, arguments, blocks in calls:
+                part.kernel(*arguments)
+                if self._ragged:
+                    for block in blocks:
+                        block.steps += 1
+            if self.scalars:
+                for owner in {part.kind.owner for part, _, _ in calls}:
+                    owner.stepped(owner._lr_of_step)
+            self._set_steps(self.steps + 1)
+        return True
+
     def _update_rows(self, block, g, vector, rows):
         owner, shape = block.kind.owner, block.shape
         kernel = join(update_rows, owner.rule, *owner._stages)
         slots = [slot.reshape(shape) for slot in block.slots]
         kernel(rows.size, vector, rows, block.p.reshape(shape), g.reshape(-1, shape[1]), *slots)
 
-    def _count_apart(self, pairs):
-        """From now on count the steps of every array by itself, unless this step is one of all arrays."""
-        if len(self._blocks) > 1 and pairs[:1] and pairs[0][0] is not self._whole:
+    def _count_apart(self):
+        """From now on count the steps of every array by itself."""
+        if not self._ragged:
             for block in self._blocks.values():
                 block.steps = self.steps
             self._ragged = True

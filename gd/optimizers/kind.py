@@ -12,6 +12,7 @@ from ..kernels.loops import reductions
 from ..kernels.loops.blocks import update_blocks
 from ..kernels.loops.update import update
 from ..kernels.storage import BLOCK
+from .disk import Streamed
 
 
 class Norms(NamedTuple):
@@ -31,6 +32,8 @@ class Kind:
     def __init__(self, owner, dtype):
         self.owner, self.dtype, self._largest = owner, dtype, float(np.finfo(dtype).max)
         self.kernel = join(update_blocks if owner.by_blocks else update, owner.rule, *owner._stages)
+        if owner._folder is not None:
+            self.kernel = Streamed(self.kernel)
         self.trust_norms = (
             None if owner.trust_norms is None else join(reductions.norms, owner.trust_norms, *owner._stages)
         )
@@ -39,6 +42,8 @@ class Kind:
     def vector(self, t, grad_scale, reuse):
         """Return the scalars of the step after t steps as kernels take them; `reuse` the vector of the step before."""
         owner = self.owner
+        if owner._folder is not None:
+            owner._folder.check()
         if reuse and self.is_settled(t, grad_scale):
             return self._vector
         values = owner._values(t, grad_scale)

@@ -1,6 +1,7 @@
 """The state of an optimizer: one block for each array that it steps, and its way into and out of a dict."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..ranges import NON_NEGATIVE, check_integer, check_number
 from .blocks import Block, entries
 from .hyperparameters import SHARED, Hyperparameters
 from .kind import Kind
+from .many import Many
 from .storage import MASTER, OPTIONS, allocate, real_of, widened
 
 
@@ -28,7 +30,6 @@ class State(Hyperparameters):
 
     def _allocate(self, arrays):
         """Make groups, state arrays and kernels."""
-        self.by_blocks = bool(self.state_dtype or self.param_dtype or self.zero_grads or self.track_norms)
         master, average = (MASTER,) if self.master_weights else (), () if self.ema is None else ("ema",)
         self._slots = (*master, *self.slots, *average)
         stages = {
@@ -51,7 +52,18 @@ class State(Hyperparameters):
                 start += array.size
             self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
             self._blocks[key].label, self._blocks[key].number = label, len(self._blocks)
-        self._alone = self._only_block()
+        self._alone, self._many = self._only_block(), Many.of(self, self._blocks)
+
+    def _allocate_in(self, folder, arrays):
+        """Make the same with state arrays in a folder, or leave that as it is."""
+        self._folder = folder
+        try:
+            self._allocate(arrays)
+            where = f"{self._name}: state_dir"
+            folder.begin(lambda numbers: self._set_numbers(self._checked_numbers(where, numbers)), self._numbers)
+        except BaseException:
+            folder.abandon()
+            raise
 
     def _group(self, k, specification, arrays):
         """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
@@ -60,6 +72,7 @@ class State(Hyperparameters):
         shared = (*shared, "ema", *OPTIONS)
         keywords = {"lr": self._lr} | own | {name: getattr(self, name) for name in shared}
         keywords |= {name: value for name, value in specification.items() if name != "params"}
+        keywords |= {"state_dir": self._folder}
         try:
             return type(self)({key: arrays[key][1] for key in specification["params"]}, **keywords)
         except (TypeError, ValueError) as error:
@@ -67,25 +80,72 @@ class State(Hyperparameters):
 
     def _only_block(self):
         """Return the block of an optimizer of one array whose step is one call of its kernel, else None."""
-        simple = isinstance(self.params, np.ndarray) and not (self._looks_first or self.scalars or self.by_blocks)
+        detour = self._looks_first or self.scalars or self.by_blocks or self._folder
+        simple = isinstance(self.params, np.ndarray) and not detour
         return self._blocks[None] if simple else None
 
     def _block(self, label, array, slots=None):
         p = array.reshape(-1)
         if slots is None:
-            slots = [self._state_like(slot, p) for slot in self._slots]
+            slots = [self._state_array(label, slot, p) for slot in self._slots]
         dtype = real_of(array.dtype)
         kind = self._kinds.setdefault(dtype, Kind(self, dtype))
         return Block(label, array, slots, kind)
 
-    def _state_like(self, slot, p):
-        value = widened(p) if slot == "ema" else self.initial(slot, widened(p))
-        return allocate(slot, p, value, self.state_dtype, slot in self.unsigned)
+    def _state_array(self, label, slot, p):
+        def initial():
+            return widened(p) if slot == "ema" else self.initial(slot, widened(p))
+
+        if self._folder is not None:
+            return self._folder.vector(label, slot, p, initial)
+        return allocate(slot, p, initial(), self.state_dtype, slot in self.unsigned)
+
+    def _change(self):
+        """Return the context in which the state changes."""
+        return nullcontext() if self._folder is None else self._folder.change()
+
+    def close(self):
+        """Have the state of `state_dir` written to the disk; the optimizer takes no further step.
+
+        An optimizer is also a context that closes it. Without state_dir there is nothing to do. After a step that a
+        second Ctrl-C interrupted the folder stays marked as in use.
+        """
+        if self._folder is not None:
+            self._folder.close(self._numbers())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def save_state(self, path):
+        """Copy the state of `state_dir` into a new folder, from which another optimizer can go on.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Save the parameters with it: the two belong together. A copy that was interrupted is refused.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer was made without state_dir, or closed.
+        FileExistsError
+            If there is something at path.
+        """
+        if self._folder is None:
+            raise ValueError(f"{self._name}.save_state: the optimizer was made without state_dir; save its state_dict")
+        self._folder.check()
+        with Interruption():
+            self._folder.copy(path, self._numbers())
 
     def __getstate__(self):
         """Views, kernels and groups are not part of a copy or a pickle: they are made anew for the new params."""
-        made_anew = ("_alone", "_blocks", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed", "groups")
-        state = {k: v for k, v in self.__dict__.items() if k not in made_anew}
+        if self._folder is not None:
+            raise TypeError(f"{self._name}: an optimizer with state_dir cannot be copied; see save_state")
+        made_anew = {"_alone", "_blocks", "_many", "_vector_block", "_kinds", "_stages", "_sum", "_sums", "_summed"}
+        state = {k: v for k, v in self.__dict__.items() if k not in made_anew | {"groups"}}
         specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
         return state | {"_state": self.state_dict(), "_specifications": tuple(specifications)}
 
@@ -102,13 +162,18 @@ class State(Hyperparameters):
         params is a list or a dict: `0.exp_avg`, `W1.exp_avg`. `W1.step` is there where arrays differ in the
         number of steps they took. Hyper-parameters and accumulated gradients are not part of it.
         """
-        state = {"steps": self.steps}
-        state |= {name: getattr(owner, each) for name, owner, each in self._named_scalars()}
-        if self._ragged:
-            state |= {self._key(key, "step"): block.steps for key, block in self._blocks.items()}
+        state = self._numbers()
         for name, slot, shape in self._named_slots():
             state[name] = slot.reshape(shape).copy()
         return state
+
+    def _numbers(self):
+        """Return what of the state are numbers."""
+        numbers = {"steps": self.steps}
+        numbers |= {name: getattr(owner, each) for name, owner, each in self._named_scalars()}
+        if self._ragged:
+            numbers |= {self._key(key, "step"): block.steps for key, block in self._blocks.items()}
+        return numbers
 
     def load_state_dict(self, state):
         """Restore what `state_dict` returned; the optimizer goes on as if it had not stopped.
@@ -123,29 +188,38 @@ class State(Hyperparameters):
         where = f"{self._name}.load_state_dict"
         if not isinstance(state, Mapping):
             raise TypeError(f"{where}: state must be a dict, got {type(state).__name__}")
+        if self._folder is not None:
+            self._folder.check()
         slots = {name: (slot, shape) for name, slot, shape in self._named_slots()}
-        scalars = {name: (owner, each) for name, owner, each in self._named_scalars()}
-        counts = {self._key(key, "step"): block for key, block in self._blocks.items()}
-        ragged = any(name in state for name in counts)
-        expected = slots.keys() | scalars.keys() | {"steps"} | (counts.keys() if ragged else set())
-        if state.keys() != expected:
-            different = sorted(map(str, state.keys() ^ expected))
-            raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
-        steps = check_integer(where, "state['steps']", state["steps"], 0)
-        numbers = {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
-        taken = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in counts if ragged}
+        numbers = self._checked_numbers(where, state, slots.keys())
         for name, (slot, shape) in slots.items():
             own = "this optimizer's"
             check_array(where, f"state[{name!r}]", state[name], dtype=(own, slot.dtype), shape=(own, shape))
-        with Interruption():
+        with Interruption(), self._change():
             for name, (slot, _) in slots.items():
                 slot[:] = state[name].reshape(-1)
-            for name, (owner, each) in scalars.items():
-                setattr(owner, each, numbers[name])
-            for name, block in counts.items():
-                block.steps = taken.get(name, steps)
-            self._ragged = ragged
-            self._set_steps(steps)
+            self._set_numbers(numbers)
+
+    def _checked_numbers(self, where, state, others=frozenset()):
+        """Return the numbers of a state that has these and the other names, else raise."""
+        scalars = [name for name, _, _ in self._named_scalars()]
+        counts = [self._key(key, "step") for key in self._blocks]
+        counts = counts if any(name in state for name in counts) else []
+        expected = {"steps", *scalars, *counts, *others}
+        if state.keys() != expected:
+            different = sorted(map(str, state.keys() ^ expected))
+            raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
+        numbers = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)}
+        return numbers | {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
+
+    def _set_numbers(self, numbers):
+        for name, owner, each in self._named_scalars():
+            setattr(owner, each, numbers[name])
+        counts = {self._key(key, "step"): block for key, block in self._blocks.items()}
+        for name, block in counts.items():
+            block.steps = numbers.get(name, numbers["steps"])
+        self._ragged = any(name in numbers for name in counts)
+        self._set_steps(numbers["steps"])
 
     def _key(self, key, name):
         return name if isinstance(self.params, np.ndarray) else f"{key}.{name}"

@@ -1,0 +1,7 @@
+"""See `bench.families.lists`."""
+
+FAMILY = "lists"
+
+
+def test_step(measured):
+    measured()
