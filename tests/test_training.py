@@ -100,6 +100,16 @@ def test_a_linear_model_resumes_too(rng, tmp_path):
     assert same(*models)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
+def test_killed_trainings_resume_with_the_same_bits():
+    """Fifty of them: python tests/resume.py."""
+    pytest.importorskip("safetensors")
+    command = [sys.executable, ROOT / "tests" / "resume.py", "--trials", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 equal those that nobody killed" in done.stdout
+
+
 def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp_path):
     pytest.importorskip("safetensors")
     X, y = example(rng)
