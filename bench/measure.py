@@ -6,10 +6,11 @@ import numpy as np
 
 SETTLE = 0.1  # seconds before a turn: idle BLAS threads of the turn before spin for 30 ms, and longer on a shared core
 TURN = 0.01  # seconds that a turn lasts at least, so that threads that slept can spread over the cores
+LONG_TURN = 0.05  # after a pause, which lets those of all libraries sleep
 MOST = 2_000  # calls in a turn
 
 
-def interleaved(calls, rounds, settle=0.0, turn=TURN):
+def interleaved(calls, rounds, settle=0.0, turn=None):
     """Return {name: seconds of a call} of functions that take turns, each as {median, low, high, rounds}.
 
     Parameters
@@ -20,14 +21,15 @@ def interleaved(calls, rounds, settle=0.0, turn=TURN):
         Turns each gets.
     settle : float, default: 0
         Seconds of pause before each turn, in which idle threads of the turn before fall asleep.
-    turn : float, default: 0.01
-        Seconds that a turn lasts at least: short calls are repeated, and the mean of the turn counts.
+    turn : float, optional
+        Seconds that a turn lasts at least, 0.01 or, after long pauses, 0.05: short calls are repeated, and the mean of
+        the turn counts.
 
     Notes
     -----
     low and high are the quartiles.
     """
-    repeats = {}
+    turn, repeats = turn or (LONG_TURN if settle >= SETTLE else TURN), {}
     for name, call in calls.items():
         call()
         start = perf_counter()

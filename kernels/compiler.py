@@ -54,17 +54,18 @@ def device(function, reassociate=False):
     return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **options)(function)
 
 
-def loop(parallel_from, ordered=False, flush=False, traffic=None):
-    """Declare a loop, and the number of items from which splitting it over threads can pay.
+def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None):
+    """Declare a loop, and the amount of work from which splitting it over threads can pay: the number of items.
 
     From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items
     need each other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0: see
     `subnormals`. `traffic` says how many bytes a call moves: a function of its arguments, or what happens to each
-    array, as in ``"- rw r"``: see the module of that name.
+    array, as in ``"- rw r"``: see the module of that name. Where items are large or small by the arrays' shapes, `work`
+    is a function of size and arguments that says how much all of them are, in the unit of `parallel_from`.
     """
 
     def declare(factory):
-        factory.parallel_from, factory.ordered, factory.flush = parallel_from, ordered, flush
+        factory.parallel_from, factory.ordered, factory.flush, factory.work = parallel_from, ordered, flush, work
         factory.traffic = whole(traffic) if isinstance(traffic, str) else traffic
         return factory
 
@@ -86,7 +87,7 @@ class Kernel:
 
     def __init__(self, loop, rules):
         self.name = "-".join(function.__name__ for function in (loop, *rules))
-        self.parallel_from, self.traffic, self._choices = loop.parallel_from, loop.traffic, {}
+        self.parallel_from, self.traffic, self.work, self._choices = loop.parallel_from, loop.traffic, loop.work, {}
         body = loop(*map(device, rules))
         if loop.flush:
             body = subnormals.flushing(device(body))
@@ -112,10 +113,12 @@ class Kernel:
         override = _override.parallel_from
         if override is not None:
             self._walk(size >= override, size, arguments)
-        elif size < self.parallel_from:
+            return
+        amount = size if self.work is None else self.work(size, *arguments)
+        if amount < self.parallel_from or size < 2:
             self.serial(0, size, arguments)
         else:
-            self._choose(size, 1, size, arguments)
+            self._choose(amount, 1, size, arguments)
 
     def _choose(self, amount, items, size, arguments):
         """Walk as was faster lately for such an amount of work, by the time of each item."""

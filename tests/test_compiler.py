@@ -84,8 +84,8 @@ def test_a_pool_that_was_not_given_back_can_be_entered_again():
 def test_threads_that_a_training_starts_wait_as_gd_says():
     program = (
         "import numpy as np, gd; from gd.kernels import pool; X = np.ones((64, 3), np.float32)\n"
-        "model, y = gd.LinearModel(3), np.ones(64, np.float32); optimizer = gd.SGD(model.parameters)\n"
-        "gd.fit(model, X, y, optimizer, batch_size=8, epochs=1, progress=False); print(pool.waiting())"
+        "model = gd.LinearModel(3); optimizer = gd.SGD(model.parameters)\n"
+        "gd.fit(model, X, X[:, 0].copy(), optimizer, batch_size=8, epochs=1, progress=False); print(pool.waiting())"
     )
     environment = {name: value for name, value in os.environ.items() if name not in pool.SPINNING}
     done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)

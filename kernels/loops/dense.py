@@ -93,7 +93,15 @@ def _most(layout, column):
     return most
 
 
-@loop(parallel_from=2, traffic="w r r -")
+def _products_of_predictions(size, out, X, vector, *rest):
+    return len(X) * vector.size
+
+
+def _products(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
+    return rows.size * vector.size
+
+
+@loop(parallel_from=131_072, traffic="w r r -", work=_products_of_predictions)
 def predict(activate):
     """Items are blocks of rows; arguments: out, X, vector, layout, hidden (layers), *parameters of the activation.
 
@@ -136,7 +144,7 @@ def _traffic(size, values, activations, deltas, dslopes, capacity, X, rows, vect
     return written * rows.size // capacity + inputs + vector.nbytes
 
 
-@loop(parallel_from=2, flush=True, traffic=_traffic)
+@loop(parallel_from=131_072, flush=True, traffic=_traffic, work=_products)
 def forward_backward(activate, differentiate, drop, *losses):
     """Items are blocks of rows of the batch X[rows]; there is a loss (of a row) for each head. See `units`.
 

@@ -38,7 +38,11 @@ def _product_traffic(size, x, out, vector, shape):
     return x.nbytes + out.nbytes + int(shape[FAN_IN] * shape[COLUMNS]) * vector.itemsize
 
 
-@loop(parallel_from=2, flush=True, traffic=_product_traffic)
+def _products(size, x, out, vector, shape):
+    return out.size * x.shape[1]
+
+
+@loop(parallel_from=131_072, flush=True, traffic=_product_traffic, work=_products)
 def multiply():
     """Compute out = x W; items are tiles of columns; arguments: x, out, vector, shape (a row of the layout)."""
 

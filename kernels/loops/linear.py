@@ -99,7 +99,17 @@ def _sparse_traffic(size, values, gradients, data, indices, indptr, y, w, b, row
     return values.nbytes + gradients.nbytes + w.nbytes + _of_examples((data, indices, indptr), y, rows, weights)
 
 
-@loop(parallel_from=2, flush=True, traffic=_traffic)
+def _work(size, values, gradients, X, y, w, b, rows, *rest):
+    """Return the number of products of one half: of predictions, or of gradients."""
+    return (rows.size or len(y)) * w.size
+
+
+def _sparse_work(size, values, gradients, data, indices, indptr, y, w, b, rows, *rest):
+    n = indptr.size - 1
+    return (rows.size or n) * (data.size // max(1, n)) * (w.size // len(w))
+
+
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work)
 def vector_gradient(rule):
     """Items are blocks of rows of X[rows], y[rows], for one output x w + b."""
     example = _example(rule)
@@ -138,7 +148,7 @@ def vector_gradient(rule):
     return body
 
 
-@loop(parallel_from=2, flush=True, traffic=_traffic)
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work)
 def matrix_gradient(row):
     """The same for several outputs x W + b, and the loss of a row of them, by matrix products."""
     example = _example_row(row)
@@ -178,7 +188,7 @@ def matrix_gradient(row):
     return body
 
 
-@loop(parallel_from=2, flush=True, traffic=_sparse_traffic)
+@loop(parallel_from=32_768, flush=True, traffic=_sparse_traffic, work=_sparse_work)
 def sparse_vector_gradient(rule):
     """The same as `vector_gradient` for sparse rows."""
     example = _example(rule)
@@ -206,7 +216,7 @@ def sparse_vector_gradient(rule):
     return body
 
 
-@loop(parallel_from=2, flush=True, traffic=_sparse_traffic)
+@loop(parallel_from=32_768, flush=True, traffic=_sparse_traffic, work=_sparse_work)
 def sparse_matrix_gradient(row):
     """The same as `matrix_gradient` for sparse rows."""
     example = _example_row(row)

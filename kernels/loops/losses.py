@@ -50,7 +50,11 @@ def elementwise_loss_values(rule):
     return body
 
 
-@loop(parallel_from=64, traffic="w w r")
+def _predictions(size, values, gradient, prediction, *rest):
+    return prediction.size
+
+
+@loop(parallel_from=8_192, traffic="w w r", work=_predictions)
 def row_loss(row):
     """Items are rows; arguments: values (one a row), gradient, prediction, target, scale, *parameters of the row."""
 

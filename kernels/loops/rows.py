@@ -10,7 +10,11 @@ from .reductions import LANES
 BLOCK = 256  # rows a partial sum of columns
 
 
-@loop(parallel_from=64, traffic="w r")
+def _elements(size, out, *operands):
+    return out.size
+
+
+@loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_rows(row):
     """Items are rows; arguments: out, *operands, matrices of one shape, which share no memory with out."""
 
@@ -23,7 +27,7 @@ def map_rows(row):
     return body
 
 
-@loop(parallel_from=64, traffic="w r")
+@loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_rows_over(row):
     """The same where out is one of the operands."""
 
@@ -38,7 +42,7 @@ def map_rows_over(row):
     return body
 
 
-@loop(parallel_from=64, traffic="w r")
+@loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_columns(rule):
     """Items are rows; arguments: out, w (one a column), *operands: out[i, j] = rule(operand[i, j], ..., w[j])."""
 
