@@ -31,6 +31,7 @@ from .traffic import whole
 # where fusing matters `math.fma` says so. The numpy error model makes x / 0 infinite rather than an exception.
 DEBUG = os.environ.get("GD_DEBUG", "0") not in ("", "0")  # check the bounds of every access, and cache nothing
 OPTIONS = {"fastmath": False, "error_model": "numpy"} | ({"boundscheck": True} if DEBUG else {})
+INTERPRETED = bool(numba.config.DISABLE_JIT)  # by NUMBA_DISABLE_JIT=1: rules and loops run as the Python that they are
 LIKELY, SURELY = 16, 256  # times parallel_from: where splitting is tried first, and where it always pays
 INLINED = {"forceinline": True, **OPTIONS}  # for what is used inside kernels: they vectorize only what they see
 
@@ -89,13 +90,15 @@ class Kernel:
         self.name = "-".join(function.__name__ for function in (loop, *rules))
         self.parallel_from, self.traffic, self.work, self._choices = loop.parallel_from, loop.traffic, loop.work, {}
         body = loop(*map(device, rules))
-        if loop.flush:
+        if loop.flush and not INTERPRETED:
             body = subnormals.flushing(device(body))
         self.serial = self._compile(body, (loop, *rules))
         self.parallel = None if loop.ordered else self._compile(_split(self.serial), (loop, *rules), parallel=True)
         kernels.append(self)
 
     def _compile(self, function, sources, parallel=False):
+        if INTERPRETED:
+            return function
         if parallel and not DEBUG:  # where an exception is lost: one part after the other then
             options = OPTIONS | {"parallel": True}
         else:

@@ -190,6 +190,30 @@ def test_checkpoints_rotate(rng, tmp_path):
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals are of the main thread")
+@pytest.mark.parametrize("kind", ["network", "linear model"])
+def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(kind, rng, tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = example(rng)
+    path, good = tmp_path / "checkpoint", {}
+
+    def spoil(history):
+        if len(history.loss) == 3:
+            good.update(vector=model.parameters.vector.copy(), state=optimizer.state_dict())
+            X[:] = np.inf
+
+    model = network() if kind == "network" else gd.LinearModel(6, 3, "softmax")
+    optimizer = gd.Adam(model.parameters)
+    keywords = {"batch_size": 100, "epochs": 5, "checkpoint": path, "callbacks": spoil, "progress": False}
+    with pytest.raises(FloatingPointError, match=rf"in epoch 4, at step 4; .* last checkpoint is in {path}"):
+        gd.fit(model, X, y, optimizer, **keywords)
+    saved = gd.load(path)
+    assert len(saved["history"]["loss"]) == optimizer.steps == 3
+    for parameters in (model.parameters, saved["parameters"]):
+        assert np.array_equal(np.concatenate([each.ravel() for each in parameters.values()]), good["vector"])
+    for state in (optimizer.state_dict(), saved["optimizer"]):
+        assert all(np.array_equal(state[key], good["state"][key]) for key in good["state"])
+
+
 def test_an_interrupt_waits_for_the_end_of_the_step(rng):
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         pytest.skip("Ctrl-C is ignored, as in the background of a shell")

@@ -20,6 +20,7 @@ from .kind import combine, measure
 from .state import State
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
+SMALLER = 2.0**-64  # times the norm of any finite gradient is finite
 
 
 class Optimizer(State, ABC):
@@ -336,6 +337,9 @@ class Optimizer(State, ABC):
             if self.skip_nonfinite and not isfinite(norm) and not _all_finite(pairs, grad_scale):
                 return False
             if self.clip_norm is not None and not norm <= self.clip_norm:
+                if norm == inf and _all_finite(pairs, grad_scale):  # it is above the largest float
+                    grad_scale *= SMALLER
+                    norm = self._norm(pairs, grad_scale)
                 grad_scale *= self.clip_norm / norm
         if not self._ragged and (rows is not None or len(pairs) < len(self._blocks)):
             self._count_apart(pairs)
