@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
     output: str  # why, if it did not pass
 
 
-def run(name):
+def run(name, limit=LIMIT):
     """Run a scenario in a process of its own; it and all that it started are gone afterwards."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def run(name):
             start_new_session=True,
         )
         try:
-            output, _ = process.communicate(timeout=LIMIT)
+            output, _ = process.communicate(timeout=limit)
             result = {0: "passed", SKIPPED: "skipped"}.get(process.returncode, "FAILED")
         except subprocess.TimeoutExpired:
             result = "TIMEOUT"
