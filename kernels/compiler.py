@@ -20,10 +20,12 @@ from time import perf_counter
 from traceback import walk_tb
 
 import numba
+from numba.core.registry import cpu_target
 
 from . import observation, pool, subnormals, wide
 from .cache import KernelCache
 from .choice import Choice
+from .interruption import Interruption
 from .traffic import whole
 
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
@@ -99,6 +101,7 @@ class Kernel:
     def _compile(self, function, sources, parallel=False):
         if INTERPRETED:
             return function
+        _load_numba()
         if parallel and not DEBUG:  # where an exception is lost: one part after the other then
             options = OPTIONS | {"parallel": True}
         else:
@@ -199,6 +202,13 @@ def has_run(interrupt):
         return True  # it came after the call
     inner = frames[ours[-1] + 1 :]
     return "_begun" in frames[ours[-1]].f_locals and not (inner and inner[0].f_globals["__name__"].startswith("numba."))
+
+
+@functools.cache
+def _load_numba():
+    """Have Numba import what it compiles with, 200 modules: cut short by Ctrl-C it would be of no use any more."""
+    with Interruption():
+        cpu_target.target_context.refresh()
 
 
 def _split(body):

@@ -7,8 +7,8 @@ from math import inf, isfinite
 import numpy as np
 
 from ..arrays import aligned_empty, check_apart, check_apart_from, check_array, check_indices
-from ..interruption import Interruption
 from ..kernels.compiler import has_run, join
+from ..kernels.interruption import Interruption
 from ..kernels.loops import reductions
 from ..kernels.loops.update import sum_rows, update, update_rows
 from ..kernels.rules import common
