@@ -10,18 +10,20 @@ from itertools import pairwise
 
 import numpy as np
 
+from .ranges import shown
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-def check_dtype(where, dtype):
+def check_dtype(where, dtype, name="dtype"):
     """Return a dtype that is float32 or float64, else raise TypeError."""
     try:
-        if np.dtype(dtype) in FLOATS:
+        if dtype is not None and np.dtype(dtype) in FLOATS:  # NumPy takes None for float64
             return np.dtype(dtype)
-    except TypeError:
+    except (SyntaxError, TypeError, ValueError):  # of what is no dtype
         pass
-    raise TypeError(f"{where}: dtype must be float32 or float64, got {dtype!r}")
+    raise TypeError(f"{where}: {name} must be float32 or float64, got {shown(dtype)}")
 
 
 def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=False):
