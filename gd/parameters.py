@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from .arrays import aligned_full, check_array, check_dtype
+from .ranges import is_size, shown
 
 
 class ParameterVector(Mapping):
@@ -122,6 +123,6 @@ def _restore(shapes, dtype, vector):
 
 def _shape(name, shape):
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if not sizes or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
-        raise ValueError(f"ParameterVector: shapes[{name!r}] must be positive integers, got {shape}")
+    if not sizes or not all(map(is_size, sizes)) or prod(sizes) >= 2**60:
+        raise ValueError(f"ParameterVector: shapes[{name!r}] must be positive integers, got {shown(shape, str)}")
     return tuple(map(int, sizes))
