@@ -15,7 +15,7 @@ from .kernels.compiler import splitting
 from .linear_model import LinearModel
 from .networks import MLP
 from .optimizers import OPTIMIZERS
-from .progress import progress_bar
+from .progress import check_progress, progress_bar
 from .ranges import check_choice, check_integer
 from .training import fit
 
@@ -126,6 +126,7 @@ def compare_optimizers(
         check_choice(where, f"optimizers[{k}]", name, OPTIMIZERS)
     check_choice(where, "lr", lr, RATES)
     batch_size, epochs = check_integer(where, "batch_size", batch_size, 1), check_integer(where, "epochs", epochs, 1)
+    check_progress(where, progress)
     training = _Training(model, X, y, batch_size, epochs, check_integer(where, "seed", seed, 0))
     results = []
     with progress_bar(where, progress, len(optimizers), "optimizers") as bar:
