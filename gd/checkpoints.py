@@ -28,7 +28,7 @@ import numpy as np
 
 from .arrays import aligned_empty
 from .files import replacement
-from .ranges import check_integer
+from .ranges import check_integer, check_path
 
 FORMAT, VERSION = "gd", "1"
 DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
@@ -89,7 +89,7 @@ def save(path, tree, keep=1):
     """
     safetensors = require_safetensors("gd.save")
     keep = check_integer("save", "keep", keep, 1)
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(check_path("save", "path", path)))
     if path.exists() and not path.is_file():
         raise ValueError(f"save: path must be that of a file, {path} is something else")
     if not isinstance(tree, Mapping):
@@ -137,7 +137,7 @@ def load(path):
     ImportError
         If safetensors is not installed.
     """
-    safetensors = require_safetensors("gd.load")
+    safetensors, path = require_safetensors("gd.load"), check_path("load", "path", path)
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait
         raise CheckpointError(f"load: {path} is not a file")
     try:
