@@ -133,6 +133,7 @@ class _ColumnActivation(Activation):
         if not isinstance(weight, np.ndarray):
             return super()._apply(form, where, operands, out, parameters)
         x = _checked(where, operands)
+        self.values(where, parameters | {"weight": 0.0}, x.dtype)  # the others are checked as ever
         check_array(where, "weight", weight, dtype=("x", x.dtype), shape=("the last axis of x", x.shape[-1:]))
         out, _ = check_out(where, out, x, operands)
         if np.may_share_memory(out, weight):

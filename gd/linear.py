@@ -105,10 +105,11 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
     (n, features), dtype = X.shape, X.dtype
     own = ("X", dtype)
     check_choice(where, "loss", loss, LOSSES)
-    check_array(where, "w", w, dtype=own)
+    own_name = "W" if where == "softmax_regression_gradient" else "w"
+    check_array(where, own_name, w, dtype=own)
     if w.shape[0] != features or w.ndim > 2 or (loss == "softmax" and w.ndim != 2):
         expected = f"({features}, outputs)" if loss == "softmax" else f"({features},) or ({features}, outputs)"
-        raise ValueError(f"{where}: w has shape {w.shape}, expected {expected}")
+        raise ValueError(f"{where}: {own_name} has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
     y = check_targets(where, y, n, w.shape[1:], loss, own)
     rows = NONE if rows is None else check_indices(where, "rows", rows, n)
