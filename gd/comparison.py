@@ -11,6 +11,7 @@ from scipy.optimize import isotonic_regression
 from .batches import held_out
 from .figures import new_figure, written
 from .history import History
+from .interchange import lent
 from .kernels.compiler import splitting
 from .linear_model import LinearModel
 from .networks import MLP
@@ -115,6 +116,7 @@ def compare_optimizers(
     where = "compare_optimizers"
     if not isinstance(model, (MLP, LinearModel)):
         raise TypeError(f"{where}: model must be an MLP or a LinearModel, got {type(model).__name__}")
+    X, y = lent(where, "X", X), lent(where, "y", y)
     model.check_data(where, X, y)
     check_integer(where, "len(X)", len(X), 10)
     if not isinstance(test, (tuple, list)) or len(test) != 2:

@@ -19,6 +19,7 @@ except ImportError as error:
     raise ImportError('gd.estimators needs scikit-learn 1.6 or later: python -m pip install "gd[train]"') from error
 
 from .activations import softmax
+from .interchange import lent
 from .linear_model import LinearModel
 from .networks import MLP
 from .optimizers.base import OPTIMIZERS
@@ -253,6 +254,8 @@ class Estimator(BaseEstimator):
 
     def _checked(self, X, y, reset):
         several = {"multi_output": self._several, "y_numeric": self._several}
+        name = type(self).__name__
+        X, y = lent(name, "X", X), lent(name, "y", y)
         with naming(self, "X", "y"):
             return validate_data(self, X, y, **self._checks(), reset=reset, **several)
 
@@ -270,6 +273,7 @@ class Estimator(BaseEstimator):
     def _rows(self, X):
         """Return rows to predict as the model takes them, once all was checked."""
         check_is_fitted(self)
+        X = lent(type(self).__name__, "X", X)
         with naming(self, "X"):
             return self._in_dtype(validate_data(self, X, **self._checks(), reset=False))
 
@@ -395,7 +399,9 @@ class Network(Estimator):
 
     def _start(self, X, rng):
         given = self.optimizer_options or {}
-        penalties = {name: getattr(self, name) for name in ("l1", "l2", "weight_decay") if getattr(self, name)}
+        name, penalties = type(self).__name__, ("l1", "l2", "weight_decay")
+        penalties = {each: check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in penalties}
+        penalties = {each: value for each, value in penalties.items() if value}  # an optimizer has defaults of its own
         super()._start(X, rng, penalties | given)
 
     def _read(self):

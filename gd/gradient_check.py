@@ -92,7 +92,7 @@ def gradient_check(f, params, grads, coordinates=200, seed=0):
         raise ValueError(f"{where}: grads must have the structure of params")
     for key, (label, array) in arrays.items():
         check_array(where, label, array, writeable=True)
-        check_array(where, given[key][0], given[key][1], dtype=(label, array.dtype), shape=(label, array.shape))
+        check_array(where, *given[key], dtype=(label, array.dtype), shape=(label, array.shape))
     return _Check(f, params, arrays, given).run(coordinates, np.random.default_rng(seed))
 
 

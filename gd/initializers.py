@@ -16,6 +16,7 @@ from math import prod, sqrt
 import numpy as np
 
 from .arrays import check_dtype
+from .parameters import LARGEST
 from .ranges import REAL, check_generator, check_number, is_size, shown
 from .threads import single_threaded_blas
 
@@ -62,7 +63,7 @@ def _documentation(summary):
 def _checked(where, shape, rng, dtype):
     """Return (fan_in, fan_out) and a generator."""
     check_dtype(where, dtype)
-    if not isinstance(shape, (tuple, list)) or not all(map(is_size, shape)) or prod(shape) >= 2**60:
+    if not isinstance(shape, (tuple, list)) or not all(map(is_size, shape)) or prod(shape) > LARGEST:
         raise ValueError(f"{where}: shape must be a tuple of positive integers, got {shown(shape)}")
     return (prod(shape[:-1]), shape[-1] if shape else 1), check_generator(where, "rng", rng)
 

@@ -98,10 +98,10 @@ def is_size(value):
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0
 
 
-def check_size(where, name, value, low=1):
-    """Return value as an int if it is a whole number that counts things: low at least, and of 63 bits."""
-    if check_integer(where, name, value, low) >= 2**63:
-        raise ValueError(f"{where}: {name} must be below 2**63, got {shown(value, str)}")
+def check_size(where, name, value, low=1, high=2**63 - 1):
+    """Return value as an int if it is a whole number that counts what could be in memory, low to high."""
+    if check_integer(where, name, value, low) > high:
+        raise ValueError(f"{where}: {name} must be {high} at most, got {shown(value, str)}")
     return int(value)
 
 

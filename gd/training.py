@@ -142,7 +142,7 @@ def fit(
     """
     if not isinstance(model, Model):
         raise TypeError(f"fit: model must be an MLP or a LinearModel, got {type(model).__name__}")
-    y = model.check_data("fit", X, y)
+    X, y = model.check_data("fit", X, y)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
     if optimizer.params is not model.parameters:

@@ -122,11 +122,13 @@ class State(Hyperparameters):
         steps = check_integer(where, "state['steps']", state["steps"], 0)
         numbers = {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
         taken = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in counts if ragged}
+        arrays = {}
         for name, (slot, shape) in slots.items():
             own = "this optimizer's"
-            check_array(where, f"state[{name!r}]", state[name], dtype=(own, slot.dtype), shape=(own, shape))
+            like = {"dtype": (own, slot.dtype), "shape": (own, shape)}
+            arrays[name] = check_array(where, f"state[{name!r}]", state[name], **like)
         for name, (slot, _) in slots.items():
-            slot[:] = state[name].reshape(-1)
+            slot[:] = arrays[name].reshape(-1)
         for name, (owner, each) in scalars.items():
             setattr(owner, each, numbers[name])
         for name, block in counts.items():
