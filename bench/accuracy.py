@@ -1,11 +1,9 @@
-"""``python -m gd.bench accuracy``: the largest errors of every activation and its derivative, in ULP, beside PyTorch's.
+"""The largest errors of every activation and its derivative, in ULP, beside PyTorch's where it is installed.
 
 The same inputs go to both sides: 1.2 million points of every magnitude up to 2**7 and both signs. The exact
 values are those of the plain reference in a wider type. The centre is |x| <= 4, the tails lie beyond, as far as
 the exact value is a normal number. Derivatives that cross 0 in the centre are measured in units of 0.01 there.
 """
-
-import sys
 
 import numpy as np
 
@@ -14,14 +12,41 @@ from gd.activations import ACTIVATIONS
 
 NAMES = ("sigmoid", "tanh", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "log_sigmoid", "softsign")
 TORCH = {"log_sigmoid": "logsigmoid"}
-POINTS = 400_000
+POINTS, QUICK_POINTS = 400_000, 40_000  # of each sign, and as many again near 0
 CENTRE, CROSSING = 4, 0.01
 
 
-def inputs(dtype, rng):
+def accuracy(quick=False, names=NAMES):
+    """Return the largest errors.
+
+    Parameters
+    ----------
+    quick : bool, default: False
+        A tenth of the points, and float32 only. (float64 takes a wider type, which not every platform has.)
+    names : sequence of str, default: all that are not exact
+        Of activations.
+
+    Returns
+    -------
+    list of dict
+        "activation", "dtype", "what" ("forward" or "derivative"), and for "gd" and "torch" the largest errors in the
+        centre and in the tails; None for "torch" where it is not installed.
+    """
+    wide = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+    dtypes = (np.float32, np.float64) if wide and not quick else (np.float32,)
+    return [
+        record
+        for dtype in map(np.dtype, dtypes)
+        for name in names
+        if not (name == "gelu" and dtype == np.float64)  # the reference has SciPy's float64 distribution function
+        for record in _of_activation(name, dtype, QUICK_POINTS if quick else POINTS)
+    ]
+
+
+def inputs(dtype, points, rng):
     """Return points of every magnitude that matters to activations."""
-    size = 2.0 ** rng.uniform(-20, 7, POINTS)
-    return np.concatenate([size, -size, rng.uniform(-20, 20, POINTS)]).astype(dtype)
+    size = 2.0 ** rng.uniform(-20, 7, points)
+    return np.concatenate([size, -size, rng.uniform(-20, 20, points)]).astype(dtype)
 
 
 def errors(found, exact, x, derivative):
@@ -35,53 +60,30 @@ def errors(found, exact, x, derivative):
     return [float(np.max(ulps[usable & region], initial=0)) for region in (centre, ~centre)]
 
 
-def torch_values(torch, name, x):
-    """Return PyTorch's values and derivatives."""
+def torch_values(name, x):
+    """Return PyTorch's values and derivatives; None for both where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None, None
     tensor = torch.tensor(x, requires_grad=True)
     y = getattr(torch.nn.functional, TORCH.get(name, name))(tensor)
     y.backward(torch.ones_like(y))
     return y.detach().numpy(), tensor.grad.numpy()
 
 
-def table(dtype, torch):
-    """Yield (name, what, errors of gd, errors of PyTorch or None) for forward passes and derivatives."""
-    rng = np.random.default_rng(0)
-    x = inputs(dtype, rng)
+def _of_activation(name, dtype, points):
+    x = inputs(dtype, points, np.random.default_rng(0))
     wide = x.astype(np.float64 if dtype == np.float32 else np.longdouble)
-    for name in NAMES:
-        if name == "gelu" and dtype == np.float64:
-            continue  # the reference has SciPy's float64 distribution function
-        forward, derivative = reference.ACTIVATIONS[name]
-        theirs = torch_values(torch, name, x) if torch else (None, None)
-        ours = ACTIVATIONS[name].forward(x), ACTIVATIONS[name].backward(np.ones_like(x), x)
-        for what, function, own, other in zip(
-            ("forward", "derivative"), (forward, derivative), ours, theirs, strict=True
-        ):
-            with np.errstate(all="ignore"):
-                exact = function(wide)
-            yield (
-                name,
-                what,
-                errors(own, exact, x, what == "derivative"),
-                errors(other, exact, x, what == "derivative") if torch else None,
-            )
-
-
-def main(only, sizes, rounds, torch):
-    """Print the table, in Markdown."""
-    print("Largest error in ULP; the smaller is the better.\n")
-    print("| activation | dtype | what | gd, centre | PyTorch, centre | gd, tails | PyTorch, tails |")
-    print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
-    for dtype in (np.float32, np.float64):
-        if dtype == np.float64 and np.finfo(np.longdouble).nmant <= 52:
-            print("(no wider type than float64 on this platform)", file=sys.stderr)
-            continue
-        for name, what, ours, theirs in table(np.dtype(dtype), torch):
-            if only and name not in only:
-                continue
-            cells = [f"{ours[k]:.2f} | {format_error(theirs[k]) if theirs else '-'}" for k in range(2)]
-            print(f"| {name} | {np.dtype(dtype).name} | {what} | {' | '.join(cells)} |", flush=True)
-
-
-def format_error(ulps):
-    return f"{ulps:.2f}" if ulps < 1e4 else f"{ulps:.0e}"
+    ours = ACTIVATIONS[name].forward(x), ACTIVATIONS[name].backward(np.ones_like(x), x)
+    sides = zip(("forward", "derivative"), reference.ACTIVATIONS[name], ours, torch_values(name, x), strict=True)
+    for what, function, own, other in sides:
+        with np.errstate(all="ignore"):
+            exact = function(wide)
+        yield {
+            "activation": name,
+            "dtype": dtype.name,
+            "what": what,
+            "gd": errors(own, exact, x, what == "derivative"),
+            "torch": None if other is None else errors(other, exact, x, what == "derivative"),
+        }

@@ -1,4 +1,4 @@
-"""``python -m gd.bench classifiers``: the time until softmax regression reaches a test accuracy, against peers.
+"""``python -m gd.bench.classifiers [DATA]``: the time until softmax regression reaches a test accuracy, against peers.
 
 Softmax regression by gd and PyTorch (the same optimizer, rate, batches and start), scikit-learn's SGDClassifier and
 LogisticRegression, with the same number of threads, one after the other in one process, several rounds. Only training
@@ -6,6 +6,7 @@ is timed: an epoch at a time, and LogisticRegression by the least number of iter
 compiled before.
 """
 
+import sys
 from statistics import median
 from time import perf_counter, sleep
 
@@ -18,7 +19,7 @@ from gd.batches import batches
 
 from .measure import SETTLE
 
-TARGET, LR, BATCH, EPOCHS = 0.84, 2e-3, 256, 40
+TARGET, LR, BATCH, EPOCHS, ROUNDS = 0.84, 2e-3, 256, 40, 3
 ITERATIONS = (10, 15, 20, 30, 40, 60, 100)
 
 
@@ -94,8 +95,14 @@ def time_to(target, trainings):
     return float("inf"), accuracy
 
 
-def main(only, sizes, rounds, torch, path=None):
+def main(path=None):
     """Print the table."""
+    try:
+        import torch
+
+        torch.set_num_threads(gd.get_threads())
+    except ImportError:
+        torch = None
     data = datasets.load(path, 0, np.float32)
     sides = {"gd": of_gd, "SGDClassifier": of_sgd_classifier, "LogisticRegression": of_logistic_regression}
     if torch:
@@ -103,7 +110,7 @@ def main(only, sizes, rounds, torch, path=None):
     found = {name: [] for name in sides}
     next(of_gd(data))  # compiles
     with threadpool_limits(gd.get_threads()):
-        for _ in range(min(rounds, 3)):
+        for _ in range(ROUNDS):
             for name, side in sides.items():
                 sleep(SETTLE)
                 found[name].append(time_to(TARGET, side(data)))
@@ -112,3 +119,7 @@ def main(only, sizes, rounds, torch, path=None):
     for name, each in found.items():
         seconds = median(seconds for seconds, _ in each)
         print(f"{name:<20} {seconds:8.3f} s {seconds / own:8.2f} x gd   accuracy {each[0][1]:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

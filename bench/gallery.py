@@ -1,4 +1,4 @@
-"""``python -m gd.bench gallery``: a picture of every activation and its derivative, drawn from the kernels."""
+"""``python -m gd.bench.gallery``: a picture of every activation and its derivative, drawn from the kernels."""
 
 from math import ceil
 
@@ -37,6 +37,5 @@ def draw(path=FILE):
     return path
 
 
-def main(only, sizes, rounds, torch):
-    """Draw the gallery."""
+if __name__ == "__main__":
     print(f"wrote {draw()}")

@@ -1,35 +1,55 @@
 """Timing that survives a drifting machine: everything compared is interleaved, and medians are taken."""
 
-from statistics import median
 from time import perf_counter, sleep
 
-SETTLE = (
-    0.1  # seconds before a turn: idle BLAS threads of the turn before spin for 25 ms, and longer when they share a core
-)
+import numpy as np
+
+SETTLE = 0.1  # seconds before a turn: idle BLAS threads of the turn before spin for 30 ms, and longer on a shared core
+TURN = 0.01  # seconds that a turn lasts at least, so that threads that slept can spread over the cores
+LONG_TURN = 0.05  # after a pause, which lets those of all libraries sleep
+MOST = 2_000  # calls in a turn
 
 
-def interleaved(calls, rounds, repeats=1):
-    """Return {name: median seconds of a call} of functions that take turns.
+def interleaved(calls, rounds, settle=0.0, turn=None):
+    """Return {name: seconds of a call} of functions that take turns, each as {median, low, high, rounds}.
 
     Parameters
     ----------
     calls : dict of str to callable
-        What to compare. Each is called once before, uncounted.
+        What to compare. Each is called before, uncounted, at least twice.
     rounds : int
         Turns each gets.
-    repeats : int, default: 1
-        Calls in a turn, for calls of microseconds; the turn's mean counts.
+    settle : float, default: 0
+        Seconds of pause before each turn, in which idle threads of the turn before fall asleep.
+    turn : float, optional
+        Seconds that a turn lasts at least, 0.01 or, after long pauses, 0.05: short calls are repeated, and the mean of
+        the turn counts.
+
+    Notes
+    -----
+    low and high are the quartiles.
     """
-    seconds = {name: [] for name in calls}
-    for call in calls.values():
+    turn, repeats = turn or (LONG_TURN if settle >= SETTLE else TURN), {}
+    for name, call in calls.items():
         call()
+        start = perf_counter()
+        call()
+        repeats[name] = int(min(MOST, max(1, turn / max(perf_counter() - start, 1e-7))))
+    seconds = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            sleep(SETTLE)
-            if repeats > 1:
+            if settle:
+                sleep(settle)
+            if repeats[name] > 1:
                 call()  # caches are warm then, as they are in a training loop
             start = perf_counter()
-            for _ in range(repeats):
+            for _ in range(repeats[name]):
                 call()
-            seconds[name].append((perf_counter() - start) / repeats)
-    return {name: median(turns) for name, turns in seconds.items()}
+            seconds[name].append((perf_counter() - start) / repeats[name])
+    return {name: summary(each) for name, each in seconds.items()}
+
+
+def summary(seconds):
+    """Return the median and the quartiles of some seconds."""
+    low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75)).tolist()
+    return {"median": median, "low": low, "high": high, "rounds": len(seconds)}

@@ -112,6 +112,7 @@ from .optimizers import (
     Yogi,
 )
 from .parameters import ParameterVector
+from .profiling import profile
 from .schedules import scale_lr_for_batch
 from .targets import one_hot
 from .threads import get_threads, threads

@@ -5,17 +5,17 @@ import os
 import sys
 
 from . import __version__, datasets
-from .commands import compare, info, train
+from .commands import bench, compare, info, profile, train
 from .commands.common import Failure
 
-COMMANDS = (train, compare, info)
+COMMANDS = (train, compare, bench, profile, info)
 
 
 def main(arguments=None):
     """Run the command; return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (Failure, datasets.DataError) as error:
         print(f"gd {options.command}: {error}", file=sys.stderr)
         return 2
@@ -31,7 +31,6 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print(f"gd {options.command}: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser():

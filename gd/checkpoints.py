@@ -26,9 +26,9 @@ from zlib import crc32
 
 import numpy as np
 
-from .arrays import aligned_empty
 from .files import replacement
 from .ranges import check_integer, check_path
+from .tensors import HEADER_BYTES, Tensors, unique
 
 FORMAT, VERSION = "gd", "1"
 DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
@@ -61,7 +61,8 @@ def save(path, tree, keep=1):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or if the tree has more than 4 MiB of JSON: long lists belong into arrays.
+        If an argument is not as described, or if the tree has more than 4 MiB of JSON, or 16 MiB with the names of its
+        arrays: long lists belong into arrays.
     OSError
         If the file cannot be written, for example because the disk is full.
     ImportError
@@ -112,6 +113,12 @@ def save(path, tree, keep=1):
             safetensors.numpy.save_file(arrays, new, metadata)
         except safetensors.SafetensorError as error:
             raise OSError(f"save: {path} could not be written: {error}") from error
+        with open(new, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+        if size > HEADER_BYTES:
+            raise ValueError(
+                f"save: tree is {size:,} bytes of JSON with the names of its arrays, expected {HEADER_BYTES:,} at most"
+            )
         new.chmod(mode)  # some versions of safetensors make files that only their owner can read
 
 
@@ -132,21 +139,21 @@ def load(path):
     FileNotFoundError
         If there is no file.
     CheckpointError
-        If the file is damaged, of another kind or of a later version. Nothing of it is ever executed, and it takes
-        memory in proportion to its size, whatever it claims.
-    ImportError
-        If safetensors is not installed.
+        If the file is damaged, of another kind or of a later version. Nothing of it is ever executed. Whatever it
+        claims, its arrays take no more memory than it has bytes; its JSON can take 50 times its size, 16 MiB at most.
     """
-    safetensors, path = require_safetensors("gd.load"), check_path("load", "path", path)
+    path = check_path("load", "path", path)
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait
         raise CheckpointError(f"load: {path} is not a file")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            return _read(file)
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"load: {path} is damaged or no safetensors file: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"load: {path} is damaged or no checkpoint of gd: {error}") from error
+    with open(path, "rb") as file:
+        try:
+            tensors = Tensors(file)
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"load: {path} is damaged or no safetensors file: {error}") from error
+        try:
+            return _read(tensors)
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"load: {path} is damaged or no checkpoint of gd: {error}") from error
 
 
 def require_safetensors(where):
@@ -209,9 +216,9 @@ def _checksum(text):
     return f"{crc32(text.encode()):08x}"
 
 
-def _read(file):
-    """Return the tree of an open file, or raise ValueError."""
-    metadata = file.metadata() or {}
+def _read(tensors):
+    """Return the tree of a file, or raise ValueError."""
+    metadata = tensors.metadata
     if metadata.get("format") != FORMAT:
         raise ValueError("gd.save did not write it")
     if metadata.get("version") != VERSION:
@@ -219,56 +226,42 @@ def _read(file):
     text = metadata.get("tree", "")
     if len(text) > JSON_BYTES or metadata.get("checksum") != _checksum(text):
         raise ValueError("its tree does not match the checksum")
-    names = set(file.keys())
-    tree = _decode(json.loads(text, object_pairs_hook=_object), (), file, names)
-    if names or type(tree) is not dict:
+    tree = _decode(json.loads(text, object_pairs_hook=unique), (), tensors)
+    if tensors.names or type(tree) is not dict:
         raise ValueError("its tree does not match its arrays")
     return tree
 
 
-def _object(pairs):
-    """Return a JSON object as a dict, unless a key comes twice."""
-    entries = dict(pairs)
-    if len(entries) < len(pairs):
-        raise ValueError("its tree has a key twice")
-    return entries
-
-
-def _decode(value, path, file, names):
-    """Return what `_encode` was given, and remove the names of its arrays from `names`."""
+def _decode(value, path, tensors):
+    """Return what `_encode` was given, and remove the names of its arrays from those that are left."""
     if len(path) > DEPTH:
         raise ValueError(f"its tree is more than {DEPTH} levels deep")
     if isinstance(value, list):
-        return [_decode(each, (*path, k), file, names) for k, each in enumerate(value)]
+        return [_decode(each, (*path, k), tensors) for k, each in enumerate(value)]
     if not isinstance(value, dict):
         return value
     match list(value.items()):
         case [("dict", dict(entries))]:
-            return {key: _decode(each, (*path, key), file, names) for key, each in entries.items()}
+            return {key: _decode(each, (*path, key), tensors) for key, each in entries.items()}
         case [("tuple", list(entries))]:
-            return tuple(_decode(entries, path, file, names))
+            return tuple(_decode(entries, path, tensors))
         case [("int", str(digits))]:
             return int(digits, 16)
         case [("float", str(bits))] if re.fullmatch("[0-9a-f]{16}", bits):
             return struct.unpack(">d", bytes.fromhex(bits))[0]
         case [("array", description)]:
-            return _array(file, _name(path), names, description)
+            return _array(tensors, _name(path), description)
         case [("scalar", [_, [], _] as description)]:
-            return _array(file, _name(path), names, description)[()]
+            return _array(tensors, _name(path), description)[()]
     raise ValueError("its tree has an entry of unknown kind")
 
 
-def _array(file, name, names, description):
-    """Return an array in memory of its own."""
-    if name not in names:
+def _array(tensors, name, description):
+    """Return an array that is as described."""
+    if name not in tensors.names:
         raise ValueError(f"the array {name!r:.80} is missing")
-    names.remove(name)
-    try:
-        found = file.get_tensor(name)
-    except (AttributeError, TypeError):
-        raise ValueError(f"the array {name!r:.80} has a dtype that NumPy does not know") from None
-    if _description(found) != description:
+    tensors.names.remove(name)
+    array = tensors.read(name)
+    if _description(array) != description:
         raise ValueError(f"the array {name!r:.80} does not match its checksum")
-    array = aligned_empty(found.size, found.dtype).reshape(found.shape)
-    array[...] = found
     return array

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,46 +16,62 @@ from .kernels.compiler import join, splitting
 from .kernels.loops.elementwise import map_elements
 from .kernels.rules.activations import identity
 
+PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
+
 
 def information():
     """Return (what, value) pairs on versions, processor, threads and cache."""
+    installed = versions(("gd", *PACKAGES))
     return [
-        ("gd", _version("gd")),
+        ("gd", installed.get("gd", "not installed")),
         ("Python", platform.python_version()),
-        *((name, _version(name)) for name in ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")),
+        *((name, installed.get(name, "not installed")) for name in PACKAGES),
         ("system", platform.platform()),
-        ("processor", _processor()),
-        ("vector width", f"{_vector_bits()} bits"),
+        ("processor", f"{processor()} ({llvmlite.binding.get_host_cpu_name()})"),
+        ("vector width", f"{vector_bits()} bits"),
         ("threads", f"{pool.get_threads()} (pool of {pool.max_threads()}, {os.cpu_count()} cores)"),
-        ("threading layer", _threading_layer()),
+        ("threading layer", threading_layer()),
         ("idle threads", pool.waiting()),
         ("kernel cache", _cache()),
     ]
 
 
-def _version(name):
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+def versions(names):
+    """Return {name: version} of those packages that are installed; none is imported."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
-def _processor():
+def processor():
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     except OSError:
-        names = []
-    target = llvmlite.binding.get_host_cpu_name()
-    return f"{names[0] if names else platform.processor() or platform.machine()} ({target})"
+        names = [sysctl("machdep.cpu.brand_string")]
+    return next(filter(None, names), platform.processor() or platform.machine())
 
 
-def _vector_bits():
+def sysctl(name):
+    """Return what macOS says of something, or an empty text."""
+    if sys.platform != "darwin":
+        return ""
+    return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def vector_bits():
+    """Return the width of the processor's vectors."""
     features = llvmlite.binding.get_host_cpu_features()
     return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
 
 
-def _threading_layer():
+def threading_layer():
+    """Return the name of Numba's threading layer, which is known when its pool has started."""
     if pool.get_threads() == 1:
         return "none needed for one thread"
     x = np.zeros(2, np.float32)
@@ -62,9 +80,13 @@ def _threading_layer():
     return numba.threading_layer()
 
 
-def _cache():
+def cache_size():
+    """Return how many kernels the disk cache holds, and their bytes."""
     folder = cache.folder()
-    if folder is None:
-        return "off"
-    files = list(folder.glob("*.kernel"))
-    return f"{folder} ({len(files)} kernels, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB)"
+    files = [] if folder is None else list(folder.glob("*.kernel"))
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _cache():
+    folder, (kernels, size) = cache.folder(), cache_size()
+    return "off" if folder is None else f"{folder} ({kernels} kernels, {size / 1e6:.1f} MB)"

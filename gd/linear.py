@@ -111,8 +111,8 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
         expected = f"({features}, outputs)" if loss == "softmax" else f"({features},) or ({features}, outputs)"
         raise ValueError(f"{where}: {matrix} has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
-    y = check_targets(where, y, n, w.shape[1:], loss, own)
     rows = NONE if rows is None else check_indices(where, "rows", rows, n)
+    y = check_targets(where, y, n, w.shape[1:], loss, own, "labels" if rows.size else "numbers")
     weights = np.empty(0, dtype)
     if sample_weight is not None:
         weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
@@ -196,13 +196,18 @@ def _checked_bias(where, b, w, own):
     return np.array([check_real(where, "b", b, REAL, own[1])])
 
 
-def check_targets(where, y, n, outputs, loss, own):
-    """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,)."""
+def check_targets(where, y, n, outputs, loss, own, integers="numbers"):
+    """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,).
+
+    Integers become numbers like the predictions, or stay integers as "labels": to read only some of them.
+    """
     if loss == "softmax":
         return check_labels(where, "y", y, n, *outputs)
     y = lent(where, "y", y)
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
-        y = y.astype(own[1])
+        if integers == "labels" and np.can_cast(y.dtype, np.intp):
+            own = "labels", np.dtype(np.intp)
+        y = y.astype(own[1], order="C", copy=False)
     return check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
 
 

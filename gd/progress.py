@@ -12,7 +12,10 @@ def check_progress(where, progress):
 
 
 def progress_bar(where, progress, total, unit):
-    """Return a context with `update` and `set_postfix`; `progress` is True, False or None: if a terminal sees it."""
+    """Return a context with `update`, `set_postfix` and `set_postfix_str`.
+
+    `progress` is True, False or None: if a terminal sees it, and tqdm is there.
+    """
     if progress is False or (progress is None and not sys.stderr.isatty()):
         return _NoBar()
     try:
@@ -37,4 +40,7 @@ class _NoBar:
         pass
 
     def set_postfix(self, values):
+        pass
+
+    def set_postfix_str(self, text):
         pass

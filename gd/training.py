@@ -1,7 +1,5 @@
 """fit: mini-batch training of a network, with progress, history and checkpoints."""
 
-import signal
-import threading
 from copy import deepcopy
 from dataclasses import dataclass
 from math import isfinite, nan
@@ -14,6 +12,7 @@ from .batches import emphasized, shuffled
 from .checkpoints import CheckpointError, load, require_safetensors, save
 from .early_stopping import EarlyStopping, Watch
 from .history import History
+from .interruption import Interruption
 from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer
@@ -193,7 +192,8 @@ def fit(
         }
         training = _Training(model, X, y, optimizer, settings, order_size, early_stopping)
         if resume and Path(checkpoint.path).exists():
-            training.resume(checkpoint.path)
+            with Interruption():
+                training.resume(checkpoint.path)
         with (
             progress_bar("fit", progress, training.order_size * (epochs - training.done), "samples") as bar,
             single_threaded_blas(),
@@ -224,7 +224,7 @@ class _Training:
     def run(self, epochs, validation, callbacks, plateaus, checkpoint, bar):
         """Train until there are so many epochs, or until it is time to stop."""
         history = self.history
-        with _Interruption() as interruption:
+        with Interruption() as interruption:
             while self.done < epochs and not history.stopped:
                 self.pass_over_data(bar, interruption, checkpoint)
                 if validation is not None:
@@ -338,30 +338,3 @@ class _Training:
 def _plain(value):
     """Return what a History holds of an entry of a checkpoint."""
     return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-class _Interruption:
-    """Lets the first Ctrl-C wait until it is asked for; where Ctrl-C means what it means by default."""
-
-    def __enter__(self):
-        self.seen = False
-        main = threading.current_thread() is threading.main_thread()
-        self._deferring = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if self._deferring:
-            signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def _note(self, number, frame):
-        if self.seen:
-            raise KeyboardInterrupt
-        self.seen = True
-
-    def raise_if_any(self):
-        if self.seen:
-            raise KeyboardInterrupt
-
-    def __exit__(self, *error):
-        if self._deferring:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if error[0] is None:
-                self.raise_if_any()

@@ -42,22 +42,22 @@ def warmup(*names, dtypes=("float32",)):
     >>> import gd
     >>> seconds = gd.warmup("Adam", dtypes=("float64",))
     """
-    tasks = _tasks()
+    known = tasks()
     for k, name in enumerate(names):
-        check_choice("warmup", f"names[{k}]", name, tasks)
+        check_choice("warmup", f"names[{k}]", name, known)
     if not isinstance(dtypes, (list, tuple)):
         raise TypeError(f"warmup: dtypes must be a list of dtypes, got {shown(dtypes)}")
     dtypes = [check_dtype("warmup", dtype, f"dtypes[{k}]") for k, dtype in enumerate(dtypes)]
     start = perf_counter()
     for parallel_from in (inf, 1):
         with splitting(parallel_from):
-            for name in names or tasks:
+            for name in names or known:
                 for dtype in dtypes:
-                    tasks[name](dtype)
+                    known[name](dtype)
     return perf_counter() - start
 
 
-def _tasks():
+def tasks():
     """Return {name: f(dtype)} where f runs the kernels behind the name on a few numbers."""
 
     def optimizer(cls):
@@ -66,7 +66,7 @@ def _tasks():
     def activation(each):
         def run(dtype):
             x = np.ones(2, dtype)
-            y = each.forward(x)  # of maxout shorter than x
+            y = each.forward(x)
             each.backward(y.copy(), x)
             if each.backward_from_output:
                 each.backward_from_output(y.copy(), y)
@@ -93,6 +93,6 @@ def _tasks():
 
         return run
 
-    tasks = {name: optimizer(cls) for name, cls in OPTIMIZERS.items()}
-    tasks |= {name: activation(each) for name, each in ACTIVATIONS.items()}
-    return tasks | {name: loss(each) for name, each in LOSSES.items()} | {"MLP": network, "LinearModel": linear}
+    found = {name: optimizer(cls) for name, cls in OPTIMIZERS.items()}
+    found |= {name: activation(each) for name, each in ACTIVATIONS.items()}
+    return found | {name: loss(each) for name, each in LOSSES.items()} | {"MLP": network, "LinearModel": linear}

@@ -4,16 +4,17 @@ Numba's own cache knows neither the options nor the helpers of a kernel, so it c
 code. Here every file lies in a folder named after a hash of ALL kernel sources and of the versions
 of everything that compiles them, and its name holds a hash of the kernel, its rules, the options,
 the argument types and the processor. A file is written beside its place and renamed, and begins
-with a checksum: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong
-result. Cache files are pickles, so the folder must belong to the user and to nobody else.
+with a checksum of its names and its content: whatever is missing, torn, foreign or unreadable is a
+recompile, never a wrong result. Cache files are pickles, so the folder must belong to the user and
+to nobody else.
 
 Numba tells the symbols of closures apart by a number that it counts up, from 1 in each process. Code of several
 processes meets here, and of two functions under one symbol the one that was loaded first may be called for both: so
 the count goes on from a random number for each kernel.
 
 This rests on names that Numba does not promise to keep (`Dispatcher._cache`, `CompileResult._reduce`
-and `._rebuild`, `FunctionIdentity._unique_ids`); where the former are gone, kernels compile in every process and
-everything else works.
+and `._rebuild`, `CodeLibrary._reload_init`, `FunctionIdentity._unique_ids`); where they are gone, kernels
+compile in every process and everything else works.
 """
 
 import functools
@@ -66,17 +67,32 @@ class KernelCache:
         context.refresh()
         bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
         try:
-            path = self._path(signature, context.codegen())
-            if path is None or not path.exists():
+            reduced = self._read(signature, context.codegen())
+            if reduced is None:
                 return None
-            content = path.read_bytes()
-            checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
-            if hashlib.sha256(payload).digest() != checksum:
-                raise ValueError(f"{path} is damaged")
-            return compiler.CompileResult._rebuild(context, *pickle.loads(payload))
+            result = compiler.CompileResult._rebuild(context, *reduced)
+            result.library._reload_init.update(result.reload_init)  # for what is compiled from this, and then stored
+            return result
         except Exception as error:
             _warn("read", error)
             return None
+
+    def object_code(self, signature, codegen):
+        """Return the machine code of a signature as it was loaded, an object file; None where it is gone."""
+        with suppress(Exception):
+            (_, _, (code, _)), *_ = self._read(signature, codegen)
+            return code
+
+    def _read(self, signature, codegen):
+        """Return what a compiled signature was reduced to, or None."""
+        path = self._path(signature, codegen)
+        if path is None or not path.exists():
+            return None
+        content = path.read_bytes()
+        checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
+        if _checksum(path, payload) != checksum:
+            raise ValueError(f"{path} is damaged")
+        return pickle.loads(payload)
 
     def save_overload(self, signature, result):
         """Store the compiled code of a signature."""
@@ -84,18 +100,19 @@ class KernelCache:
             path = self._path(signature, result.library.codegen)
             if path is None or result.lifted or result.library.has_dynamic_globals:
                 return
+            _refuse_if_changed()
             payload = serialize.dumps(result._reduce())
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(payload).digest() + payload)
+                    file.write(_checksum(path, payload) + payload)
                 os.replace(temporary, path)
             except BaseException:
                 os.unlink(temporary)
                 raise
         except Exception as error:
-            _warn("written", error)
+            _warn("written", f"{error.strerror}: {folder()}" if isinstance(error, OSError) else error)
 
     def flush(self):
         """Forget nothing: the folder is shared by all kernels (Numba calls this on recompile)."""
@@ -114,11 +131,13 @@ def folder():
         root = cache_root()
         if root is None:
             return None
+        _refuse_if_changed()
         path = root / f"{_FOLDER}{_fingerprint()}"
         new = not path.exists()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_if_open_to_others(path)
-        os.utime(path)  # the least recently used folders are the ones to go
+        _refuse_if_open_to_others(root, path)
+        with suppress(OSError):  # to read from, it need not be writable
+            os.utime(path)  # the least recently used folders are the ones to go
         if new:
             _prune(root, path)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
@@ -150,11 +169,33 @@ def _fingerprint():
     return digest.hexdigest()[:16]
 
 
-def _refuse_if_open_to_others(path):
+def _checksum(path, payload):
+    """Return a hash of what a file says, and of its names, which say what it is of."""
+    return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + payload).digest()
+
+
+def _stamp():
+    """Return what is different when a source has changed."""
+    stats = {path: path.stat() for path in _SOURCES.rglob("*.py")}
+    return {path: (status.st_mtime_ns, status.st_size) for path, status in stats.items()}
+
+
+_IMPORTED = _stamp()
+
+
+def _refuse_if_changed():
+    """Raise if code from before would meet the hash of sources that came after, as when gd is upgraded meanwhile."""
+    if _stamp() != _IMPORTED:
+        raise RuntimeError("the sources have changed since they were imported")
+
+
+def _refuse_if_open_to_others(root, path):
     if hasattr(os, "getuid"):
-        status = path.stat()
+        status, outer = path.stat(), root.stat()
         if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(f"{path} can be written by others")
+        if outer.st_uid not in (0, os.getuid()) or (outer.st_mode & (stat.S_IWOTH | stat.S_ISVTX)) == stat.S_IWOTH:
+            raise PermissionError(f"{root} is another user's, or all can replace what is in it")
 
 
 def _prune(root, current):

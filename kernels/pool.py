@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import numba
 
 SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # which its thread can take again if Ctrl-C came before it was released
 _local = threading.local()  # .threads: what this Python thread last asked of Numba, which keeps it per thread
 _threads = None
 _launched = False
@@ -54,6 +55,16 @@ def enter():
 def leave():
     """Give the pool back after `enter` returned more than 1."""
     _lock.release()
+
+
+def launch():
+    """Start the threads, if they are not: code that splits its work itself would where it is compiled or loaded."""
+    with _lock:
+        if not _launched and not _closed:
+            try:
+                _launch()
+            except Exception as error:
+                _close(error)
 
 
 def get_threads():
@@ -118,24 +129,34 @@ def _openmp_is_loaded():
         return False
 
 
-def _cpu_quota():
-    """Whole cores granted by a Linux control group (v2, then v1), or None."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        quota, period = (group / "cpu.max").read_text().split()
-        return None if quota == "max" else ceil(int(quota) / int(period))
-    except (OSError, ValueError):
-        pass
-    try:
-        quota = int((group / "cpu/cpu.cfs_quota_us").read_text())
-        return ceil(quota / int((group / "cpu/cpu.cfs_period_us").read_text())) if quota > 0 else None
-    except (OSError, ValueError):
-        return None
+def _cpu_quota(root=Path("/")):
+    """Whole cores granted by this process's Linux control groups, version 2 or 1, or None."""
+    quotas = []
+    for folder in _control_groups(root):
+        with suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            quotas.append(int(quota) / int(period))  # ValueError: it is max
+        with suppress(OSError, ValueError):
+            quota = int((folder / "cpu.cfs_quota_us").read_text())
+            quotas += [quota / int((folder / "cpu.cfs_period_us").read_text())] if quota > 0 else []
+    return ceil(min(quotas)) if quotas else None
+
+
+def _control_groups(root):
+    """Yield the folders of the groups that this process is in, and of those that these are in."""
+    mounted, lines = root / "sys/fs/cgroup", ["0::/", "1:cpu:/"]  # the outermost, where nothing is known
+    with suppress(OSError):
+        lines += (root / "proc/self/cgroup").read_text().splitlines()
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            path, top = Path(group.lstrip("/")), mounted / "cpu" if controllers else mounted
+            yield from (top / each for each in (path, *path.parents))
 
 
 def _in_child():
     global _lock, _closed
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.RLock()  # another thread of the parent may have held it
     # Numba's own flag tells of parallel functions that are not gd's
     _closed = _launched or getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
 

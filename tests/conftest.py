@@ -8,8 +8,12 @@ os.environ.setdefault("GD_CACHE_DIR", str(Path(__file__).parent.parent / ".pytes
 import numpy as np
 import pytest
 
+from gd.kernels.compiler import DEBUG
+
 DTYPES = ("float32", "float64")
 SIZES = (1, 7, 8, 9, 1023, 4097, 100_003)
+
+optimized = pytest.mark.skipif(DEBUG, reason="GD_DEBUG: bounds are checked, and nothing is cached")
 
 
 def pytest_make_parametrize_id(val):

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import optimized
 
 import gd
 
 ROOT = Path(gd.__file__).parent.parent
+pytestmark = optimized
 PROGRAM = """
 import numpy as np, gd
 from gd.kernels.compiler import join
@@ -73,6 +75,32 @@ def test_code_of_two_processes_is_not_mistaken_for_each_other(tmp_path):
     assert stepped("Adagrad:inf", "Momentum:1") == ["0.900000", "0.950000"]
 
 
+TRAINING = """
+import sys, numpy as np, gd
+rng = np.random.default_rng(0)
+X, y = rng.standard_normal((64, 3)), rng.standard_normal(64)
+for name in sys.argv[1:]:
+    model = gd.LinearModel(3, dtype=np.float64)
+    gd.fit(model, X, y, getattr(gd, name)(model.parameters, lr=0.01), batch_size=8, epochs=1, progress=False)
+    print(model.parameters.vector.tobytes().hex())
+"""
+
+
+def test_cached_code_that_splits_its_work_starts_the_threads_that_it_needs(tmp_path):
+    """The parallel kernel in the second training's loop was loaded, not compiled; the third process crashed."""
+
+    def trained(*optimizers):
+        environment = {**os.environ, "GD_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-W", "error", "-c", TRAINING, *optimizers]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, (done.returncode, done.stderr)
+        return done.stdout.split()
+
+    trained("SGD")
+    expected = trained("Momentum")
+    assert trained("Momentum") == expected
+
+
 def test_off_writes_nothing(tmp_path):
     assert run("off", XDG_CACHE_HOME=str(tmp_path)) == (0, 0.5, "")
     assert not list(tmp_path.iterdir())
@@ -121,6 +149,24 @@ def test_a_changed_rule_or_option_is_never_served_from_before(tmp_path):
     assert run(cache, root) == (1, -1.0, "")
     assert run(cache, root, NUMBA_OPT="1")[0] == 0
     assert run(cache, root) == (1, -1.0, "")
+
+
+def test_code_from_before_an_upgrade_is_not_stored_as_that_of_after(tmp_path):
+    root, cache = tmp_path / "checkout", tmp_path / "cache"
+    cache.mkdir()
+    for folder in ("gd", "kernels"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    upgrade = f"""
+import pathlib, gd
+rule = pathlib.Path({str(root)!r}, "kernels", "rules", "common.py")
+rule.write_text(rule.read_text().replace("return clip(g, c.clip_value), p", "return 4 * clip(g, c.clip_value), p"))
+"""
+    environment = {**os.environ, "GD_CACHE_DIR": str(cache), "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", upgrade + PROGRAM]
+    done = subprocess.run(command, env=environment, cwd=cache, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "0.5"], done.stderr
+    assert "the sources have changed since they were imported" in done.stderr
+    assert run(cache, root) == (0, -1.0, "")
 
 
 def test_old_folders_are_pruned_and_others_are_left_alone(tmp_path):

@@ -1,14 +1,20 @@
 """Kernels: the choice between serial and parallel, threads, fork, and what they compile to."""
 
 import multiprocessing
+import os
 import re
+import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import optimized
 
 import gd
+from gd.bench.assembly import assembly
 from gd.kernels import pool
 from gd.kernels.compiler import SURELY, Kernel, join, splitting
 from gd.kernels.loops.elementwise import map_elements
@@ -17,6 +23,7 @@ from gd.kernels.rules import activations, adam, common
 from gd.kernels.rules.common import CommonCoefficients
 from gd.optimizers import OPTIMIZERS
 
+ROOT = Path(gd.__file__).parent.parent
 several_threads = pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
 
 
@@ -46,25 +53,53 @@ def test_large_work_is_split_and_small_work_is_not(monkeypatch):
         assert variant_used(kernel, 10**9, monkeypatch) == "serial"
 
 
+@pytest.fixture
+def elsewhere():
+    """A function that calls another in one other thread."""
+    with ThreadPoolExecutor(1) as executor:
+        yield lambda function, *arguments: executor.submit(function, *arguments).result()
+
+
 @several_threads
-def test_a_thread_that_finds_the_pool_taken_works_serially(monkeypatch):
+def test_a_thread_that_finds_the_pool_taken_works_serially(monkeypatch, elsewhere):
     kernel = join(map_elements, activations.relu)
     with gd.threads(2):
-        assert pool.enter() == 2
+        assert elsewhere(pool.enter) == 2
         try:
             assert variant_used(kernel, 10**9, monkeypatch) == "serial"
         finally:
-            pool.leave()
+            elsewhere(pool.leave)
         assert variant_used(kernel, 10**9, monkeypatch) == "parallel"
 
 
 @several_threads
-def test_an_error_in_a_kernel_gives_the_pool_back(monkeypatch):
+def test_a_pool_that_was_not_given_back_can_be_entered_again():
+    """Ctrl-C can come between `enter` and `leave`."""
+    with gd.threads(2):
+        assert pool.enter() == pool.enter() == 2
+        pool.leave()
+        pool.leave()
+
+
+def test_threads_that_a_training_starts_wait_as_gd_says():
+    program = (
+        "import numpy as np, gd; from gd.kernels import pool; X = np.ones((64, 3), np.float32)\n"
+        "model = gd.LinearModel(3); optimizer = gd.SGD(model.parameters)\n"
+        "gd.fit(model, X, X[:, 0].copy(), optimizer, batch_size=8, epochs=1, progress=False); print(pool.waiting())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in pool.SPINNING}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "spin for some 50 us, then sleep\n", done.stderr
+
+
+@several_threads
+def test_an_error_in_a_kernel_gives_the_pool_back(monkeypatch, elsewhere):
     kernel = join(map_elements, activations.relu)
     monkeypatch.setattr(kernel, "parallel", lambda *a: 1 / 0)
     with gd.threads(2), pytest.raises(ZeroDivisionError):
         kernel(10**9)
-    assert not pool._lock.locked()
+    assert elsewhere(pool._lock.acquire, False)
+    elsewhere(pool._lock.release)
 
 
 def test_many_python_threads_step_at_once(rng):
@@ -102,6 +137,7 @@ def test_a_forked_child_works_serially():
     assert first == p[0]
 
 
+@optimized
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_updates_compile_to_packed_instructions(name):
     import llvmlite.binding
@@ -114,19 +150,11 @@ def test_updates_compile_to_packed_instructions(name):
     block = optimizer._blocks[None]
     coefficients = block.kind.vector(0, 1.0, True)
     kernel.serial(0, 64, (coefficients, block.p, np.ones(64, np.float32), *block.slots))
-    if sys.gettrace() is None:  # a kernel from the disk cache has no assembly to show
-        assembly = uncached_assembly(kernel)
-        assert re.search(r"v(mul|fmadd\w+|fnmadd\w+)ps\s.*%[yz]mm", assembly)
-        assert "gather" not in assembly
-        if name not in ("SGD", "Momentum", "Nesterov", "ASGD", "Adamax", "LARS", "Lion", "Rprop"):
-            assert re.search(r"vsqrtps\s.*%[yz]mm", assembly)
-
-
-def uncached_assembly(kernel):
-    (signature,) = kernel.serial.signatures
-    kernel.serial._cache.load_overload = lambda *a: None
-    kernel.serial.recompile()
-    return kernel.serial.inspect_asm(signature)
+    text = assembly(kernel.serial, *kernel.serial.signatures)
+    assert re.search(r"v(mul|fmadd\w+|fnmadd\w+)ps\s.*%[yz]mm", text)
+    assert "gather" not in text
+    if name not in ("SGD", "Momentum", "Nesterov", "ASGD", "Adamax", "LARS", "Lion", "Rprop"):
+        assert re.search(r"vsqrtps\s.*%[yz]mm", text)
 
 
 def test_the_common_coefficients_come_first_in_every_vector():
@@ -162,6 +190,30 @@ def test_cpu_quota_limits_the_default(monkeypatch):
     assert pool.default_threads() == 1
     monkeypatch.setattr(pool, "_cpu_quota", lambda: None)
     assert pool.default_threads() == pool.max_threads()
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("", {}, None),
+        ("", {"cpu.max": "150000 100000"}, 2),  # a container's own group is the root it sees
+        ("0::/a/b", {"a/cpu.max": "50000 100000", "a/b/cpu.max": "max 100000"}, 1),
+        ("0::/a/b", {"a/cpu.max": "max 100000", "a/b/cpu.max": "400000 100000"}, 4),
+        ("0::/of/the/host", {"cpu.max": "200000 100000"}, 2),
+        ("3:cpuset:/a\n2:cpu,cpuacct:/a\n0::/", {"cpu/a/cpu.cfs_quota_us": "110000"}, 2),
+        ("2:cpu:/a", {"cpu/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_quota_us": "-1"}, None),
+        ("3:cpuset:/a", {"cpuset/a/cpu.cfs_quota_us": "100000"}, None),
+    ],
+)
+def test_the_quota_is_that_of_the_process_and_of_all_groups_around_it(tmp_path, groups, files, cores):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups + "\n" if groups else "")
+    for name, text in files.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        (path.parent / "cpu.cfs_period_us").write_text("100000")
+    assert pool._cpu_quota(tmp_path) == cores
 
 
 def test_warmup_takes_names_and_refuses_unknown_ones():

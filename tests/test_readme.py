@@ -41,6 +41,16 @@ def test_the_page_on_training_runs_from_top_to_bottom(tmp_path, monkeypatch, cap
     assert names["result"].score > 0.8
 
 
+def test_the_page_on_profiling_runs(capsys, monkeypatch):
+    monkeypatch.setattr(gd.profiling, "WALKED", 2**24)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "profiling.md").read_text(), re.DOTALL)
+    names = {}
+    exec(block, names)
+    (row,) = (row for row in names["profile"].rows if row.name == "update-adam")
+    assert row.bytes == 10 * 28 * 10_000_000
+    assert "  update-adam\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["efficient_backprop", "vanishing_gradients"])
 def test_examples_draw_their_pictures(name, tmp_path):
     pytest.importorskip("matplotlib")

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..arrays import aligned_empty, check_apart, check_apart_from, check_array, check_indices
 from ..interchange import lent
-from ..kernels.compiler import join
+from ..interruption import Interruption
+from ..kernels.compiler import has_run, join
 from ..kernels.loops import reductions
 from ..kernels.loops.update import sum_rows, update, update_rows
 from ..kernels.rules import common
@@ -181,13 +182,21 @@ class Optimizer(State, ABC):
         if type(grad_scale) is not float or not isfinite(grad_scale):
             grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, REAL)
         block = self._alone
-        if block is not None and block.knows(grads) and block.fits(grads):  # as below, without the detours
+        if block is not None and grads is not None:  # as in `_apply`, without the detours
+            known = block.knows(grads) and block.fits(grads)
+            g = grads.reshape(-1) if known else self._paired(f"{self._name}.step", grads)[0][1]
             kind = block.kind
-            vector, g = kind.vector(self.steps, grad_scale, True), grads.reshape(-1)
+            vector = kind.vector(self.steps, grad_scale, True)
             if kind.norms is not None:
                 vector = kind.trusted(block, g, vector)
-            kind.kernel(block.size, vector, block.p, g, *block.slots)
-            vars(self)["steps"] += 1
+            state = vars(self)
+            try:
+                kind.kernel(block.size, vector, block.p, g, *block.slots)
+            except KeyboardInterrupt as interrupt:
+                if has_run(interrupt):
+                    state["steps"] += 1
+                raise
+            state["steps"] += 1
             return True
         if grads is None or self._summed:
             return self._step_accumulated(grads, grad_scale)
@@ -198,12 +207,14 @@ class Optimizer(State, ABC):
         if grads is not None:
             for owner in (self, *self.groups):
                 owner._scheduled(owner._lr)  # a schedule that raises shall do so before anything is added
-            self._accumulate(where, grads, 1.0)
         elif not self._summed:
             raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
-        applied = self._apply(self._paired(where, self._accumulated()), grad_scale)
-        self._alone = self._only_block()
-        self._summed.clear()
+        with Interruption():
+            if grads is not None:
+                self._accumulate(where, grads, 1.0)
+            applied = self._apply(self._paired(where, self._accumulated()), grad_scale)
+            self._alone = self._only_block()
+            self._summed.clear()
         return applied
 
     def accumulate(self, grads, grad_scale=1.0):
@@ -247,13 +258,14 @@ class Optimizer(State, ABC):
             else:
                 self._sums = {key: aligned_like(block.p, 0.0) for key, block in self._blocks.items()}
         keys = {id(block): key for key, block in self._blocks.items()}
-        for block, g in pairs:
-            key = keys[id(block)]
-            rule = common.accumulate if key in self._summed else common.start_accumulation
-            vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
-            join(update, rule)(block.size, vector, self._sums[key], g)
-            self._summed.add(key)
-        self._alone = None
+        with Interruption():
+            self._alone = None
+            for block, g in pairs:
+                key = keys[id(block)]
+                rule = common.accumulate if key in self._summed else common.start_accumulation
+                vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
+                join(update, rule)(block.size, vector, self._sums[key], g)
+                self._summed.add(key)
 
     def step_rows(self, key, rows, grad_rows, grad_scale=1.0):
         """Update some rows of a matrix, such as those of an embedding that a batch has used.
@@ -334,19 +346,20 @@ class Optimizer(State, ABC):
             if (vector := kinds.get((kind, t))) is None:
                 vector = kinds[kind, t] = kind.vector(t, grad_scale, not kinds)
             work.append((block, g, vector))
-        for block, g, vector in work:
-            kind = block.kind
-            if kind.norms is not None:
-                vector = kind.trusted(block, g, vector)
-            if rows is None:
-                kind.kernel(block.size, vector, block.p, g, *block.slots)
-            else:
-                self._update_rows(block, g, vector, rows)
-            block.steps += 1
-        if self.scalars:
-            for owner in {block.kind.owner for block, _ in pairs}:
-                owner.stepped(owner._lr_of_step)
-        self._set_steps(max(steps, pairs[0][0].steps) if self._ragged and rows is not None else steps + 1)
+        with Interruption():
+            for block, g, vector in work:
+                kind = block.kind
+                if kind.norms is not None:
+                    vector = kind.trusted(block, g, vector)
+                if rows is None:
+                    kind.kernel(block.size, vector, block.p, g, *block.slots)
+                else:
+                    self._update_rows(block, g, vector, rows)
+                block.steps += 1
+            if self.scalars:
+                for owner in {block.kind.owner for block, _ in pairs}:
+                    owner.stepped(owner._lr_of_step)
+            self._set_steps(max(steps, pairs[0][0].steps) if self._ragged and rows is not None else steps + 1)
         return True
 
     def _update_rows(self, block, g, vector, rows):

@@ -27,8 +27,8 @@ class Kind:
         values = owner._values(t, grad_scale)
         if not reuse:
             return np.array(values, self.dtype)
-        self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
         if values != self._values:
+            self._values = self._given = None  # until the vector holds them, as Ctrl-C can come before it does
             if self._format is None:
                 self._vector = np.empty(len(values), self.dtype)
                 self._format = struct.Struct(f"{len(values)}{self.dtype.char}")
@@ -37,6 +37,7 @@ class Kind:
             except OverflowError:
                 self._vector[:] = values
             self._values = values
+        self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
         return self._vector
 
     def is_settled(self, t, grad_scale):

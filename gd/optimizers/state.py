@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import check_array
+from ..interruption import Interruption
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, check_integer, check_number
@@ -127,14 +128,15 @@ class State(Hyperparameters):
             own = "this optimizer's"
             like = {"dtype": (own, slot.dtype), "shape": (own, shape)}
             arrays[name] = check_array(where, f"state[{name!r}]", state[name], **like)
-        for name, (slot, _) in slots.items():
-            slot[:] = arrays[name].reshape(-1)
-        for name, (owner, each) in scalars.items():
-            setattr(owner, each, numbers[name])
-        for name, block in counts.items():
-            block.steps = taken.get(name, steps)
-        self._ragged = ragged
-        self._set_steps(steps)
+        with Interruption():
+            for name, (slot, _) in slots.items():
+                slot[:] = arrays[name].reshape(-1)
+            for name, (owner, each) in scalars.items():
+                setattr(owner, each, numbers[name])
+            for name, block in counts.items():
+                block.steps = taken.get(name, steps)
+            self._ragged = ragged
+            self._set_steps(steps)
 
     def _key(self, key, name):
         return name if isinstance(self.params, np.ndarray) else f"{key}.{name}"

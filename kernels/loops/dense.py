@@ -14,6 +14,7 @@ import numpy as np
 
 from ..blas import back_product, product, transposed_product
 from ..compiler import device, loop
+from ..traffic import of_rows
 from .operands import part
 from .reductions import LANES
 from .update import update_slices
@@ -92,7 +93,15 @@ def _most(layout, column):
     return most
 
 
-@loop(parallel_from=2)
+def _products_of_predictions(size, out, X, vector, *rest):
+    return len(X) * vector.size
+
+
+def _products(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
+    return rows.size * vector.size
+
+
+@loop(parallel_from=131_072, traffic="w r r -", work=_products_of_predictions)
 def predict(activate):
     """Items are blocks of rows; arguments: out, X, vector, layout, hidden (layers), *parameters of the activation.
 
@@ -122,7 +131,20 @@ def predict(activate):
     return body
 
 
-@loop(parallel_from=2, flush=True)
+def of_targets(arguments, rows):
+    """Return the bytes of these rows' targets: of those arguments that have an entry or a row for each of them."""
+    arrays = (each for each in arguments if isinstance(each, np.ndarray))
+    return sum(of_rows(each, rows.size) for each in arrays if len(each) > rows.max())
+
+
+def _traffic(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
+    """What a block of rows writes it finds in a cache, and so do the next blocks with the weights."""
+    written = sum(each.nbytes for each in (values, activations, deltas, dslopes))
+    inputs = of_rows(X, rows.size) + rows.nbytes + of_targets(rest, rows)
+    return written * rows.size // capacity + inputs + vector.nbytes
+
+
+@loop(parallel_from=131_072, flush=True, traffic=_traffic, work=_products)
 def forward_backward(activate, differentiate, drop, *losses):
     """Items are blocks of rows of the batch X[rows]; there is a loss (of a row) for each head. See `units`.
 
@@ -273,7 +295,28 @@ def _largest(tiles, layout):
     return largest
 
 
-@loop(parallel_from=2, flush=True)
+def _operands(tiles, layout, batch, dx, add):
+    """Return (elements that the products of these tiles' layers read, parameters of the layers, bytes of dx moved)."""
+    read, parameters = 0, 0
+    for layer in np.unique(tiles[:, 0]):
+        shape = layout[layer]
+        slopes = int(shape[WIDTH]) if shape[SLOPES] >= 0 else 0
+        read += batch * int(shape[FAN_IN] + shape[COLUMNS] + slopes)
+        parameters += int((shape[FAN_IN] + 1) * shape[COLUMNS]) + slopes
+    return read, parameters, dx.nbytes * (2 if add else 1)
+
+
+def _update_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, c, p, *slots):
+    read, parameters, of_dx = _operands(tiles, layout, batch, dx, add)
+    return (read + 2 * parameters * (1 + len(slots))) * p.itemsize + of_dx
+
+
+def _store_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, p, out):
+    read, parameters, of_dx = _operands(tiles, layout, batch, dx, add)
+    return (read + parameters * (2 if len(dx) else 1)) * p.itemsize + of_dx  # dx takes the weights
+
+
+@loop(parallel_from=2, flush=True, traffic=_update_traffic)
 def update_weights(rule, *stages):
     """Items are tiles; arguments: as of `store_gradients` to add, coefficients, p, *slots."""
     step = update_slices(rule, *stages)
@@ -291,7 +334,7 @@ def update_weights(rule, *stages):
     return body
 
 
-@loop(parallel_from=2, flush=True)
+@loop(parallel_from=2, flush=True, traffic=_store_traffic)
 def store_gradients():
     """Items are tiles.
 
@@ -309,7 +352,7 @@ def store_gradients():
     return body
 
 
-@loop(parallel_from=4)
+@loop(parallel_from=4, traffic="r")  # but for longer columns, which are written, too
 def limit_columns():
     """Items are groups of `GROUP` columns; arguments: w, limit (of their norms): longer ones are scaled down to it."""
 

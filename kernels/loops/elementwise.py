@@ -12,7 +12,7 @@ PARALLEL_FROM = 32_768
 CHUNK = 128  # elements on their way past the caches
 
 
-@loop(PARALLEL_FROM)
+@loop(PARALLEL_FROM, traffic="w r")
 def map_elements(rule):
     """Write into an array that shares no memory with the operands; arguments: out, *operands."""
     write = _write(rule)
@@ -23,7 +23,7 @@ def map_elements(rule):
     return body
 
 
-@loop(PARALLEL_FROM)
+@loop(PARALLEL_FROM, traffic="w r")
 def map_elements_streaming(rule):
     """Write past the caches into an array that shares no memory with the operands; arguments: out, *operands."""
     write = _write(rule)
@@ -46,13 +46,13 @@ def map_elements_streaming(rule):
     return body
 
 
-@loop(PARALLEL_FROM)
+@loop(PARALLEL_FROM, traffic="rw r")
 def map_elements_over_first(rule):
     """Write over the first operand; arguments: operands."""
     return _over(0, rule)
 
 
-@loop(PARALLEL_FROM)
+@loop(PARALLEL_FROM, traffic="r rw r")
 def map_elements_over_second(rule):
     """Write over the second operand; arguments: operands."""
     return _over(1, rule)
@@ -74,7 +74,7 @@ def _over(position, rule):
     return body
 
 
-@loop(PARALLEL_FROM)
+@loop(PARALLEL_FROM, traffic="w - - - r")
 def map_dropped(rule):
     """Arguments: out, key, threshold, scale, *operands: out[i] = scale * rule(...), or 0 where bits(i) < threshold.
 

@@ -11,7 +11,21 @@ import numpy as np
 from ..blas import COLUMNS as TILE_COLUMNS
 from ..blas import column_product
 from ..compiler import loop
-from .dense import BLOCK, COLUMNS, DELTA, OUTPUT, WIDTH, add_bias, bias_of, rows_of, slopes_of, string, weights_of
+from .dense import (
+    BLOCK,
+    COLUMNS,
+    DELTA,
+    FAN_IN,
+    OUTPUT,
+    WIDTH,
+    add_bias,
+    bias_of,
+    of_targets,
+    rows_of,
+    slopes_of,
+    string,
+    weights_of,
+)
 from .reductions import LANES
 
 
@@ -20,7 +34,15 @@ def column_tiles(columns):
     return -(-int(columns) // TILE_COLUMNS)
 
 
-@loop(parallel_from=2, flush=True)
+def _product_traffic(size, x, out, vector, shape):
+    return x.nbytes + out.nbytes + int(shape[FAN_IN] * shape[COLUMNS]) * vector.itemsize
+
+
+def _products(size, x, out, vector, shape):
+    return out.size * x.shape[1]
+
+
+@loop(parallel_from=131_072, flush=True, traffic=_product_traffic, work=_products)
 def multiply():
     """Compute out = x W; items are tiles of columns; arguments: x, out, vector, shape (a row of the layout)."""
 
@@ -34,7 +56,7 @@ def multiply():
     return body
 
 
-@loop(parallel_from=8, flush=True)
+@loop(parallel_from=8, flush=True, traffic="rw -")
 def drop_rows(drop):
     """Drop from a layer's input; items are blocks of rows; arguments: x, rate, key, k."""
 
@@ -47,7 +69,12 @@ def drop_rows(drop):
     return body
 
 
-@loop(parallel_from=8, flush=True)
+def _activation_traffic(size, activations, deltas, capacity, batch, vector, layout, k, *rest):
+    """Most activations read z and write y."""
+    return batch * int(layout[k, COLUMNS] + layout[k, WIDTH]) * vector.itemsize
+
+
+@loop(parallel_from=8, flush=True, traffic=_activation_traffic)
 def activate_rows(activate, drop):
     """Write the output of a hidden layer, where z is x W; items are blocks of rows.
 
@@ -68,7 +95,12 @@ def activate_rows(activate, drop):
     return body
 
 
-@loop(parallel_from=8, flush=True)
+def _derivative_traffic(size, dy, activations, deltas, dslopes, capacity, batch, vector, layout, k, *rest):
+    """Most read dy and either y or z, and write z; gradients of slopes are written besides."""
+    return batch * int(layout[k, WIDTH] + layout[k, COLUMNS] * (3 if dslopes.size else 2)) * vector.itemsize
+
+
+@loop(parallel_from=8, flush=True, traffic=_derivative_traffic)
 def differentiate_rows(differentiate, drop):
     """Write the gradient with respect to z over it; items are blocks of rows.
 
@@ -93,7 +125,13 @@ def differentiate_rows(differentiate, drop):
     return body
 
 
-@loop(parallel_from=8, flush=True)
+def _loss_traffic(size, values, activations, deltas, capacity, rows, vector, layout, hidden, scales, *heads):
+    """The bias is added to z in place, and dz written."""
+    outputs = rows.size * 3 * int(layout[hidden:, COLUMNS].sum()) * vector.itemsize
+    return outputs + values.nbytes * rows.size // capacity + rows.nbytes + of_targets(heads, rows)
+
+
+@loop(parallel_from=8, flush=True, traffic=_loss_traffic)
 def loss_rows(*losses):
     """Write the losses of all heads, whose outputs are x W, and their gradients; items are blocks of rows.
 

@@ -14,6 +14,7 @@ from numba.extending import register_jitable
 from ..blas import product, transposed_product
 from ..compiler import device, join, loop
 from ..rules.common import CommonCoefficients, penalized
+from ..traffic import of_rows
 from .reductions import LANES
 from .update import update_slices
 
@@ -74,7 +75,41 @@ def _example_row(row):
     return example
 
 
-@loop(parallel_from=2, flush=True)
+def _of_examples(X, y, rows, weights):
+    """Return the bytes of the examples, and of what names them; X is a tuple as kernels take it."""
+    n = rows.size or len(y)
+    if len(X) == 1:
+        examples = of_rows(X[0], n)
+    else:
+        data, indices, indptr = X
+        examples = _elements(indices, indptr, rows) * (data.itemsize + indices.itemsize) + of_rows(indptr, n)
+    return examples + of_rows(y, n) + of_rows(weights, n) + rows.nbytes
+
+
+def _elements(indices, indptr, rows):
+    """Return how many elements sparse rows have."""
+    return int(np.sum(indptr[rows + 1] - indptr[rows])) if rows.size else indices.size
+
+
+def _traffic(size, values, gradients, X, y, w, b, rows, weights, *rest):
+    return values.nbytes + gradients.nbytes + w.nbytes + _of_examples((X,), y, rows, weights)
+
+
+def _sparse_traffic(size, values, gradients, data, indices, indptr, y, w, b, rows, weights, *rest):
+    return values.nbytes + gradients.nbytes + w.nbytes + _of_examples((data, indices, indptr), y, rows, weights)
+
+
+def _work(size, values, gradients, X, y, w, b, rows, *rest):
+    """Return the number of products of one half: of predictions, or of gradients."""
+    return (rows.size or len(y)) * w.size
+
+
+def _sparse_work(size, values, gradients, data, indices, indptr, y, w, b, rows, *rest):
+    n = indptr.size - 1
+    return (rows.size or n) * (data.size // max(1, n)) * (w.size // len(w))
+
+
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work)
 def vector_gradient(rule):
     """Items are blocks of rows of X[rows], y[rows], for one output x w + b."""
     example = _example(rule)
@@ -113,7 +148,7 @@ def vector_gradient(rule):
     return body
 
 
-@loop(parallel_from=2, flush=True)
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work)
 def matrix_gradient(row):
     """The same for several outputs x W + b, and the loss of a row of them, by matrix products."""
     example = _example_row(row)
@@ -124,7 +159,7 @@ def matrix_gradient(row):
         features, outputs = W.shape
         n = rows.size if rows.size else len(X)
         gathered = np.empty((GROUP if rows.size else 0, features), W.dtype)
-        predictions, slopes = np.empty((2, GROUP, outputs), W.dtype)
+        predictions, slopes = np.empty((GROUP, outputs), W.dtype), np.empty((GROUP, outputs), W.dtype)
         part, lanes = np.empty((features, outputs), W.dtype), np.empty(LANES, W.dtype)
         for block in range(start, stop):
             gradients[block].fill(0)
@@ -153,7 +188,7 @@ def matrix_gradient(row):
     return body
 
 
-@loop(parallel_from=2, flush=True)
+@loop(parallel_from=32_768, flush=True, traffic=_sparse_traffic, work=_sparse_work)
 def sparse_vector_gradient(rule):
     """The same as `vector_gradient` for sparse rows."""
     example = _example(rule)
@@ -181,7 +216,7 @@ def sparse_vector_gradient(rule):
     return body
 
 
-@loop(parallel_from=2, flush=True)
+@loop(parallel_from=32_768, flush=True, traffic=_sparse_traffic, work=_sparse_work)
 def sparse_matrix_gradient(row):
     """The same as `matrix_gradient` for sparse rows."""
     example = _example_row(row)
@@ -214,7 +249,11 @@ def sparse_matrix_gradient(row):
     return body
 
 
-@loop(parallel_from=2_048)
+def _traffic_of_places(size, out, indices, indptr, rows, columns):
+    return out.nbytes + _elements(indices, indptr, rows) * indices.itemsize + of_rows(indptr, size) + rows.nbytes
+
+
+@loop(parallel_from=2_048, traffic=_traffic_of_places)
 def misplaced():
     """Items are sparse rows; arguments: wrong (whether elements lie outside), indices, indptr, rows, columns."""
 
@@ -231,7 +270,7 @@ def misplaced():
     return body
 
 
-@loop(parallel_from=65_536, flush=True)
+@loop(parallel_from=65_536, flush=True, traffic="w w r")
 def add_blocks():
     """Items are columns; arguments: total (one number), out, values, parts (a row a block), summed in order."""
 
@@ -251,7 +290,7 @@ def add_blocks():
     return body
 
 
-@loop(parallel_from=16_384, flush=True)
+@loop(parallel_from=16_384, flush=True, traffic="rw r")
 def penalize():
     """Items are weights; arguments: gradient, w, l1, l2: adds the gradient of l1 |w| + l2 / 2 w**2."""
     stage = device(penalized)
@@ -276,6 +315,14 @@ def _penalty(w, l1, l2):
 _penalty = device(_penalty, reassociate=True)
 
 
+def _training_traffic(steps, work, taken, losses, arrays, X, y, order, *rest):
+    """Of every step: the weights are read, the gradients of blocks and their sum written and read, the rest updated."""
+    _, gradients, gradient = arrays
+    weights, (p, *slots) = rest[3], rest[7:]
+    of_step = p.nbytes + 2 * (gradients.nbytes + gradient.nbytes + p.nbytes + sum(each.nbytes for each in slots))
+    return _of_examples(X, y, order, weights) + steps * of_step
+
+
 def _training(gradient_loop, split):
     """Return the loop that trains by the gradients of another; see `_train`."""
 
@@ -296,7 +343,7 @@ def _training(gradient_loop, split):
         return _train(blocks_of, rule, stages)
 
     train.__name__ = train.__qualname__ = f"train_{gradient_loop.__name__}"
-    return loop(parallel_from=32_768, ordered=True, flush=True)(train)  # products of an item
+    return loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic)(train)  # products of an item
 
 
 @device

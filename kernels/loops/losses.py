@@ -13,7 +13,7 @@ BLOCK = 4096  # elements a partial sum
 IGNORED = -1  # in place of a label
 
 
-@loop(parallel_from=16)
+@loop(parallel_from=16, traffic="w w r r -")
 def elementwise_loss(rule):
     """Items are blocks of `BLOCK` elements.
 
@@ -36,7 +36,7 @@ def elementwise_loss(rule):
     return body
 
 
-@loop(parallel_from=32_768)
+@loop(parallel_from=32_768, traffic="w w r r -")
 def elementwise_loss_values(rule):
     """Items are elements, with a value for each; arguments: values, gradient, prediction, target, *parameters."""
 
@@ -50,7 +50,11 @@ def elementwise_loss_values(rule):
     return body
 
 
-@loop(parallel_from=64)
+def _predictions(size, values, gradient, prediction, *rest):
+    return prediction.size
+
+
+@loop(parallel_from=8_192, traffic="w w r", work=_predictions)
 def row_loss(row):
     """Items are rows; arguments: values (one a row), gradient, prediction, target, scale, *parameters of the row."""
 

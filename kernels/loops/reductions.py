@@ -38,7 +38,24 @@ def block_sum(values):
     return total
 
 
-@loop(parallel_from=16)
+@loop(parallel_from=16, traffic="w r")
+def read():
+    """Sum blocks, which is next to nothing beside reading them; arguments: sums (one a block), x."""
+
+    def body(start, stop, arguments):
+        sums, x = arguments
+        for block in range(start, stop):
+            sums[block] = block_sum(x[block * BLOCK : (block + 1) * BLOCK])
+
+    return body
+
+
+def _traffic(size, out, coefficients, *operands):
+    """Where the gradient alone is measured it stands in the place of p, too."""
+    return out.nbytes + sum(each.nbytes for each in {id(each): each for each in operands}.values())
+
+
+@loop(parallel_from=16, traffic=_traffic)
 def norms(measured, *stages):
     """Items are blocks; arguments: out (quantities, blocks), coefficients, p, g, *slots, all read but out.
 
@@ -95,7 +112,7 @@ def norms(measured, *stages):
     return body
 
 
-@loop(parallel_from=1_000_000)
+@loop(parallel_from=1_000_000, traffic="w r")
 def combine():
     """Items are quantities; arguments: out, parts (quantities, n): out[k] = the norm of the norms parts[k]."""
 

@@ -10,7 +10,11 @@ from .reductions import LANES
 BLOCK = 256  # rows a partial sum of columns
 
 
-@loop(parallel_from=64)
+def _elements(size, out, *operands):
+    return out.size
+
+
+@loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_rows(row):
     """Items are rows; arguments: out, *operands, matrices of one shape, which share no memory with out."""
 
@@ -23,7 +27,7 @@ def map_rows(row):
     return body
 
 
-@loop(parallel_from=64)
+@loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_rows_over(row):
     """The same where out is one of the operands."""
 
@@ -38,7 +42,7 @@ def map_rows_over(row):
     return body
 
 
-@loop(parallel_from=64)
+@loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_columns(rule):
     """Items are rows; arguments: out, w (one a column), *operands: out[i, j] = rule(operand[i, j], ..., w[j])."""
 
@@ -161,7 +165,7 @@ def _log_softmax_gradient(out, dy, e, factor, lanes):
         out[j] = dy[j] - share * e[j]
 
 
-@loop(parallel_from=64)
+@loop(parallel_from=64, traffic="w r")
 def prelu_weight_gradient():
     """Items are blocks of `BLOCK` rows; arguments: sums (blocks, columns) in float64, dy, x."""
 
@@ -179,7 +183,7 @@ def prelu_weight_gradient():
     return body
 
 
-@loop(parallel_from=16_384)
+@loop(parallel_from=16_384, traffic="w w r")
 def maxout():
     """Items are units; arguments: out, index, x (units, pieces)."""
 
@@ -195,7 +199,7 @@ def maxout():
     return body
 
 
-@loop(parallel_from=16_384)
+@loop(parallel_from=16_384, traffic="w r")
 def maxout_backward():
     """Items are units; arguments: out (units, pieces), dy, index."""
 

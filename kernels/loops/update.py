@@ -12,10 +12,11 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from ..compiler import INLINED, device, loop
 from ..rules.common import CommonCoefficients, averaged
+from ..traffic import of_rows
 from .operands import load, part, store
 
 
-@loop(parallel_from=16_384, flush=True)
+@loop(parallel_from=16_384, flush=True, traffic="- rw r rw")
 def update(rule, *stages):
     """Step a flat vector; arguments: coefficients, p, g, *slots."""
     step = update_slices(rule, *stages)
@@ -27,7 +28,11 @@ def update(rule, *stages):
     return body
 
 
-@loop(parallel_from=256, flush=True)
+def _traffic_of_rows(size, coefficients, rows, p, g, *slots):
+    return rows.nbytes + g.nbytes + sum(2 * of_rows(each, size) for each in (p, *slots))
+
+
+@loop(parallel_from=256, flush=True, traffic=_traffic_of_rows)
 def update_rows(rule, *stages):
     """Step some rows of a matrix, each by a row of g; arguments: coefficients, rows, p, g, *slots."""
     step = update_slices(rule, *stages)
@@ -40,7 +45,7 @@ def update_rows(rule, *stages):
     return body
 
 
-@loop(parallel_from=256)
+@loop(parallel_from=256, traffic="w r")
 def sum_rows():
     """Sum rows that belong together; arguments: out, g, order, starts: out[k] = g[order[starts[k] : starts[k + 1]]]."""
 

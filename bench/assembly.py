@@ -1,0 +1,182 @@
+"""What kernels compile to: the width of their vectors, the instructions of their main loop, flops per element.
+
+It rests on names that Numba does not promise to keep, as Numba's own `inspect_asm` shows nothing of kernels from the
+disk cache.
+"""
+
+import io
+import platform
+from collections import Counter, defaultdict
+from contextlib import redirect_stdout
+from fnmatch import fnmatchcase
+
+import numba
+import numpy as np
+from numba import types
+
+from gd.activations import ACTIVATIONS
+from gd.losses import LOSSES
+from gd.optimizers import OPTIMIZERS
+from gd.warm import tasks
+
+from .instructions import innermost_loops
+from .recording import recorded
+
+DTYPES = ("float32", "float64")
+
+
+def table(names=None, dtypes=DTYPES):
+    """Return `inspect` of every kernel behind optimizers, activations and losses, and "what" each is of.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Some of those that `gd.warmup` takes.
+    dtypes : sequence of dtype
+    """
+    records = []
+    for name in (*OPTIMIZERS, *ACTIVATIONS, *LOSSES) if names is None else names:
+        for dtype in dtypes:
+            records += [{"what": name, **inspect(*each)} for each in _kernels(name, dtype)]
+    return records
+
+
+def diagnostics(pattern, level=1):
+    """Return Numba's diagnostics of the parallel kernels behind some names, as text; each is compiled anew.
+
+    Parameters
+    ----------
+    pattern : str
+        A name that `gd.warmup` takes, in any case, or with wildcards, such as "*adam*".
+    level : int, default: 1
+        1 to 4, of detail.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name.
+    """
+    names = [name for name in tasks() if fnmatchcase(name.lower(), pattern.lower())]
+    if not names:
+        raise ValueError(f"diagnostics: pattern must match one of {', '.join(tasks())}, got {pattern!r}")
+    texts = {}
+    for name in names:
+        for kernel, signature in _kernels(name, DTYPES[0]):
+            if kernel.parallel and kernel.name not in texts:
+                texts[kernel.name] = f"{kernel.name}\n{_diagnostics(kernel.parallel, signature, level)}"
+    return "\n".join(texts.values())
+
+
+def _kernels(name, dtype):
+    """Return (kernel, signature) of those behind a name, each once."""
+    with recorded() as runs:
+        tasks()[name](np.dtype(dtype))
+    return list(dict.fromkeys((run.kernel, run.signature) for run in runs))
+
+
+def _diagnostics(dispatcher, signature, level):
+    fresh = numba.jit(**dispatcher.targetoptions)(dispatcher.py_func)  # what is loaded from the disk cache has none
+    fresh.compile(signature)
+    with redirect_stdout(io.StringIO()) as text:
+        fresh.parallel_diagnostics(signature, level)
+    return text.getvalue()
+
+
+def inspect(kernel, signature):
+    """Return what the serial code of a kernel is for some argument types.
+
+    Returns
+    -------
+    dict
+        kernel : its name.
+        dtype : the narrowest of its arrays of floats.
+        others : what vector_bits, elements and flops_per_element are in its other loops.
+        And what `main_loops` returns of the first.
+    """
+    arrays = [each.dtype for each in signature[2] if isinstance(each, types.Array)]
+    bits = min(each.bitwidth for each in arrays if isinstance(each, types.Float))
+    main, *others = main_loops(assembly(kernel.serial, signature), bits // 8)
+    short = [{name: each[name] for name in ("vector_bits", "elements", "flops_per_element")} for each in others]
+    return {"kernel": kernel.name, "dtype": f"float{bits}", **main, "others": short}
+
+
+def assembly(dispatcher, signature):
+    """Return the assembly of a compiled function, also where it came from the disk cache."""
+    library = dispatcher.overloads[signature].library
+    return str(library.codegen._tm.emit_assembly(library._get_module_for_linking()))
+
+
+def main_loops(text, itemsize, machine=None):
+    """Return what the innermost loops of an assembly consist of; first the one that computes most for an element.
+
+    Loops of the same kinds of arithmetic are versions of one, for a few elements or for arrays that overlap: the
+    fastest counts. The elements of a turn follow from how much of each array it reads or writes.
+
+    Parameters
+    ----------
+    text : str
+        The assembly of all functions of a module, as LLVM writes it.
+    itemsize : int
+        Bytes of an element.
+    machine : str, optional
+        As `platform.machine()` names it; default: this one.
+
+    Returns
+    -------
+    list of dict
+        vector_bits : 128 to 512 for vectors, 32 or 64 for single numbers, None where nothing is computed in loops.
+        instructions : how often each on vector registers stands there, but moves.
+        loads, stores : of arrays.
+        calls : of other functions.
+        elements : in one turn; None where it is not known.
+        unroll : by how many vectors that is.
+        flops_per_element : a fused multiply-add is two; None where elements is.
+    """
+    versions = defaultdict(list)
+    for loop in innermost_loops(text, machine or platform.machine()):
+        if any(each.operation or each.access for each in loop):
+            versions[_arithmetic(loop)].append(loop)
+    if len(versions) > 1:
+        versions.pop(frozenset(), None)  # copies and the like
+    fastest = [max(each, key=_speed) for each in versions.values()] or [[]]
+    fastest.sort(key=lambda loop: _flops(loop) / (_elements(loop, itemsize) or 1), reverse=True)
+    return [_summary(loop, itemsize) for loop in fastest]
+
+
+def _summary(loop, itemsize):
+    vectors = [each for each in loop if each.bits]
+    widths = Counter(each.bits for each in vectors if each.operation) or Counter(each.bits for each in vectors)
+    bits = widths.most_common(1)[0][0] if widths else None
+    elements = _elements(loop, itemsize)
+    return {
+        "vector_bits": bits,
+        "instructions": dict(Counter(each.name for each in vectors if not each.moves).most_common()),
+        "loads": sum(each.access == "load" for each in vectors),
+        "stores": sum(each.access == "store" for each in vectors),
+        "calls": sum(each.calls for each in loop),
+        "elements": elements,
+        "unroll": elements and max(1, 8 * itemsize * elements // bits),
+        "flops_per_element": elements and _flops(loop) / elements,
+    }
+
+
+def _arithmetic(loop):
+    """Return the kinds of arithmetic but minimum and maximum, which are jumps in scalar code."""
+    return frozenset(each.operation for each in loop) - {"", "min", "max"}
+
+
+def _speed(loop):
+    """Return flops an instruction, and bits where there are none."""
+    return _flops(loop) / len(loop), sum(each.bits for each in loop) / len(loop)
+
+
+def _flops(loop):
+    return sum(each.flops for each in loop)
+
+
+def _elements(loop, itemsize):
+    arrays = defaultdict(dict)
+    for each in loop:
+        if each.access:
+            arrays[each.array][each.address] = each.bytes
+    return min((sum(places.values()) // itemsize for places in arrays.values()), default=None)

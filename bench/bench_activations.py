@@ -1,0 +1,7 @@
+"""See `bench.families.activations`."""
+
+FAMILY = "activations"
+
+
+def test_activation(measured):
+    measured()

@@ -1,0 +1,7 @@
+"""See `bench.families.gradients`."""
+
+FAMILY = "gradients"
+
+
+def test_gradient(measured):
+    measured()

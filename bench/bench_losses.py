@@ -1,0 +1,7 @@
+"""See `bench.families.losses`."""
+
+FAMILY = "losses"
+
+
+def test_loss(measured):
+    measured()

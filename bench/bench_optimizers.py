@@ -1,0 +1,7 @@
+"""See `bench.families.optimizers`."""
+
+FAMILY = "optimizers"
+
+
+def test_step(measured):
+    measured()

@@ -1,0 +1,7 @@
+"""See `bench.families.training`."""
+
+FAMILY = "training"
+
+
+def test_steps(measured):
+    measured()

@@ -1,0 +1,145 @@
+"""The registry: what is computed, at which size, by which library. All comparisons, tests and timings start here.
+
+A *case* names a computation; a *family* of cases makes its *sides*: one for each library, on arrays of its own that
+start with the same numbers. To add a library or a computation is to add it to its family in `bench.families`.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from gd.arrays import aligned_empty
+
+from .libraries import installed
+
+
+@dataclass(frozen=True)
+class Case:
+    """One computation of one size."""
+
+    family: str
+    what: str
+    size: int  # elements, or rows of a batch
+    dtype: str = "float32"
+
+    def __str__(self):
+        return f"{self.what}, {self.size:,} {self.dtype}"
+
+
+class Side(NamedTuple):
+    """What one library does for a case."""
+
+    call: Callable  # computes once, in place where the library can
+    results: Callable = lambda: ()  # the arrays that all libraries must agree on after as many calls
+
+
+class Family(ABC):
+    """Computations of one kind.
+
+    Attributes
+    ----------
+    name : str
+    sizes, quick : tuple of int
+        Those of a full and of a quick run.
+    headline : tuple of str
+        Those that a quick run times.
+    odd : tuple of int
+        Sizes at which the libraries are compared.
+    tolerance : float
+        By which results in float32 may differ from plain NumPy's, relative to the largest of them.
+    settle : float
+        Seconds that threads of other libraries need to fall asleep.
+    """
+
+    name: str
+    sizes: tuple = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+    quick: tuple = (10_000, 1_000_000, 8_000_000)
+    odd: tuple = (1, 7, 1023, 4097)
+    tolerance = 2e-5
+    settle = 0.005
+
+    @property
+    @abstractmethod
+    def whats(self):
+        """Names of the computations."""
+
+    @property
+    @abstractmethod
+    def headline(self):
+        """Those of a quick run."""
+
+    @abstractmethod
+    def makers(self, case):
+        """Return {library: function that makes its `Side`}, for those that have it."""
+
+    def ceiling(self, case):
+        """Return (mix of streams, `Side`): the same walk over such arrays, which computes next to nothing."""
+        return None, None
+
+    def flops(self, case):
+        """Return the floating-point operations of a call, where a formula tells; else the assembly may."""
+        return None
+
+    def arrays(self, case):
+        """How many arrays of the case's size all sides together hold: for whether they fit into memory."""
+        return 40
+
+    def fits(self, case):
+        """Whether a case is to be run: whether the arrays of all sides take half of the memory at most."""
+        needed = self.arrays(case) * case.size * np.dtype(case.dtype).itemsize
+        return needed <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+
+    def case(self, what, size, dtype="float32"):
+        """Return a case of this family."""
+        return Case(self.name, what, size, dtype)
+
+    def sides(self, case, libraries=None):
+        """Return {library: Side} of those that are installed, or of some of them."""
+        made = {}
+        for library, maker in self.makers(case).items():
+            if (libraries is None or library in libraries) and installed(library):
+                made[library] = maker()
+        return made
+
+
+def vectors(case, count):
+    """Return aligned arrays of standard normal numbers: the same for all sides, but for each its own."""
+    return [_copied(_drawn(case.size, case.dtype, k)) for k in range(count)]
+
+
+@lru_cache(maxsize=6)
+def _drawn(size, dtype, seed):
+    return normal((size,), dtype, np.random.default_rng(seed))
+
+
+def _copied(array):
+    own = aligned_empty(array.size, array.dtype)
+    own[:] = array
+    return own
+
+
+def normal(shape, dtype, rng):
+    """Return an array of standard normal numbers, allocated as gd's own."""
+    array = aligned_empty(prod(shape), np.dtype(dtype))
+    rng.standard_normal(array.size, array.dtype, array)
+    return array.reshape(shape)
+
+
+def families():
+    """Return {name: family}, in the order of the report."""
+    from .families import activations, gradients, losses, optimizers, training
+
+    made = (
+        optimizers.Optimizers(),
+        activations.Activations(),
+        losses.Losses(),
+        gradients.Gradients(),
+        training.Training(),
+    )
+    return {family.name: family for family in made}

@@ -1,0 +1,1 @@
+"""One family of cases a module, with the code of every library for it."""

@@ -1,0 +1,118 @@
+"""Losses: the value and the gradient with respect to the prediction."""
+
+from functools import partial
+
+import numpy as np
+
+import gd
+from gd import reference
+from gd.losses import LOSSES
+
+from .. import ceilings
+from ..cases import Family, Side, vectors
+
+CLASSES = 10
+TORCH = {
+    "mse": "mse_loss",
+    "mae": "l1_loss",
+    "huber": "huber_loss",
+    "smooth_l1": "smooth_l1_loss",
+    "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits",
+    "poisson": "poisson_nll_loss",
+    "softmax_cross_entropy": "cross_entropy",
+}
+JAX = ("mse", "softmax_cross_entropy")
+
+
+class Losses(Family):
+    """Each loss by its default parameters; softmax_cross_entropy has rows of ten logits."""
+
+    name = "losses"
+    sizes = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
+    quick = (100_000, 4_000_000)
+    odd = (10, 70, 1030, 4100)
+    headline = ("mse", "huber", "softmax_cross_entropy")
+    whats = tuple(LOSSES)
+
+    def makers(self, case):
+        """One of each library."""
+        made = {"gd": self._gd, "numpy": self._numpy}
+        made |= {"torch": self._torch} if case.what in TORCH else {}
+        made |= {"jax": self._jax} if case.what in JAX and case.dtype == "float32" else {}
+        return {name: partial(maker, case) for name, maker in made.items()}
+
+    def ceiling(self, case):
+        """A sum of two arrays: prediction and target are read, the gradient is written."""
+        if LOSSES[case.what].labels:
+            return "1r1w", Side(ceilings.walk("1r1w", vectors(case, 2)))
+        return "2r1w", Side(ceilings.walk("2r1w", vectors(case, 3)))
+
+    def arrays(self, case):
+        """As many as there are libraries, three each, and temporaries."""
+        return 16
+
+    def _arrays(self, case):
+        prediction, target = vectors(case, 2)
+        if LOSSES[case.what].labels:
+            labels = np.random.default_rng(1).integers(0, CLASSES, case.size // CLASSES)
+            return prediction.reshape(-1, CLASSES), labels
+        if case.what in ("binary_cross_entropy_with_logits", "kl_divergence"):
+            np.abs(target, out=target)
+            target /= target.max() * 1.001
+        elif case.what in ("hinge", "squared_hinge"):
+            np.sign(target, out=target)
+        elif case.what == "poisson":
+            np.abs(np.round(target), out=target)
+        if case.what == "kl_divergence":
+            np.abs(prediction, out=prediction)
+            prediction /= prediction.max() * 1.001
+            prediction += 1e-3
+            prediction /= prediction.max() * 1.001
+        return prediction, target
+
+    def _gd(self, case):
+        return of_function(getattr(gd, case.what), *self._arrays(case))
+
+    def _numpy(self, case):
+        return of_function(reference.LOSSES[case.what], *self._arrays(case))
+
+    def _torch(self, case):
+        import torch
+
+        function = getattr(torch.nn.functional, TORCH[case.what])
+        prediction, target = (torch.from_numpy(each) for each in self._arrays(case))
+        prediction.requires_grad_()
+
+        def value_and_gradient(prediction, target):
+            prediction.grad = None
+            value = function(prediction, target)
+            value.backward()
+            return value.detach().numpy(), prediction.grad.numpy()
+
+        return of_function(value_and_gradient, prediction, target)
+
+    def _jax(self, case):
+        import jax
+        from jax import numpy as jnp
+
+        def mse(prediction, target):
+            return jnp.mean((prediction - target) ** 2)
+
+        def softmax_cross_entropy(logits, labels):
+            logs = jax.nn.log_softmax(logits)
+            return -jnp.mean(jnp.take_along_axis(logs, labels[:, None], axis=1))
+
+        function = mse if case.what == "mse" else softmax_cross_entropy
+        compiled = jax.jit(jax.value_and_grad(function))
+        arrays = (jnp.array(each) for each in self._arrays(case))
+        return of_function(lambda *arguments: jax.block_until_ready(compiled(*arguments)), *arrays)
+
+
+def of_function(function, prediction, target):
+    """Return the side of a function that returns value and gradient."""
+    found = []
+
+    def call():
+        found[:] = function(prediction, target)
+
+    return Side(call, lambda: [np.asarray(each) for each in found])

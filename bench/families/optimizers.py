@@ -1,0 +1,190 @@
+"""Optimizers: one step on a vector, with the gradient that is there."""
+
+from functools import partial
+
+import numpy as np
+
+from gd import reference
+from gd.optimizers import OPTIMIZERS
+
+from .. import ceilings
+from ..cases import Family, Side, vectors
+from ..libraries import in_dtype
+
+VARIANTS = {
+    "torch loop": {"foreach": False},
+    "torch foreach": {"foreach": True},
+    "torch fused": {"fused": True},
+}
+TORCH = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD")
+FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
+OPTAX = {  # the same formula and defaults as ours
+    "SGD": lambda optax: optax.sgd(1e-3),
+    "Momentum": lambda optax: optax.sgd(1e-2, momentum=0.9),
+    "Adadelta": lambda optax: optax.adadelta(1.0),
+    "Adam": lambda optax: optax.adam(1e-3),
+    "AdamW": lambda optax: optax.adamw(1e-3, weight_decay=1e-2),
+    "Adamax": lambda optax: optax.adamax(2e-3),
+    "RMSprop": lambda optax: optax.rmsprop(1e-2, decay=0.99, eps_in_sqrt=False),
+    "Lion": lambda optax: optax.lion(1e-4, weight_decay=0.0),
+    "Yogi": lambda optax: optax.yogi(1e-2),
+    "AdaBelief": lambda optax: optax.adabelief(1e-3),
+    "LAMB": lambda optax: optax.lamb(1e-3),
+    "LARS": lambda optax: optax.lars(1.0),
+    "AdEMAMix": lambda optax: optax.contrib.ademamix(1e-3),
+    "ADOPT": lambda optax: optax.contrib.adopt(1e-3),
+}
+NUMEXPR = {  # (what is written, expression) in order; s and t are states, c1 and c2 the corrections of Adam's bias
+    "SGD": (("p", "p - 1e-3 * g"),),
+    "Momentum": (("s", "0.9 * s - 1e-2 * g"), ("p", "p + s")),
+    "Nesterov": (("s", "0.9 * s - 1e-2 * g"), ("p", "p + 0.9 * s - 1e-2 * g")),
+    "Adagrad": (("s", "s + g * g"), ("p", "p - 1e-2 * g / (sqrt(s) + 1e-10)")),
+    "RMSprop": (("s", "0.99 * s + 0.01 * g * g"), ("p", "p - 1e-2 * g / (sqrt(s) + 1e-8)")),
+    "Adam": (
+        ("s", "0.9 * s + 0.1 * g"),
+        ("t", "0.999 * t + 0.001 * g * g"),
+        ("p", "p - 1e-3 / c1 * s / (sqrt(t / c2) + 1e-8)"),
+    ),
+    "AdamW": (
+        ("s", "0.9 * s + 0.1 * g"),
+        ("t", "0.999 * t + 0.001 * g * g"),
+        ("p", "(1 - 1e-5) * p - 1e-3 / c1 * s / (sqrt(t / c2) + 1e-8)"),
+    ),
+}
+THINC = ("SGD", "Adam")
+DEEPSPEED = ("Adagrad", "Adam", "AdamW", "Lion")
+
+
+class Optimizers(Family):
+    """One step of each optimizer, of its default hyper-parameters."""
+
+    name = "optimizers"
+    headline = ("SGD", "Momentum", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "LAMB")
+    whats = tuple(OPTIMIZERS)
+
+    def makers(self, case):
+        """One of each library; all get the same parameters and gradient."""
+        what, made = case.what, {"gd": self._gd, "numpy": self._numpy}
+        if what in TORCH:
+            made |= {name: partial(self._torch, VARIANTS[name]) for name in VARIANTS}
+            made["torch compiled"] = self._torch_compiled
+        if what not in FUSED:
+            made.pop("torch fused", None)
+        if case.dtype == "float32":
+            made |= {"optax": self._optax} if what in OPTAX else {}
+            made |= {"thinc": self._thinc} if what in THINC else {}
+            made |= {"deepspeed": self._deepspeed} if what in DEEPSPEED else {}
+        made |= {"numexpr": self._numexpr} if what in NUMEXPR else {}
+        return {name: partial(maker, case) for name, maker in made.items()}
+
+    def ceiling(self, case):
+        """The walk of an update with as many states; LAMB and LARS measure norms besides."""
+        optimizer = OPTIMIZERS[case.what](np.ones(1, case.dtype))
+        arrays = vectors(case, 2 + len(optimizer.slots))
+        mix = ceilings.in_place(len(optimizer.slots))
+        walks = [ceilings.walk(mix, arrays)]
+        if optimizer.norms:
+            read = arrays[: 2 if case.what == "LARS" else None]
+            walks += [ceilings.walk("1r", [array]) for array in read]
+
+        def call():
+            for walk in walks:
+                walk()
+
+        return mix, Side(call)
+
+    def _gd(self, case):
+        p, g = vectors(case, 2)
+        optimizer = OPTIMIZERS[case.what](p)
+        return Side(lambda: optimizer.step(g), lambda: [p])
+
+    def _numpy(self, case):
+        p, g = vectors(case, 2)
+        optimizer = reference.Optimizer(case.what, {"p": p})
+        return Side(lambda: optimizer.step({"p": g}), lambda: [p])
+
+    def _torch(self, options, case):
+        import torch
+
+        tensor, p = self._parameter(case)
+        return Side(getattr(torch.optim, case.what)([tensor], **options).step, lambda: [p])
+
+    def _torch_compiled(self, case):
+        import torch
+
+        tensor, p = self._parameter(case)
+        optimizer = getattr(torch.optim, case.what)([tensor])
+        optimizer.param_groups[0]["lr"] = torch.tensor(optimizer.param_groups[0]["lr"])  # a number would recompile
+        return Side(torch.compile(optimizer.step), lambda: [p])
+
+    def _parameter(self, case):
+        import torch
+
+        p, g = vectors(case, 2)
+        tensor = torch.nn.Parameter(torch.from_numpy(p))
+        tensor.grad = torch.from_numpy(g)
+        return tensor, p
+
+    def _optax(self, case):
+        import jax
+        import optax
+
+        transformation = OPTAX[case.what](optax)
+
+        def step(p, state, g):
+            updates, state = transformation.update(g, state, p)
+            return optax.apply_updates(p, updates), state
+
+        compiled = jax.jit(step, donate_argnums=(0, 1))
+        p, g = (jax.numpy.array(each) for each in vectors(case, 2))
+        now = [p, transformation.init(p)]
+
+        def call():
+            now[:] = compiled(*now, g)
+            now[0].block_until_ready()
+
+        return Side(call, lambda: [np.asarray(now[0])])
+
+    def _numexpr(self, case):
+        import numexpr
+
+        p, g = vectors(case, 2)
+        arrays = {"p": p, "g": g, "s": np.zeros_like(p), "t": np.zeros_like(p)}
+        program, steps = [(name, *in_dtype(text, p.dtype)) for name, text in NUMEXPR[case.what]], [0]
+
+        def call():
+            steps[0] += 1
+            corrections = {f"c{k}": p.dtype.type(1 - beta ** steps[0]) for k, beta in ((1, 0.9), (2, 0.999))}
+            for name, expression, constants in program:
+                numexpr.evaluate(expression, arrays | constants | corrections, out=arrays[name])
+
+        return Side(call, lambda: [p])
+
+    def _thinc(self, case):
+        from thinc import api
+
+        options = {"L2": 0.0, "grad_clip": 0.0, "use_averages": False}
+        optimizer = getattr(api, case.what)(1e-3, **options)
+        (p, g), key = vectors(case, 2), (0, "p")
+        kept = g.copy()
+
+        def call():
+            g[:] = kept  # the optimizer sets it to 0
+            nonlocal p
+            p, _ = optimizer(key, p, g)
+
+        return Side(call, lambda: [p])
+
+    def _deepspeed(self, case):
+        from deepspeed.ops.adagrad import DeepSpeedCPUAdagrad
+        from deepspeed.ops.adam import DeepSpeedCPUAdam
+        from deepspeed.ops.lion import DeepSpeedCPULion
+
+        tensor, p = self._parameter(case)
+        made = {
+            "Adam": lambda: DeepSpeedCPUAdam([tensor], lr=1e-3, adamw_mode=False),
+            "AdamW": lambda: DeepSpeedCPUAdam([tensor], lr=1e-3, weight_decay=1e-2),
+            "Adagrad": lambda: DeepSpeedCPUAdagrad([tensor], lr=1e-2, eps=1e-10),
+            "Lion": lambda: DeepSpeedCPULion([tensor], lr=1e-4),
+        }
+        return Side(made[case.what]().step, lambda: [p])

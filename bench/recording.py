@@ -1,0 +1,44 @@
+"""Which kernels a call of gd runs, for what looks at kernels one by one."""
+
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from gd.kernels import observation
+from gd.kernels.compiler import Kernel, splitting
+
+
+class Run(NamedTuple):
+    """One run of a kernel."""
+
+    kernel: Kernel
+    signature: tuple  # the argument types of kernel.serial
+    compiling: float  # seconds that went into compiling or loading it
+
+
+class _Recorder:
+    """An observer of kernels, as `observation` calls it."""
+
+    def __init__(self):
+        self.runs = []
+
+    def started(self):
+        pass
+
+    def ended(self, kernel, arguments, seconds, compiling, split):
+        size, *rest = arguments
+        if kernel.parallel is None:  # an ordered kernel's work is the kernel's own; its body gets the number of parts
+            rest[0] = 1
+        signature = tuple(map(kernel.serial.typeof_pyval, (0, size, tuple(rest))))
+        self.runs.append(Run(kernel, signature, compiling))
+
+
+@contextmanager
+def recorded(parallel=False):
+    """Collect the kernels that run meanwhile, all of them serially or all split over the threads."""
+    recorder = _Recorder()
+    observation.add(recorder)
+    try:
+        with splitting(1 if parallel else float("inf")):
+            yield recorder.runs
+    finally:
+        observation.remove(recorder)

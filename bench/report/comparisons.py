@@ -1,0 +1,263 @@
+"""The sections of the report that set gd beside its peers and its ceilings."""
+
+from . import results as tree
+from .document import LONG, Lost, Section, marked, section, table
+from .notation import NOTHING, amount, count, duration, figures, part, percent, power, times
+from .plots import on_roofline
+from .results import (
+    ENOUGH,
+    behind_ceiling,
+    behind_peers,
+    compared,
+    everything,
+    fastest,
+    geometric_mean,
+    grouped,
+    in_front,
+    kernels,
+    less_accurate,
+    listed,
+    namer,
+    peers,
+    per_element,
+    rate,
+    ratio,
+    ratios,
+    seconds,
+    share,
+    spread,
+    takes_more,
+)
+
+CASE = ("kernel", "size")  # in elements
+
+
+def _case(name, record):
+    return name(record), power(record.get("size"))
+
+
+def _part(value):
+    return marked(part(value, ENOUGH), value is not None and value < ENOUGH)
+
+
+def _share(record):
+    return _part(share(record))
+
+
+def _times(value):
+    return marked(times(value), value is not None and value < 1)
+
+
+def headline(results):
+    """Return a row a family."""
+    names, rows = peers(results), []
+    for name, records in grouped(compared(results), "family").items():
+        against = [record for record in records if fastest(record)]
+        won = sum(not in_front(record) for record in against)
+        means = [geometric_mean(fastest(each)[peer] for each in against if peer in fastest(each)) for peer in names]
+        shares = [share(kernel[-1]) for kernel in kernels(records) if share(kernel[-1])]
+        rows.append(
+            (
+                name,
+                f"{won} of {len(against)}" if against else NOTHING,
+                _part(geometric_mean(shares)),
+                *map(_times, means),
+                _part(min(shares, default=None)),
+            )
+        )
+    columns = ("family", "won", "share of the ceiling", *names, "lowest share")
+    return section(
+        "Headline",
+        "How many times as long as gd each peer took: above 1, gd is faster.",
+        table(columns, rows),
+        "Ratios are geometric means over the cases of a family, of each peer by the fastest of its variants. A case is "
+        "won in which no peer is faster. The ceiling is the same walk over the same arrays that computes next to "
+        "nothing; gd's share of it, 1 at the most but for noise, is that of each kernel's largest size: the geometric "
+        "mean, and the lowest.",
+    )
+
+
+def losing(results):
+    """Return every row in which gd is behind."""
+    by_peers, by_ceiling = behind_peers(results), behind_ceiling(results)
+    rows = sum(bool(ratios(record) or share(record)) for record in everything(results))
+    said = (
+        f"Of {count(rows)} comparisons (cases, epochs, numbers of threads), a peer is faster in "
+        f"{count(len(by_peers))}, and in {count(len(by_ceiling))} more gd reaches less than {ENOUGH} of the ceiling. "
+        "All of them are here, the worst first. Sizes are elements, of gradients the rows of a batch."
+        if rows
+        else "Nothing was compared in this run: neither peers nor ceilings were timed."
+    )
+    parts, name = [said], namer(results)
+    for record in everything(results):
+        if "gd" in (record.get("failed") or {}):
+            parts.append(Lost(f"{', '.join(_case(name, record))}: gd was not timed: {record['failed']['gd']}"))
+    if by_peers:
+        faster = [
+            ", ".join(f"{library} {times(value)}" for library, value in in_front(each).items()) for each in by_peers
+        ]
+        found = [
+            (*_case(name, record), who, duration(seconds(record, "gd")), _share(record))
+            for record, who in zip(by_peers, faster, strict=True)
+        ]
+        parts += ["A peer is faster:", table((*CASE, "who", "gd", "share of the ceiling"), found)]
+    if by_ceiling:
+        parts += [
+            "No peer is faster, but gd's share of the ceiling is low, by size:",
+            _by_size(name, by_ceiling, _share, ""),
+        ]
+    rough = dict.fromkeys(row["activation"] for row in listed(results, "accuracy") if any(less_accurate(row)))
+    if rough:
+        parts.append(f"Another library is more accurate somewhere in {', '.join(rough)}: see Accuracy.")
+    large = [what for what, sizes in tree.memory(results).items() if takes_more(sizes)]
+    if large:
+        parts.append(f"Another library takes less memory in: {'; '.join(large)}.")
+    return Section("Where gd loses", parts)
+
+
+def not_timed(results):
+    """Return what was not timed, and why."""
+    name, found = namer(results), {}
+    for record in everything(results):
+        for library, reason in (record.get("failed") or {}).items():
+            found.setdefault((name(record), library, reason), []).append(power(record.get("size")))
+    rows = [
+        (what, ", ".join(dict.fromkeys(sizes)), marked(library, library == "gd"), reason)
+        for (what, library, reason), sizes in found.items()
+    ]
+    said = "A library that cannot run a case, or whose result is not that of plain NumPy, is not timed in it."
+    return section("Not timed", said, table((*CASE, "library", "why"), rows, f"All {len(rows)} rows"))
+
+
+def family(results, title, records):
+    """Return the cases of a family: who is fastest at a glance, and every figure."""
+    name = namer(results)
+    libraries = tuple(dict.fromkeys(library for record in records for library in ratios(record)))
+    rows = [
+        (
+            *_case(name, record),
+            duration(seconds(record, "gd")),
+            percent(spread(record)),
+            figures(per_element(record)),
+            figures(rate(record, "bytes")),
+            _share(record),
+            *(_times(ratio(record, library)) for library in libraries),
+        )
+        for record in records
+    ]
+    columns = (*CASE, "gd", "spread", "ns/element", "GB/s", "share of the ceiling", *libraries)
+    said = (
+        "gd: the median time of a call; spread: the middle half of all rounds, in parts of it; GB/s: what the "
+        "algorithm has to move; libraries: how many times as long as gd."
+    )
+    glance, every = _glance(name, records), table(columns, rows)
+    if glance or len(rows) > LONG:
+        every = every._replace(fold=f"All {len(rows)} cases of {title}, with every library")
+    return section(title[:1].upper() + title[1:], *glance, said, every)
+
+
+def _glance(name, records):
+    """Return a sentence and a table by sizes, where most kernels have all of them; nothing for a few rows of one."""
+    groups = kernels(records)
+    sizes = {record.get("size") for record in records}
+    if (len(sizes) < 2 and len(records) <= LONG) or 4 * len(records) < 3 * len(sizes) * len(groups):
+        return ()
+    if any(map(fastest, records)):
+        said = "How many times as long as gd the fastest of all peers took, by size:"
+        cell = lambda record: _times(min(fastest(record).values(), default=None))  # noqa: E731
+    elif any(map(share, records)):
+        said, cell = "The share of the ceiling, by size:", _share
+    else:
+        said, cell = "Nanoseconds an element, by size:", lambda record: figures(per_element(record))
+    return said, _by_size(name, records, cell, NOTHING)
+
+
+def _by_size(name, records, cell, otherwise):
+    """Return a table of kernels, as they come, by sizes."""
+    sizes, rows = sorted({record.get("size") or 0 for record in records}), []
+    for group in grouped(records, "family", "what", "dtype", "threads").values():
+        cells = {record.get("size") or 0: cell(record) for record in group}
+        rows.append((name(group[0]), *(cells.get(size, otherwise) for size in sizes)))
+    return table(("kernel", *map(power, sizes)), rows)
+
+
+def sweep(pictures):
+    """Return the pictures of time against size."""
+    said = (
+        "Of each peer the fastest variant; lower is faster. Vertical lines mark where a call moves as many bytes as a "
+        "cache holds. On the left the time is that of making a call, whatever it computes."
+    )
+    return section("Size sweep", said, pictures)
+
+
+def roofline(results, pictures):
+    """Return each kernel's arithmetic beside what the machine can do."""
+    name = namer(results)
+    rows = [
+        (
+            *_case(name, record),
+            figures(record["flops"] / record["bytes"], 2),
+            figures(rate(record, "flops")),
+            figures(rate(record, "bytes")),
+        )
+        for record in on_roofline(results)
+    ]
+    said = (
+        "Each kernel at its largest size. A point on the slanted line moves its data as fast as the machine was "
+        "measured to; the level lines are the speed of matrix products."
+    )
+    columns = (*CASE, "operations/byte", "GFLOP/s", "GB/s")
+    return section("Roofline", said, pictures, table(columns, rows, f"All {len(rows)} points"))
+
+
+def scaling(results, pictures):
+    """Return gd's speed-up by threads."""
+    records, rows = listed(results, "scaling"), []
+    threads = sorted({record["threads"] for record in records})
+    for group in grouped(records, "family", "what", "size", "dtype").values():
+        time = {record["threads"]: seconds(record, "gd") for record in group if seconds(record, "gd")}
+        if time:
+            first = time[min(time)]
+            speed_up = [times(first / time[n]) if n in time else NOTHING for n in threads[1:]]
+            rows.append((group[0]["what"], power(group[0].get("size")), duration(first), *speed_up))
+    said = (
+        "gd's time with the fewest threads, and how many times as fast it is with more. What does not fit into caches "
+        "scales like memory does, which the ceiling shows."
+    )
+    columns = (*CASE, "gd", *(f"{n} threads" for n in threads[1:]))
+    return section("Threads", said, pictures, table(columns, rows, f"All {len(rows)} kernels"))
+
+
+def epochs(results, pictures):
+    """Return whole trainings beside those of the peers."""
+    records = tree.epochs(results)
+    libraries = tuple(dict.fromkeys(library for record in records for library in ratios(record)))
+    rows = [
+        (
+            record["what"],
+            duration(seconds(record, "gd")),
+            percent(spread(record)),
+            *(_times(ratio(record, library)) for library in libraries),
+            times(ratio(record, "products")),
+        )
+        for record in records
+    ]
+    said = (
+        "The same training from the same weights. Below each library stands how many times as long as gd it took; "
+        "products are the training's matrix products alone."
+    )
+    return section("Epochs", said, pictures, table(("training", "gd", "spread", *libraries, "products"), rows))
+
+
+def memory(results):
+    """Return the peak memory of each library."""
+    found = tree.memory(results)
+    libraries = tuple(dict.fromkeys(library for sizes in found.values() for library in sizes))
+    rows = [
+        (
+            what,
+            *(marked(amount(sizes.get(each)), each == "gd" and takes_more(sizes)) for each in libraries),
+        )
+        for what, sizes in found.items()
+    ]
+    return section("Peak memory", "Of each library in a process of its own.", table(("", *libraries), rows))

@@ -1,0 +1,210 @@
+"""What a tree of results says: ratios to the peers, shares of the ceiling, and where gd is behind."""
+
+from math import exp, inf, log
+
+from .notation import known
+
+ENOUGH = 0.9  # of the ceiling
+NO_PEERS = ("gd", "ceiling", "products")
+HEADLINE = ("Adam", "sigmoid", "SGD", "gelu", "softmax_cross_entropy", "RMSprop", "mse", "tanh")  # stand for the others
+
+
+def listed(results, section):
+    """Return the list of a section, which may be absent."""
+    return results.get(section) or []
+
+
+def environment(results):
+    """Return what is known of the machine, which may be nothing."""
+    return results.get("environment") or {}
+
+
+def ceilings(results, what):
+    """Return the measured ceilings of a kind, "bandwidth" or "products"."""
+    return (results.get("ceilings") or {}).get(what) or []
+
+
+def seconds(record, library):
+    """Return the median seconds of a call, or None."""
+    median = (record.get("libraries", {}).get(library) or {}).get("median")
+    return median if known(median) and median > 0 else None
+
+
+def ratio(record, library):
+    """Return how many times as long as gd a library took, or None."""
+    ours, theirs = seconds(record, "gd"), seconds(record, library)
+    return theirs / ours if ours and theirs else None
+
+
+def share(record):
+    """Return the share of the ceiling that gd reached, or None."""
+    return ratio(record, "ceiling")
+
+
+def ratios(record):
+    """Return {library: ratio} of all variants of all peers."""
+    found = {library: ratio(record, library) for library in record.get("libraries", {}) if library not in NO_PEERS}
+    return {library: value for library, value in found.items() if value is not None}
+
+
+def peer(library):
+    """Return whose variant a library is: torch, of "torch fused"."""
+    return library.partition(" ")[0]
+
+
+def fastest(record):
+    """Return {peer: ratio of its fastest variant}."""
+    best = {}
+    for library, value in ratios(record).items():
+        best[peer(library)] = min(value, best.get(peer(library), inf))
+    return best
+
+
+def in_front(record):
+    """Return {library: ratio} of those that were faster than gd, the fastest first."""
+    found = {library: value for library, value in ratios(record).items() if value < 1}
+    return dict(sorted(found.items(), key=lambda pair: pair[1]))
+
+
+def far_from_ceiling(record):
+    """Return whether gd reached too little of the ceiling."""
+    reached = share(record)
+    return reached is not None and reached < ENOUGH
+
+
+def per_element(record):
+    """Return the nanoseconds an element of gd, or None."""
+    ours, size = seconds(record, "gd"), record.get("size")
+    return ours / size * 1e9 if ours and size else None
+
+
+def rate(record, what):
+    """Return the billions of "bytes" or "flops" a second of gd, or None."""
+    ours, work = seconds(record, "gd"), record.get(what)
+    return work / ours / 1e9 if ours and work else None
+
+
+def spread(record):
+    """Return the middle half of gd's rounds in parts of the median, or None."""
+    ours = (record.get("libraries") or {}).get("gd") or {}
+    ends = ours.get("low"), ours.get("high")
+    return (ends[1] - ends[0]) / ours["median"] if seconds(record, "gd") and all(map(known, ends)) else None
+
+
+def key(record):
+    """Return what tells a record from the others of a run."""
+    return tuple(record.get(field) for field in ("family", "what", "size", "dtype", "threads"))
+
+
+def epochs(results):
+    """Return the epochs in the form of cases, whose names tell the size."""
+    return [
+        {**epoch, "family": "epochs", "what": f"{epoch.get('unit', 'epoch')} of {epoch['what']}", "size": None}
+        for epoch in listed(results, "epochs")
+    ]
+
+
+def compared(results):
+    """Return cases and epochs in one form."""
+    return [*listed(results, "cases"), *epochs(results)]
+
+
+def everything(results):
+    """Return all that is in `compared`, and what was timed with other numbers of threads besides."""
+    ours = compared(results)
+    keys = set(map(key, ours))
+    return [*ours, *(record for record in listed(results, "scaling") if key(record) not in keys)]
+
+
+def peers(results):
+    """Return the peers of a run: numpy, torch, then the others as they come."""
+    found = dict.fromkeys(peer(library) for record in everything(results) for library in ratios(record))
+    return sorted(found, key=lambda name: ("numpy", "torch").index(name) if name in ("numpy", "torch") else 2)
+
+
+def grouped(records, *fields):
+    """Return {value, or tuple of values of several fields: records}, in the order in which they come."""
+    groups = {}
+    for record in records:
+        values = tuple(record.get(field) for field in fields)
+        groups.setdefault(values if len(fields) > 1 else values[0], []).append(record)
+    return groups
+
+
+def kernels(records):
+    """Return the lists of records that differ in their size alone, each by size."""
+    groups = grouped(records, "family", "what", "dtype", "threads").values()
+    return [sorted(group, key=lambda record: record.get("size") or 0) for group in groups]
+
+
+def rank(record):
+    """Return where the record stands in the headline, the first 0; those that are not in it stand behind."""
+    word = record["what"].partition(" ")[0]
+    return HEADLINE.index(word) if word in HEADLINE else len(HEADLINE)
+
+
+def namer(results):
+    """Return a function that names a record by what tells it from the others of the run, except its size."""
+    usual = environment(results).get("threads")
+    by_what = grouped(everything(results), "what")
+    dtypes = {record.get("dtype") for record in everything(results)} - {None}
+    families = {what: len({record["family"] for record in group}) for what, group in by_what.items()}
+
+    def name(record):
+        parts, threads = [record["what"]], record.get("threads")
+        if families.get(record["what"], 1) > 1:
+            parts[0] += f" ({record['family']})"
+        if len(dtypes) > 1 and record.get("dtype"):
+            parts.append(record["dtype"])
+        if threads not in (None, usual):
+            parts.append("1 thread" if threads == 1 else f"{threads} threads")
+        return ", ".join(parts)
+
+    return name
+
+
+def geometric_mean(values):
+    """Return the geometric mean, or None of nothing."""
+    values = list(values)
+    return exp(sum(map(log, values)) / len(values)) if values else None
+
+
+def behind_peers(results):
+    """Return all records in which a peer is faster, the worst first."""
+    return sorted(filter(in_front, everything(results)), key=lambda record: min(in_front(record).values()))
+
+
+def behind_ceiling(results):
+    """Return the other records in which gd reaches too little of the ceiling, the worst first."""
+    records = (record for record in everything(results) if far_from_ceiling(record) and not in_front(record))
+    return sorted(records, key=share)
+
+
+def memory(results):
+    """Return {what: {library: bytes}}."""
+    groups = grouped(listed(results, "memory"), "what")
+    return {what: {each["library"]: each["bytes"] for each in group} for what, group in groups.items()}
+
+
+def takes_more(sizes):
+    """Return whether gd takes more memory than the least of the others in {library: bytes}."""
+    others = [size for library, size in sizes.items() if library != "gd" and known(size)]
+    return known(sizes.get("gd")) and sizes["gd"] > min(others, default=inf)
+
+
+def errors(row):
+    """Return {library: (error in the centre, in the tails)} of a row of the accuracies."""
+    return {library: tuple(pair) for library, pair in row.items() if isinstance(pair, list | tuple)}
+
+
+def less_accurate(row):
+    """Return (in the centre, in the tails) whether gd's error is larger than the least of the others, in two digits."""
+    found = {
+        library: [float(f"{each:.1e}") if known(each) else None for each in pair]
+        for library, pair in errors(row).items()
+    }
+    worse = []
+    for region in range(2):
+        others = [pair[region] for library, pair in found.items() if library != "gd" and known(pair[region])]
+        worse.append("gd" in found and known(found["gd"][region]) and found["gd"][region] > min(others, default=inf))
+    return tuple(worse)

@@ -1,0 +1,146 @@
+"""``gd bench``: measure gd on this machine, against plain NumPy and the libraries that are installed."""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from ..kernels import pool
+from ..progress import progress_bar
+from .common import Failure, HelpFormatter
+
+SIZE_LIMITS = 1, 10**9
+
+
+def add(commands):
+    """Declare the options."""
+    bench = commands.add_parser(
+        "bench",
+        help="measure gd on this machine, beside plain NumPy and the libraries you have",
+        description="Verify, then time every computation of gd, of plain NumPy and of the libraries that are "
+        "installed: in one process, in turns, with equal threads, beside what this machine can do at best. Writes "
+        "report.html, report.md and results.json.",
+        formatter_class=HelpFormatter,
+    )
+    bench.add_argument("--quick", action="store_true", help="the headline computations, in about a minute and a half")
+    bench.add_argument(
+        "--only", metavar="NAMES", type=_names, help="such as adam,relu or optimizers; nothing else then"
+    )
+    bench.add_argument("--sizes", metavar="ELEMENTS", type=_sizes, help="such as 1e4,1e6, in place of the usual ones")
+    bench.add_argument("--threads", type=int, help="of all libraries (default: all cores)")
+    bench.add_argument("--rounds", type=int, help="turns each library gets (default: 7, with --quick 3)")
+    bench.add_argument("--data", metavar="PATH", help="for networks, as gd train takes it; random numbers by default")
+    bench.add_argument("--output", metavar="DIR", default="benchmark", help="where the report is written")
+    bench.add_argument("--json", action="store_true", help="print results.json instead of the headline")
+    bench.add_argument(
+        "--check",
+        metavar="BASELINE",
+        help="exit with 1 if a share of the ceiling, or a ratio to NumPy, is 15 %% below that of this results.json",
+    )
+    bench.add_argument(
+        "--readme", metavar="FILE", nargs="?", const="README.md", help="write the table in this file anew"
+    )
+    bench.add_argument("--diagnostics", metavar="NAME", help="print Numba's parallel diagnostics of kernels, and end")
+    bench.set_defaults(run=run)
+
+
+def run(options):
+    """Run what was asked for; return the exit status."""
+    try:
+        from ..bench import assembly, report
+        from ..bench import run as running
+        from ..bench.report import readme, regression
+    except ImportError as error:
+        raise Failure(f'{error}: python -m pip install "gd[bench]"') from error
+
+    if options.diagnostics:
+        try:
+            print(assembly.diagnostics(options.diagnostics))
+        except ValueError as error:
+            raise Failure(f"--diagnostics: {error}") from error
+        return 0
+    if options.threads is not None and not 1 <= options.threads <= pool.max_threads():
+        raise Failure(f"--threads must be 1 to {pool.max_threads()}, got {options.threads}")
+    if options.rounds is not None and options.rounds < 1:
+        raise Failure(f"--rounds must be 1 at least, got {options.rounds}")
+    baseline = options.check and _results(options.check)
+    try:
+        running.check_names(options.only or ())
+    except running.UnknownName as error:
+        raise Failure(f"--only: {error}") from error
+    folder = Path(options.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"--output {options.output}: {error}") from error
+
+    plan = running.Plan(
+        options.quick, options.only or (), options.sizes or (), options.threads, options.rounds, options.data
+    )
+    with progress_bar("bench", None, running.parts(plan), "parts") as bar:
+
+        def progress(text):
+            bar.set_postfix_str(text)
+            bar.update(1)
+
+        results = running.run(plan, _command(options), progress)
+    report.write(results, folder)
+    print(json.dumps(results, indent=1) if options.json else report.summary(results))
+    if not options.json:
+        print(f"\nwritten    {folder / 'report.html'}, report.md, results.json")
+    if options.readme:
+        path = Path(options.readme)
+        path.write_text(readme.update_readme(path.read_text(), results))
+        print(f"written    {path}", file=sys.stderr)
+    if baseline:
+        return _check(results, baseline, regression)
+    return 0
+
+
+def _check(results, baseline, regression):
+    fallen, missing = regression.fallen(results, baseline), regression.missing(results, baseline)
+    for line in missing:
+        print(f"not run    {line}", file=sys.stderr)
+    for line in fallen:
+        print(f"fallen     {line}", file=sys.stderr)
+    if not fallen:
+        print("checked    nothing fell by more than 15 %", file=sys.stderr)
+    return 1 if fallen else 0
+
+
+def _results(path):
+    try:
+        results = json.loads(Path(path).read_text())
+        if results["format"] != 1:
+            raise ValueError(f"its format is {results['format']}, this version reads 1")
+        return results
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Failure(f"--check {path}: {error}") from error
+
+
+def _command(options):
+    """Return what to type for the same results."""
+    words = ["gd", "bench"] + (["--quick"] if options.quick else [])
+    if options.only:
+        words += ["--only", ",".join(options.only)]
+    if options.sizes:
+        words += ["--sizes", ",".join(f"{size:g}" for size in options.sizes)]
+    for name in ("threads", "rounds", "data"):
+        if getattr(options, name) is not None:
+            words += [f"--{name}", str(getattr(options, name))]
+    return shlex.join(words)
+
+
+def _names(text):
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _sizes(text):
+    try:
+        sizes = tuple(int(float(size)) for size in text.split(","))
+    except (ValueError, OverflowError):
+        sizes = ()
+    if not sizes or not all(SIZE_LIMITS[0] <= size <= SIZE_LIMITS[1] for size in sizes):
+        raise argparse.ArgumentTypeError(f"expected numbers of elements like 1e4,1e6, got {text!r}")
+    return sizes

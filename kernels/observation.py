@@ -1,0 +1,107 @@
+"""Calls of kernels, told to observers; while there are none, a call costs what it would without this module.
+
+An observer has two methods, which are called in the Python thread of the call::
+
+    started()                                               before a call
+    ended(kernel, arguments, seconds, compiling, split)     after it, in whatever way it ended
+
+with the seconds that it took, those of them that went into compiling or loading code, and whether the walk was split
+over threads. To tell them, methods of the kernels' classes are replaced as long as anyone observes.
+"""
+
+import functools
+import os
+import threading
+from time import perf_counter
+
+_lock = threading.Lock()
+_observers = ()  # replaced, never changed: calls keep theirs
+_methods = []  # (class, name, its own method, the one that tells)
+
+
+class _Call(threading.local):
+    """What a Python thread notes in its calls."""
+
+    compiling = 0.0  # seconds of all calls so far
+    split = False  # the last one
+
+
+_call = _Call()
+
+
+def observable(cls):
+    """Declare a class of kernels whose calls can be observed: ``__call__``, which walks by ``_run(parts, ...)``."""
+    for name, telling in (("__call__", _telling), ("_run", _noting)):
+        own = vars(cls)[name]
+        _methods.append((cls, name, own, telling(own)))
+    return cls
+
+
+def add(observer):
+    """Tell an observer of all calls, in any thread, that begin from now on."""
+    _change(lambda observers: (*observers, observer))
+
+
+def remove(observer):
+    """Tell it of no more calls, but of the end of those that it was told of."""
+    _change(lambda observers: tuple(each for each in observers if each is not observer))
+
+
+def _change(change):
+    global _observers
+    with _lock:
+        before, _observers = _observers, change(_observers)
+        if bool(before) != bool(_observers):
+            for cls, name, own, telling in _methods:
+                setattr(cls, name, telling if _observers else own)
+
+
+def _telling(call):
+    @functools.wraps(call)
+    def told(kernel, *arguments):
+        observers, compiled = _observers, _call.compiling
+        _call.split = False
+        for each in observers:
+            each.started()
+        start = perf_counter()
+        try:
+            call(kernel, *arguments)
+        finally:
+            seconds, compiling = perf_counter() - start, _call.compiling - compiled
+            for each in observers:
+                each.ended(kernel, arguments, seconds, compiling, _call.split)
+
+    return told
+
+
+def _noting(run):
+    @functools.wraps(run)
+    def noted(kernel, parts, *rest):
+        _call.split = parts > 1
+        run(kernel, parts, *rest)
+
+    return noted
+
+
+def time_compiling(dispatcher):
+    """Note how long a dispatcher compiles, or loads from disk, in the calls that need it."""
+    compile_signature = dispatcher.compile
+
+    def timed(signature):
+        before, start = _call.compiling, perf_counter()
+        try:
+            return compile_signature(signature)
+        finally:  # what was compiled for this has noted its own time, which lies within
+            _call.compiling = before + (perf_counter() - start)
+
+    dispatcher.compile = timed
+
+
+def _in_child():
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+    _change(lambda observers: ())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,195 @@
+"""Scenarios of Ctrl-C, real signals at random moments: see scenarios.py."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from scenario_tools import Skipped, digest
+
+import gd
+from gd.batches import shuffled
+from gd.model import Model
+from gd.threads import single_threaded_blas
+
+
+def arrays(*sizes):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(size, dtype=np.float32) for size in sizes]
+
+
+CASES = {  # name: sizes of arrays, optimizer of them
+    "one-array": ([64], lambda p: gd.Adam(p[0])),
+    "large-array": ([400_000], lambda p: gd.Adam(p[0])),
+    "norm": ([50_000], lambda p: gd.LARS(p[0], clip_norm=1.0)),
+    "several-arrays": ([64, 30_000, 7, 200_000], lambda p: gd.Adam(p)),
+    "groups": (
+        [64, 30_000, 7],
+        lambda p: gd.NAdam(p, clip_norm=1.0, ema=0.9, groups=[{"params": [1], "lr": 0.1}]),
+    ),
+    "accumulated": ([64, 5_000], lambda p: gd.RMSprop(p, momentum=0.5)),
+}
+
+
+def step(name):
+    """Interrupted steps are whole steps: parameters, state and count are those of as many steps without a signal."""
+    sizes, make = CASES[name]
+    params, twins = arrays(*sizes), arrays(*sizes)
+    optimizer, twin = make(params), make(twins)
+    gradients = [[(1 + k % 3) * each for each in arrays(*sizes)] for k in range(7)]
+    if len(sizes) == 1:
+        gradients = [each[0] for each in gradients]
+    calls = 2 if name == "accumulated" else 1
+
+    def take(which):
+        g = gradients[which.steps % len(gradients)]
+        for _ in range(calls - 1):
+            if len(which._summed) < len(sizes):  # an interrupted step keeps what was accumulated
+                which.accumulate(g)
+        which.step(g)
+
+    take(optimizer)
+    at = set()
+    with interrupts(longest=2e-3) as interrupt:
+        for _ in range(100):
+            before = optimizer.steps
+            try:
+                interrupt()
+                while True:
+                    take(optimizer)
+            except KeyboardInterrupt as error:
+                where = place(error)
+                at.add(where)
+            while twin.steps < optimizer.steps:
+                take(twin)
+            assert before <= optimizer.steps == twin.steps, where
+            assert digest(np.concatenate(params), optimizer.state_dict()) == digest(
+                np.concatenate(twins), twin.state_dict()
+            ), (optimizer.steps, where)
+    print(f"{optimizer.steps} steps, interrupted at {len(at)} places")
+
+
+def place(error):
+    """Return where in the code an exception was raised."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+
+
+@contextmanager
+def interrupts(longest):
+    """Yield a function that asks for one Ctrl-C, which comes after a random time of up to so many seconds."""
+    if not hasattr(os, "fork"):
+        raise Skipped("no fork here")
+    ready, asked = os.pipe()
+    parent, child = os.getpid(), os.fork()
+    if not child:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.close(asked)
+        delays = random.Random(0)
+        while os.read(ready, 1):
+            until = time.perf_counter() + delays.random() * longest
+            if longest > 0.01:
+                time.sleep(until - time.perf_counter())
+            while time.perf_counter() < until:  # asleep it would wake at other moments than it means to
+                pass
+            os.kill(parent, signal.SIGINT)
+        os._exit(0)
+    os.close(ready)
+    try:
+        yield lambda: os.write(asked, b".")
+    finally:
+        os.close(asked)
+        os.waitpid(child, 0)
+
+
+def fit():
+    """An interrupted training is one of as many whole steps."""
+    train(lambda: gd.MLP([20, 32, 32, 3]))
+
+
+def fit_linear_model():
+    """The same of a linear model, whose steps are taken in compiled code."""
+    train(lambda: gd.LinearModel(20, 3, "softmax"))
+
+
+def train(build):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((2_000, 20), dtype=np.float32), rng.integers(0, 3, 2_000)
+    model = build()
+    gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=64, epochs=1, progress=False)  # compiles
+    with interrupts(longest=0.1) as interrupt:
+        for _ in range(15):
+            model = build()
+            optimizer = gd.Adam(model.parameters)
+            try:
+                interrupt()
+                gd.fit(model, X, y, optimizer, batch_size=64, epochs=10_000, progress=False)
+            except KeyboardInterrupt:
+                pass
+            twin = build()
+            other = whole_steps(twin, X, y, optimizer.steps)
+            assert digest(model.parameters.vector, optimizer.state_dict()) == digest(
+                twin.parameters.vector, other.state_dict()
+            ), optimizer.steps
+            assert model.lock.acquire(blocking=False)
+            model.lock.release()
+
+
+def whole_steps(model, X, y, steps):
+    """Take so many steps of `fit`; return the optimizer."""
+    optimizer, epoch = gd.Adam(model.parameters), 0
+    X, y = model.check_data("", X, y)
+    with single_threaded_blas():
+        while optimizer.steps < steps:
+            for _ in Model.descend(model, X, y, shuffled(len(X), 0, epoch), 64, optimizer):
+                if optimizer.steps == steps:
+                    break
+            epoch += 1
+    return optimizer
+
+
+NAMES = ("Adam", "Lion", "RMSprop", "Adagrad")
+
+
+def compile_kernels():
+    """Ctrl-C while the kernel of a first step is compiled leaves all as it was, and the next step compiles it."""
+    if True:
+        command = [sys.executable, "-c", "import scenario_interrupts as s; s.first_steps(None)"]
+        expected = subprocess.run(
+            command,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONPATH": str(Path(gd.__file__).parent.parent)},
+        )
+        with interrupts(longest=0.4) as interrupt:
+            found = first_steps(interrupt)
+        assert found == expected.stdout.split()
+
+
+def first_steps(interrupt):
+    """Take a first step of several optimizers, interrupted if so wished, and a second one; return digests."""
+    digests = []
+    for name in NAMES:
+        p = np.ones(9)
+        optimizer = getattr(gd, name)(p)
+        if interrupt is not None:
+            try:
+                interrupt()
+                optimizer.step(np.ones(9))
+                time.sleep(1)
+            except KeyboardInterrupt:
+                assert (optimizer.steps == 0) == (p == 1).all()
+        while optimizer.steps < 2:
+            optimizer.step(np.ones(9))
+        digests.append(digest(p, optimizer.state_dict()))
+    print(*digests)
+    return digests

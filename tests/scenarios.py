@@ -1,0 +1,134 @@
+"""What threads, forks, Ctrl-C and damaged caches do to gd: ``python tests/scenarios.py [name ...]``.
+
+Runs all scenarios, or those named, each in a process of its own that has a minute and takes warnings for errors, and
+prints how long each took and how it ended. It exits with 1 if one failed.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ.setdefault("GD_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "kernels"))
+
+import scenario_caches as caches
+import scenario_interrupts as interrupts
+import scenario_processes as processes
+import scenario_threads as threads
+from scenario_tools import Skipped
+
+LIMIT = 60  # seconds
+SKIPPED = 77  # the exit status of a scenario that cannot be run here
+LIBRARIES = {"LD_LIBRARY_PATH": sysconfig.get_path("data") + "/lib"}  # where pip puts TBB
+
+
+def layer(name):
+    """Return the environment of one of Numba's threading layers."""
+    return {"NUMBA_THREADING_LAYER": name, "NUMBA_NUM_THREADS": "2"} | (LIBRARIES if name == "tbb" else {})
+
+
+SCENARIOS = {  # name: function, environment
+    **{f"threads-{name}": (partial(threads.step_at_once, name), layer(name)) for name in threads.LAYERS},
+    "threads-one-model": (threads.fit_one_model, {}),
+    "threads-pool": (threads.map_in_a_pool, {"NUMBA_NUM_THREADS": "2"}),
+    "threads-one": (threads.use_one_thread, {"NUMBA_NUM_THREADS": "1"}),
+    "threads-quota": (threads.respect_the_quota, {"NUMBA_NUM_THREADS": "4"}),
+    **{f"fork-{name}": (partial(processes.fork, name), layer(name)) for name in threads.LAYERS},
+    "fork-during-work": (processes.fork_during_work, {"NUMBA_NUM_THREADS": "2"}),
+    **{
+        f"multiprocessing-{method}": (partial(processes.multiprocess, method), {"NUMBA_NUM_THREADS": "2"})
+        for method in ("fork", "spawn", "forkserver")
+    },
+    "joblib": (processes.share_cores, {}),
+    **{f"interrupt-{name}": (partial(interrupts.step, name), {}) for name in interrupts.CASES},
+    "interrupt-fit": (interrupts.fit, {}),
+    "interrupt-linear-fit": (interrupts.fit_linear_model, {}),
+    "interrupt-compilation": (interrupts.compile_kernels, {"GD_CACHE_DIR": "off"}),
+    "cache-damage": (caches.damage, {}),
+    "cache-exchange": (caches.exchange, {}),
+    "cache-read-only": (caches.read_only, {}),
+    "cache-full-disk": (caches.full_disk, {}),
+    "cache-two-processes": (partial(caches.compile_at_once, 2), {}),
+    "cache-eight-processes": (partial(caches.compile_at_once, 8), {}),
+    "cache-changes": (caches.change, {}),
+    "cache-private": (caches.keep_private, {}),
+}
+
+
+class Outcome(NamedTuple):
+    """How a scenario ended."""
+
+    result: str  # passed, FAILED, TIMEOUT or skipped
+    seconds: float
+    output: str  # why, if it did not pass
+
+
+def run(name):
+    """Run a scenario in a process of its own; it and all that it started are gone afterwards."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"GD_CACHE_DIR": folder} if name.startswith("cache") else {}
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", __file__, "--run", name],
+            env=os.environ | own | SCENARIOS[name][1],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=LIMIT)
+            result = {0: "passed", SKIPPED: "skipped"}.get(process.returncode, "FAILED")
+        except subprocess.TimeoutExpired:
+            result = "TIMEOUT"
+        finally:
+            if hasattr(os, "killpg"):
+                try:
+                    os.killpg(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            else:
+                process.kill()
+        if result == "TIMEOUT":
+            output, _ = process.communicate()
+    return Outcome(result, time.perf_counter() - start, output.strip())
+
+
+def main():
+    """Run scenarios and print how they ended."""
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(SCENARIOS)}")
+    parser.add_argument("--run", choices=SCENARIOS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+        try:
+            SCENARIOS[options.run][0]()
+        except Skipped as reason:
+            print(reason)
+            return SKIPPED
+        return 0
+    for name in options.names:
+        if name not in SCENARIOS:
+            parser.error(f"{name!r} is none of {', '.join(SCENARIOS)}")
+    failed = 0
+    for name in options.names or SCENARIOS:
+        outcome = run(name)
+        failed += outcome.result in ("FAILED", "TIMEOUT")
+        reason = f": {outcome.output}" if outcome.result == "skipped" else ""
+        print(f"{name:<26} {outcome.seconds:5.1f} s  {outcome.result}{reason}", flush=True)
+        if outcome.result in ("FAILED", "TIMEOUT"):
+            print(outcome.output[-3000:], flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
