@@ -37,16 +37,7 @@ from good_calls import World, good_call, parameters_of, public
 CHUNK, SECONDS = 500, 600  # calls of a process, and how long they may take
 REFUSALS = (TypeError, ValueError, KeyError)
 ALSO = {"fit": FloatingPointError, "load": OSError, "save": OSError}  # documented, by the last part of the name
-CACHES = {
-    "_known",
-    "_values",
-    "_vector",
-    "_given",
-    "_format",
-    "_pass",
-    "tiles",
-    "seconds",
-}  # attributes that say nothing
+CACHES = {"_known", "_values", "_vector", "_given", "_format", "_pass", "tiles", "seconds"}  # attributes left out
 
 
 class Outcome(NamedTuple):
@@ -75,7 +66,7 @@ def generate(choose):
             found = mutations(call, name, _optional(each, name))
             if found:
                 which[name] = choose(range(len(found)))
-    return Bad(each, seed, wanted, which)
+    return Bad(each, seed, wanted if which else {*wanted, KEYWORD}, which)
 
 
 def _optional(each, name):
@@ -123,14 +114,15 @@ def judge(bad):
         function = bad.each.name
         wrong = [f"{name}: {each.label}" for name, each in found.items()] + [f"{KEYWORD}=1"] * (KEYWORD in bad.wanted)
         described = f"{function}({'; '.join(wrong)})"
-        if not wrong:
-            return Outcome("void", function, described)
         refuse = KEYWORD in bad.wanted or any(each.refuse for each in found.values())
 
         def finding(text):
             return Outcome("finding", function, described, text)
 
-        before = snapshot((call.receiver, call.arguments)), contents(folder)
+        def after():
+            return snapshot((call.receiver, call.arguments)), contents(folder)
+
+        before = after()
         also = ALSO.get(bad.each.own, ())
         try:
             result = call()
@@ -141,16 +133,16 @@ def judge(bad):
                 names.add(bad.each.own)
             names |= bad.partners(call, found)
             fault = fault_of(bad.each, text, names)
-            if (snapshot((call.receiver, call.arguments)), contents(folder)) != before:
-                return finding(f"changed something, then {type(error).__name__}: {text}")
             if not call.world.guarded():
                 return finding(f"wrote outside of arrays, then {type(error).__name__}: {text}")
-            return (
-                finding(f"{fault}: {type(error).__name__}: {text}")
-                if fault
-                else Outcome("refused", function, described, text)
-            )
+            if after() != before:
+                return finding(f"changed something, then {type(error).__name__}: {text}")
+            if fault:
+                return finding(f"{fault}: {type(error).__name__}: {text}")
+            return Outcome("refused", function, described, text)
         except also as error:
+            if isinstance(error, OSError) and (after() != before or not call.world.guarded()):
+                return finding(f"changed something, then {type(error).__name__}: {error}")
             return Outcome("refused", function, described, str(error))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -184,11 +176,8 @@ def fault_of(each, text, names):
     owner = each.owner.__name__ if each.owner is not None else ""
     base = each.name.removeprefix("ACTIVATIONS.").partition(".")[0] if not owner else ""
     places = {owner, each.own, f"{owner}.{each.own}", getattr(each.function, "__name__", ""), base} - {""}
-    return (
-        None
-        if any(text.startswith((f"{place}:", f"{place}.")) for place in places)
-        else "does not begin with the function"
-    )
+    begins = any(text.startswith((f"{place}:", f"{place}.")) for place in places)
+    return None if begins else "does not begin with the function"
 
 
 # --- What there is before and after
@@ -228,17 +217,11 @@ def snapshot(thing, values=None):
             return type(value).__name__, tuple(map(of, value))
         if type(value).__module__.startswith(("torch", "jax")):
             return of(value.state_dict() if hasattr(value, "state_dict") else np.asarray(value))
-        if (
-            not type(value).__module__.startswith(("gd", "scipy", "sklearn", "good_calls"))
-            or "kernels" in type(value).__module__
-        ):
+        home = type(value).__module__
+        if not home.startswith(("gd", "scipy", "sklearn", "good_calls")) or "kernels" in home:
             return type(value).__name__
-        attributes = (
-            {name: of(each) for name, each in sorted(vars(value).items()) if name not in CACHES}
-            if hasattr(value, "__dict__")
-            else {}
-        )
-        return type(value).__name__, tuple(attributes.items())
+        attributes = sorted(getattr(value, "__dict__", {}).items())
+        return type(value).__name__, tuple((name, of(each)) for name, each in attributes if name not in CACHES)
 
     def of_array(array):
         if values or array.dtype.hasobject:
@@ -317,8 +300,11 @@ def main():
         if outcome.kind == "finding":
             findings.append(outcome)
             print(f"--call {k}: {outcome.call}\n    {outcome.text}", flush=True)
-    print(kinds)
-    print(f"{len(functions)} of {len(CALLABLE)} functions")
+    changed = sum(outcome.text.startswith(("changed", "wrote")) for outcome in findings)
+    print(f"{kinds.total():,} bad calls of {len(functions)} functions, of {len(CALLABLE)} that there are:")
+    print(f"{kinds['refused']:,} refused with the argument named, and all as it was")
+    print(f"{kinds['accepted']:,} accepted, with the result of the same data in good order")
+    print(f"{kinds['finding']:,} neither of both, {changed:,} of them with arrays changed")
     return 1 if findings else 0
 
 

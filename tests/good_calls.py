@@ -24,8 +24,8 @@ OWN = (  # modules whose names are public, though gd does not export them
 ).split()
 HOMES = (  # modules of which gd exports what is public, if anything
     "architecture arrays checkpoints commands datasets dropout early_stopping estimator_base figures files "
-    "gradient_check heads history information layer_norms linear linear_model model networks normalization parameters "
-    "passes progress ranges reference sparse targets threads training warm"
+    "gradient_check heads history information interchange interruption layer_norms linear linear_model model networks "
+    "normalization parameters passes profiling progress ranges reference sparse targets tensors threads training warm"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",
@@ -37,7 +37,9 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Optimizer(\..*)?|schedules\.Schedule(\..*)?": "abstract: its subclasses are called",
     r"estimators\.\w+": "scikit-learn wants arguments to be checked by fit, which is called with them",
     r"batches\.(shuffled|emphasized|held_out|cut)|losses\.(total|r_squared)": "called with what gd has checked",
-    r"(\w+)\.(check_data|check_inputs|check)|Head(\.completed)?": "a part of MLP's checks, and of others'",
+    r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
+    r"(\w+)\.(check_data|check_inputs|check)": "a part of the checks of other methods",
+    r"profile\.(started|ended)": "called by kernels",
     r"\w+\.(write_gradients|backpropagate|descend|step_inside|run_inside)": "called by fit with what it has checked",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
     r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|norms|mu|mu_product|uses)": (
@@ -56,11 +58,6 @@ class Public(NamedTuple):
     function: object
     owner: type | None = None
     kind: str = "function"  # or constructor, method, class method, setter, estimator: its fit
-
-    @property
-    def base(self):
-        """The name without modules, of the class for a method."""
-        return self.name.split(".")[0] if self.owner is None or "." not in self.name else self.owner.__name__
 
     @property
     def own(self):
