@@ -21,6 +21,8 @@ def lent(where, name, x):
             raise TypeError(f"{where}: {name} is a torch.Tensor that requires grad; pass {name}.detach().numpy()")
         if x.device.type != "cpu":
             raise TypeError(f"{where}: {name} is a torch.Tensor on {x.device}; pass {name}.cpu().numpy()")
+        if x.dtype is sys.modules["torch"].bfloat16:
+            raise TypeError(f"{where}: {name} is a torch.Tensor of bfloat16, which NumPy lacks; pass {name}.float()")
         return _array(where, name, f"a torch.Tensor of {x.dtype}", x.numpy)
     if _is_a("jax", "Array", x):
         return _array(where, name, "a jax.Array", lambda: np.asarray(x))

@@ -574,6 +574,8 @@ def role_of(call, name, optional):
         return role._replace(**loose)
     if isinstance(call.receiver, gd.Normalizer):
         return role._replace(rows=False, dtype=False, columns=each.own != "fit")
+    if name == "x" and {other for other, value in arguments.items() if [*arrays_in(value)]} == {"x", "weight"}:
+        return role._replace(rows=False, dimensions=False)  # of prelu, which has a weight for each column
     if name == "X" and "y" not in arguments:
         return role._replace(rows=False)
     return role._replace(**loose) if alone else role
@@ -603,12 +605,8 @@ def _layouts(world, array):
         every_other = world.place(np.repeat(array, 2, axis=-1))[..., ::2]
         if every_other.shape[-1] > 1 or array.ndim > 1:
             yield "a slice with steps", every_other
-        yield (
-            "reversed",
-            world.place(array[..., ::-1] if array.shape[-1] > 1 else array[::-1])[
-                (..., slice(None, None, -1)) if array.shape[-1] > 1 else slice(None, None, -1)
-            ],
-        )
+        axis = -1 if array.shape[-1] > 1 else 0
+        yield "reversed", np.flip(world.place(np.flip(array, axis)), axis)
     if array.dtype.itemsize > 1:
         yield "misaligned", world.place(array, shift=1)
 
