@@ -1,7 +1,7 @@
 """Bad calls of the whole public API: each must be refused with the argument named, and leave all as it was.
 
-``python tests/bad_calls.py [--calls 10000] [--seed 0]`` takes good calls of `good_calls`, makes one argument of each
-wrong, sometimes two, by `bad_values`, and judges what comes of it. It exits with 1 if there are findings:
+``python tests/bad_calls.py [--calls 10000] [--first 0] [--seed 0]`` takes good calls of `good_calls`, makes one or two
+arguments of each wrong by `bad_values`, and judges what comes of it. It exits with 1 if there are findings:
 
 - an exception that is not TypeError, ValueError or KeyError, or names neither argument nor function, or a warning;
 - an array, an object or a file that has changed though the call was refused;
@@ -255,10 +255,10 @@ def _work(seed, numbers, progress, pipe):
     pipe.close()
 
 
-def outcomes(seed, calls):
+def outcomes(seed, numbers):
     """Yield (k, Outcome) of calls, made in processes that may die."""
     context = multiprocessing.get_context("spawn")
-    left = list(range(calls))
+    left = list(numbers)
     while left:
         progress = context.Value("q", left[0], lock=False)
         receiver, sender = context.Pipe(duplex=False)
@@ -287,6 +287,7 @@ def main():
     """Make all calls and print what came of them."""
     parser = argparse.ArgumentParser(description="Make bad calls of gd and judge what comes of them.")
     parser.add_argument("--calls", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="leave out those before, to make them in parts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--call", type=int, help="make this one alone")
     options = parser.parse_args()
@@ -294,7 +295,7 @@ def main():
         print(*judge(nth(options.seed, options.call)), sep="\n")
         return 0
     kinds, functions, findings = Counter(), {}, []
-    for k, outcome in outcomes(options.seed, options.calls):
+    for k, outcome in outcomes(options.seed, range(options.first, options.first + options.calls)):
         kinds[outcome.kind] += 1
         functions.setdefault(outcome.function, Counter())[outcome.kind] += 1
         if outcome.kind == "finding":
