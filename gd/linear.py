@@ -199,13 +199,14 @@ def _checked_bias(where, b, w, own):
 def check_targets(where, y, n, outputs, loss, own, integers="numbers"):
     """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,).
 
-    Integers become numbers like the predictions, or stay integers as "labels": to read only some of them.
+    Integers become numbers like the predictions, or stay integers as "labels": to read only some of them. Those of
+    several outputs become numbers: kernels would compute with integers, and round otherwise.
     """
     if loss == "softmax":
         return check_labels(where, "y", y, n, *outputs)
     y = lent(where, "y", y)
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
-        if integers == "labels" and np.can_cast(y.dtype, np.intp):
+        if integers == "labels" and not outputs and np.can_cast(y.dtype, np.intp):
             own = "labels", np.dtype(np.intp)
         y = y.astype(own[1], order="C", copy=False)
     return check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
