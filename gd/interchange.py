@@ -16,6 +16,8 @@ def lent(where, name, x):
         If a tensor is not in the memory of the CPU, requires a gradient, which would not get through here, or has a
         dtype that NumPy does not have.
     """
+    if type(x) is np.ndarray:
+        return x
     if _is_a("torch", "Tensor", x):
         if x.requires_grad:
             raise TypeError(f"{where}: {name} is a torch.Tensor that requires grad; pass {name}.detach().numpy()")
