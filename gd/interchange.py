@@ -32,8 +32,8 @@ def lent(where, name, x):
 
 
 def _is_a(library, kind, x):
-    kind = getattr(sys.modules.get(library), kind, None)
-    return kind is not None and isinstance(x, kind)
+    module = sys.modules.get(library)
+    return module is not None and isinstance(x, getattr(module, kind, ()))  # which lacks it while it is imported
 
 
 def _array(where, name, what, convert):
