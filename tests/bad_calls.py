@@ -22,6 +22,7 @@ import warnings
 import weakref
 from collections import Counter
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -75,7 +76,11 @@ def _optional(each, name):
     return parameter is not None and parameter.default is None
 
 
-CALLABLE = [each for each in public().values() if each.exempt is None]
+CALLABLE = [
+    each
+    for each in public().values()
+    if each.exempt is None and (find_spec("torch") or not each.name.startswith("pytorch."))
+]
 
 
 class Bad(NamedTuple):

@@ -5,6 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn", minversion="1.6")
+for _each in ("safetensors", "joblib"):
+    pytest.importorskip(_each)
+
 from bad_calls import CALLABLE, Bad, generate, judge
 from bad_values import mutations
 from good_calls import EXEMPT, GOOD, HOMES, OWN, Public, World, good_call, modules, parameters_of, public

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+
+pytest.importorskip("sklearn", minversion="1.6")
+for _each in ("safetensors", "joblib"):
+    pytest.importorskip(_each)
+
 from bad_calls import CALLABLE, REFUSALS, fault_of, snapshot
 from bad_values import arrays_in
 from good_calls import World, good_call, parameters_of
