@@ -206,6 +206,9 @@ def snapshot(thing, values=None):
             return str(value)
         if isinstance(value, types.FunctionType | types.BuiltinFunctionType | types.ModuleType | type | weakref.ref):
             return "function"
+        of_another_library = type(value).__module__.startswith(("torch", "jax"))
+        if values and of_another_library and not hasattr(value, "state_dict"):
+            value = np.asarray(value)
         if values and isinstance(value, np.ndarray):
             return of_array(value)
         if id(value) in seen:
@@ -220,7 +223,7 @@ def snapshot(thing, values=None):
             return type(value).__name__, tuple((of(k), of(v)) for k, v in value.items() if k not in CACHES), own
         if isinstance(value, (list, tuple, set, frozenset)):
             return type(value).__name__, tuple(map(of, value))
-        if type(value).__module__.startswith(("torch", "jax")):
+        if of_another_library:
             return of(value.state_dict() if hasattr(value, "state_dict") else np.asarray(value))
         home = type(value).__module__
         if not home.startswith(("gd", "scipy", "sklearn", "good_calls")) or "kernels" in home:

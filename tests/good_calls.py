@@ -7,6 +7,7 @@ have defaults, or names that others have, too; else a builder in `GOOD` tells wh
 import inspect
 import pkgutil
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -398,7 +399,7 @@ def _(world, each):
 def _(world, each):
     params = structure(world)
     grads = like(params, lambda p: world.place(2 * p))
-    return {"f": lambda params: sum(float(np.sum(p * p)) for p in leaves(params)), "params": params, "grads": grads}
+    return {"f": lambda params: sum(float((p * p).sum()) for p in leaves(params)), "params": params, "grads": grads}
 
 
 @good(r"initializers\.\w+|search\.\w+\.rvs")
@@ -430,7 +431,9 @@ def structure(world):
 
 def leaves(params):
     """Return the arrays of a structure."""
-    return [params] if isinstance(params, np.ndarray) else list(params if isinstance(params, list) else params.values())
+    if isinstance(params, Mapping):
+        return list(params.values())
+    return params if isinstance(params, list) else [params]
 
 
 def like(params, function):
