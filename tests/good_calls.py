@@ -399,7 +399,11 @@ def _(world, each):
 def _(world, each):
     params = structure(world)
     grads = like(params, lambda p: world.place(2 * p))
-    return {"f": lambda params: sum(float((p * p).sum()) for p in leaves(params)), "params": params, "grads": grads}
+    return {
+        "f": lambda params: sum(float(np.sum(np.square(np.asarray(p)))) for p in leaves(params)),
+        "params": params,
+        "grads": grads,
+    }
 
 
 @good(r"initializers\.\w+|search\.\w+\.rvs")
