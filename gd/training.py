@@ -12,7 +12,7 @@ from .batches import emphasized, shuffled
 from .checkpoints import CheckpointError, load, require_safetensors, save
 from .early_stopping import EarlyStopping, Watch
 from .history import History
-from .interruption import Interruption
+from .kernels.interruption import Interruption
 from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer

@@ -20,10 +20,12 @@ from time import perf_counter
 from traceback import walk_tb
 
 import numba
+from numba.core.registry import cpu_target
 
 from . import observation, pool, subnormals, wide
 from .cache import KernelCache
 from .choice import Choice
+from .interruption import Interruption
 from .traffic import whole
 
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
@@ -31,6 +33,7 @@ from .traffic import whole
 # where fusing matters `math.fma` says so. The numpy error model makes x / 0 infinite rather than an exception.
 DEBUG = os.environ.get("GD_DEBUG", "0") not in ("", "0")  # check the bounds of every access, and cache nothing
 OPTIONS = {"fastmath": False, "error_model": "numpy"} | ({"boundscheck": True} if DEBUG else {})
+INTERPRETED = bool(numba.config.DISABLE_JIT)  # by NUMBA_DISABLE_JIT=1: rules and loops run as the Python that they are
 LIKELY, SURELY = 16, 256  # times parallel_from: where splitting is tried first, and where it always pays
 INLINED = {"forceinline": True, **OPTIONS}  # for what is used inside kernels: they vectorize only what they see
 
@@ -89,13 +92,16 @@ class Kernel:
         self.name = "-".join(function.__name__ for function in (loop, *rules))
         self.parallel_from, self.traffic, self.work, self._choices = loop.parallel_from, loop.traffic, loop.work, {}
         body = loop(*map(device, rules))
-        if loop.flush:
+        if loop.flush and not INTERPRETED:
             body = subnormals.flushing(device(body))
         self.serial = self._compile(body, (loop, *rules))
         self.parallel = None if loop.ordered else self._compile(_split(self.serial), (loop, *rules), parallel=True)
         kernels.append(self)
 
     def _compile(self, function, sources, parallel=False):
+        if INTERPRETED:
+            return function
+        _load_numba()
         if parallel and not DEBUG:  # where an exception is lost: one part after the other then
             options = OPTIONS | {"parallel": True}
         else:
@@ -196,6 +202,13 @@ def has_run(interrupt):
         return True  # it came after the call
     inner = frames[ours[-1] + 1 :]
     return "_begun" in frames[ours[-1]].f_locals and not (inner and inner[0].f_globals["__name__"].startswith("numba."))
+
+
+@functools.cache
+def _load_numba():
+    """Have Numba import what it compiles with, 200 modules: cut short by Ctrl-C it would be of no use any more."""
+    with Interruption():
+        cpu_target.target_context.refresh()
 
 
 def _split(body):

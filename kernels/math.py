@@ -30,7 +30,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from .compiler import INLINED, device
+from .compiler import INLINED, INTERPRETED, device
 
 
 def cast(value, x):
@@ -134,6 +134,17 @@ def maximum(x, y):
 def clip(x, limit):
     """Return x within [-limit, limit]; NaN stays NaN."""
     return limit if x > limit else (-limit if x < -limit else x)
+
+
+if INTERPRETED:  # without Numba there are no intrinsics: what the rules and rows use of them
+
+    def fma(a, b, c):  # noqa: D103
+        return a * b + c
+
+    def ordered(x):  # noqa: D103
+        return x
+
+    copysign, unordered = np.copysign, ordered
 
 
 def horner(x, coefficients):

@@ -25,7 +25,7 @@ OWN = (  # modules whose names are public, though gd does not export them
 ).split()
 HOMES = (  # modules of which gd exports what is public, if anything
     "architecture arrays checkpoints commands datasets dropout early_stopping estimator_base figures files "
-    "gradient_check heads history information interchange interruption layer_norms linear linear_model model networks "
+    "gradient_check heads history information interchange layer_norms linear linear_model model networks "
     "normalization parameters passes profiling progress ranges reference sparse targets tensors threads training warm"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them

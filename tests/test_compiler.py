@@ -92,6 +92,29 @@ def test_threads_that_a_training_starts_wait_as_gd_says():
     assert done.stdout == "spin for some 50 us, then sleep\n", done.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no signals to oneself")
+def test_ctrl_c_while_numba_imports_what_it_compiles_with_does_not_break_it():
+    program = """
+import os, signal, sys
+import numpy as np, gd
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def in_unicode(frame, event, argument):
+    if frame.f_lineno > 200:  # where it has registered some of its functions
+        sys.settrace(None)
+        os.kill(os.getpid(), signal.SIGINT)
+    return in_unicode
+sys.settrace(lambda frame, *rest: in_unicode if frame.f_code.co_filename.endswith("cpython/unicode.py") else None)
+p = np.ones(3)
+try:
+    gd.SGD(p, lr=0.5).step(np.ones(3))
+except KeyboardInterrupt:
+    gd.SGD(p, lr=0.5).step(np.ones(3))
+    print(p[0])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "0.5\n", done.stderr
+
+
 @several_threads
 def test_an_error_in_a_kernel_gives_the_pool_back(monkeypatch, elsewhere):
     kernel = join(map_elements, activations.relu)

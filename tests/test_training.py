@@ -3,6 +3,7 @@
 import _thread
 import copy
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -100,6 +101,17 @@ def test_a_linear_model_resumes_too(rng, tmp_path):
     assert same(*models)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
+def test_killed_trainings_resume_with_the_same_bits():
+    """Fifty of them: python tests/resume.py."""
+    pytest.importorskip("safetensors")
+    command = [sys.executable, ROOT / "tests" / "resume.py", "--trials", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, trials, kills, _, resumed, equal = re.search("^all .*$", done.stdout, re.MULTILINE)[0].split()
+    assert trials == equal == "2" and int(kills) > 0 and int(resumed) > 0
+
+
 def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp_path):
     pytest.importorskip("safetensors")
     X, y = example(rng)
@@ -178,6 +190,30 @@ def test_checkpoints_rotate(rng, tmp_path):
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals are of the main thread")
+@pytest.mark.parametrize("kind", ["network", "linear model"])
+def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(kind, rng, tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = example(rng)
+    path, good = tmp_path / "checkpoint", {}
+
+    def spoil(history):
+        if len(history.loss) == 3:
+            good.update(vector=model.parameters.vector.copy(), state=optimizer.state_dict())
+            X[:] = np.inf
+
+    model = network() if kind == "network" else gd.LinearModel(6, 3, "softmax")
+    optimizer = gd.Adam(model.parameters)
+    keywords = {"batch_size": 100, "epochs": 5, "checkpoint": path, "callbacks": spoil, "progress": False}
+    with pytest.raises(FloatingPointError, match=rf"in epoch 4, at step 4; .* last checkpoint is in {path}"):
+        gd.fit(model, X, y, optimizer, **keywords)
+    saved = gd.load(path)
+    assert len(saved["history"]["loss"]) == optimizer.steps == 3
+    for parameters in (model.parameters, saved["parameters"]):
+        assert np.array_equal(np.concatenate([each.ravel() for each in parameters.values()]), good["vector"])
+    for state in (optimizer.state_dict(), saved["optimizer"]):
+        assert all(np.array_equal(state[key], good["state"][key]) for key in good["state"])
+
+
 def test_an_interrupt_waits_for_the_end_of_the_step(rng):
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         pytest.skip("Ctrl-C is ignored, as in the background of a shell")

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..arrays import aligned_empty, check_apart, check_apart_from, check_array, check_indices
 from ..interchange import lent
-from ..interruption import Interruption
 from ..kernels.compiler import has_run, join
+from ..kernels.interruption import Interruption
 from ..kernels.loops import reductions
 from ..kernels.loops.update import sum_rows, update, update_rows
 from ..kernels.rules import common
@@ -21,6 +21,7 @@ from .kind import combine, measure
 from .state import State
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
+SMALLER = 2.0**-64  # times the norm of any finite gradient is finite
 
 
 class Optimizer(State, ABC):
@@ -337,6 +338,9 @@ class Optimizer(State, ABC):
             if self.skip_nonfinite and not isfinite(norm) and not _all_finite(pairs, grad_scale):
                 return False
             if self.clip_norm is not None and not norm <= self.clip_norm:
+                if norm == inf and _all_finite(pairs, grad_scale):  # it is above the largest float
+                    grad_scale *= SMALLER
+                    norm = self._norm(pairs, grad_scale)
                 grad_scale *= self.clip_norm / norm
         if not self._ragged and (rows is not None or len(pairs) < len(self._blocks)):
             self._count_apart(pairs)

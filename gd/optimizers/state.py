@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import check_array
-from ..interruption import Interruption
+from ..kernels.interruption import Interruption
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, check_integer, check_number

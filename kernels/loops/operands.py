@@ -1,5 +1,6 @@
 """Tuples of arrays and scalars, walked together: unrolled at compile time, for any number of them."""
 
+import numpy as np
 from numba import types
 from numba.extending import overload
 
@@ -8,14 +9,18 @@ from ..compiler import INLINED
 
 def part(operands, start, stop):
     """Return operands[k][start:stop] for every array; scalars stay as they are."""
+    return tuple(each[start:stop] if isinstance(each, np.ndarray) else each for each in operands)
 
 
 def load(operands, i):
     """Return operands[k][i] for every array; scalars stay as they are."""
+    return tuple(each[i] if isinstance(each, np.ndarray) else each for each in operands)
 
 
 def store(arrays, i, values):
     """Set arrays[k][i] = values[k] for every array."""
+    for array, value in zip(arrays, values, strict=True):
+        array[i] = value
 
 
 @overload(part, jit_options=INLINED)

@@ -63,7 +63,7 @@ def norms(measured, *stages):
     summed in float64, and again scaled by a power of two where they overflow or underflow.
     """
     scalars, prepared = unpack(measured), string(stages)
-    quantities = len(typing.get_type_hints(measured.py_func)["return"]._fields)
+    quantities = len(typing.get_type_hints(getattr(measured, "py_func", measured))["return"]._fields)
     rows = _first_rows(quantities)
 
     @device

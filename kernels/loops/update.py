@@ -10,7 +10,7 @@ import typing
 from numba.extending import overload
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from ..compiler import INLINED, device, loop
+from ..compiler import INLINED, INTERPRETED, device, loop
 from ..rules.common import CommonCoefficients, averaged
 from ..traffic import of_rows
 from .operands import load, part, store
@@ -83,6 +83,8 @@ def update_slices(rule, *stages):
 
 def average(averages, i, p, c):
     """Average the parameter into averages[k][i], of which there is one or none."""
+    for each in averages:
+        each[i] = averaged(each[i], p, c)
 
 
 _averaged = device(averaged)
@@ -112,6 +114,8 @@ def unpack(rule):
     """
     own = coefficients_of(rule)
     common_size, own_size = len(CommonCoefficients._fields), len(own._fields)
+    if INTERPRETED:
+        return lambda vector: (CommonCoefficients(*vector[:common_size]), own(*vector[common_size:]))
     if own_size == 0:
         return device(lambda vector: (CommonCoefficients(*to_fixed_tuple(vector, common_size)), own()))
 
