@@ -1,15 +1,17 @@
 """Activations: forward and backward, on arrays of any shape: elementwise, or along the last axis."""
 
 from math import inf
+from numbers import Real
 
 import numpy as np
 
-from .arrays import aligned_empty, check_array, check_indices, check_out
+from .arrays import aligned_empty, check_alike, check_array, check_indices, check_out
+from .interchange import lent
 from .kernels.compiler import join
 from .kernels.loops import rows
 from .kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
 from .kernels.rules import activations as rules
-from .ranges import NON_NEGATIVE, POSITIVE, REAL, Range, check_flag, check_integer, check_real
+from .ranges import NON_NEGATIVE, POSITIVE, REAL, Range, check_flag, check_real, check_size
 
 ACTIVATIONS = {}  # name -> Activation
 _IN_PLACE = (map_elements_over_first, map_elements_over_second)
@@ -92,7 +94,8 @@ class Activation:
         rule = self.rules[form]
         if parameters:
             rule, parameters = self.chosen(form, where, parameters)
-        x = _checked(where, operands)
+        operands = check_alike(where, operands, -1)
+        x = operands[-1][1]
         values = self.values(where, parameters, x.dtype)
         out, over = check_out(where, out, x, operands)
         flat = [operand.ravel() for _, operand in operands]
@@ -117,7 +120,8 @@ class RowActivation(Activation):
 
     def _apply(self, form, where, operands, out, parameters):
         rule, parameters = self.chosen(form, where, parameters)
-        x = _checked(where, operands)
+        operands = check_alike(where, operands, -1)
+        x = operands[-1][1]
         self.values(where, parameters, x.dtype)
         out, over = check_out(where, out, x, operands)
         shape, walk = (-1, x.shape[-1]), rows.map_rows if over is None else rows.map_rows_over
@@ -129,10 +133,12 @@ class _ColumnActivation(Activation):
     """Of which the weight may be a vector, one for each column of the last axis."""
 
     def _apply(self, form, where, operands, out, parameters):
-        weight = parameters.get("weight")
+        weight = lent(where, "weight", parameters.get("weight"))
         if not isinstance(weight, np.ndarray):
             return super()._apply(form, where, operands, out, parameters)
-        x = _checked(where, operands)
+        operands = check_alike(where, operands, -1)
+        x = operands[-1][1]
+        self.values(where, parameters | {"weight": 0.0}, x.dtype)  # the others are checked as ever
         check_array(where, "weight", weight, dtype=("x", x.dtype), shape=("the last axis of x", x.shape[-1:]))
         out, _ = check_out(where, out, x, operands)
         if np.may_share_memory(out, weight):
@@ -152,19 +158,10 @@ class _Maxout(Activation):
         return rows.maxout, rows.maxout_backward, None
 
     def _apply(self, form, where, operands, out, parameters):
-        self.values(where, parameters, _checked(where, operands[-1:]).dtype)
+        ((_, x),) = check_alike(where, operands[-1:])
+        self.values(where, parameters, x.dtype)
         pieces = parameters.get("pieces", 2)
-        arrays = [operand for _, operand in operands]
-        return maxout(*arrays, pieces, out) if form == 0 else maxout_backward(*arrays, pieces, out)
-
-
-def _checked(where, operands):
-    """Return the last of some operands, (name, array) pairs, which all must be like it."""
-    name, x = operands[-1]
-    check_array(where, name, x)
-    for other, operand in operands[:-1]:
-        check_array(where, other, operand, dtype=(name, x.dtype), shape=(name, x.shape))
-    return x
+        return maxout(x, pieces, out) if form == 0 else _maxout_backward(operands[0][1], ("x", x), pieces, out)
 
 
 def _documentation(summary, names, parameters, flag, source):
@@ -329,15 +326,15 @@ def prelu_backward(dy, x, weight, out=None):
     TypeError, ValueError
         If an array does not fit; nothing is written then.
     """
-    operands = (("dy", dy), ("x", x))
-    _checked("prelu_backward", operands)
-    check_out("prelu_backward", out, x, operands)
+    where = "prelu_backward"
+    operands = (_, dy), (_, x) = check_alike(where, (("dy", dy), ("x", x)), -1)
+    out, _ = check_out(where, out, x, operands)
     shape = (-1, x.shape[-1])
     parts = np.empty((-(-x.size // x.shape[-1] // rows.BLOCK), x.shape[-1]))
     join(rows.prelu_weight_gradient)(len(parts), parts, dy.reshape(shape), x.reshape(shape))
     dx = ACTIVATIONS["prelu"].backward(dy, x, out, weight=weight)
     dweight = parts.sum(axis=0)
-    return dx, dweight.astype(x.dtype) if isinstance(weight, np.ndarray) else float(dweight.sum())
+    return dx, float(dweight.sum()) if isinstance(weight, Real) else dweight.astype(x.dtype)
 
 
 def maxout(x, pieces=2, out=None, index=None):
@@ -367,14 +364,12 @@ def maxout(x, pieces=2, out=None, index=None):
     Goodfellow, Warde-Farley, Mirza, Courville & Bengio, ICML 2013.
     """
     where = "maxout"
-    check_array(where, "x", x)
+    x = check_array(where, "x", x)
     shape = _units(where, x.shape, pieces)
     if out is None:
         out = aligned_empty(x.size // pieces, x.dtype).reshape(shape)
-    check_array(where, "out", out, dtype=("x", x.dtype), shape=("the result", shape), writeable=True)
-    if index is None:
-        index = np.empty(shape, np.intp)
-    _check_index(where, index, shape, writeable=True)
+    out = check_array(where, "out", out, dtype=("x", x.dtype), shape=("the result", shape), writeable=True)
+    index = _checked_index(where, np.empty(shape, np.intp) if index is None else index, shape, writeable=True)
     if np.may_share_memory(out, x) or np.may_share_memory(index, x) or np.may_share_memory(index, out):
         raise ValueError(f"{where}: x, out and index must not overlap in memory")
     join(rows.maxout)(out.size, out.reshape(-1), index.reshape(-1), x.reshape(out.size, pieces))
@@ -402,42 +397,49 @@ def maxout_backward(dy, index, pieces=2, out=None):
     TypeError, ValueError
         If an array does not fit; nothing is written then.
     """
-    where = "maxout_backward"
-    check_array(where, "dy", dy)
-    pieces = check_integer(where, "pieces", pieces, 1)
-    if not 1 <= pieces <= np.iinfo(np.intp).max // max(dy.nbytes, 1):
+    return _maxout_backward(dy, ("index", index), pieces, out)
+
+
+def _maxout_backward(dy, named, pieces, out):
+    """The same of an index or input under its name."""
+    where, (name, index) = "maxout_backward", named
+    dy, index = check_array(where, "dy", dy), lent(where, name, index)
+    pieces = check_size(where, "pieces", pieces)
+    if pieces > np.iinfo(np.intp).max // dy.nbytes:
         raise ValueError(f"{where}: pieces must fit into memory, got {pieces}")
-    if isinstance(index, np.ndarray) and index.dtype.kind == "f":
-        x, index = index, np.empty(dy.shape, np.intp)
-        shape = (*dy.shape[:-1], dy.shape[-1] * pieces)
-        check_array(where, "index", x, dtype=("dy", dy.dtype), shape=("dy by pieces", shape))
-        maxout(x, pieces, aligned_empty(dy.size, x.dtype).reshape(dy.shape), index)
-    _check_index(where, index, dy.shape)
-    check_indices(where, "index", index.reshape(-1), pieces)
     shape = (*dy.shape[:-1], dy.shape[-1] * pieces)
+    if isinstance(index, np.ndarray) and index.dtype.kind == "f":
+        x, index, given = index, np.empty(dy.shape, np.intp), index
+        check_array(where, name, x, dtype=("dy", dy.dtype), shape=("dy by pieces", shape))
+        maxout(x, pieces, aligned_empty(dy.size, x.dtype).reshape(dy.shape), index)
+    else:
+        index = given = _checked_index(where, index, dy.shape)
+        check_indices(where, name, index.reshape(-1), pieces)
     if out is None:
         out = aligned_empty(dy.size * pieces, dy.dtype).reshape(shape)
-    check_array(where, "out", out, dtype=("dy", dy.dtype), shape=("the result", shape), writeable=True)
-    if np.may_share_memory(out, dy) or np.may_share_memory(out, index):
-        raise ValueError(f"{where}: out overlaps dy or index in memory")
+    out = check_array(where, "out", out, dtype=("dy", dy.dtype), shape=("the result", shape), writeable=True)
+    if np.may_share_memory(out, dy) or np.may_share_memory(out, given):
+        raise ValueError(f"{where}: out overlaps dy or {name} in memory")
     join(rows.maxout_backward)(dy.size, out.reshape(dy.size, pieces), dy.reshape(-1), index.reshape(-1))
     return out
 
 
 def _units(where, shape, pieces):
-    pieces = check_integer(where, "pieces", pieces, 1)
+    pieces = check_size(where, "pieces", pieces)
     if shape[-1] % pieces:
         raise ValueError(f"{where}: the last axis of x must be a multiple of pieces ({pieces}), got shape {shape}")
     return (*shape[:-1], shape[-1] // pieces)
 
 
-def _check_index(where, index, shape, writeable=False):
+def _checked_index(where, index, shape, writeable=False):
+    index = lent(where, "index", index)
     masked = isinstance(index, (np.ma.MaskedArray, np.matrix))
     if not isinstance(index, np.ndarray) or masked or index.dtype != np.intp or index.shape != shape:
         what = f"{index.dtype} of shape {index.shape}" if isinstance(index, np.ndarray) else type(index).__name__
         raise TypeError(f"{where}: index must be an array of intp of shape {shape}, got {what}")
     if not index.flags.c_contiguous or not index.flags.aligned or (writeable and not index.flags.writeable):
         raise ValueError(f"{where}: index must be contiguous in C order, aligned{' and writeable' * writeable}")
+    return index
 
 
 for _form, _function in (("forward", maxout), ("backward", maxout_backward)):

@@ -12,9 +12,10 @@ from .arrays import check_dtype
 from .heads import OUTPUTS, Head, Output
 from .kernels.loops import dense, units
 from .losses import LOSSES
-from .ranges import UNIT, check_choice, check_integer, check_number
+from .ranges import UNIT, check_choice, check_number, check_size
 
 ONLY = "output"  # the head of a network that has no named ones
+WIDEST = 2**30  # columns of a layer
 CACHED = 1_000_000  # weights of a layer that rows of a batch may read again and again
 UNITS = tuple(name for name, each in ACTIVATIONS.items() if each.elementwise or name == "maxout")
 
@@ -42,10 +43,10 @@ class Sizes:
         least = 2 if heads is None else 1
         if not isinstance(widths, (list, tuple)) or len(widths) < least:
             raise ValueError(f"MLP: widths must be a list of {least} integers at least, got {widths!r}")
-        self.widths = [check_integer("MLP", f"widths[{k}]", width, 1) for k, width in enumerate(widths)]
+        self.widths = [check_size("MLP", f"widths[{k}]", width, high=WIDEST) for k, width in enumerate(widths)]
         self.activation = check_choice("MLP", "activation", activation, UNITS)
         given = self.activation_parameters = _checked_dict("activation_parameters", activation_parameters)
-        self.pieces = check_integer("MLP", "pieces", given.get("pieces", 2), 1) if activation == "maxout" else 1
+        self.pieces = check_size("MLP", "pieces", given.get("pieces", 2), high=WIDEST) if activation == "maxout" else 1
         self.single = heads is None
         self.heads = {ONLY: Head(self.widths[-1])} if self.single else _checked_heads(heads)
         self.hidden = self.widths[1:-1] if self.single else self.widths[1:]
@@ -174,6 +175,6 @@ def _checked_heads(given):
         raise TypeError(f"MLP: heads must be a dict of names to numbers of outputs, got {given!r}")
     heads = {name: head if isinstance(head, Head) else Head(head) for name, head in given.items()}
     return {
-        name: replace(head, outputs=check_integer(f"MLP: heads[{name!r}]", "outputs", head.outputs, 1))
+        name: replace(head, outputs=check_size(f"MLP: heads[{name!r}]", "outputs", head.outputs, high=WIDEST))
         for name, head in heads.items()
     }

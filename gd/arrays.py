@@ -10,22 +10,25 @@ from itertools import pairwise
 
 import numpy as np
 
+from .interchange import lent
+from .ranges import shown
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-def check_dtype(where, dtype):
+def check_dtype(where, dtype, name="dtype"):
     """Return a dtype that is float32 or float64, else raise TypeError."""
     try:
-        if np.dtype(dtype) in FLOATS:
+        if dtype is not None and np.dtype(dtype) in FLOATS:  # NumPy takes None for float64
             return np.dtype(dtype)
-    except TypeError:
+    except (SyntaxError, TypeError, ValueError):  # of what is no dtype
         pass
-    raise TypeError(f"{where}: dtype must be float32 or float64, got {dtype!r}")
+    raise TypeError(f"{where}: {name} must be float32 or float64, got {shown(dtype)}")
 
 
 def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=False):
-    """Return x if kernels can take it, else raise.
+    """Return x if kernels can take it, or the memory of a tensor (see `lent`) if they can take that, else raise.
 
     Parameters
     ----------
@@ -49,6 +52,7 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
     """
     if _is_plain(x, None if dtype is None else dtype[1]) and (shape is None or x.shape == shape[1]) and ndim is None:
         return x  # what nearly all calls bring, in a third of the time
+    x = lent(where, name, x)
     if not isinstance(x, np.ndarray) or isinstance(x, (np.ma.MaskedArray, np.matrix)):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
     check_dtype_of(where, name, x, dtype)
@@ -63,8 +67,20 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
     if not x.flags.aligned:
         raise ValueError(f"{where}: {name} is not aligned in memory; pass a copy")
     if writeable and not x.flags.writeable:
-        raise ValueError(f"{where}: {name} is read-only and would be written to")
+        raise ValueError(f"{where}: {name} is read-only and would be written to; np.array({name}) makes a copy")
     return x
+
+
+def check_alike(where, operands, first=0):
+    """Return (name, array) pairs of which kernels can take the arrays, all like the one that counts as the first."""
+    name, given = operands[first]
+    x = check_array(where, name, given)
+    as_given = x is given
+    for other, operand in operands:
+        if operand is not given:
+            array = check_array(where, other, operand, dtype=(name, x.dtype), shape=(name, x.shape))
+            as_given = as_given and array is operand
+    return operands if as_given else tuple((other, lent(where, other, operand)) for other, operand in operands)
 
 
 def check_dtype_of(where, name, x, dtype):
@@ -112,7 +128,7 @@ def check_out(where, out, x, operands):
         return aligned_empty(x.size, x.dtype).reshape(x.shape), None
     if not _is_plain(out, x.dtype) or out.shape != x.shape:
         like = next((name for name, operand in operands if operand is x), "x")
-        check_array(where, "out", out, dtype=(like, x.dtype), shape=(like, x.shape), writeable=True)
+        out = check_array(where, "out", out, dtype=(like, x.dtype), shape=(like, x.shape), writeable=True)
     over = None
     for k, (name, operand) in enumerate(operands):
         if out is operand or np.may_share_memory(out, operand):
@@ -135,7 +151,7 @@ def check_labels(where, name, labels, rows, classes):
 def check_label_array(where, name, labels, rows):
     """Return labels if they are a vector of integers, one for each row, of any value."""
     labels = _check_integers(where, name, labels, "class labels")
-    if labels.shape != (rows,):
+    if labels.shape != (rows,) or not rows:
         raise ValueError(f"{where}: {name} has shape {labels.shape}, expected ({rows},), one label for each row")
     return labels
 
@@ -149,6 +165,7 @@ def check_indices(where, name, indices, size):
 
 
 def _check_integers(where, name, x, what):
+    x = lent(where, name, x)
     if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
     if x.dtype.kind not in "iu":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .arrays import check_label_array
-from .ranges import check_flag, check_integer
+from .ranges import check_flag, check_integer, check_size
 
 
 def shuffled(n, seed, epoch, stratify=None):
@@ -70,10 +70,10 @@ def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
     >>> [rows.size for rows in batches(5, 2, seed=0, epoch=0, drop_last=True)]
     [2, 2]
     """
-    n, batch_size = check_integer("batches", "n", n, 1), check_integer("batches", "batch_size", batch_size, 1)
+    n, batch_size = check_size("batches", "n", n), check_size("batches", "batch_size", batch_size)
     seed, epoch = check_integer("batches", "seed", seed, 0), check_integer("batches", "epoch", epoch, 0)
     if stratify is not None:
-        check_label_array("batches", "stratify", stratify, n)
+        stratify = check_label_array("batches", "stratify", stratify, n)
     drop_last = check_flag("batches", "drop_last", drop_last)
     return cut(shuffled(n, seed, epoch, stratify), batch_size, drop_last)
 

@@ -27,7 +27,7 @@ from zlib import crc32
 import numpy as np
 
 from .files import replacement
-from .ranges import check_integer
+from .ranges import check_integer, check_path
 from .tensors import HEADER_BYTES, Tensors, unique
 
 FORMAT, VERSION = "gd", "1"
@@ -90,7 +90,7 @@ def save(path, tree, keep=1):
     """
     safetensors = require_safetensors("gd.save")
     keep = check_integer("save", "keep", keep, 1)
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(check_path("save", "path", path)))
     if path.exists() and not path.is_file():
         raise ValueError(f"save: path must be that of a file, {path} is something else")
     if not isinstance(tree, Mapping):
@@ -142,6 +142,7 @@ def load(path):
         If the file is damaged, of another kind or of a later version. Nothing of it is ever executed. Whatever it
         claims, its arrays take no more memory than it has bytes; its JSON can take 50 times its size, 16 MiB at most.
     """
+    path = check_path("load", "path", path)
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait
         raise CheckpointError(f"load: {path} is not a file")
     with open(path, "rb") as file:

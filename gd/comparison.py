@@ -11,11 +11,12 @@ from scipy.optimize import isotonic_regression
 from .batches import held_out
 from .figures import new_figure, written
 from .history import History
+from .interchange import lent
 from .kernels.compiler import splitting
 from .linear_model import LinearModel
 from .networks import MLP
 from .optimizers import OPTIMIZERS
-from .progress import progress_bar
+from .progress import check_progress, progress_bar
 from .ranges import check_choice, check_integer
 from .training import fit
 
@@ -115,6 +116,7 @@ def compare_optimizers(
     where = "compare_optimizers"
     if not isinstance(model, (MLP, LinearModel)):
         raise TypeError(f"{where}: model must be an MLP or a LinearModel, got {type(model).__name__}")
+    X, y = lent(where, "X", X), lent(where, "y", y)
     model.check_data(where, X, y)
     check_integer(where, "len(X)", len(X), 10)
     if not isinstance(test, (tuple, list)) or len(test) != 2:
@@ -126,6 +128,7 @@ def compare_optimizers(
         check_choice(where, f"optimizers[{k}]", name, OPTIMIZERS)
     check_choice(where, "lr", lr, RATES)
     batch_size, epochs = check_integer(where, "batch_size", batch_size, 1), check_integer(where, "epochs", epochs, 1)
+    check_progress(where, progress)
     training = _Training(model, X, y, batch_size, epochs, check_integer(where, "seed", seed, 0))
     results = []
     with progress_bar(where, progress, len(optimizers), "optimizers") as bar:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .activations import ACTIVATIONS
-from .arrays import check_array, check_out
+from .arrays import check_alike, check_out
 from .kernels.compiler import join
 from .kernels.loops.elementwise import map_dropped
 from .kernels.rules import dropout as rules
@@ -86,10 +86,8 @@ def _apply(where, form, operands, p, seed, step, out, activation, parameters):
     seed, step = check_integer(where, "seed", seed, 0), check_integer(where, "step", step, 0)
     names = [name for name, each in ACTIVATIONS.items() if each.elementwise]
     each = ACTIVATIONS[check_choice(where, "activation", activation, names)]
-    name, x = operands[0]
-    check_array(where, name, x)
-    for other, operand in operands[1:]:
-        check_array(where, other, operand, dtype=(name, x.dtype), shape=(name, x.shape))
+    operands = check_alike(where, operands)
+    x = operands[0][1]
     rule, numbers = each.chosen(form, where, parameters)
     values = each.values(where, numbers, x.dtype)
     out, over = check_out(where, out, x, operands)

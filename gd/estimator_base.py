@@ -1,8 +1,10 @@
 """What the estimators share: validation by scikit-learn, training by `gd.fit`, its end, and warm starts."""
 
 import functools
+import re
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -17,10 +19,11 @@ except ImportError as error:
     raise ImportError('gd.estimators needs scikit-learn 1.6 or later: python -m pip install "gd[train]"') from error
 
 from .activations import softmax
+from .interchange import lent
 from .linear_model import LinearModel
 from .networks import MLP
 from .optimizers.base import OPTIMIZERS
-from .ranges import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number
+from .ranges import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, check_size
 from .training import EarlyStopping, fit
 
 CHOICES = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # of which the parameters are not the result
@@ -87,6 +90,18 @@ def documented(lr):
     return fill
 
 
+@contextmanager
+def naming(estimator, *names):
+    """Let what scikit-learn and NumPy raise in this context name an argument."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if any(re.search(rf"\b{name}\b", str(error)) for name in names):
+            raise
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{type(estimator).__name__}: {' or '.join(names)} is not as expected: {error}") from error
+
+
 def _all_or_nothing(method):
     """Leave the estimator as it was if the method raises."""
 
@@ -129,7 +144,7 @@ class Estimator(BaseEstimator):
         last = (self._trained, self._optimizer, getattr(self, "classes_", None)) if self._goes_on() else None
         X, y = self._checked(X, y, reset=True)
         y = self._targets(y, X.dtype, reset=True)
-        rng = check_random_state(self.random_state)
+        rng = self._rng()
         self._start(X, rng)
         if last:
             self._go_on(*last)
@@ -164,7 +179,7 @@ class Estimator(BaseEstimator):
         X, y = self._checked(X, y, reset=first)
         X = X if first else self._in_dtype(X)
         y = self._targets(y, X.dtype, reset=first if reset_targets is None else reset_targets)
-        rng = check_random_state(self.random_state)
+        rng = self._rng()
         if first:
             self._start(X, rng)
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
@@ -173,6 +188,10 @@ class Estimator(BaseEstimator):
         self.loss_curve_ = [*self.loss_curve_, *history.loss]
         self._read()
         return self
+
+    def _rng(self):
+        with naming(self, "random_state"):
+            return check_random_state(self.random_state)
 
     def _arguments(self):
         """Return the rule of stopping, epochs and the validation's share, once all arguments were checked."""
@@ -234,10 +253,11 @@ class Estimator(BaseEstimator):
         )
 
     def _checked(self, X, y, reset):
-        X, y = validate_data(
-            self, X, y, **self._checks(), reset=reset, multi_output=self._several, y_numeric=self._several
-        )
-        return X, y
+        several = {"multi_output": self._several, "y_numeric": self._several}
+        name = type(self).__name__
+        X, y = lent(name, "X", X), lent(name, "y", y)
+        with naming(self, "X", "y"):
+            return validate_data(self, X, y, **self._checks(), reset=reset, **several)
 
     def _checks(self):
         return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": self._sparse}
@@ -253,7 +273,9 @@ class Estimator(BaseEstimator):
     def _rows(self, X):
         """Return rows to predict as the model takes them, once all was checked."""
         check_is_fitted(self)
-        return self._in_dtype(validate_data(self, X, **self._checks(), reset=False))
+        X = lent(type(self).__name__, "X", X)
+        with naming(self, "X"):
+            return self._in_dtype(validate_data(self, X, **self._checks(), reset=False))
 
     def _in_dtype(self, X):
         """Return the rows in the dtype that the model was trained in."""
@@ -285,7 +307,8 @@ class Classifier(ClassifierMixin):
 
     def _targets(self, y, dtype, reset):
         name = type(self).__name__
-        check_classification_targets(y)
+        with naming(self, "y"):
+            check_classification_targets(y)
         if reset:
             self._set_classes(unique_labels(y))
         unknown = np.setdiff1d(y, self.classes_)
@@ -304,9 +327,12 @@ class Classifier(ClassifierMixin):
         first = not hasattr(self, "_optimizer")
         if first and classes is None:
             raise ValueError(f"{type(self).__name__}.partial_fit: classes must be given in the first call")
+        if classes is not None:
+            with naming(self, "classes"):
+                classes = np.unique(classes)
         if first:
-            self._set_classes(np.unique(classes))
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            self._set_classes(classes)
+        elif classes is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(f"{type(self).__name__}.partial_fit: classes must be those of the first call")
         return self._partial_fit(X, y, reset_targets=False)
 
@@ -367,11 +393,15 @@ class Network(Estimator):
     def _network(self, features, dtype, seed, outputs, loss):
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if isinstance(sizes, (tuple, list)) else [sizes]
+        for k, size in enumerate(sizes):
+            check_size(type(self).__name__, f"hidden_layer_sizes[{k}]", size)
         return MLP([features, *sizes, outputs], activation=self.activation, loss=loss, dtype=dtype, seed=seed)
 
     def _start(self, X, rng):
         given = self.optimizer_options or {}
-        penalties = {name: getattr(self, name) for name in ("l1", "l2", "weight_decay") if getattr(self, name)}
+        name, penalties = type(self).__name__, ("l1", "l2", "weight_decay")
+        penalties = {each: check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in penalties}
+        penalties = {each: value for each, value in penalties.items() if value}  # an optimizer has defaults of its own
         super()._start(X, rng, penalties | given)
 
     def _read(self):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import check_array
 from .optimizers.blocks import entries
-from .ranges import check_integer
+from .ranges import check_integer, shown
 
 DIRECTIONS = 4  # random ones, besides single coordinates
 SHARE = 1e-4  # of the largest derivative: smaller ones are compared with that
@@ -92,7 +92,7 @@ def gradient_check(f, params, grads, coordinates=200, seed=0):
         raise ValueError(f"{where}: grads must have the structure of params")
     for key, (label, array) in arrays.items():
         check_array(where, label, array, writeable=True)
-        check_array(where, given[key][0], given[key][1], dtype=(label, array.dtype), shape=(label, array.shape))
+        check_array(where, *given[key], dtype=(label, array.dtype), shape=(label, array.shape))
     return _Check(f, params, arrays, given).run(coordinates, np.random.default_rng(seed))
 
 
@@ -167,7 +167,8 @@ class _Check:
     def mismatch(self, signs, first, last):
         """Return by how much the derivative along some signs is not what the gradient says, and its scale."""
         part = slice(first, last)
-        expected = float(signs[part] @ self.gradient[part])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite counts as wrong
+            expected = float(signs[part] @ self.gradient[part])
         found = self.slope(part, signs[part], self.h / (last - first) ** 0.25)
         return abs(expected - found), max(abs(expected), (last - first) ** 0.5 * self.floor)
 
@@ -178,7 +179,11 @@ class _Check:
 
     def value(self, shift, part, direction):
         self.move(shift, part, direction)
-        return float(self.f(self.params))
+        value = self.f(self.params)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"gradient_check: f must return a number, got {shown(value)}") from None
 
     def move(self, shift, part, direction):
         """Put the parameters where they were, but for a part that is moved along a direction."""

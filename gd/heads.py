@@ -78,7 +78,7 @@ class Output:
         """Raise unless y are targets of so many rows; return them as kernels take them."""
         if not self.labels:
             shape = ("the output", (rows, self.width))
-            check_array(where, name, y, dtype=("the model", self.dtype), shape=shape)
+            y = check_array(where, name, y, dtype=("the model", self.dtype), shape=shape)
             if self.optional:
                 missing = np.isnan(y)
                 partly = missing.any(axis=1) != missing.all(axis=1)

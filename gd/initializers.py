@@ -11,11 +11,13 @@ he         2 / fan_in                     He, Zhang, Ren & Sun, ICCV 2015
 each as _normal and as _uniform (on +- sqrt(3 variance)); and zeros, constant(value), orthogonal.
 """
 
-from math import sqrt
+from math import prod, sqrt
 
 import numpy as np
 
 from .arrays import check_dtype
+from .parameters import LARGEST
+from .ranges import REAL, check_generator, check_number, is_size, shown
 from .threads import single_threaded_blas
 
 INITIALIZERS = {}  # name -> function
@@ -25,13 +27,13 @@ def _scaled(name, variance, formula):
     """Declare name_normal and name_uniform."""
 
     def normal(shape, rng=None, dtype=np.float32):
-        fans = _fans(f"{name}_normal", shape, dtype)
-        return (_generator(rng).standard_normal(shape) * sqrt(variance(*fans))).astype(dtype)
+        fans, rng = _checked(f"{name}_normal", shape, rng, dtype)
+        return (rng.standard_normal(shape) * sqrt(variance(*fans))).astype(dtype)
 
     def uniform(shape, rng=None, dtype=np.float32):
-        fans = _fans(f"{name}_uniform", shape, dtype)
+        fans, rng = _checked(f"{name}_uniform", shape, rng, dtype)
         limit = sqrt(3 * variance(*fans))
-        return _generator(rng).uniform(-limit, limit, shape).astype(dtype)
+        return rng.uniform(-limit, limit, shape).astype(dtype)
 
     for kind, function in (("normal", normal), ("uniform", uniform)):
         function.__name__ = function.__qualname__ = f"{name}_{kind}"
@@ -58,15 +60,12 @@ def _documentation(summary):
     """
 
 
-def _fans(where, shape, dtype):
+def _checked(where, shape, rng, dtype):
+    """Return (fan_in, fan_out) and a generator."""
     check_dtype(where, dtype)
-    if not isinstance(shape, (tuple, list)) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-        raise ValueError(f"{where}: shape must be a tuple of positive integers, got {shape!r}")
-    return int(np.prod(shape[:-1])), shape[-1] if shape else 1
-
-
-def _generator(rng):
-    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    if not isinstance(shape, (tuple, list)) or not all(map(is_size, shape)) or prod(shape) > LARGEST:
+        raise ValueError(f"{where}: shape must be a tuple of positive integers, got {shown(shape)}")
+    return (prod(shape[:-1]), shape[-1] if shape else 1), check_generator(where, "rng", rng)
 
 
 lecun_normal, lecun_uniform = _scaled("lecun", lambda fan_in, fan_out: 1 / fan_in, "1 / fan_in")
@@ -80,15 +79,16 @@ INITIALIZERS.update(xavier_normal=glorot_normal, xavier_uniform=glorot_uniform)
 
 def zeros(shape, rng=None, dtype=np.float32):
     """Return zeros: right for biases; weights that are all 0 get equal gradients and never differ."""
-    _fans("zeros", shape, dtype)
+    _checked("zeros", shape, rng, dtype)
     return np.zeros(shape, dtype)
 
 
 def constant(value):
     """Return an initializer that fills with one value."""
+    value = check_number("constant", "value", value, REAL)
 
     def initializer(shape, rng=None, dtype=np.float32):
-        _fans("constant", shape, dtype)
+        _checked("constant", shape, rng, dtype)
         return np.full(shape, value, dtype)
 
     return initializer
@@ -96,8 +96,8 @@ def constant(value):
 
 def orthogonal(shape, rng=None, dtype=np.float32):
     """Return a matrix with orthonormal rows or columns (Saxe, McClelland & Ganguli, ICLR 2014)."""
-    fan_in, fan_out = _fans("orthogonal", shape, dtype)
-    gaussian = _generator(rng).standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
+    (fan_in, fan_out), rng = _checked("orthogonal", shape, rng, dtype)
+    gaussian = rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out)))
     with single_threaded_blas():  # whose threads would decide the last bits
         q, r = np.linalg.qr(gaussian)
     q *= np.sign(np.diag(r))  # makes the distribution uniform

@@ -46,6 +46,7 @@ class LayerNorms:
     def __init__(self, model, X, y):
         if not isinstance(model, MLP):
             raise TypeError(f"LayerNorms: model must be an MLP, got {type(model).__name__}")
+        model.check_data("LayerNorms", X, y)
         self.model, self.X, self.y = model, X, y
         self.gradients, self.outputs = [], []
         self()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .arrays import check_array, check_indices, check_labels
+from .interchange import lent
 from .kernels.blas import load_blas
 from .kernels.compiler import join
 from .kernels.loops import linear as loops
@@ -97,18 +98,18 @@ def softmax_regression_gradient(X, y, W, b, rows=None, out=None, sample_weight=N
 
     W has shape (features, classes), labels are 0 to classes - 1.
     """
-    return _gradient("softmax_regression_gradient", X, y, W, b, "softmax", rows, out, sample_weight, {})
+    return _gradient("softmax_regression_gradient", X, y, W, b, "softmax", rows, out, sample_weight, {}, "W")
 
 
-def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
-    check_matrix(where, X)
+def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, matrix="w"):
+    X = check_matrix(where, X)
     (n, features), dtype = X.shape, X.dtype
     own = ("X", dtype)
     check_choice(where, "loss", loss, LOSSES)
-    check_array(where, "w", w, dtype=own)
+    w, b = check_array(where, matrix, w, dtype=own), lent(where, "b", b)
     if w.shape[0] != features or w.ndim > 2 or (loss == "softmax" and w.ndim != 2):
         expected = f"({features}, outputs)" if loss == "softmax" else f"({features},) or ({features}, outputs)"
-        raise ValueError(f"{where}: w has shape {w.shape}, expected {expected}")
+        raise ValueError(f"{where}: {matrix} has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
     rows = NONE if rows is None else check_indices(where, "rows", rows, n)
     y = check_targets(where, y, n, w.shape[1:], loss, own, "labels" if rows.size else "numbers")
@@ -123,7 +124,8 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters):
     if is_sparse(X):
         check_places(where, "X", X, rows)
         data = X.data
-    _check_out(where, out, w, b, own, [("X", data), ("y", y), ("w", w), ("sample_weight", weights)])
+    operands = [("X", data), ("y", y), (matrix, w), ("sample_weight", weights)]
+    out = _checked_out(where, out, w, b, own, operands)
     gradient = np.empty(w.size + bias.size, dtype)
     value = compute(X, y, w, bias, loss, numbers, rows, weights, gradient)
     dw, db = gradient[: w.size].reshape(w.shape), gradient[w.size :]
@@ -177,11 +179,11 @@ def per_output(loss):
 
 
 def check_matrix(where, X, dtype=None):
-    """Raise unless X is a matrix that kernels can take, dense or sparse."""
+    """Return X if it is a matrix that kernels can take, dense or sparse, else raise."""
     if is_sparse(X):
         check_csr(where, "X", X, dtype=dtype)
-    else:
-        check_array(where, "X", X, dtype=dtype, ndim=2)
+        return X
+    return check_array(where, "X", X, dtype=dtype, ndim=2)
 
 
 def _checked_bias(where, b, w, own):
@@ -197,28 +199,30 @@ def _checked_bias(where, b, w, own):
 def check_targets(where, y, n, outputs, loss, own, integers="numbers"):
     """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,).
 
-    Integers become numbers like the predictions, or stay integers as "labels": to read only some of them.
+    Integers become numbers like the predictions, or stay integers as "labels": to read only some of them. Those of
+    several outputs become numbers: kernels would compute with integers, and round otherwise.
     """
     if loss == "softmax":
         return check_labels(where, "y", y, n, *outputs)
+    y = lent(where, "y", y)
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
-        if integers == "labels" and np.can_cast(y.dtype, np.intp):
+        if integers == "labels" and not outputs and np.can_cast(y.dtype, np.intp):
             own = "labels", np.dtype(np.intp)
         y = y.astype(own[1], order="C", copy=False)
     return check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
 
 
-def _check_out(where, out, w, b, own, operands):
-    """Raise unless the arrays for the gradients, if there are any, fit and lie apart from all others."""
+def _checked_out(where, out, w, b, own, operands):
+    """Return the arrays for the gradients, if there are any; raise unless they fit and lie apart from all others."""
     if out is None:
-        return
+        return None
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(f"{where}: out must be a tuple of two arrays, got {out!r}")
     dw, db = out
-    check_array(where, "out[0]", dw, dtype=own, shape=("w", w.shape), writeable=True)
+    dw = check_array(where, "out[0]", dw, dtype=own, shape=(operands[2][0], w.shape), writeable=True)
     given = [("out[0]", dw)]
     if isinstance(b, np.ndarray):
-        check_array(where, "out[1]", db, dtype=own, shape=("b", b.shape), writeable=True)
+        db = check_array(where, "out[1]", db, dtype=own, shape=("b", b.shape), writeable=True)
         given.append(("out[1]", db))
         operands = [*operands, ("b", b)]
     elif db is not None:
@@ -229,3 +233,4 @@ def _check_out(where, out, w, b, own, operands):
                 raise ValueError(f"{where}: {name} overlaps {other} in memory")
     if len(given) == 2 and np.may_share_memory(dw, db):
         raise ValueError(f"{where}: out[1] overlaps out[0] in memory")
+    return dw, db

@@ -18,8 +18,8 @@ from .linear import (
 )
 from .losses import r_squared, total
 from .model import Model
-from .parameters import ParameterVector
-from .ranges import NON_NEGATIVE, check_choice, check_integer, check_real, check_reals
+from .parameters import LARGEST, ParameterVector
+from .ranges import NON_NEGATIVE, check_choice, check_real, check_reals, check_size
 from .sparse import check_places, is_sparse, kernel_arguments
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
@@ -91,18 +91,18 @@ class LinearModel(Model):
 
     @staticmethod
     def _shapes(features, outputs, **_):
-        features = check_integer("LinearModel", "features", features, 1)
-        outputs = () if outputs is None else (check_integer("LinearModel", "outputs", outputs, 1),)
+        features = check_size("LinearModel", "features", features, high=LARGEST)
+        outputs = () if outputs is None else (check_size("LinearModel", "outputs", outputs, high=LARGEST // features),)
         return {"w": (features, *outputs), "b": outputs or (1,)}
 
     def forward(self, X):
         """Return X w + b: of shape (rows,), or (rows, outputs)."""
-        self.check_inputs("LinearModel.forward", X)
-        return self._outputs(X)
+        return self._outputs(self.check_inputs("LinearModel.forward", X))
 
     def _outputs(self, X):
-        out = X @ self.parameters["w"]
-        out += self.parameters["b"]
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = X @ self.parameters["w"]
+            out += self.parameters["b"]
         return out
 
     def predict(self, X):
@@ -116,7 +116,7 @@ class LinearModel(Model):
 
     def score(self, X, y):
         """Return the accuracy with the losses softmax, logistic and of hinges, else R**2 as `MLP.score` does."""
-        y = self.check_data("LinearModel.score", X, y)
+        X, y = self.check_data("LinearModel.score", X, y)
         outputs = self._predictions(self._outputs(X))
         if self.loss == "softmax":
             return float(np.mean(outputs == y))
@@ -126,7 +126,7 @@ class LinearModel(Model):
 
     def loss_and_gradients(self, X, y):
         """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""
-        y = self.check_data("LinearModel.loss_and_gradients", X, y)
+        X, y = self.check_data("LinearModel.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
         return self._gradient(X, y, NONE, gradients.vector), gradients
 
@@ -199,17 +199,18 @@ class LinearModel(Model):
             yield total(losses) / (rows.size * terms), rows.size
 
     def check_inputs(self, where, X):
-        """Raise unless X is a matrix of this model's dtype and number of features."""
-        check_matrix(where, X, ("the model", self.dtype))
+        """Return X if it is a matrix of this model's dtype and number of features, else raise."""
+        X = check_matrix(where, X, ("the model", self.dtype))
         if X.shape[1] != len(self.parameters["w"]):
             raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {len(self.parameters['w'])} features")
         if is_sparse(X):
             check_places(where, "X", X, NONE)
+        return X
 
     def check_data(self, where, X, y):
-        """Raise unless X and y fit this model; return y as kernels take it."""
-        self.check_inputs(where, X)
-        return check_targets(where, y, X.shape[0], self.outputs, self.loss, ("the model", self.dtype))
+        """Return X and y as kernels take them, or raise if they do not fit this model."""
+        X = self.check_inputs(where, X)
+        return X, check_targets(where, y, X.shape[0], self.outputs, self.loss, ("the model", self.dtype))
 
     def __repr__(self):
         shape = self.parameters["w"].shape

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import aligned_empty, check_array, check_label_array, check_labels
+from .arrays import aligned_empty, check_alike, check_array, check_label_array, check_labels
+from .interchange import lent
 from .kernels.compiler import join
 from .kernels.loops import losses as loops
 from .kernels.rules import losses as rules
@@ -50,8 +51,7 @@ def _elementwise(function):
 
 
 def _apply(where, rule, prediction, target, reduction, *parameters):
-    check_array(where, "prediction", prediction)
-    check_array(where, "target", target, dtype=("prediction", prediction.dtype), shape=("prediction", prediction.shape))
+    (_, prediction), (_, target) = check_alike(where, (("prediction", prediction), ("target", target)))
     check_choice(where, "reduction", reduction, REDUCTIONS)
     real = prediction.dtype.type
     parameters = [check_real(where, *each, prediction.dtype) for each in parameters]
@@ -273,7 +273,7 @@ def softmax_cross_entropy(
     et al., CVPR 2016.
     """
     where = "softmax_cross_entropy"
-    check_array(where, "logits", logits, ndim=2)
+    logits, labels = check_array(where, "logits", logits, ndim=2), lent(where, "labels", labels)
     (rows, classes), real = logits.shape, logits.dtype.type
     smoothing = check_number(where, "label_smoothing", label_smoothing, CLOSED_UNIT)
     check_choice(where, "reduction", reduction, REDUCTIONS)
@@ -330,8 +330,9 @@ def r_squared(target, prediction):
 
     Over all outputs; where the targets are constant it is 1 for perfect predictions and 0 for others.
     """
-    errors = np.sum((target.astype(np.float64) - prediction) ** 2)
-    spread = np.sum((target - target.mean(axis=0, dtype=np.float64)) ** 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = np.sum((target.astype(np.float64) - prediction) ** 2)
+        spread = np.sum((target - target.mean(axis=0, dtype=np.float64)) ** 2)
     return float(1 - errors / spread) if spread > 0 else float(errors == 0)
 
 
@@ -370,7 +371,7 @@ def _cross_entropy_row(where, given, width, dtype, optional):
 
 def _checked_class_weights(where, weights, classes, dtype):
     weights = np.ones(classes, dtype[1]) if weights is None else weights
-    check_array(where, "class_weights", weights, dtype=dtype, shape=("a row of logits", (classes,)))
+    weights = check_array(where, "class_weights", weights, dtype=dtype, shape=("a row of logits", (classes,)))
     if not (weights >= 0).all():
         raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
     if np.isinf(weights).any():

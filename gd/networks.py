@@ -151,11 +151,10 @@ class MLP(Model):
             if name.startswith("a"):
                 view[...] = self._plan.slope
             elif name.startswith("W"):
-                weights = initializer(view.shape, rng, self.dtype)
-                if np.shape(weights) != view.shape:
-                    raise ValueError(
-                        f"MLP: initializer must return {name} of shape {view.shape}, got {np.shape(weights)}"
-                    )
+                weights = np.asarray(initializer(view.shape, rng, self.dtype))
+                if weights.shape != view.shape or weights.dtype.kind not in "iuf":
+                    expected, got = f"{name} of shape {view.shape}", f"{weights.dtype} of shape {weights.shape}"
+                    raise ValueError(f"MLP: initializer must return {expected}, got {got}")
                 view[...] = weights
 
     def __setstate__(self, state):
@@ -202,24 +201,23 @@ class MLP(Model):
         -------
         ndarray of shape (rows, outputs), or dict of them
         """
-        self.check_inputs("MLP.forward", X)
-        return self._as_given(self._forward(X))
+        return self._as_given(self._forward(self.check_inputs("MLP.forward", X)))
 
     def predict(self, X):
         """Return the class of each row (the largest output), or the outputs with a loss that is not of classes."""
-        self.check_inputs("MLP.predict", X)
-        return self._as_given({name: self._plan.outputs[name].predicted(y) for name, y in self._forward(X).items()})
+        outputs = self._forward(self.check_inputs("MLP.predict", X))
+        return self._as_given({name: self._plan.outputs[name].predicted(y) for name, y in outputs.items()})
 
     def layer_outputs(self, X):
         """Return the outputs of each hidden layer, without dropout: a list of ndarrays of shape (rows, width)."""
-        self.check_inputs("MLP.layer_outputs", X)
-        a, outputs, parameters = X, [], self._arguments["activation_parameters"] or {}
+        a = self.check_inputs("MLP.layer_outputs", X)
+        outputs, parameters = [], self._arguments["activation_parameters"] or {}
         for k in range(1, len(self._plan.hidden) + 1):
             if self.activation == "prelu":
                 parameters = {"weight": self.parameters[f"a{k}"]}
-            a = ACTIVATIONS[self.activation].forward(
-                a @ self.parameters[f"W{k}"] + self.parameters[f"b{k}"], **parameters
-            )
+            with np.errstate(over="ignore", invalid="ignore"):
+                z = a @ self.parameters[f"W{k}"] + self.parameters[f"b{k}"]
+            a = ACTIVATIONS[self.activation].forward(z, **parameters)
             outputs.append(a)
         return outputs
 
@@ -258,7 +256,8 @@ class MLP(Model):
         return self._as_given(self._scores("MLP.scores", X, y))
 
     def _scores(self, where, X, y):
-        targets, outputs = self.check_data(where, X, y), self._forward(X)
+        X, targets = self.check_data(where, X, y)
+        outputs = self._forward(X)
         heads = self._plan.outputs.items()
         return {name: head.score(each, outputs[name]) for (name, head), each in zip(heads, targets, strict=True)}
 
@@ -279,7 +278,7 @@ class MLP(Model):
         loss : float
         gradients : ParameterVector
         """
-        y = self.check_data("MLP.loss_and_gradients", X, y)
+        X, y = self.check_data("MLP.loss_and_gradients", X, y)
         if step is not None:
             step = check_integer("MLP.loss_and_gradients", "step", step, 0)
         gradients = self.parameters.zeros_like()
@@ -339,22 +338,24 @@ class MLP(Model):
                     join(dense.limit_columns)(-(-weights.shape[1] // dense.GROUP), weights, limit)
 
     def check_inputs(self, where, X):
-        """Raise unless X is a matrix of this model's dtype and number of features."""
-        check_array(where, "X", X, dtype=("the model", self.dtype), ndim=2)
+        """Return X if it is a matrix of this model's dtype and number of features, else raise."""
+        X = check_array(where, "X", X, dtype=("the model", self.dtype), ndim=2)
         if X.shape[1] != self.widths[0]:
             raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {self.widths[0]} features")
+        return X
 
     def check_data(self, where, X, y):
-        """Raise unless X and y fit this model; return the targets of each head as kernels take them."""
-        self.check_inputs(where, X)
+        """Return X, and the targets of each head, as kernels take them, or raise if they do not fit this model."""
+        X = self.check_inputs(where, X)
         if self._plan.single:
-            return (self._plan.outputs[ONLY].check(where, "y", y, len(X)),)
+            return X, (self._plan.outputs[ONLY].check(where, "y", y, len(X)),)
         if not isinstance(y, Mapping) or y.keys() != self._plan.outputs.keys():
             given = list(y) if isinstance(y, Mapping) else type(y).__name__
             raise ValueError(
                 f"{where}: y must be a dict of targets for the heads {list(self._plan.outputs)}, got {given}"
             )
-        return tuple(head.check(where, f"y[{name!r}]", y[name], len(X)) for name, head in self._plan.outputs.items())
+        heads = self._plan.outputs.items()
+        return X, tuple(head.check(where, f"y[{name!r}]", y[name], len(X)) for name, head in heads)
 
     def _forward(self, X):
         """Return the outputs of each head."""

@@ -61,13 +61,13 @@ class Normalizer:
 
     def fit(self, X):
         """Forget what was seen, and see these rows; return self."""
-        self.check("fit", X)
+        X = self.check("fit", X)
         self.count, self.mean, self._moments = 0, None, None
         return self.partial_fit(X)
 
     def partial_fit(self, X):
         """See these rows, too; return self."""
-        self.check("partial_fit", X)
+        X = self.check("partial_fit", X)
         for start in range(0, len(X), BLOCK):
             block = np.asarray(X[start : start + BLOCK], np.float64)
             mean = block.mean(axis=0)
@@ -88,7 +88,7 @@ class Normalizer:
     def transform(self, X):
         """Return the normalized rows, in the dtype of X."""
         self._check_fitted("transform")
-        self.check("transform", X)
+        X = self.check("transform", X)
         if self.whiten:
             return np.ascontiguousarray((X - self.mean) @ self._components(), X.dtype)
         deviation = np.sqrt(self.variance + self.eps)
@@ -111,13 +111,14 @@ class Normalizer:
         return variances <= (8 * eps * self.mean) ** 2
 
     def check(self, where, X):
-        """Raise unless X is a matrix with the features seen before."""
+        """Return X if it is a matrix with the features seen before, else raise."""
         where = f"Normalizer.{where}"
-        check_array(where, "X", X, ndim=2)
+        X = check_array(where, "X", X, ndim=2)
         if self.mean is not None and where != "Normalizer.fit" and X.shape[1] != self.mean.size:
             raise ValueError(f"{where}: X has {X.shape[1]} columns, {self.mean.size} were seen before")
         if not np.isfinite(X).all():
             raise ValueError(f"{where}: X must be finite, it holds NaN or infinity")
+        return X
 
     def _check_fitted(self, where):
         if self.count == 0:

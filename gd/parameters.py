@@ -6,6 +6,10 @@ from math import prod
 import numpy as np
 
 from .arrays import aligned_full, check_array, check_dtype
+from .interchange import lent
+from .ranges import is_size, shown
+
+LARGEST = 2**60  # elements of an array, of 8 bytes each: below what NumPy can address
 
 
 class ParameterVector(Mapping):
@@ -59,13 +63,17 @@ class ParameterVector(Mapping):
         """Return a ParameterVector with copies of the arrays of a dict, which must have one dtype."""
         if not isinstance(arrays, Mapping):
             raise TypeError(f"ParameterVector: arrays must be a dict of arrays, got {type(arrays).__name__}")
-        first = None
+        if not arrays:
+            raise ValueError("ParameterVector: arrays must hold at least one array, got none")
+        first, copies = None, {}
         for name, array in arrays.items():
+            label = f"arrays[{name!r}]"
+            array = lent("ParameterVector", label, array)
             array = array.copy(order="C") if isinstance(array, np.ndarray) else array
-            first = first or (f"arrays[{name!r}]", check_array("ParameterVector", f"arrays[{name!r}]", array).dtype)
-            check_array("ParameterVector", f"arrays[{name!r}]", array, dtype=first)
-        parameters = cls({name: array.shape for name, array in arrays.items()}, first[1] if first else np.float32)
-        for name, array in arrays.items():
+            first = first or (label, check_array("ParameterVector", label, array).dtype)
+            copies[name] = check_array("ParameterVector", label, array, dtype=first)
+        parameters = cls({name: array.shape for name, array in copies.items()}, first[1])
+        for name, array in copies.items():
             parameters[name][...] = array
         return parameters
 
@@ -122,6 +130,6 @@ def _restore(shapes, dtype, vector):
 
 def _shape(name, shape):
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if not sizes or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
-        raise ValueError(f"ParameterVector: shapes[{name!r}] must be positive integers, got {shape}")
+    if not sizes or not all(map(is_size, sizes)) or prod(sizes) > LARGEST:
+        raise ValueError(f"ParameterVector: shapes[{name!r}] must be positive integers, got {shown(shape, str)}")
     return tuple(map(int, sizes))

@@ -2,6 +2,14 @@
 
 import sys
 
+from .ranges import check_flag
+
+
+def check_progress(where, progress):
+    """Raise unless progress is True, False or None."""
+    if progress is not None:
+        check_flag(where, "progress", progress)
+
 
 def progress_bar(where, progress, total, unit):
     """Return a context with `update`, `set_postfix` and `set_postfix_str`.

@@ -1,5 +1,6 @@
 """The ranges of hyper-parameters, declared once, and the message of a value outside."""
 
+import os
 from collections.abc import Iterable
 from math import inf
 from numbers import Real
@@ -37,16 +38,24 @@ OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
 REAL = Range(-inf, inf, includes_low=False)
 
 
+def shown(value, text=repr):
+    """Return the text of a value; Python writes no integers of more than 4300 digits."""
+    try:
+        return text(value)
+    except ValueError:
+        return "an integer of thousands of digits" if isinstance(value, int) else f"a {type(value).__name__}"
+
+
 def check_number(where, name, value, allowed):
     """Return value as a float if it is a number in the range, else raise TypeError or ValueError."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{where}: {name} must be a number in {allowed}, got {value!r}")
+        raise TypeError(f"{where}: {name} must be a number in {allowed}, got {shown(value)}")
     try:
         number = float(value)
     except OverflowError:  # of a huge integer
         number = inf if value > 0 else -inf
     if number not in allowed:
-        raise ValueError(f"{where}: {name} must be in {allowed}, got {value}")
+        raise ValueError(f"{where}: {name} must be in {allowed}, got {shown(value, str)}")
     return number
 
 
@@ -56,7 +65,7 @@ def check_real(where, name, value, allowed, dtype):
     with np.errstate(over="ignore", under="ignore"):
         real = dtype.type(number)
     if float(real) not in allowed:
-        raise ValueError(f"{where}: {name} must be in {allowed} as {dtype}, got {value}")
+        raise ValueError(f"{where}: {name} must be in {allowed} as {dtype}, got {shown(value, str)}")
     return real
 
 
@@ -70,7 +79,7 @@ def check_reals(where, given, allowed, dtype):
 def check_numbers(where, name, values, allowed):
     """Return a tuple of floats, each in its range."""
     if not isinstance(values, (tuple, list)) or len(values) != len(allowed):
-        raise TypeError(f"{where}: {name} must be a tuple of {len(allowed)} numbers, got {values!r}")
+        raise TypeError(f"{where}: {name} must be a tuple of {len(allowed)} numbers, got {shown(values)}")
     pairs = enumerate(zip(values, allowed, strict=True))
     return tuple(check_number(where, f"{name}[{k}]", value, each) for k, (value, each) in pairs)
 
@@ -78,9 +87,21 @@ def check_numbers(where, name, values, allowed):
 def check_integer(where, name, value, low):
     """Return value as an int if it is a whole number, low at least."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{where}: {name} must be an integer, {low} at least, got {value!r}")
+        raise TypeError(f"{where}: {name} must be an integer, {low} at least, got {shown(value)}")
     if value < low:
-        raise ValueError(f"{where}: {name} must be {low} at least, got {value}")
+        raise ValueError(f"{where}: {name} must be {low} at least, got {shown(value, str)}")
+    return int(value)
+
+
+def is_size(value):
+    """Whether a value is a positive integer."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0
+
+
+def check_size(where, name, value, low=1, high=2**63 - 1):
+    """Return value as an int if it is a whole number that counts what could be in memory, low to high."""
+    if check_integer(where, name, value, low) > high:
+        raise ValueError(f"{where}: {name} must be {high} at most, got {shown(value, str)}")
     return int(value)
 
 
@@ -93,15 +114,33 @@ def check_functions(where, name, functions):
     return functions
 
 
+def check_path(where, name, path):
+    """Return a path as a str; nothing need be there."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"{where}: {name} must be a path, got {shown(path)}")
+    if "\0" in os.fspath(path):
+        raise ValueError(f"{where}: {name} must be a path, got {os.fspath(path)!r}")
+    return os.fspath(path)
+
+
+def check_generator(where, name, rng):
+    """Return a generator of random numbers, or the one that a seed stands for, or for None one of fresh entropy."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        expected = "a NumPy Generator, an integer, 0 or above, or None"
+        raise type(error)(f"{where}: {name} must be {expected}, got {shown(rng)}") from None
+
+
 def check_flag(where, name, value):
     """Return value if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{where}: {name} must be True or False, got {value!r}")
+        raise TypeError(f"{where}: {name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
 def check_choice(where, name, value, choices):
     """Return value if it is one of the choices, else raise ValueError that lists them."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{where}: {name} must be one of {', '.join(sorted(choices))}, got {value!r}")
+        raise ValueError(f"{where}: {name} must be one of {', '.join(sorted(choices))}, got {shown(value)}")
     return value

@@ -29,9 +29,21 @@ from itertools import pairwise
 from math import cos, exp, inf, isfinite, log, pi, sqrt
 from numbers import Real
 
-from .ranges import NON_NEGATIVE, POSITIVE, UNIT, Range, check_choice, check_flag, check_integer, check_number
+from .ranges import (
+    NON_NEGATIVE,
+    POSITIVE,
+    UNIT,
+    Range,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_size,
+    shown,
+)
 
 _FRACTION = Range(0.0, 1.0, False, True)
+LONGEST = 2**53  # steps, that floats can count
 
 
 class Schedule(ABC):
@@ -41,12 +53,21 @@ class Schedule(ABC):
     def __call__(self, step):
         """Return the learning rate of the step after `step` steps (0, 1, ...)."""
 
+    def _counted(self, step):
+        """Return step if it is a number of steps, else raise."""
+        if type(step) is int and 0 <= step < LONGEST:
+            return step
+        name = type(self).__name__
+        if check_integer(name, "step", step, 0) >= LONGEST:
+            raise ValueError(f"{name}: step must be below 2**53, got {shown(step, str)}")
+        return int(step)
+
     def _check(self, **ranges):
         """Raise unless the named arguments are numbers in their ranges."""
         for name, allowed in ranges.items():
             value = getattr(self, name)
             if allowed is int:
-                check_integer(type(self).__name__, name, value, 1)
+                check_size(type(self).__name__, name, value)
             else:
                 check_number(type(self).__name__, name, value, allowed)
 
@@ -86,7 +107,7 @@ class StepDecay(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        return self.lr * self.gamma ** (step // self.steps)
+        return self.lr * _or_infinite(pow, self.gamma, self._counted(step) // self.steps)
 
 
 @dataclass(frozen=True)
@@ -118,7 +139,7 @@ class MultiStepDecay(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        return self.lr * self.gamma ** bisect_right(self.milestones, step)
+        return self.lr * _or_infinite(pow, self.gamma, bisect_right(self.milestones, self._counted(step)))
 
 
 @dataclass(frozen=True)
@@ -152,7 +173,8 @@ class ExponentialDecay(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        return self.lr * exp(step * (log(self.gamma) if self.rate is None else -self.rate))
+        exponent = self._counted(step) * (log(self.gamma) if self.rate is None else -self.rate)
+        return self.lr * _or_infinite(exp, exponent)
 
 
 @dataclass(frozen=True)
@@ -180,7 +202,7 @@ class InverseTimeDecay(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        return self.lr / (1 + self.rate * step)
+        return self.lr / (1 + self.rate * self._counted(step))
 
 
 @dataclass(frozen=True)
@@ -213,7 +235,7 @@ class CosineDecay(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        return _cosine(self.lr, self.lr_min, min(step / self.steps, 1))
+        return _cosine(self.lr, self.lr_min, min(self._counted(step) / self.steps, 1))
 
 
 @dataclass(frozen=True)
@@ -249,7 +271,7 @@ class CosineRestarts(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        length = self.steps
+        step, length = self._counted(step), self.steps
         if self.multiplier == 1:
             step %= length
         while step >= length:
@@ -288,7 +310,8 @@ class PolynomialDecay(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        return self.lr_min + (self.lr - self.lr_min) * (1 - min(step / self.steps, 1)) ** self.power
+        left = 1 - min(self._counted(step) / self.steps, 1)
+        return self.lr_min + (self.lr - self.lr_min) * left**self.power
 
 
 @dataclass(frozen=True)
@@ -329,6 +352,7 @@ class LinearWarmup(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
+        step = self._counted(step)
         if step >= self.steps:
             return _at(self.after, step - self.steps)
         return _at(self.after, 0) * (self.start_factor + (1 - self.start_factor) * step / self.steps)
@@ -385,11 +409,11 @@ class OneCycle(Schedule):
 
     def __post_init__(self):
         self._check(lr_max=NON_NEGATIVE, pct_start=UNIT, div_factor=POSITIVE, final_div_factor=POSITIVE)
-        check_integer("OneCycle", "steps", self.steps, 2)
+        check_size("OneCycle", "steps", self.steps, 2)
         check_choice("OneCycle", "anneal", self.anneal, ("cos", "linear"))
         check_flag("OneCycle", "three_phase", self.three_phase)
         if not isinstance(self.momenta, (tuple, list)) or len(self.momenta) != 2:
-            raise TypeError(f"OneCycle: momenta must be a tuple of 2 numbers, got {self.momenta!r}")
+            raise TypeError(f"OneCycle: momenta must be a tuple of 2 numbers, got {shown(self.momenta)}")
         for k, each in enumerate(self.momenta):
             check_number("OneCycle", f"momenta[{k}]", each, UNIT)
 
@@ -405,7 +429,7 @@ class OneCycle(Schedule):
 
     def _cycle(self, step, first, turn, last, between):
         """Return the value on the way from first over turn (and between, in three phases) to last."""
-        rise = self.pct_start * self.steps - 1
+        step, rise = self._counted(step), self.pct_start * self.steps - 1
         knots = [(0, first), (rise, turn), (self.steps - 1, last)]
         if self.three_phase:
             knots.insert(2, (2 * self.pct_start * self.steps - 2, between))
@@ -455,6 +479,7 @@ class Piecewise(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
+        step = self._counted(step)
         k = bisect_right(self.boundaries, step)
         return _at(self.pieces[k], step - (self.boundaries[k - 1] if k else 0))
 
@@ -521,13 +546,13 @@ class ReduceOnPlateau(Schedule):
 
     def __call__(self, step):
         """Return the learning rate."""
-        lr = _at(self.lr, step)
+        lr = _at(self.lr, self._counted(step))
         return max(lr * self.factor**self.reductions, min(lr, self.lr_min))
 
     def update(self, metric):
         """Take note of a metric, once an epoch for example; return whether the rate was reduced."""
         if isinstance(metric, bool) or not isinstance(metric, Real):
-            raise TypeError(f"ReduceOnPlateau.update: metric must be a number, got {metric!r}")
+            raise TypeError(f"ReduceOnPlateau.update: metric must be a number, got {shown(metric)}")
         if self._improves(metric):
             self.best, self.bad = metric, 0
         else:
@@ -596,13 +621,21 @@ def scale_lr_for_batch(lr, batch, base_batch, rule="linear"):
     (0.4, 0.002)
     """
     where = "scale_lr_for_batch"
-    ratio = check_integer(where, "batch", batch, 1) / check_integer(where, "base_batch", base_batch, 1)
+    ratio = check_size(where, "batch", batch) / check_size(where, "base_batch", base_batch)
     check_choice(where, "rule", rule, ("linear", "sqrt"))
     return check_number(where, "lr", lr, NON_NEGATIVE) * (ratio if rule == "linear" else sqrt(ratio))
 
 
 def _cosine(start, end, part):
     return end + (start - end) * (1 + cos(pi * part)) / 2
+
+
+def _or_infinite(function, *arguments):
+    """Return the value of a function, infinite where it is too large for a float."""
+    try:
+        return function(*arguments)
+    except OverflowError:
+        return inf
 
 
 def _at(rate, step):
@@ -617,8 +650,8 @@ def _rate(where, name, value):
 def _ascending(where, name, values):
     """Return a tuple of integers if they ascend."""
     if not isinstance(values, (list, tuple)) or not values:
-        raise TypeError(f"{where}: {name} must be a list of integers, got {values!r}")
-    values = tuple(check_integer(where, f"{name}[{k}]", value, 1) for k, value in enumerate(values))
+        raise TypeError(f"{where}: {name} must be a list of integers, got {shown(values)}")
+    values = tuple(check_size(where, f"{name}[{k}]", value) for k, value in enumerate(values))
     if any(a >= b for a, b in pairwise(values)):
         raise ValueError(f"{where}: {name} must ascend, got {values}")
     return values

@@ -3,7 +3,8 @@
 import numpy as np
 
 from .arrays import check_dtype, check_labels
-from .ranges import REAL, check_integer, check_real
+from .parameters import LARGEST
+from .ranges import REAL, check_real, check_size
 
 
 def one_hot(labels, classes, low=0.0, high=1.0, dtype=np.float32):
@@ -40,8 +41,8 @@ def one_hot(labels, classes, low=0.0, high=1.0, dtype=np.float32):
     [[-1.0, 1.0], [1.0, -1.0]]
     """
     where, dtype = "one_hot", check_dtype("one_hot", dtype)
-    classes = check_integer(where, "classes", classes, 1)
     rows = np.shape(labels)[0] if np.ndim(labels) else 1
+    classes = check_size(where, "classes", classes, high=LARGEST // max(rows, 1))
     labels = check_labels(where, "labels", labels, rows, classes)
     targets = np.full((rows, classes), check_real(where, "low", low, REAL, dtype))
     targets[np.arange(rows), labels] = check_real(where, "high", high, REAL, dtype)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 from .kernels import pool
-from .ranges import check_integer
+from .ranges import check_integer, shown
 
 
 class threads:
@@ -37,7 +37,9 @@ class threads:
     def __init__(self, n):
         n = check_integer("threads", "n", n, 1)
         if n > pool.max_threads():
-            raise ValueError(f"threads: n must be {pool.max_threads()} at most (NUMBA_NUM_THREADS), got {n}")
+            raise ValueError(
+                f"threads: n must be {pool.max_threads()} at most (NUMBA_NUM_THREADS), got {shown(n, str)}"
+            )
         self._before, self._n = pool.get_threads(), n
         pool.set_threads(n)
 

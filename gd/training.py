@@ -3,7 +3,6 @@
 from copy import deepcopy
 from dataclasses import dataclass
 from math import isfinite, nan
-from os import PathLike
 from pathlib import Path
 from time import perf_counter
 
@@ -17,8 +16,8 @@ from .kernels.interruption import Interruption
 from .model import Model
 from .networks import MLP
 from .optimizers import Optimizer
-from .progress import progress_bar
-from .ranges import NON_NEGATIVE, UNIT, check_flag, check_functions, check_integer, check_number
+from .progress import check_progress, progress_bar
+from .ranges import NON_NEGATIVE, UNIT, check_flag, check_functions, check_integer, check_number, check_path
 from .schedules import ReduceOnPlateau
 from .threads import single_threaded_blas
 
@@ -47,8 +46,7 @@ class Checkpoint:
     keep: int = 1
 
     def __post_init__(self):
-        if not isinstance(self.path, (str, PathLike)):
-            raise TypeError(f"Checkpoint: path must be a path, got {type(self.path).__name__}")
+        check_path("Checkpoint", "path", self.path)
         check_integer("Checkpoint", "every", self.every, 1)
         check_integer("Checkpoint", "keep", self.keep, 1)
 
@@ -143,7 +141,7 @@ def fit(
     """
     if not isinstance(model, Model):
         raise TypeError(f"fit: model must be an MLP or a LinearModel, got {type(model).__name__}")
-    y = model.check_data("fit", X, y)
+    X, y = model.check_data("fit", X, y)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
     if optimizer.params is not model.parameters:
@@ -163,8 +161,9 @@ def fit(
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         early_stopping = EarlyStopping(check_integer("fit", "early_stopping", early_stopping, 1))
     callbacks = check_functions("fit", "callbacks", callbacks)
+    check_progress("fit", progress)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
-        checkpoint = Checkpoint(checkpoint)
+        checkpoint = Checkpoint(check_path("fit", "checkpoint", checkpoint))
     if check_flag("fit", "resume", resume) and checkpoint is None:
         raise TypeError("fit: resume needs a checkpoint to resume from, got checkpoint=None")
     if checkpoint is not None:

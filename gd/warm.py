@@ -12,6 +12,7 @@ from .linear_model import LinearModel
 from .losses import LOSSES
 from .networks import MLP
 from .optimizers import OPTIMIZERS
+from .ranges import check_choice, shown
 from .training import fit
 
 
@@ -42,12 +43,11 @@ def warmup(*names, dtypes=("float32",)):
     >>> seconds = gd.warmup("Adam", dtypes=("float64",))
     """
     known = tasks()
-    for name in names:
-        if name not in known:
-            raise ValueError(f"warmup: names must be among {', '.join(known)}, got {name!r}")
-    if isinstance(dtypes, str):
-        raise TypeError(f"warmup: dtypes must be a sequence of dtypes, got {dtypes!r}")
-    dtypes = [check_dtype("warmup", dtype) for dtype in dtypes]
+    for k, name in enumerate(names):
+        check_choice("warmup", f"names[{k}]", name, known)
+    if not isinstance(dtypes, (list, tuple)):
+        raise TypeError(f"warmup: dtypes must be a list of dtypes, got {shown(dtypes)}")
+    dtypes = [check_dtype("warmup", dtype, f"dtypes[{k}]") for k, dtype in enumerate(dtypes)]
     start = perf_counter()
     for parallel_from in (inf, 1):
         with splitting(parallel_from):

@@ -144,7 +144,8 @@ def train(build):
 
 def whole_steps(model, X, y, steps):
     """Take so many steps of `fit`; return the optimizer."""
-    optimizer, y, epoch = gd.Adam(model.parameters), model.check_data("", X, y), 0
+    optimizer, epoch = gd.Adam(model.parameters), 0
+    X, y = model.check_data("", X, y)
     with single_threaded_blas():
         while optimizer.steps < steps:
             for _ in Model.descend(model, X, y, shuffled(len(X), 0, epoch), 64, optimizer):

@@ -88,6 +88,16 @@ def test_named_functions(rng):
     assert gd.softmax_regression_gradient(X, labels, W, np.zeros(2))[0] > 0
 
 
+@pytest.mark.parametrize("outputs", [None, 2])
+def test_integers_as_targets_have_the_bits_of_floats(outputs, rng, dtype):
+    X, y, w, b = example("logistic", 50, 7, outputs, rng, dtype)
+    y = rng.integers(0, 4, y.shape)
+    for rows in (None, rng.integers(0, 50, 20)):
+        one = gd.logistic_regression_gradient(X, y, w, b, rows)
+        other = gd.logistic_regression_gradient(X, y.astype(dtype), w, b, rows)
+        assert all(np.array_equal(*each) for each in zip(one, other, strict=True))
+
+
 @pytest.mark.parametrize("loss", NAMES)
 def test_gradients_are_derivatives(loss, rng):
     X, y, w, b = example(loss, 20, 3, None, rng, np.float64)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gd
@@ -39,6 +40,18 @@ def test_the_page_on_training_runs_from_top_to_bottom(tmp_path, monkeypatch, cap
     assert not any(names["gradients"][name].any() for name in ("W1", "b1", "W2"))
     assert names["check"].error < 1e-6
     assert names["result"].score > 0.8
+
+
+def test_the_page_on_tensors_runs():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tensors.md").read_text(), re.DOTALL):
+        exec(block, names)
+    assert names["loss"] < torch.nn.functional.mse_loss(torch.zeros(500, 1), names["y"])
+    assert names["weights"].all()
+    np.testing.assert_array_equal(names["bits"], names["half"].view(torch.uint16).numpy())
+    np.testing.assert_allclose(names["half"].float().numpy(), names["params"], rtol=2**-8)
 
 
 def test_the_page_on_profiling_runs(capsys, monkeypatch):

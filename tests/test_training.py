@@ -237,7 +237,7 @@ def test_an_interrupt_waits_for_the_end_of_the_step(rng):
     assert optimizer.steps == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with single_threaded_blas():
-        for _, _ in zip(range(2), twin.descend(X, twin.check_data("", X, y), order_of(60), 16, other), strict=False):
+        for _, _ in zip(range(2), twin.descend(*twin.check_data("", X, y), order_of(60), 16, other), strict=False):
             pass
     assert same(model, twin)
 
@@ -284,7 +284,7 @@ def test_fit_knows_the_loss_of_each_row(rng):
     model, losses = network(), np.full(60, np.nan)
     optimizer = gd.SGD(model.parameters, lr=0.0)
     with single_threaded_blas():
-        for _ in model.descend(X, model.check_data("", X, y), order_of(60), 16, optimizer, 1, losses):
+        for _ in model.descend(*model.check_data("", X, y), order_of(60), 16, optimizer, 1, losses):
             pass
     expected, _ = gd.softmax_cross_entropy(model.forward(X), y, reduction="none")
     np.testing.assert_allclose(losses, expected, rtol=1e-5)

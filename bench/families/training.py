@@ -69,7 +69,7 @@ class Training(Family):
 
     def _gd(self, start):
         optimizer = gd.Adam(start.model.parameters, lr=LR)
-        targets = start.model.check_data("bench", start.X, start.y)
+        _, targets = start.model.check_data("bench", start.X, start.y)
 
         def call():
             rows = start.next_rows()

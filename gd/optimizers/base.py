@@ -1,12 +1,13 @@
 """Optimizer: what all optimizers share. Here is the step; arguments and state are in the modules of its bases."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from math import inf, isfinite
 
 import numpy as np
 
 from ..arrays import aligned_empty, check_apart, check_apart_from, check_array, check_indices
+from ..interchange import lent
 from ..kernels.compiler import has_run, join
 from ..kernels.interruption import Interruption
 from ..kernels.loops import reductions
@@ -162,11 +163,11 @@ class Optimizer(State, ABC):
         self._hyperparameters = tuple(hyperparameters)
         self.steps, self.grad_norm, self.norms = 0, None, None
         self.lr = lr
-        self.params = params
+        arrays = entries(name, "params", params)
+        self.params = params if isinstance(params, (list, tuple, Mapping)) else arrays[None][1]
         for key, value in self.scalars.items():
             setattr(self, key, value)
         self.choose()
-        arrays = entries(name, "params", params)
         for label, array in arrays.values():
             check_parameter(name, label, array, param_dtype)
         check_apart(name, list(arrays.values()))
@@ -379,7 +380,7 @@ class Optimizer(State, ABC):
             raise ValueError(f"{where}: {block.label} must be a matrix, it has shape {block.shape}")
         rows = check_indices(where, "rows", rows, block.shape[0])
         expected = ("rows and columns", (rows.size, block.shape[1]))
-        check_array(where, "grad_rows", grad_rows, dtype=(block.label, block.dtype), shape=expected)
+        grad_rows = check_array(where, "grad_rows", grad_rows, dtype=(block.label, block.dtype), shape=expected)
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in self._blocks.values()])
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
@@ -568,6 +569,8 @@ class Optimizer(State, ABC):
     def _paired(self, where, grads):
         """Return (block, flat gradient) for every array that has one; raise before anything has changed."""
         vector_block = self._vector_block
+        if vector_block is not None and not isinstance(grads, (ParameterVector, np.ndarray, dict)):
+            grads = lent(where, "grads", grads)
         if vector_block is not None and isinstance(grads, (ParameterVector, np.ndarray)):
             g, shapes = grads, self.params.shapes
             if isinstance(grads, ParameterVector):

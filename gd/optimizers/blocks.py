@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import aligned_empty, check_array
+from ..interchange import lent
 
 
 class Block:
@@ -21,9 +22,8 @@ class Block:
     def gradient(self, where, label, g):
         """Return the flat view of a gradient that matches, else raise."""
         if not self.fits(g):
-            written = self.kind.owner.zero_grads
             own = {"dtype": (self.label, self.dtype), "shape": (self.label, self.shape)}
-            check_array(where, label, g, **own, writeable=written)
+            g = check_array(where, label, g, **own, writeable=self.kind.owner.zero_grads)
         if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
         return g if len(self.shape) == 1 else g.reshape(-1)
@@ -42,19 +42,24 @@ class Block:
 
 
 def entries(where, name, arrays):
-    """Return {key: (label, array)} of an array, or a list, tuple or mapping of arrays."""
+    """Return {key: (label, array)} of an array, or a list, tuple or mapping of arrays, tensors as their memory."""
     if isinstance(arrays, np.ndarray):
         return {None: (name, arrays)}
     if isinstance(arrays, (list, tuple)):
         labelled = {k: (f"{name}[{k}]", array) for k, array in enumerate(arrays)}
     elif isinstance(arrays, Mapping):
         labelled = {key: (f"{name}[{key!r}]", array) for key, array in arrays.items()}
+    elif (array := lent(where, name, arrays)) is not arrays:
+        return {None: (name, array)}
     else:
         raise TypeError(
             f"{where}: {name} must be a NumPy array, or a list, tuple or dict of them, got {type(arrays).__name__}"
         )
     if not labelled:
         raise ValueError(f"{where}: {name} must hold at least one array, got none")
+    for key, (label, array) in labelled.items():
+        if type(array) is not np.ndarray:
+            labelled[key] = label, lent(where, label, array)
     return labelled
 
 

@@ -192,12 +192,13 @@ class State(Hyperparameters):
             self._folder.check()
         slots = {name: (slot, shape) for name, slot, shape in self._named_slots()}
         numbers = self._checked_numbers(where, state, slots.keys())
+        own, arrays = "this optimizer's", {}
         for name, (slot, shape) in slots.items():
-            own = "this optimizer's"
-            check_array(where, f"state[{name!r}]", state[name], dtype=(own, slot.dtype), shape=(own, shape))
+            like = {"dtype": (own, slot.dtype), "shape": (own, shape)}
+            arrays[name] = check_array(where, f"state[{name!r}]", state[name], **like)
         with Interruption(), self._change():
             for name, (slot, _) in slots.items():
-                slot[:] = state[name].reshape(-1)
+                slot[:] = arrays[name].reshape(-1)
             self._set_numbers(numbers)
 
     def _checked_numbers(self, where, state, others=frozenset()):

@@ -10,6 +10,8 @@ from pathlib import Path
 def read(path, settings):
     """Return the records of a journal by (round, number); begin it if it is not there."""
     path, where = Path(path), f"narrowing_search: journal {path}"
+    if path.is_dir():
+        raise ValueError(f"{where} must be a file, it is a folder")
     content = path.read_bytes() if path.exists() else b""
     end = content.rfind(b"\n") + 1  # a crash can cut the last line short
     if not end and not _line(settings).startswith(content):

@@ -1,6 +1,5 @@
 """narrowing_search: rounds of short trainings, each in ranges narrowed around the best before."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from math import inf, isfinite
@@ -10,8 +9,8 @@ from time import perf_counter
 import numpy as np
 
 from ..kernels.pool import max_threads
-from ..progress import progress_bar
-from ..ranges import Range, check_functions, check_integer, check_number
+from ..progress import check_progress, progress_bar
+from ..ranges import Range, check_functions, check_integer, check_number, check_path
 from ..threads import get_threads, threads
 from . import journal as journals
 from .ranges import RangeOfValues, shown
@@ -107,8 +106,8 @@ def narrowing_search(
     keep, shrink = check_number(where, "keep", keep, SHARE), check_number(where, "shrink", shrink, SHARE)
     seed, jobs = check_integer(where, "seed", seed, 0), check_integer(where, "jobs", jobs, 1)
     callbacks = check_functions(where, "callbacks", callbacks)
-    if journal is not None and not isinstance(journal, (str, os.PathLike)):
-        raise TypeError(f"{where}: journal must be a path, got {journal!r}")
+    check_progress(where, progress)
+    journal = None if journal is None else check_path(where, "journal", journal)
     pool, n = _pool(jobs), max(1, get_threads() // jobs)
     settings = {"format": FORMAT, "seed": seed, "samples": samples, "keep": keep, "shrink": shrink}
     settings |= {f"ranges[{name!r}]": shown(ranges[name]) for name in sorted(ranges)}

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..ranges import POSITIVE, REAL, check_flag, check_number
+from ..ranges import POSITIVE, REAL, check_flag, check_generator, check_number
 
 
 class RangeOfValues:
@@ -17,7 +17,8 @@ class RangeOfValues:
     def rvs(self, random_state=None):
         """Return a value drawn at random, as the searches of scikit-learn ask for it."""
         drawing = isinstance(random_state, (np.random.Generator, np.random.RandomState))
-        return self.sample(random_state if drawing else np.random.default_rng(random_state))
+        where = f"{type(self).__name__}.rvs"
+        return self.sample(random_state if drawing else check_generator(where, "random_state", random_state))
 
 
 @dataclass(frozen=True)
