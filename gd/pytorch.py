@@ -81,7 +81,7 @@ def _matched(where, optimizer, torch_optimizer):
     name, theirs = type(optimizer).__name__, type(torch_optimizer)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{where}: optimizer must be one of gd's, such as gd.Adam, got {name}")
-    if optimizer.is_stored:
+    if optimizer.state_dtype or optimizer.param_dtype:
         raise TypeError(f"{where}: optimizer must have float32 or float64 state and parameters, got {optimizer!r}")
     if not theirs.__module__.startswith("torch.optim") or theirs.__name__ != name:
         raise TypeError(f"{where}: torch_optimizer must be a torch.optim.{name}, got {theirs.__name__}")

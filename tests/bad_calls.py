@@ -37,7 +37,12 @@ from good_calls import World, good_call, parameters_of, public
 
 CHUNK, SECONDS = 500, 600  # calls of a process, and how long they may take
 REFUSALS = (TypeError, ValueError, KeyError)
-ALSO = {"fit": FloatingPointError, "load": OSError, "save": OSError}  # documented, by the last part of the name
+ALSO = {
+    "fit": FloatingPointError,
+    "load": OSError,
+    "save": OSError,
+    "save_state": OSError,
+}  # documented, by the last part of the name
 CACHES = {"_known", "_values", "_vector", "_given", "_format", "_pass", "tiles", "seconds"}  # attributes left out
 
 

@@ -146,6 +146,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "p": CLOSED_UNIT,
     "path": "path",
     "patience": Integer(1),
+    "param_dtype": str,
     "pct_start": UNIT,
     "pieces": Integer(1),
     "power": POSITIVE,
@@ -160,6 +161,8 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "shapes": "shapes",
     "shrink": FRACTION,
     "start_factor": FRACTION,
+    "state_dir": "path",
+    "state_dtype": str,
     "step": Integer(0),
     "steps": Integer(1),
     "test": "pair",
@@ -296,7 +299,7 @@ def of_kind(call, kind, value, optional):
             yield bad("bytes", b"file")
             yield bad("a list", ["file"])
             yield bad("with a null", str(world.folder / "a\0b"))
-            if call.public.name != "Checkpoint":  # fit looks whether there is one
+            if call.public.name != "Checkpoint" and "state_dir" not in call.arguments:  # fit looks whether there is one
                 yield bad("a folder", str(world.folder), str(world.folder))
         case "dtype":
             for wrong in (
@@ -501,7 +504,7 @@ def _head(keywords):
 
 def of_choice(value, optional):
     """Yield what one of some strings must not be."""
-    for wrong in ("", KEYWORD, 1, 1.5, b"mean", [value], {value: 1}, True, object(), value.swapcase()):
+    for wrong in ("", KEYWORD, 1, 1.5, b"mean", [value], {value: 1}, True, object(), str(value).swapcase()):
         yield bad(repr(wrong)[:20], wrong)
     if not optional:
         yield bad("None", None)

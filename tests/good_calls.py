@@ -43,7 +43,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"profile\.(started|ended)": "called by kernels",
     r"\w+\.(write_gradients|backpropagate|descend|step_inside|run_inside)": "called by fit with what it has checked",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
-    r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|norms|mu|mu_product|uses)": (
+    r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|trust_norms|mu|mu_product|uses)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
     r"(LAMB|LARS)\.step_rows": "refused, whatever the arguments",
@@ -123,7 +123,7 @@ class World:
 
     def wants(self, name):
         """Whether an optional argument is to be passed: those that are wanted are, others at random."""
-        return self.coin() or name in self.wanted
+        return name in self.wanted or (self.coin() and name != "state_dir")  # which does not go with some others
 
     def coin(self):
         return bool(self.rng.integers(2))
@@ -240,6 +240,7 @@ COMMON = {
     "metric": lambda world: 0.5,
     "options": lambda world: ["relu", "tanh"],
     "outputs": lambda world: 2,
+    "param_dtype": lambda world: None,
     "path": lambda world: str(world.folder / "file"),
     "progress": lambda world: False,
     "random_state": lambda world: 0,
@@ -248,6 +249,7 @@ COMMON = {
     "seed": lambda world: 1,
     "shape": lambda world: (4, 3),
     "shapes": lambda world: {"W": (3, 2), "b": (2,)},
+    "state_dir": lambda world: str(world.folder / "state"),
     "step": lambda world: 3,
     "steps": lambda world: 10,
     "value": lambda world: 0.5,
@@ -455,7 +457,9 @@ def _(world, each):
     while isinstance(params, np.ndarray) and "groups" in world.wanted:
         params = structure(world)
     groups = () if isinstance(params, np.ndarray) else [{"params": [1 if isinstance(params, list) else "b"], "lr": 0.1}]
-    return {"params": params, "groups": groups}
+    whole = OPTIMIZERS[each.owner.__name__].trust_norms or "state_dir" in world.wanted
+    state_dtype = None if whole else "int8"
+    return {"params": params, "groups": groups, "state_dtype": state_dtype}
 
 
 @good(r"\w+\.(step|accumulate)")
@@ -481,6 +485,12 @@ def _(world, each):
     optimizer = instance(each.owner, world)
     state = like(optimizer.state_dict(), lambda value: world.place(value) if isinstance(value, np.ndarray) else value)
     return {"self": optimizer, "state": state}
+
+
+@good(r"\w+\.save_state")
+def _(world, each):
+    optimizer = each.owner(structure(world), state_dir=world.folder / "state")
+    return {"self": optimizer, "path": str(world.folder / "copy")}
 
 
 @good(r"\w+\.ema_params")

@@ -39,7 +39,7 @@ class ASGD(Optimizer):
     """
 
     rule = staticmethod(asgd.asgd)
-    slots = ("ax",)
+    slots = exact = ("ax",)
     ranges = {"lambd": NON_NEGATIVE, "alpha": NON_NEGATIVE, "t0": NON_NEGATIVE}
 
     def __init__(self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, **options):
@@ -59,4 +59,4 @@ class ASGD(Optimizer):
 
     def averaged_params(self):
         """Return a copy of the averaged parameters, in the structure of params."""
-        return self._like_params({key: block.slots[0].copy() for key, block in self._blocks.items()})
+        return self._like_params({key: self._slot(block, "ax").copy() for key, block in self._blocks.items()})

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import flush, lock, replacement
+from ..ranges import check_path
 
 CHUNK = 2**20  # elements that are stepped at a time
 MANIFEST = "state.json"
@@ -38,8 +39,7 @@ class StateFolder:
     """
 
     def __init__(self, where, path):
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"{where}: state_dir must be a path, got {type(path).__name__}")
+        path = check_path(where, "state_dir", path)
         self._where, self.path = where, Path(os.path.abspath(path))
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{where}: state_dir must be a folder, {path} is a file")
@@ -147,7 +147,7 @@ class StateFolder:
 
     def copy(self, path, numbers):
         """Copy the state into a new folder, which is marked as closed when all is there."""
-        target = Path(os.path.abspath(path))
+        target = Path(os.path.abspath(check_path(f"{self._where}.save_state", "path", path)))
         if os.path.lexists(target):
             raise FileExistsError(f"{self._where}.save_state: path must be that of a new folder, {path} is there")
         target.mkdir(parents=True)

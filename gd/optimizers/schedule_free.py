@@ -4,6 +4,7 @@ from ..kernels.rules import schedule_free
 from ..ranges import NON_NEGATIVE, UNIT, Range
 from .base import Optimizer
 from .hyperparameters import split_eps
+from .storage import widened
 
 
 class ScheduleFreeAdamW(Optimizer):
@@ -49,6 +50,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     rule = staticmethod(schedule_free.schedule_free_adamw)
     slots = ("z", "exp_avg_sq")
+    exact = ("z",)
     unsigned = ("exp_avg_sq",)
     scalars = {"weight_sum": 0.0, "lr_max": 0.0}
     decays_itself = True
@@ -113,5 +115,8 @@ class ScheduleFreeAdamW(Optimizer):
         """Return x, the averaged parameters, as a copy in the structure of params."""
         beta1 = self.betas[0]
         return self._like_params(
-            {key: (block.p - (1.0 - beta1) * block.slots[0]) / beta1 for key, block in self._blocks.items()}
+            {
+                key: (widened(block.p) - (1.0 - beta1) * self._slot(block, "z")) / beta1
+                for key, block in self._blocks.items()
+            }
         )

@@ -23,6 +23,7 @@ class State(Hyperparameters):
     slots = ()  # names of the state arrays, in the order of the rule's arguments
     scalars: dict = {}  # names of state that is a number, and what it starts from
     unsigned = ()  # names of state arrays that are never negative, as 8 bits store them
+    exact = ()  # names of those that no state_dtype rounds, such as averages of parameters
 
     def initial(self, slot, p):
         """Return what a state array starts from: a number, or an array like p, the flat parameters."""
@@ -98,7 +99,8 @@ class State(Hyperparameters):
 
         if self._folder is not None:
             return self._folder.vector(label, slot, p, initial)
-        return allocate(slot, p, initial(), self.state_dtype, slot in self.unsigned)
+        state_dtype = None if slot in (*self.exact, "ema") else self.state_dtype
+        return allocate(slot, p, initial(), state_dtype, slot in self.unsigned)
 
     def _change(self):
         """Return the context in which the state changes."""
@@ -255,6 +257,11 @@ class State(Hyperparameters):
                 f"{self._name}.ema_params: the optimizer was made without ema; pass ema=0.999, for example"
             )
         return self._like_params({key: block.slots[-1].copy() for key, block in self._blocks.items()})
+
+    @staticmethod
+    def _slot(block, name):
+        """Return the state array of a name."""
+        return block.slots[block.kind.owner._slots.index(name)]
 
     def _like_params(self, vectors):
         """Return flat arrays, by key, in the structure of params."""

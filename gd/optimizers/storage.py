@@ -45,7 +45,7 @@ def allocate(slot, p, value, state_dtype, unsigned):
     """Return a state array like p, of a number or of an array of its values, as it is stored."""
     if slot == MASTER:
         return _filled(p.size, np.uint16, 0)
-    if state_dtype is None or isinstance(value, np.ndarray):
+    if state_dtype is None:
         return _filled(p.size, real_of(p.dtype), value)
     if state_dtype == "bfloat16":
         return _filled(p.size, np.uint16, np.float32(value).view(np.uint32) >> 16)
