@@ -9,7 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-os.environ |= {"NUMBA_DISABLE_JIT": "1", "GD_CACHE_DIR": "off"}
+if __name__ == "__main__":  # not where pytest looks for doctests
+    os.environ |= {"NUMBA_DISABLE_JIT": "1", "GD_CACHE_DIR": "off"}
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
