@@ -49,11 +49,26 @@ def update_blocks(rule, *stages):
                     change[i] = parameters[i] - change[i]
                 norms[UPDATE, block], norms[PARAMETERS, block] = block_norm(change), block_norm(parameters)
             if zero:
-                g[block * BLOCK : block * BLOCK + n] = 0
+                clear(g, block * BLOCK, block * BLOCK + n)
             close_parameters(p, low, block, parameters, key_of(key, 0, block))
             close_each(slots, block, state, key, 1)
 
     return body
+
+
+def clear(x, first, last):
+    """Set x[first:last] to 0; what is read-only is never asked to."""
+
+
+@overload(clear, jit_options=INLINED)
+def _clear(x, first, last):
+    if not x.mutable:
+        return lambda x, first, last: None
+
+    def clear_elements(x, first, last):
+        x[first:last] = 0
+
+    return clear_elements
 
 
 def opened_parameters(p, low, block, n, room):
