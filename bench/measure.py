@@ -29,7 +29,9 @@ def interleaved(calls, rounds, settle=0.0, turn=None):
     -----
     low and high are the quartiles.
     """
-    turn, repeats = turn or (LONG_TURN if settle >= SETTLE else TURN), {}
+    if turn is None:
+        turn = LONG_TURN if settle >= SETTLE else TURN
+    repeats = {}
     for name, call in calls.items():
         call()
         start = perf_counter()

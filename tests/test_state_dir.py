@@ -262,7 +262,7 @@ def test_damaged_and_foreign_folders_are_refused(rng, folder, tmp_path):
         gd.Adam(params, state_dir=tmp_path)
     with pytest.raises(ValueError, match=r"must be a folder"):
         gd.Adam(params, state_dir=tmp_path / "file")
-    with pytest.raises(TypeError, match=r"^Adam: state_dir must be a path, got int"):
+    with pytest.raises(TypeError, match=r"^Adam: state_dir must be a path, got 3"):
         gd.Adam(params, state_dir=3)
 
 
