@@ -191,7 +191,12 @@ def aligned_empty(size, dtype):
 
 
 def aligned_full(size, dtype, value):
-    """Return an aligned vector filled with one value."""
+    """Return an aligned vector filled with one value, or a copy of an array."""
     vector = aligned_empty(size, dtype)
-    vector.fill(value)
+    vector[:] = value
     return vector
+
+
+def address(array):
+    """Return where the elements of an array lie."""
+    return array.__array_interface__["data"][0]

@@ -23,6 +23,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from mutations import same
 
 import gd
 import gd.files
@@ -31,21 +32,6 @@ from gd.checkpoints import DEPTH, DTYPES, JSON_BYTES, CheckpointError, load, sav
 
 ROOT = Path(__file__).parent.parent
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
-
-
-def same(a, b):
-    """Whether two trees agree in types, keys and their order, shapes, dtypes and every bit."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, (np.ndarray, np.generic)):
-        return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-    if isinstance(a, float):
-        return struct.pack("d", a) == struct.pack("d", b)
-    return a == b
 
 
 def refusal(path):

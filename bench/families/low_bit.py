@@ -1,11 +1,14 @@
 """Adam with states, or parameters, gradients and states, in fewer bits: against float32, of gd and of others."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import gd
 from gd import reference
 
 from ..cases import Family, Side, vectors
+from .optimizers import Optimizers
 
 WHATS = {
     "Adam, bfloat16 states": {"state_dtype": "bfloat16"},
@@ -26,10 +29,11 @@ class LowBit(Family):
 
     def makers(self, case):
         """One of each library."""
-        libraries = {"gd": self._gd, "numpy": self._numpy, "gd float32": self._float32, "torch fused": self._torch}
+        plain = Optimizers().makers(replace(case, what="Adam"))
         if case.dtype != "float32":
-            libraries = {"numpy": self._numpy}
-        return {name: lambda maker=maker: maker(case) for name, maker in libraries.items()}
+            return {"numpy": plain["numpy"]}
+        own = {"gd": lambda: self._gd(case), "gd float32": plain["gd"]}
+        return own | {name: plain[name] for name in ("numpy", "torch fused")}
 
     def arrays(self, case):
         """Parameters, gradient and states of each."""
@@ -43,24 +47,6 @@ class LowBit(Family):
         p, g = arrays
         optimizer = gd.Adam(p, **options)
         return Side(lambda: optimizer.step(g), lambda: [reference.from_bfloat16(p) if p.dtype == np.uint16 else p])
-
-    def _float32(self, case):
-        p, g = vectors(case, 2)
-        optimizer = gd.Adam(p)
-        return Side(lambda: optimizer.step(g), lambda: [p])
-
-    def _numpy(self, case):
-        p, g = vectors(case, 2)
-        optimizer = reference.Optimizer("Adam", {"p": p})
-        return Side(lambda: optimizer.step({"p": g}), lambda: [p])
-
-    def _torch(self, case):
-        import torch
-
-        p, g = vectors(case, 2)
-        tensor = torch.nn.Parameter(torch.from_numpy(p))
-        tensor.grad = torch.from_numpy(g)
-        return Side(torch.optim.Adam([tensor], fused=True).step, lambda: [p])
 
 
 def _upper(x):

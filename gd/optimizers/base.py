@@ -6,7 +6,7 @@ from math import inf, isfinite
 
 import numpy as np
 
-from ..arrays import aligned_empty, check_apart, check_apart_from, check_array, check_indices
+from ..arrays import aligned_empty, aligned_full, check_apart, check_apart_from, check_array, check_indices
 from ..interchange import lent
 from ..kernels.compiler import has_run, join
 from ..kernels.interruption import Interruption
@@ -15,7 +15,7 @@ from ..kernels.loops.update import sum_rows, update, update_rows
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
-from .blocks import aligned_like, entries
+from .blocks import entries
 from .disk import StateFolder
 from .hyperparameters import SHARED
 from .kind import Norms, combine, measure
@@ -315,7 +315,7 @@ class Optimizer(State, ABC):
                 self._sum = self.params.zeros_like()
                 self._sums = {key: self._sum[key].reshape(-1) for key in self._blocks}
             else:
-                self._sums = {key: aligned_like(block.p, 0.0) for key, block in self._blocks.items()}
+                self._sums = {key: aligned_full(block.size, block.dtype, 0.0) for key, block in self._blocks.items()}
         keys = {id(block): key for key, block in self._blocks.items()}
         with Interruption():
             self._alone = None

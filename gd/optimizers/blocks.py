@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..arrays import aligned_empty, check_array
+from ..arrays import check_array
 from ..interchange import lent
 
 
@@ -61,10 +61,3 @@ def entries(where, name, arrays):
         if type(array) is not np.ndarray:
             labelled[key] = label, lent(where, label, array)
     return labelled
-
-
-def aligned_like(p, value):
-    """Return an aligned vector like p filled with a number or a copy of an array."""
-    vector = aligned_empty(p.size, p.dtype)
-    vector[:] = value
-    return vector

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import address
 from ..files import flush, lock, replacement
 from ..ranges import check_path
 
@@ -209,13 +210,9 @@ def advise(piece, what):
     shared = isinstance(base, mmap.mmap) and mode in ("r", "r+", "w+")  # else changes would be lost
     if not shared or not piece.size or not hasattr(mmap, what):
         return
-    start = _address(piece) - _address(np.frombuffer(base, np.uint8))
+    start = address(piece) - address(np.frombuffer(base, np.uint8))
     first = start // mmap.PAGESIZE * mmap.PAGESIZE
     base.madvise(getattr(mmap, what), first, min(start + piece.nbytes, len(base)) - first)
-
-
-def _address(array):
-    return array.__array_interface__["data"][0]
 
 
 def _reserve(path, size):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..arrays import address
 from ..kernels.addresses import KNOWN
 from ..kernels.compiler import join
 from ..kernels.loops.many import match, update_many
@@ -94,11 +95,6 @@ class Part:
 def _is_plain(block):
     """Whether a block and its state are stored as they are computed with."""
     return all(type(each) is np.ndarray and each.dtype == block.kind.dtype for each in (block.p, *block.slots))
-
-
-def address(array):
-    """Return where the elements of an array lie."""
-    return array.__array_interface__["data"][0]
 
 
 def _objects(arrays):

@@ -68,9 +68,8 @@ class State(Hyperparameters):
 
     def _group(self, k, specification, arrays):
         """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
-        shared = SHARED[: SHARED.index("clip_norm")]  # the others are of all groups
+        shared = (*SHARED[: SHARED.index("clip_norm")], "ema", *OPTIONS)  # the others look at all groups
         own = {name: self._schedules.get(name, getattr(self, name)) for name in self._hyperparameters}
-        shared = (*shared, "ema", *OPTIONS)
         keywords = {"lr": self._lr} | own | {name: getattr(self, name) for name in shared}
         keywords |= {name: value for name, value in specification.items() if name != "params"}
         keywords |= {"state_dir": self._folder}

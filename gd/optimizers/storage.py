@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..arrays import FLOATS, aligned_empty, check_array
+from ..arrays import FLOATS, aligned_full, check_array
 from ..kernels.storage import BLOCK, MOST, SCALE, stored_size
 from ..ranges import check_choice, check_flag, check_integer
 
@@ -44,21 +44,15 @@ def widened(p):
 def allocate(slot, p, value, state_dtype, unsigned):
     """Return a state array like p, of a number or of an array of its values, as it is stored."""
     if slot == MASTER:
-        return _filled(p.size, np.uint16, 0)
+        return aligned_full(p.size, np.uint16, 0)
     if state_dtype is None:
-        return _filled(p.size, real_of(p.dtype), value)
+        return aligned_full(p.size, real_of(p.dtype), value)
     if state_dtype == "bfloat16":
-        return _filled(p.size, np.uint16, np.float32(value).view(np.uint32) >> 16)
+        return aligned_full(p.size, np.uint16, np.float32(value).view(np.uint32) >> 16)
     dtype = np.dtype(np.uint8 if unsigned else np.int8)
-    stored = _filled(stored_size(p.size), dtype, 0)
+    stored = aligned_full(stored_size(p.size), dtype, 0)
     if value:
         stored[:] = MOST[dtype.name]
         for first in range(0, stored.size, BLOCK + SCALE):
             stored[first : first + SCALE].view(np.float32)[0] = value
     return stored
-
-
-def _filled(size, dtype, value):
-    array = aligned_empty(size, np.dtype(dtype))
-    array[:] = value
-    return array
