@@ -59,6 +59,7 @@ from .activations import (
     unit_step_backward,
 )
 from .checkpoints import CheckpointError, load, save
+from .distributed import Distributed
 from .dropout import dropout, dropout_backward
 from .early_stopping import EarlyStopping
 from .gradient_check import GradientCheck, gradient_check

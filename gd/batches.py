@@ -22,6 +22,12 @@ def shuffled(n, seed, epoch, stratify=None):
     return order[np.argsort(places, kind="stable")]
 
 
+def shuffled_shard(n, seed, epoch, shard, shards):
+    """Return the numbers of one of equal parts of the examples in the order of an epoch, whoever asks for them."""
+    first, last = n * shard // shards, n * (shard + 1) // shards
+    return first + np.random.default_rng([seed, epoch, shard]).permutation(last - first)
+
+
 def emphasized(n, seed, epoch, losses, share):
     """Return the order of an epoch in which a share of the examples, those of the largest losses, comes twice.
 

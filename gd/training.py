@@ -10,6 +10,7 @@ import numpy as np
 
 from .batches import emphasized, shuffled
 from .checkpoints import CheckpointError, load, require_safetensors, save
+from .distributed import Distributed
 from .early_stopping import EarlyStopping, Watch
 from .history import History
 from .kernels.interruption import Interruption
@@ -68,6 +69,7 @@ def fit(
     accumulate=1,
     emphasis=0.0,
     resume=False,
+    comm=None,
 ):
     """Train a network or a linear model by mini-batch gradient descent.
 
@@ -115,6 +117,11 @@ def fit(
     resume : bool, default: False
         Go on from the checkpoint, if there is one, as if the training had not stopped; `epochs` counts all of it.
         What is not in it must be as before: data, arguments, callbacks' own state.
+    comm : communicator, optional
+        That of a `gd.Distributed` optimizer: train on all of its ranks at once, each of which calls fit alike, with all
+        rows (which can be a np.memmap: a rank reads its own). The rows are cut into the optimizer's logical shards, and
+        each batch takes its part of each; so batch_size must be a multiple of their number. The checkpoint is a folder
+        then. Callbacks must decide alike on all ranks. There is no accumulate and no emphasis.
 
     Returns
     -------
@@ -142,8 +149,12 @@ def fit(
     if not isinstance(model, Model):
         raise TypeError(f"fit: model must be an MLP or a LinearModel, got {type(model).__name__}")
     X, y = model.check_data("fit", X, y)
-    if not isinstance(optimizer, Optimizer):
+    if comm is not None and not isinstance(optimizer, Distributed):
+        raise TypeError(f"fit: optimizer must be a gd.Distributed where comm is given, got {type(optimizer).__name__}")
+    if not isinstance(optimizer, (Optimizer, Distributed)):
         raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
+    if isinstance(optimizer, Distributed) and comm is not optimizer.comm:
+        raise ValueError(f"fit: comm must be that of the optimizer, got {type(comm).__name__}")
     if optimizer.params is not model.parameters:
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
     emphasis = check_number("fit", "emphasis", emphasis, UNIT)
@@ -154,6 +165,9 @@ def fit(
     accumulate = check_integer("fit", "accumulate", accumulate, 1)
     if emphasis and not isinstance(model, MLP):
         raise TypeError(f"fit: emphasis needs the loss of each row, which only an MLP has, got {type(model).__name__}")
+    if comm is not None:
+        optimizer.check_batches("fit", batch_size if not everything else None, accumulate, emphasis)
+        progress = False if comm.Get_rank() else progress
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"fit: validation must be a pair (X, y), got {type(validation).__name__}")
@@ -169,7 +183,7 @@ def fit(
     if checkpoint is not None:
         require_safetensors("fit: checkpoint")
         folder = Path(checkpoint.path).absolute().parent
-        if not folder.is_dir() or Path(checkpoint.path).is_dir():
+        if not folder.is_dir() or (comm is None and Path(checkpoint.path).is_dir()):
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
     schedules = {id(each): each for each in optimizer.schedules.values()}  # by identity, as groups can share one
     plateaus = [each for each in schedules.values() if isinstance(each, ReduceOnPlateau)]
@@ -190,8 +204,9 @@ def fit(
             "validation": validation is not None,
             "optimizer": type(optimizer).__name__,
         }
-        training = _Training(model, X, y, optimizer, settings, order_size, early_stopping)
-        if resume and Path(checkpoint.path).exists():
+        kind = _Training if comm is None else _DistributedTraining
+        training = kind(model, X, y, optimizer, settings, order_size, early_stopping)
+        if resume and training.has_saved(checkpoint.path):
             with Interruption():
                 training.resume(checkpoint.path)
         with (
@@ -236,7 +251,7 @@ class _Training:
                 history.stopped = self.watch is not None and self.watch.is_over(history)
                 ends = any([callback(history) for callback in callbacks]) or history.stopped or self.done == epochs
                 if checkpoint is not None and (ends or self.done % checkpoint.every == 0):
-                    save(checkpoint.path, self.state_dict(), checkpoint.keep)
+                    self.save(checkpoint)
                 interruption.raise_if_any()
                 if ends:
                     break
@@ -246,12 +261,8 @@ class _Training:
     def pass_over_data(self, bar, interruption, checkpoint):
         """Train for an epoch."""
         optimizer, history, epoch = self.optimizer, self.history, self.first + self.done
-        seed, emphasis = self.settings["seed"], self.settings["emphasis"]
-        rows = self.X.shape[0]
-        order = emphasized(rows, seed, epoch, self.losses, emphasis) if emphasis else shuffled(rows, seed, epoch)
         start, total, counted = perf_counter(), 0.0, 0
-        arguments = self.X, self.y, order, self.settings["batch_size"], optimizer, self.settings["accumulate"]
-        for loss, count in self.model.descend(*arguments, self.losses):
+        for loss, count in self.descend(self.settings["seed"], epoch):
             if not isfinite(loss) and not optimizer.skip_nonfinite:
                 raise FloatingPointError(
                     f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
@@ -265,6 +276,13 @@ class _Training:
         history.seconds.append(perf_counter() - start)
         history.loss.append(total / counted if counted else nan)
         history.lr.append(optimizer.last_lr)
+
+    def descend(self, seed, epoch):
+        """Take the steps of an epoch; yield (mean loss, rows) of each batch."""
+        rows, emphasis = self.X.shape[0], self.settings["emphasis"]
+        order = emphasized(rows, seed, epoch, self.losses, emphasis) if emphasis else shuffled(rows, seed, epoch)
+        arguments = self.X, self.y, order, self.settings["batch_size"], self.optimizer, self.settings["accumulate"]
+        return self.model.descend(*arguments, self.losses)
 
     def rated(self):
         """Return the optimizer and its groups, of which callbacks can set `lr`, where that is no schedule: by name."""
@@ -287,9 +305,21 @@ class _Training:
             "losses": self.losses,
         }
 
+    def save(self, checkpoint):
+        """Write a checkpoint."""
+        save(checkpoint.path, self.state_dict(), checkpoint.keep)
+
+    def has_saved(self, path):
+        """Whether there is a checkpoint."""
+        return Path(path).exists()
+
+    def load(self, path):
+        """Return the tree of a checkpoint."""
+        return load(path)
+
     def resume(self, path):
         """Restore what a checkpoint holds, or raise CheckpointError before anything has changed."""
-        state = load(path)
+        state = self.load(path)
         if state.keys() != self.state_dict().keys():
             raise CheckpointError(f"fit: {path} is not a checkpoint of gd.fit")
         try:
@@ -333,6 +363,32 @@ class _Training:
             raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
         if state["rates"].keys() != self.rated().keys():
             raise CheckpointError(f"fit: {path} is of a training with other groups, or schedules of other rates")
+
+
+class _DistributedTraining(_Training):
+    """The same on several ranks: what differs is the optimizer's to do."""
+
+    def __init__(self, model, X, y, optimizer, settings, *arguments):
+        own = {"optimizer": type(optimizer.optimizer).__name__, "reduction": optimizer.reduction}
+        settings |= own | {"logical_shards": optimizer.logical_shards}
+        super().__init__(model, X, y, optimizer, settings, *arguments)
+
+    def descend(self, seed, epoch):
+        return self.optimizer.descend(self.model, self.X, self.y, seed, epoch, self.settings["batch_size"])
+
+    def save(self, checkpoint):
+        tree = self.state_dict()
+        del tree["parameters"], tree["optimizer"]
+        self.optimizer.save(checkpoint.path, tree, checkpoint.keep)
+
+    def has_saved(self, path):
+        return self.optimizer.has_saved(path)
+
+    def load(self, path):
+        vector, state, tree = self.optimizer.read("fit", path)
+        parameters = self.model.parameters.zeros_like()
+        parameters.vector[:] = vector
+        return tree | {"parameters": parameters, "optimizer": state}
 
 
 def _plain(value):

@@ -18,7 +18,7 @@ from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_numbe
 from .blocks import entries
 from .disk import StateFolder
 from .hyperparameters import SHARED
-from .kind import Norms, combine, measure
+from .kind import Norms, combine, parts_of
 from .state import State
 from .storage import OPTIONS, check_options, check_parameter
 
@@ -396,10 +396,10 @@ class Optimizer(State, ABC):
         if self._looks_first:
             norm = self._norm(pairs, grad_scale)
             vars(self)["grad_norm"] = norm
-            if self.skip_nonfinite and not isfinite(norm) and not _all_finite(pairs, grad_scale):
+            if self.skip_nonfinite and not isfinite(norm) and not self._all_finite(pairs, grad_scale):
                 return False
             if self.clip_norm is not None and not norm <= self.clip_norm:
-                if norm == inf and _all_finite(pairs, grad_scale):  # it is above the largest float
+                if norm == inf and self._all_finite(pairs, grad_scale):  # it is above the largest float
                     grad_scale *= SMALLER
                     norm = self._norm(pairs, grad_scale)
                 grad_scale *= self.clip_norm / norm
@@ -423,7 +423,7 @@ class Optimizer(State, ABC):
                     self._update_rows(block, g, vector, rows)
                 block.steps += 1
             if self.track_norms:
-                gradient, update, parameters = combine(np.concatenate(parts, axis=1))
+                gradient, update, parameters = self._combined(np.concatenate(parts, axis=1))
                 vars(self)["norms"] = Norms(abs(grad_scale) * gradient, update, parameters)
             if self.scalars:
                 for owner in {block.kind.owner for block, _ in pairs}:
@@ -469,8 +469,17 @@ class Optimizer(State, ABC):
         parts = []
         for block, g in pairs:
             vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
-            parts.append(measure(join(reductions.norms, common.gradient), 1, vector, g, g)[0])
-        return combine(np.array([parts]))[0] if parts else 0.0
+            parts.append(parts_of(join(reductions.norms, common.gradient), 1, vector, g, g))
+        return self._combined(np.concatenate(parts, axis=1))[0] if parts else 0.0
+
+    def _combined(self, parts):
+        """Return the norms of all elements from those of their parts, in rows."""
+        return combine(parts)
+
+    def _all_finite(self, pairs, grad_scale):
+        """Whether all gradients are finite although their norm is not."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return all(np.isfinite(g.dtype.type(grad_scale) * g).all() for _, g in pairs)
 
     @property
     def _whole(self):
@@ -622,9 +631,3 @@ class Optimizer(State, ABC):
         names = (*self._hyperparameters, *(name for name in SHARED if getattr(self, name)))
         given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)
         return f"{self._name}(lr={lr}{given})"
-
-
-def _all_finite(pairs, grad_scale):
-    """Whether all gradients are finite although their norm is not."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return all(np.isfinite(g.dtype.type(grad_scale) * g).all() for _, g in pairs)

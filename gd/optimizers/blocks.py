@@ -17,6 +17,7 @@ class Block:
         self.shape, self.size, self.dtype = array.shape, array.size, array.dtype
         self.steps = 0  # kept only while arrays differ in it
         self.number = 0  # among the arrays of the optimizer
+        self.before = 0  # blocks of 256 elements of the vector of which this is a part
         self._known = lambda: None
 
     def gradient(self, where, label, g):

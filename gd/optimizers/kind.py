@@ -11,6 +11,7 @@ from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import update_blocks
 from ..kernels.loops.update import update
+from ..kernels.rules.dropout import GOLDEN
 from ..kernels.storage import BLOCK
 from .disk import Streamed
 
@@ -68,7 +69,7 @@ class Kind:
         if not owner.by_blocks:
             self.kernel(block.size, vector, block.p, g, *block.slots)
             return None
-        blocks, key = -(-block.size // BLOCK), key_of(owner.seed, t, block.number)
+        blocks, key = -(-block.size // BLOCK), advanced(key_of(owner.seed, t, block.number), block.before)
         low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (NO_MASTER, block.slots)
         norms = np.empty((len(Norms._fields), blocks) if owner.track_norms else (0, 0))
         self.kernel(blocks, key, vector, norms, owner.zero_grads, block.p, low, g, *slots)
@@ -87,12 +88,23 @@ class Kind:
         return vector
 
 
+def advanced(key, blocks):
+    """Return the key whose random numbers are, from the first block on, those of another from so many blocks on."""
+    return np.uint64((int(key) + (blocks << 8) * int(GOLDEN)) % 2**64) if blocks else key  # see storage.key_of
+
+
 def measure(kernel, quantities, vector, p, g, *slots):
     """Return the norms that a kernel measures of an array."""
+    parts = parts_of(kernel, quantities, vector, p, g, *slots)
+    return parts.ravel().tolist() if parts.shape[1] == 1 else combine(parts)
+
+
+def parts_of(kernel, quantities, vector, p, g, *slots):
+    """Return the norms of each block of an array, in rows."""
     blocks = -(-p.size // reductions.BLOCK)
     parts = np.empty((quantities, blocks))
     kernel(blocks, parts, vector, p, g, *slots)
-    return parts.ravel().tolist() if blocks == 1 else combine(parts)
+    return parts
 
 
 def combine(parts):
