@@ -21,6 +21,7 @@ from .ranges import REAL, check_choice, check_integer, check_number, check_path
 from .ranks import Ranks, add, world
 
 SPAN = reductions.BLOCK  # shards are multiples of it, so that norms and blocks of 8-bit states never lie on a border
+LOGICAL_SHARDS = 8  # unless another number is asked for
 REDUCTIONS = ("fast", "reproducible")
 REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads")  # of an optimizer's keywords
 
@@ -89,7 +90,9 @@ class Distributed:
         history = gd.fit(model, X, y, optimizer, comm=optimizer.comm)
     """
 
-    def __init__(self, optimizer_class, params, comm=None, reduction="fast", *, logical_shards=8, **options):
+    def __init__(
+        self, optimizer_class, params, comm=None, reduction="fast", *, logical_shards=LOGICAL_SHARDS, **options
+    ):
         where = "Distributed"
         if (
             not isinstance(optimizer_class, type)
@@ -201,6 +204,9 @@ class Distributed:
     def times(self):
         """Seconds of this rank so far, by what they went into."""
         return Times(self._compute, self._ranks.seconds, self._update)
+
+    def __repr__(self):
+        return f"{self.optimizer}, {self.reduction} on {self._ranks.size} ranks"
 
     # --- The step
 

@@ -1,10 +1,16 @@
 """What the sub-commands share: options for data and model, checks, and pictures."""
 
 import argparse
+import os
+import sys
+import traceback
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from io import BytesIO
 from pathlib import Path
+from time import sleep
 
 from ..activations import ACTIVATIONS
+from ..datasets import DataError
 from ..history import History
 from ..networks import MLP
 from ..optimizers import OPTIMIZERS
@@ -105,3 +111,19 @@ def draw(plot, path):
     except OSError as error:
         raise Failure(f"--plot {path}: {error}") from error
     print(f"drawn      {path}")
+
+
+@contextmanager
+def together(comm, name):
+    """Let only the first rank print; what one of them raises ends all of them, as they would wait for it for ever."""
+    rank = comm.Get_rank()
+    try:
+        with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if rank else nullcontext():
+            yield
+    except BaseException as error:
+        sleep(min(rank, 1))  # where all fail alike, the first is enough
+        known = isinstance(error, (Failure, DataError, FloatingPointError))
+        text = f"{error}\n" if known else "".join(traceback.format_exception(error))
+        print(f"{name}: rank {rank}: {text}", end="", file=sys.stderr, flush=True)
+        sleep(0.5)  # until mpiexec has passed it on
+        comm.Abort(2 if isinstance(error, (Failure, DataError)) else 1)

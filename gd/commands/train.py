@@ -9,8 +9,10 @@ import numpy as np
 from .. import datasets, reference, schedules
 from ..batches import batches, held_out
 from ..checkpoints import CheckpointError, require_safetensors
+from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed
 from ..kernels.compiler import splitting
 from ..optimizers import OPTIMIZERS
+from ..ranks import world
 from ..training import fit
 from .common import (
     Failure,
@@ -21,6 +23,7 @@ from .common import (
     describe,
     draw,
     new_model,
+    together,
     try_plot,
 )
 
@@ -69,11 +72,30 @@ def add(commands):
     train.add_argument(
         "--resume", metavar="FILE", help="save what training needs here after each epoch; go on from it if it is there"
     )
+    train.add_argument(
+        "--distributed",
+        nargs="?",
+        const="fast",
+        choices=REDUCTIONS,
+        help="train on all processes that mpiexec started; reproducible gives the same bits on 1, 2, 4 and 8 of them. "
+        "The file of --resume is a folder then",
+    )
     train.set_defaults(run=run)
 
 
 def run(options):
-    """Train, print how it went, and write what was asked for."""
+    """Train, print how it went, and write what was asked for, on one process or on all that mpiexec started."""
+    if options.distributed is None:
+        return _run(options)
+    try:
+        comm = world("--distributed")
+    except ImportError as error:
+        raise Failure(error) from error
+    with together(comm, "gd train"):
+        return _run(options, comm)
+
+
+def _run(options, comm=None):
     check_counts(options)
     for option, path in (("--save", options.save), ("--resume", options.resume)):
         if path:
@@ -84,6 +106,11 @@ def run(options):
             check_folder(option, path)
     if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
         raise Failure("--compare trains in plain NumPy, too, which knows no --dropout, --resume or --schedule plateau")
+    if comm is not None:
+        if options.compare:
+            raise Failure("--compare trains in plain NumPy, too, which knows no --distributed")
+        if options.batch_size % LOGICAL_SHARDS:
+            raise Failure(f"--batch-size must be a multiple of {LOGICAL_SHARDS} with --distributed")
     if options.early_stopping is not None:
         if options.early_stopping < 1:
             raise Failure("--early-stopping must be 1 at least")
@@ -101,7 +128,11 @@ def run(options):
 
     def build():
         model = new_model(options, data, options.dropout or 0.0)
-        optimizer = OPTIMIZERS[NAMES[options.optimizer]](model.parameters, **keywords)
+        optimizer = OPTIMIZERS[NAMES[options.optimizer]]
+        if comm is None:
+            optimizer = optimizer(model.parameters, **keywords)
+        else:
+            optimizer = Distributed(optimizer, model.parameters, comm, options.distributed, **keywords)
         optimizer.lr = SCHEDULES[options.schedule](optimizer.lr, steps)
         return model, optimizer
 
@@ -112,7 +143,7 @@ def run(options):
     describe(data, model)
     print(f"optimizer  {optimizer}")
     print("compiled   the kernels, or loaded them from disk ...", end=" ", flush=True)
-    print(f"{_compile(build, data, options.batch_size):.2f} s")
+    print(f"{_compile(build, data, options.batch_size, comm):.2f} s")
 
     bar = sys.stderr.isatty() and sys.stdout.isatty()  # fit shows one
     runs = {"gd": _Run("gd", live=not bar)}
@@ -132,6 +163,7 @@ def run(options):
             checkpoint=options.resume,
             seed=options.seed,
             resume=bool(options.resume),
+            comm=comm,
         )
     except (CheckpointError, OSError) as error:
         if not options.resume:
@@ -157,6 +189,11 @@ def run(options):
         print(run.summary(len(X)))
     if options.compare:
         print(_comparison(runs["gd"], runs["numpy"]))
+    if comm is not None:
+        compute, wire, update = optimizer.times
+        print(f"rank 0     computed for {compute:.2f} s, sent and waited for {wire:.2f} s, updated for {update:.2f} s")
+        if comm.Get_rank():
+            return
     if options.save:
         _save(options.save, model)
     if options.plot:
@@ -204,14 +241,14 @@ def _comparison(ours, plain):
     )
 
 
-def _compile(build, data, batch_size):
+def _compile(build, data, batch_size, comm):
     """Take the first steps with another model of the same kind, serially and in parallel; return how long that took."""
     start = perf_counter()
     model, optimizer = build()
     rows = min(len(data.X), 2 * batch_size)
     for parallel_from in (inf, 1):
         with splitting(parallel_from):
-            fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False)
+            fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False, comm=comm)
             model.predict(data.X_test)
     return perf_counter() - start
 
