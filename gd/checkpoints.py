@@ -93,18 +93,7 @@ def save(path, tree, keep=1):
     path = Path(os.path.realpath(check_path("save", "path", path)))
     if path.exists() and not path.is_file():
         raise ValueError(f"save: path must be that of a file, {path} is something else")
-    if not isinstance(tree, Mapping):
-        raise TypeError(f"save: tree must be a dict, got {type(tree).__name__}")
-    arrays = {}
-    text = json.dumps(_encode(tree, (), arrays), ensure_ascii=False)
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise ValueError(f"save: tree has a str with {text[error.start]!r}, expected valid Unicode") from None
-    if size > JSON_BYTES:
-        raise ValueError(
-            f"save: tree is {size:,} bytes of JSON, expected {JSON_BYTES:,} at most; make arrays of long lists"
-        )
+    text, arrays = encoded(tree)
     metadata = {"format": FORMAT, "version": VERSION, "tree": text, "checksum": _checksum(text)}
     with replacement(path, keep) as new:
         new.touch()
@@ -163,6 +152,23 @@ def require_safetensors(where):
     except ImportError:
         raise ImportError(f'{where} needs safetensors: python -m pip install "gd[train]"') from None
     return safetensors
+
+
+def encoded(tree):
+    """Return the JSON of a tree and its arrays by name, or raise what `save` raises of it."""
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"save: tree must be a dict, got {type(tree).__name__}")
+    arrays = {}
+    text = json.dumps(_encode(tree, (), arrays), ensure_ascii=False)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"save: tree has a str with {text[error.start]!r}, expected valid Unicode") from None
+    if size > JSON_BYTES:
+        raise ValueError(
+            f"save: tree is {size:,} bytes of JSON, expected {JSON_BYTES:,} at most; make arrays of long lists"
+        )
+    return text, arrays
 
 
 def _encode(value, path, arrays):

@@ -12,12 +12,13 @@ import numpy as np
 from . import shards
 from .arrays import aligned_empty, aligned_full
 from .batches import shuffled_shard
-from .checkpoints import CheckpointError, require_safetensors
+from .checkpoints import CheckpointError, encoded, require_safetensors
+from .flat import Flat, renamed
 from .kernels.compiler import splitting
 from .kernels.loops import reductions
 from .kernels.storage import BLOCK
-from .optimizers import SGD, Optimizer
-from .ranges import REAL, check_choice, check_integer, check_number, check_path
+from .optimizers import Optimizer
+from .ranges import REAL, check_choice, check_integer, check_number, check_path, check_size
 from .ranks import Ranks, add, world
 
 SPAN = reductions.BLOCK  # shards are multiples of it, so that norms and blocks of 8-bit states never lie on a border
@@ -94,30 +95,17 @@ class Distributed:
         self, optimizer_class, params, comm=None, reduction="fast", *, logical_shards=LOGICAL_SHARDS, **options
     ):
         where = "Distributed"
-        if (
-            not isinstance(optimizer_class, type)
-            or not issubclass(optimizer_class, Optimizer)
-            or isabstract(optimizer_class)
-        ):
-            raise TypeError(f"{where}: optimizer_class must be an optimizer such as gd.Adam, got {optimizer_class!r}")
-        if optimizer_class.trust_norms is not None:
-            name = optimizer_class.__name__
-            raise ValueError(f"{where}: optimizer_class must be elementwise, got {name}, which measures whole arrays")
+        _check_class(where, optimizer_class)
         for name in REFUSED:
             if options.pop(name, None):
                 raise TypeError(f"{where}: {name} is not for the shards of a vector")
         self.reduction = check_choice(where, "reduction", reduction, REDUCTIONS)
-        self.logical_shards = check_integer(where, "logical_shards", logical_shards, 1)
+        self.logical_shards = check_size(where, "logical_shards", logical_shards, high=2**30)
         if self.logical_shards & (self.logical_shards - 1):
             raise ValueError(f"{where}: logical_shards must be a power of two, got {logical_shards}")
-        self._all = _renamed(
-            "SGD:", f"{where}:", lambda: SGD(params)
-        )  # which knows what gradients must match, and has no state
-        blocks = [self._all._whole] if self._all._whole is not None else list(self._all._blocks.values())
-        self._arrays, dtype = [block.p for block in blocks], blocks[0].dtype
-        if any(array.dtype != dtype for array in self._arrays):
-            raise ValueError(f"{where}: params must be of one dtype, got float32 and float64")
-        _renamed(f"{optimizer_class.__name__}:", f"{where}:", lambda: optimizer_class(np.zeros(1, dtype), **options))
+        flat = self._flat = Flat(where, params)
+        name, start = optimizer_class.__name__, np.zeros(1, flat.dtype)
+        renamed(f"{name}:", f"{where}:", lambda: optimizer_class(start, **options))  # before others wait for this rank
         self.comm = world(where) if comm is None else comm
         ranks = self._ranks = Ranks(where, self.comm)
         self._reproducible = self.reduction == "reproducible"
@@ -126,35 +114,30 @@ class Distributed:
                 f"{where}: logical_shards must be a multiple of the {ranks.size} ranks, got {logical_shards}"
             )
         self.shards = range(*(self.logical_shards * k // ranks.size for k in (ranks.rank, ranks.rank + 1)))
-        size = sum(array.size for array in self._arrays)
-        given = np.array([size, dtype.itemsize, self.logical_shards, self._reproducible])
+        given = np.array([flat.size, flat.dtype.itemsize, self.logical_shards, self._reproducible])
         if (ranks.gather(given) != given).any():
             raise ValueError(f"{where}: params, reduction and logical_shards must be alike on all ranks")
 
-        self._vector = self._arrays[0] if len(blocks) == 1 else aligned_empty(size, dtype)
-        self._packed, self._levels = None, []
-        self._take()
-        ranks.broadcast(self._vector)
-        self._give()
-        shard = -(-size // (ranks.size * SPAN)) * SPAN
-        self._mine = slice(min(ranks.rank * shard, size), min((ranks.rank + 1) * shard, size))
-        self._shard, self._gradient = (aligned_full(shard, dtype, 0) for _ in range(2))
+        ranks.broadcast(flat.take())
+        flat.give()
+        shard = -(-flat.size // (ranks.size * SPAN)) * SPAN
+        self._mine = slice(ranks.rank * shard, (ranks.rank + 1) * shard)
+        self._shard, self._gradient = (aligned_full(shard, flat.dtype, 0) for _ in range(2))
+        self._levels = []
         self._refresh()
         with ranks.in_turn():
-            _compile(optimizer_class, dtype, options)
+            _compile(optimizer_class, flat.dtype, options)
         self.optimizer = _of_shard(optimizer_class)(self._shard, **options)
         self.optimizer._ranks = ranks
         self.optimizer._blocks[None].before = ranks.rank * shard // BLOCK
-        self._compute = self._update = 0.0
-        self._started = False
-        self._start_clock()
+        self._clock, self._started = _Clock(ranks), False
 
     # --- What it is like
 
     @property
     def params(self):
         """The parameters, as given."""
-        return self._all.params
+        return self._flat.params
 
     @property
     def steps(self):
@@ -168,7 +151,7 @@ class Distributed:
 
     @lr.setter
     def lr(self, value):
-        self.optimizer.lr = value
+        self._own(":", lambda: setattr(self.optimizer, "lr", value))
 
     @property
     def last_lr(self):
@@ -203,7 +186,7 @@ class Distributed:
     @property
     def times(self):
         """Seconds of this rank so far, by what they went into."""
-        return Times(self._compute, self._ranks.seconds, self._update)
+        return Times(self._clock.compute, self._ranks.seconds, self._clock.update)
 
     def __repr__(self):
         return f"{self.optimizer}, {self.reduction} on {self._ranks.size} ranks"
@@ -235,29 +218,15 @@ class Distributed:
         where = "Distributed.step"
         grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
         if not self._reproducible:
-            return self._step(self._flat(where, "grads", grads), grad_scale)
+            return self._step(self._flat.gradient(where, "grads", grads), grad_scale)
         count = len(self.shards)
         if isinstance(grads, (Mapping, np.ndarray)) or not isinstance(grads, Iterable):
             raise TypeError(f"{where}: grads must be a sequence of {count}, got {type(grads).__name__}")
         grads = list(grads)
         if len(grads) != count:
             raise ValueError(f"{where}: grads must be {count}, one for each logical shard, got {len(grads)}")
-        vectors = (self._flat(where, f"grads[{k}]", each) for k, each in enumerate(grads))
+        vectors = (self._flat.gradient(where, f"grads[{k}]", each) for k, each in enumerate(grads))
         return self._step(self._tree(vectors), grad_scale)
-
-    def _flat(self, where, label, gradient):
-        """Return a gradient as one vector."""
-        if gradient is None:
-            raise TypeError(f"{where}: {label} must be like params, got None")
-        pairs = _renamed(f"{where}: grads", f"{where}: {label}", lambda: self._all._paired(where, gradient))
-        flat = [g for _, g in sorted(pairs, key=lambda pair: pair[0].number)]
-        if len(flat) == 1 and flat[0].size == self._vector.size:
-            return flat[0]
-        if sum(g.size for g in flat) < self._vector.size:
-            raise ValueError(f"{where}: {label} must have one for each array, got None")
-        if self._packed is None:
-            self._packed = aligned_empty(self._vector.size, self._vector.dtype)
-        return np.concatenate(flat, out=self._packed)
 
     def _tree(self, vectors):
         """Return the sum of 2**k vectors: of pairs, then of pairs of pairs, and so on. Each is read before the next."""
@@ -275,15 +244,14 @@ class Distributed:
 
     def _step(self, vector, grad_scale=1.0):
         """Take a step by what this rank adds to the sum of all gradients."""
-        self._lap("_compute")
+        self._clock.compute += self._clock.lap()
         self._ranks.reduce(vector, self._gradient, self._reproducible)
-        self._take()
         self._refresh()
         applied = self.optimizer.step(self._gradient, grad_scale / self._addends)
         if applied:
-            self._ranks.collect(self._shard, self._vector)
-            self._give()
-        self._lap("_update")
+            self._ranks.collect(self._shard, self._flat.vector)
+            self._flat.give()
+        self._clock.update += self._clock.lap()
         return applied
 
     @property
@@ -291,32 +259,10 @@ class Distributed:
         """How many gradients a step is the mean of."""
         return self.logical_shards if self._reproducible else self._ranks.size
 
-    def _take(self):
-        """Copy the arrays of params into the vector, if they are several."""
-        if self._arrays[0] is not self._vector:
-            np.concatenate(self._arrays, out=self._vector)
-
-    def _give(self):
-        """Copy the vector into the arrays of params, if they are several."""
-        if self._arrays[0] is not self._vector:
-            start = 0
-            for array in self._arrays:
-                array[:] = self._vector[start : start + array.size]
-                start += array.size
-
     def _refresh(self):
-        """Copy this rank's part of the vector into its shard, whose rest is zeros."""
-        mine = self._vector[self._mine]
+        """Copy this rank's part of the parameters into its shard, whose rest is zeros."""
+        mine = self._flat.take()[self._mine]
         self._shard[: mine.size], self._shard[mine.size :] = mine, 0
-
-    def _start_clock(self):
-        self._since, self._wired = perf_counter(), self._ranks.seconds
-
-    def _lap(self, name):
-        """Add the time since the last lap, without that on the wire, to _compute or _update."""
-        since, wired = self._since, self._wired
-        self._start_clock()
-        setattr(self, name, getattr(self, name) + (self._since - since) - (self._wired - wired))
 
     # --- State
 
@@ -332,7 +278,12 @@ class Distributed:
         KeyError, TypeError, ValueError
             If an entry is missing, unknown, or of another shape or dtype; nothing has changed then.
         """
-        self.optimizer.load_state_dict(state)
+        self._own(".load_state_dict:", lambda: self.optimizer.load_state_dict(state))
+
+    def _own(self, begin, function):
+        """Call a function of the rank's optimizer; what it raises speaks of this one."""
+        name = type(self.optimizer).__name__
+        return renamed(f"{name}{begin}", f"Distributed{begin}", function)
 
     def ema_params(self):
         """Return a copy of the averaged parameters, all of them, in the structure of params.
@@ -356,10 +307,13 @@ class Distributed:
 
     def _whole(self, shard):
         """Return the shards of all ranks in the structure of params."""
-        vector = aligned_empty(self._vector.size, self._vector.dtype)
+        return self._flat.like_params(self._collected(shard))
+
+    def _collected(self, shard):
+        """Return the shards of all ranks as one vector."""
+        vector = aligned_empty(self._flat.size, self._flat.dtype)
         self._ranks.collect(shard, vector)
-        blocks, starts = self._all._blocks, np.cumsum([block.size for block in self._all._blocks.values()])
-        return self._all._like_params(dict(zip(blocks, np.split(vector, starts[:-1]), strict=True)))
+        return vector
 
     def save(self, path, tree=None, keep=1):
         """Write parameters and state, each rank its shard, into a folder; all ranks call it.
@@ -383,14 +337,13 @@ class Distributed:
         where = "Distributed.save"
         require_safetensors(where)
         path, keep = check_path(where, "path", path), check_integer(where, "keep", keep, 1)
-        if tree is not None and not isinstance(tree, Mapping):
-            raise TypeError(f"{where}: tree must be a dict, got {type(tree).__name__}")
+        tree = {} if tree is None else tree
+        encoded(tree)  # which checks it
         if Path(path).exists() and not Path(path).is_dir():
             raise ValueError(f"{where}: path must be that of a folder, {path} is something else")
-        self._take()
         self._refresh()
         state = {"parameters": self._shard} | self.state_dict()
-        shards.write(self._ranks, path, state, tree or {}, self._vector.size, self.steps, keep)
+        shards.write(self._ranks, path, state, tree, self._flat.size, self.steps, keep)
 
     def load(self, path):
         """Restore parameters and state of the newest checkpoint that is complete, on any number of ranks.
@@ -417,8 +370,8 @@ class Distributed:
             self.load_state_dict(state)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{where}: {path} is of another optimizer: {error}") from error
-        self._vector[:] = vector
-        self._give()
+        self._flat.vector[:] = vector
+        self._flat.give()
         return tree
 
     def has_saved(self, path):
@@ -427,13 +380,11 @@ class Distributed:
 
     def read(self, where, path):
         """Return (parameters as a vector, state of this rank's shard, tree) of the newest complete checkpoint."""
-        state, tree = shards.read(where, self._ranks, path, self._vector.size, self._shard.size)
-        vector = aligned_empty(self._vector.size, self._vector.dtype)
+        state, tree = shards.read(where, self._ranks, path, self._flat.size, self._shard.size)
         shard = state.pop("parameters", None)
-        if shard is None or shard.dtype != vector.dtype:
-            raise CheckpointError(f"{where}: {path} has parameters of another dtype than {vector.dtype}")
-        self._ranks.collect(shard, vector)
-        return vector, state, tree
+        if shard is None or shard.dtype != self._flat.dtype:
+            raise CheckpointError(f"{where}: {path} has parameters of another dtype than {self._flat.dtype}")
+        return self._collected(shard), state, tree
 
     # --- Training
 
@@ -462,7 +413,7 @@ class Distributed:
             with self._ranks.in_turn():
                 model.write_gradients(X, y, np.concatenate(orders)[: each * len(orders)], 0, gradient)
             self._started = True
-        self._start_clock()
+        self._clock.lap()  # which begins here
         for first in range(0, sizes.max(), each):
             pieces = [order[first : first + each] for order in orders]
             if not self._reproducible:
@@ -495,6 +446,20 @@ class Distributed:
             yield gradient.vector
 
 
+class _Clock:
+    """Tells a rank's seconds between steps and in updates, without those on the wire."""
+
+    def __init__(self, ranks):
+        self.ranks, self.compute, self.update = ranks, 0.0, 0.0
+        self.since, self.wired = perf_counter(), ranks.seconds
+
+    def lap(self):
+        """Return the seconds since the last call that were not spent on the wire."""
+        since, wired = self.since, self.wired
+        self.since, self.wired = perf_counter(), self.ranks.seconds
+        return self.since - since - (self.wired - wired)
+
+
 class _Shard:
     """What an optimizer does differently whose array is a shard: norms are those of all shards."""
 
@@ -503,6 +468,16 @@ class _Shard:
 
     def _all_finite(self, pairs, grad_scale):
         return not self._ranks.sum(not super()._all_finite(pairs, grad_scale))
+
+
+def _check_class(where, cls):
+    """Raise unless a class is that of an optimizer that can step a shard."""
+    if not isinstance(cls, type) or not issubclass(cls, Optimizer) or isabstract(cls):
+        raise TypeError(f"{where}: optimizer_class must be an optimizer such as gd.Adam, got {cls!r}")
+    if cls.trust_norms is not None:
+        raise ValueError(
+            f"{where}: optimizer_class must be elementwise, got {cls.__name__}, which measures whole arrays"
+        )
 
 
 def _of_shard(optimizer_class):
@@ -514,11 +489,3 @@ def _compile(optimizer_class, dtype, options):
     for parallel_from in (inf, 1):
         with splitting(parallel_from):
             optimizer_class(np.zeros(SPAN, dtype), **options).step(np.ones(SPAN, dtype))
-
-
-def _renamed(old, new, function):
-    """Call a function; what it raises says `new` where it says `old`."""
-    try:
-        return function()
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace(old, new, 1)) from None

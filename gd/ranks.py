@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import contextmanager
-from functools import wraps
+from functools import cached_property, wraps
 from time import perf_counter
 
 import numpy as np
@@ -54,7 +54,7 @@ class Ranks:
 
     def __init__(self, where, comm):
         for name in METHODS:
-            if not callable(getattr(comm, name, None)):
+            if isinstance(comm, type) or not callable(getattr(comm, name, None)):
                 expected = "a communicator such as mpi4py.MPI.COMM_WORLD"
                 raise TypeError(f"{where}: comm must be {expected}, got {type(comm).__name__} without {name}")
         self.comm, self.rank, self.size, self.seconds = comm, comm.Get_rank(), comm.Get_size(), 0.0
@@ -136,7 +136,7 @@ class Ranks:
     @contextmanager
     def in_turn(self):
         """Let the first rank of each machine do this before the others, which then find kernels compiled."""
-        node = self._node()
+        node = self._node
         first = node.Get_rank() == 0
         if not first:
             node.Barrier()
@@ -146,6 +146,7 @@ class Ranks:
             if first:
                 node.Barrier()
 
+    @cached_property
     def _node(self):
         """Return the communicator of the ranks on this machine, where MPI can tell, else that of all."""
         shared = getattr(sys.modules.get(type(self.comm).__module__), "COMM_TYPE_SHARED", None)

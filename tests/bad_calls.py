@@ -43,7 +43,17 @@ ALSO = {
     "save": OSError,
     "save_state": OSError,
 }  # documented, by the last part of the name
-CACHES = {"_known", "_values", "_vector", "_given", "_format", "_pass", "tiles", "seconds"}  # attributes left out
+CACHES = {
+    "_known",
+    "_clock",
+    "_values",
+    "_vector",
+    "_given",
+    "_format",
+    "_pass",
+    "tiles",
+    "seconds",
+}  # attributes left out
 
 
 class Outcome(NamedTuple):

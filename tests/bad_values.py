@@ -74,7 +74,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     r"search\.narrowing_search\.ranges": "ranges",
     r"\w+\.load_state_dict\.state": "mapping",
     r"schedules\.ReduceOnPlateau\.load_state_dict\.state": "mapping",
-    r"save\.tree": "tree",
+    r"(Distributed\.)?save\.tree": "tree",
     r"LayerNorms\.__call__\.history": None,  # not used
     "accumulate": Integer(1),
     "activation_parameters": "options",
@@ -88,6 +88,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "callbacks": "functions",
     "checkpoint": "path",
     "classes": Integer(1),
+    "comm": "object",
     "clip_norm": POSITIVE,
     "clip_value": POSITIVE,
     "cooldown": Integer(0),
@@ -122,6 +123,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "l1": NON_NEGATIVE,
     "l2": NON_NEGATIVE,
     "label_smoothing": CLOSED_UNIT,
+    "logical_shards": Integer(1),
     "loss_parameters": "options",
     "low": REAL,
     "lr": NON_NEGATIVE,
@@ -139,6 +141,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "n_iter_no_change": Integer(1),
     "names": "names",
     "objective": "function",
+    "optimizer_class": "object",
     "optimizer_options": "options",
     "optimizers": "choices",
     "options": "choices",
@@ -299,7 +302,8 @@ def of_kind(call, kind, value, optional):
             yield bad("bytes", b"file")
             yield bad("a list", ["file"])
             yield bad("with a null", str(world.folder / "a\0b"))
-            if call.public.name != "Checkpoint" and "state_dir" not in call.arguments:  # fit looks whether there is one
+            folders = ("Checkpoint", "Distributed.save")  # of the first fit looks whether there is one
+            if call.public.name not in folders and "state_dir" not in call.arguments:
                 yield bad("a folder", str(world.folder), str(world.folder))
         case "dtype":
             for wrong in (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from communicators import Communicator
 from scipy.sparse import csr_array
 
 import gd
@@ -24,9 +25,10 @@ OWN = (  # modules whose names are public, though gd does not export them
     "activations batches comparison estimators initializers losses optimizers pytorch schedules search surfaces"
 ).split()
 HOMES = (  # modules of which gd exports what is public, if anything
-    "architecture arrays checkpoints commands datasets dropout early_stopping estimator_base figures files "
-    "gradient_check heads history information interchange layer_norms linear linear_model model networks "
-    "normalization parameters passes profiling progress ranges reference sparse targets tensors threads training warm"
+    "architecture arrays checkpoints commands datasets distributed dropout early_stopping estimator_base figures files "
+    "flat gradient_check heads history information interchange layer_norms linear linear_model model networks "
+    "normalization parameters passes profiling progress ranges ranks reference shards sparse targets tensors threads "
+    "training warm"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",
@@ -42,6 +44,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"(\w+)\.(check_data|check_inputs|check)": "a part of the checks of other methods",
     r"profile\.(started|ended)": "called by kernels",
     r"\w+\.(write_gradients|backpropagate|descend|step_inside|run_inside)": "called by fit with what it has checked",
+    r"Distributed\.(check_batches|has_saved|read)": "called by fit with what it has checked",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
     r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|trust_norms|mu|mu_product|uses)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
@@ -462,6 +465,24 @@ def _(world, each):
     return {"params": params, "groups": groups, "state_dtype": state_dtype}
 
 
+@good("Distributed")
+def _(world, each):
+    given = {"optimizer_class": gd.Adam, "params": structure(world), "comm": Communicator()}
+    return {**given, "needed": ("comm",)}  # without it is that of MPI
+
+
+@good(r"Distributed\.\w+_params")
+def _(world, each):
+    return {"self": gd.Distributed(gd.ASGD, structure(world), Communicator(), ema=0.5)}
+
+
+@good(r"Distributed\.(save|load)")
+def _(world, each):
+    optimizer, path = instance(each.owner, world), str(world.folder / "checkpoints")
+    optimizer.save(path)
+    return {"self": optimizer, "path": path} | ({"tree": {"epoch": 1}} if each.own == "save" else {})
+
+
 @good(r"\w+\.(step|accumulate)")
 def _(world, each):
     optimizer = instance(each.owner, world)
@@ -587,7 +608,11 @@ def _(world, each):
     held = world.floats(4, COLUMNS), like(y, lambda each: world.place(each[:4]))
     own = {"emphasis": 0.5} if isinstance(model, gd.MLP) else {"emphasis": 0.0}
     own |= {"resume": False, "checkpoint": str(world.folder / "checkpoint")}
-    return {"model": model, "X": X, "y": y, "optimizer": optimizer, "batch_size": 4, "validation": held, **own}
+    own |= {"batch_size": 4, "comm": None}
+    if world.wanted == {"comm"}:
+        optimizer = gd.Distributed(gd.Adam, model.parameters, Communicator())
+        own |= {"batch_size": 8, "comm": optimizer.comm, "accumulate": 1, "emphasis": 0.0, "needed": ("batch_size",)}
+    return {"model": model, "X": X, "y": y, "optimizer": optimizer, "validation": held, **own}
 
 
 @good(r"LayerNorms")

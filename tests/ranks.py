@@ -2,6 +2,7 @@
 
 train     trains in several ways and writes what came of it, by the number of ranks, and half a training to go on from
 run       trains with a checkpoint after each epoch, slowly, and tells which process the last rank is
+compile   counts the kernels that each rank compiled
 fail      raises an exception on the last rank only
 """
 
@@ -112,6 +113,19 @@ def run(folder):
         np.savez(Path(folder, "end.npz"), p=model.parameters.vector)
 
 
+def compile_(folder):
+    """Write how many kernels each rank compiled, in an empty cache, until the end of a training."""
+    from mpi4py import MPI
+
+    from gd.kernels.compiler import kernels
+
+    model, X = gd.LinearModel(3), np.ones((16, 3), np.float32)
+    optimizer = gd.Distributed(gd.SGD, model.parameters, lr=0.01, clip_norm=1.0)
+    gd.fit(model, X, X[:, 0].copy(), optimizer, batch_size=8, epochs=1, progress=False, comm=optimizer.comm)
+    compiled = sum(sum(kernel.serial.stats.cache_misses.values()) for kernel in kernels)
+    Path(folder, str(MPI.COMM_WORLD.Get_rank())).write_text(str(compiled))
+
+
 def fail(folder):
     """Hand in a gradient of wrong shape on the last rank."""
     from mpi4py import MPI
@@ -122,4 +136,4 @@ def fail(folder):
 
 
 if __name__ == "__main__":
-    {"train": train, "run": run, "fail": fail}[sys.argv[1]](sys.argv[2])
+    {"train": train, "run": run, "compile": compile_, "fail": fail}[sys.argv[1]](sys.argv[2])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from communicators import Communicator, on_ranks
+from conftest import optimized
 from ranks import OPTIMIZERS, stepped
 
 import gd
@@ -438,6 +439,16 @@ def test_each_rank_has_its_share_of_the_state(runs):
 def test_seconds_are_told_apart_under_mpi(runs):
     for ranks in (1, 2, 4):
         assert (runs[ranks]["times"] > 0).all()
+
+
+@optimized
+def test_only_the_first_rank_of_a_machine_compiles(mpi, tmp_path, monkeypatch):
+    monkeypatch.setenv("GD_CACHE_DIR", str(tmp_path / "cache"))
+    status, output = end(begin(2, "-m", "mpi4py", ROOT / "tests" / "ranks.py", "compile", tmp_path))
+    assert status == 0, output
+    compiled = [int((tmp_path / rank).read_text()) for rank in "01"]
+    assert compiled[0] > 3
+    assert compiled[1] == 0
 
 
 def test_a_killed_rank_ends_all_and_the_restart_comes_to_the_same_bits(runs, tmp_path):
