@@ -23,9 +23,6 @@ class Norms(NamedTuple):
     parameters: float
 
 
-NO_MASTER = np.empty(0, np.uint16)
-
-
 class Kind:
     """What the arrays of one optimizer or group, and one dtype, share: the kernel and the scalars of a step."""
 
@@ -69,9 +66,9 @@ class Kind:
             self.kernel(block.size, vector, block.p, g, *block.slots)
             return None
         blocks, key = -(-block.size // BLOCK), key_of(owner.seed, t, block.number)
-        low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (NO_MASTER, block.slots)
-        norms = np.empty((len(Norms._fields), blocks) if owner.track_norms else (0, 0))
-        self.kernel(blocks, key, vector, norms, owner.zero_grads, block.p, low, g, *slots)
+        low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (None, block.slots)
+        norms = np.empty((len(Norms._fields), blocks)) if owner.track_norms else None
+        self.kernel(blocks, key, vector, norms, g if owner.zero_grads else None, block.p, low, g, *slots)
         return norms
 
     def is_settled(self, t, grad_scale):
