@@ -50,6 +50,20 @@ def update_blocks(rule, *stages):
     return body
 
 
+@loop(parallel_from=256, traffic="w r")
+def norm_blocks():
+    """Take the Euclidean norms of blocks; arguments: out, one a block, and x."""
+
+    def body(start, stop, arguments):
+        out, x = arguments
+        room = np.empty(BLOCK, np.float32)
+        for block in range(start, stop):
+            n = min(BLOCK, x.size - block * BLOCK)
+            out[block] = block_norm(floats(opened(x, block, n, room)))
+
+    return body
+
+
 # --- What is done or not by the types of arguments: a branch, or a count of references at one, would slow down the rest
 
 
