@@ -218,9 +218,15 @@ def write_float(typing_context, stored, i, x):
 
 
 @device
-def key_of(key, slot, block):
-    """Return 32 bits for the random numbers of a block."""
-    return np.int64(_random(key, (np.uint64(block) << np.uint64(8)) + np.uint64(slot)) >> np.uint64(32))
+def chance_of(key, block):
+    """Return 64 bits for the random numbers of a block."""
+    return _random(key, np.uint64(block))
+
+
+@device
+def _key(chance, slot):
+    """Return 32 of them for what has this number among the arrays of the block."""
+    return np.int64(chance * (np.uint64(2) * np.uint64(slot) + np.uint64(1)) >> np.uint64(32))
 
 
 @device
@@ -278,7 +284,7 @@ def opened(stored, block, n, room):
     """Return what n elements of a block can be read from and written to; `room` is for those not stored as floats."""
 
 
-def closed(stored, block, x, key):
+def closed(stored, block, x, chance, slot):
     """Store the elements of a block again that were written to room."""
 
 
@@ -299,15 +305,15 @@ def _opened(stored, block, n, room):
 
 
 @overload(closed, jit_options=INLINED)
-def _closed(stored, block, x, key):
+def _closed(stored, block, x, chance, slot):
     if isinstance(stored.dtype, types.Float):
-        return lambda stored, block, x, key: None
+        return lambda stored, block, x, chance, slot: None
     if stored.dtype == types.uint16:
-        return lambda stored, block, x, key: _encode_16(x.room, x.high, key)
+        return lambda stored, block, x, chance, slot: _encode_16(x.room, x.high, _key(chance, slot))
     most = MOST[stored.dtype.name]
 
-    def closed_8(stored, block, x, key):
-        write_float(stored, block * (BLOCK + SCALE), _encode_8(x.room, x.codes, most, key))
+    def closed_8(stored, block, x, chance, slot):
+        write_float(stored, block * (BLOCK + SCALE), _encode_8(x.room, x.codes, most, _key(chance, slot)))
 
     return closed_8
 

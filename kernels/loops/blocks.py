@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import overload
 
 from ..compiler import INLINED, loop
-from ..storage import BLOCK, closed, closed_whole, element, floats, key_of, opened, opened_whole, written
+from ..storage import BLOCK, chance_of, closed, closed_whole, element, floats, opened, opened_whole, written
 from .reductions import block_norm
 from .update import update_slices
 
@@ -40,12 +40,13 @@ def update_blocks(rule, *stages):
             n = min(BLOCK, g.size - block * BLOCK)
             parameters, change = opened_parameters(p, low, block, n, room[0]), room[1, :n]
             gradient, state = opened(g, block, n, room[2]), opened_each(slots, block, n, room[3:])
+            chance = chance_of(key, block)
             look_before(norms, block, gradient, parameters, change)
             step(coefficients, parameters, gradient, state)
             look_after(norms, block, parameters, change)
             clear(cleared, block * BLOCK, n)
-            close_parameters(p, low, block, parameters, key_of(key, 0, block))
-            close_each(slots, block, state, key, 1)
+            close_parameters(p, low, block, parameters, chance)
+            close_each(slots, block, state, chance, 1)
 
     return body
 
@@ -121,7 +122,7 @@ def opened_parameters(p, low, block, n, room):
     """Open parameters, of which `low` may hold the lower halves."""
 
 
-def close_parameters(p, low, block, x, key):
+def close_parameters(p, low, block, x, chance):
     """Store them again."""
 
 
@@ -133,17 +134,17 @@ def _opened_parameters(p, low, block, n, room):
 
 
 @overload(close_parameters, jit_options=INLINED)
-def _close_parameters(p, low, block, x, key):
+def _close_parameters(p, low, block, x, chance):
     if low == types.none:
-        return lambda p, low, block, x, key: closed(p, block, x, key)
-    return lambda p, low, block, x, key: closed_whole(x)
+        return lambda p, low, block, x, chance: closed(p, block, x, chance, 0)
+    return lambda p, low, block, x, chance: closed_whole(x)
 
 
 def opened_each(slots, block, n, room):
     """Open every slot."""
 
 
-def close_each(slots, block, state, key, k):
+def close_each(slots, block, state, chance, k):
     """Store every slot again; the first has the number k."""
 
 
@@ -158,12 +159,12 @@ def _opened_each(slots, block, n, room):
 
 
 @overload(close_each, jit_options=INLINED)
-def _close_each(slots, block, state, key, k):
+def _close_each(slots, block, state, chance, k):
     if len(slots) == 0:
-        return lambda slots, block, state, key, k: None
+        return lambda slots, block, state, chance, k: None
 
-    def close_first(slots, block, state, key, k):
-        closed(slots[0], block, state[0], key_of(key, k, block))
-        close_each(slots[1:], block, state[1:], key, k + 1)
+    def close_first(slots, block, state, chance, k):
+        closed(slots[0], block, state[0], chance, k)
+        close_each(slots[1:], block, state[1:], chance, k + 1)
 
     return close_first
