@@ -410,8 +410,10 @@ class Distributed:
         orders = [shuffled_shard(X.shape[0], seed, epoch, k, parts) for k in self.shards]
         each, gradient = -(-batch_size // parts), model.parameters.zeros_like()
         if not self._started:
+            rows = np.concatenate(orders)[: each * len(orders)]
             with self._ranks.in_turn():
-                model.write_gradients(X, y, np.concatenate(orders)[: each * len(orders)], 0, gradient)
+                if rows.size:
+                    model.write_gradients(X, y, rows, 0, gradient)
             self._started = True
         self._clock.lap()  # which begins here
         for first in range(0, sizes.max(), each):

@@ -135,6 +135,7 @@ def test_without_a_communicator_mpi4py_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ImportError, match=r'Distributed needs mpi4py and an MPI: python -m pip install "gd\[mpi\]"'):
         gd.Distributed(gd.SGD, np.zeros(3))
+    assert gd.Distributed(gd.SGD, np.zeros(3), Communicator()).step(np.ones(3))  # else it is not
 
 
 class Half:
@@ -303,16 +304,21 @@ def test_fit_on_ranks_sees_every_row_once_an_epoch():
 
 
 def test_a_batch_of_all_rows_is_that_of_one_process():
-    X = np.random.default_rng(0).standard_normal((50, 4))
-    y, weights = X @ np.ones(4), []
-    for reduction in (None, "fast", "reproducible"):
-        model = gd.LinearModel(4, l2=0.1, dtype=np.float64)
-        comm = None if reduction is None else Communicator()
-        optimizer = gd.SGD(model.parameters, lr=0.1) if comm is None else None
-        optimizer = optimizer or gd.Distributed(gd.SGD, model.parameters, comm, reduction, lr=0.1)
-        history = gd.fit(model, X, y, optimizer, batch_size="all", epochs=20, progress=False, comm=comm)
-        weights.append([*model.parameters.vector, *history.loss])
-    assert np.allclose(weights[1:], weights[0], rtol=1e-12)
+    rng = np.random.default_rng(0)
+    for rows, ranks in ((50, 2), (3, 4)):  # of 3 rows some ranks have none
+        X = rng.standard_normal((rows, 4))
+        y = X @ np.ones(4)
+
+        def run(comm, reduction, X=X, y=y):
+            model = gd.LinearModel(4, l2=0.1, dtype=np.float64)
+            given = model.parameters, comm, reduction
+            optimizer = gd.SGD(model.parameters, lr=0.1) if comm is None else gd.Distributed(gd.SGD, *given, lr=0.1)
+            history = gd.fit(model, X, y, optimizer, batch_size="all", epochs=20, progress=False, comm=comm)
+            return [*model.parameters.vector, *history.loss]
+
+        for reduction in ("fast", "reproducible"):
+            found = on_ranks(ranks, lambda comm, reduction=reduction, run=run: run(comm, reduction))
+            assert np.allclose(found, run(None, None), rtol=1e-12)
 
 
 def test_a_loss_that_is_not_finite_stops_all_ranks_before_the_step():
