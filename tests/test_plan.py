@@ -153,7 +153,8 @@ def test_a_network_is_measured_for_the_rows_of_a_node(capsys, quick):
 def test_the_state_of_an_element_is_that_of_the_storage(dtype, state, capsys, quick):
     status, out, _ = run(capsys, "--parameters", 1000, "--nodes", 1, *(("--state-dtype", dtype) if dtype else ()))
     assert status == 0
-    assert f"{state:.3g} bytes of state in {dtype or 'float32'}" in out
+    assert f"{state:.3g} bytes of state\n" in out
+    assert not dtype or f"Adam with {dtype} states, 1,000 parameters" in out
     assert plan.in_bytes(1000 * state) in out
 
 

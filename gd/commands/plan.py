@@ -84,7 +84,8 @@ def run(options):
         compute = {n: (options.compute or 0.0) * n / options.batch_size for n in rows.values()}
     steps = [step(n, parameters, compute[rows[n]], rates, link) for n in nodes]
     wire = f"{options.latency:g} µs, {options.bandwidth:g} GB/s, {options.collectives} collectives"
-    title = f"{name}, {parameters:,} parameters, {wire}, {options.scaling} scaling"
+    stored = f" with {options.state_dtype} states" if options.state_dtype else ""
+    title = f"{name}{stored}, {parameters:,} parameters, {wire}, {options.scaling} scaling"
     _describe(options, title, rates, compute)
     print("", *table(steps, options.scaling), "", sep="\n")
     if options.output:
@@ -119,9 +120,8 @@ def measure_rows(model, counts):
 
 
 def _describe(options, title, rates, compute):
-    stored = options.state_dtype or "float32"
     print(f"planned    {title}")
-    print(f"measured   update {1e9 * rates.update:.3g} ns an element, {rates.state:.3g} bytes of state in {stored}")
+    print(f"measured   update {1e9 * rates.update:.3g} ns an element, {rates.state:.3g} bytes of state")
     print(f"measured   addition of gradients {4e9 * rates.adding:.3g} ns an element")
     seconds = f"{1e3 * compute[options.batch_size]:.4g} ms forward and backward of {options.batch_size:,} rows"
     if options.network:
