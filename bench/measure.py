@@ -1,5 +1,6 @@
 """Timing that survives a drifting machine: everything compared is interleaved, and medians are taken."""
 
+from math import inf
 from time import perf_counter, sleep
 
 import numpy as np
@@ -8,9 +9,10 @@ SETTLE = 0.1  # seconds before a turn: idle BLAS threads of the turn before spin
 TURN = 0.01  # seconds that a turn lasts at least, so that threads that slept can spread over the cores
 LONG_TURN = 0.05  # after a pause, which lets those of all libraries sleep
 MOST = 2_000  # calls in a turn
+FEWEST = 3  # turns of what takes too long for more
 
 
-def interleaved(calls, rounds, settle=0.0, turn=None):
+def interleaved(calls, rounds, settle=0.0, turn=None, patience=inf):
     """Return {name: seconds of a call} of functions that take turns, each as {median, low, high, rounds}.
 
     Parameters
@@ -24,6 +26,8 @@ def interleaved(calls, rounds, settle=0.0, turn=None):
     turn : float, optional
         Seconds that a turn lasts at least, 0.01 or, after long pauses, 0.05: short calls are repeated, and the mean of
         the turn counts.
+    patience : float, default: inf
+        Seconds that all turns may take; there are no more than 3 if they would take more.
 
     Notes
     -----
@@ -31,12 +35,15 @@ def interleaved(calls, rounds, settle=0.0, turn=None):
     """
     if turn is None:
         turn = LONG_TURN if settle >= SETTLE else TURN
-    repeats = {}
+    repeats, once = {}, 0.0
     for name, call in calls.items():
         call()
         start = perf_counter()
         call()
-        repeats[name] = int(min(MOST, max(1, turn / max(perf_counter() - start, 1e-7))))
+        taken = perf_counter() - start
+        repeats[name], once = int(min(MOST, max(1, turn / max(taken, 1e-7)))), once + taken
+    if rounds * once > patience:
+        rounds = min(rounds, FEWEST)
     seconds = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():

@@ -9,6 +9,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from time import perf_counter
 
 import numpy as np
@@ -26,6 +27,7 @@ from .measure import interleaved
 from .verification import verify
 
 FORMAT = 1
+PATIENCE = 10  # seconds that a case may take before there are fewer turns
 SLOW = ("torch compiled", "deepspeed", "torch loop")  # in full runs only: compilers of C++, and what foreach beats
 SCALED = (("optimizers", "Adam", 1_000_000), ("optimizers", "Adam", 8_000_000), ("activations", "sigmoid", 1_000_000))
 MORE_SCALED = (("activations", "gelu_backward", 16_000_000), ("losses", "softmax_cross_entropy", 10_000_000))
@@ -46,7 +48,7 @@ class Plan:
     threads : int, optional
         By default gd's own number.
     rounds : int, optional
-        Turns each library gets; by default 7, or 3 in a quick run.
+        Turns each library gets; by default 7, or 3 in a quick run and of what takes seconds.
     data : str, optional
         For networks and linear models, as `gd train --data` takes it.
     """
@@ -162,7 +164,7 @@ def timings(plan, family: Family, cases, progress):
             mix, ceiling = family.ceiling(case)
             if ceiling is not None:
                 calls["ceiling"] = ceiling.call
-            seconds = interleaved(calls, plan.turns, family.settle)
+            seconds = interleaved(calls, plan.turns, family.settle, patience=PATIENCE if plan.rounds is None else inf)
         record = {
             "family": family.name,
             "what": case.what,

@@ -400,18 +400,22 @@ def from_bfloat16(halves):
 
 
 def from_8_bits(stored, size, block=256):
-    """The float32 numbers of codes: an eighth of an octave below the block's largest for each code below 127 or 255.
+    """The float32 numbers of codes: numbers of four significant bits, counted from the block's largest downwards.
 
-    Before the codes of each block is its largest, a float32. Octaves are divided linearly; a code of 0 is 0.
+    Before the codes of each block is its largest, a float32, whose code is 127 or 255. A code of 0 is 0 in int8.
     """
-    most, found = (127 if stored.dtype == np.int8 else 255), []
+    signed, found = stored.dtype == np.int8, []
     for first in range(0, stored.size, block + 4):
         largest = stored[first : first + 4].view(np.float32)[0]
         codes = stored[first + 4 : first + 4 + block].astype(np.int64)
-        octaves, eighths = np.divmod(abs(codes) - most, 8)
-        with np.errstate(invalid="ignore"):
-            values = np.sign(codes) * largest * 2.0**octaves * (1 + eighths / 8)
-        found.append(np.where(codes == 0, 0, values))
+        if not np.isfinite(largest):
+            found.append(np.full(codes.size, np.nan))
+            continue
+        mantissa, exponent = np.frexp(np.float64(largest))  # a number is (8 + k % 8) * 2.0 ** (k // 8 - 130)
+        k = 8 * (exponent + 126) + round(16 * mantissa) - 8 if largest else 0
+        k = max(k - (127 if signed else 255), 0) + abs(codes)
+        values = np.where(k < 8, 0, (8 + k % 8) * 2.0 ** (k // 8 - 130))
+        found.append(np.sign(codes) * values if signed else values)
     return np.concatenate(found)[:size].astype(np.float32)
 
 

@@ -4,18 +4,21 @@ What an array is stored as follows from its dtype:
 
     float32, float64    itself
     uint16              bfloat16, the upper half of a float32
-    int8, uint8         for each block of `BLOCK` elements a float32, the largest absolute value, and then a code for
-                        each element: its sign and, in units of an eighth of an octave, how far it lies below the
-                        largest. uint8 holds what is never negative, down to 2**-31.75 of the largest, as second
-                        moments need it; int8 down to 2**-15.75. A code of 0 is 0.
+    int8, uint8         for each block of `BLOCK` elements a float32, the largest absolute value, rounded up to three
+                        bits of the mantissa, and then a code for each element: exponent and three bits of the mantissa,
+                        as a float32 has them, counted from those of the largest, whose code is 127 or 255: eight codes
+                        an octave. int8 has a sign and reaches down to 2**-15.75 of the largest; a code of 0 is 0.
+                        uint8 holds what is never negative, as second moments, and reaches down to 2**-31.75; there a
+                        code of 0 is not 0 but the next smaller number, as what is divided by shall not become 0.
 
-An octave is divided as floats divide it, linearly: a code is the exponent and three bits of the mantissa, relative to
-those of the largest, and no root or logarithm has to be taken.
+So a code is a shift and a sum away from the bits of a float: no root, logarithm or product has to be taken.
 
 Rounding is stochastic: up or down with the odds that make the mean right. A second moment moves by less than a code in
-a step, and rounded to the nearest it would stay where it is. The random numbers are a function of a key, the block and
-the place in it, so results do not depend on threads.
+a step, and rounded to the nearest it would stay where it is. The random numbers are a function of a key and the place
+in the block, so results do not depend on threads.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -28,13 +31,11 @@ from .rules.dropout import random_bits
 
 BLOCK = 256
 SCALE = 4  # bytes of a block's largest value, before its codes
-SHIFT = 20  # what is left out of a float's bits: 3 of the mantissa stay
+SHIFT = 20  # what a code leaves out of a float's bits: 3 of the mantissa stay
+HALF = 16  # what bfloat16 leaves out
 MOST = {"int8": 127, "uint8": 255}  # the code of the largest
-MAGNITUDE, INFINITY, QUIET, ONE = 0x7FFFFFFF, 0x7F800000, 0x400000, 0x3F800000  # bits of float32
-GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio
-LARGE = 2.0**64
-SMALLEST = np.finfo(np.float32).smallest_normal
-BELOW_ONE = 1 - 2**-22  # so that the largest does not exceed itself by rounding
+MAGNITUDE, SIGN, INFINITY, NAN = 0x7FFFFFFF, -(2**31), 0x7F800000, 0x7FC00000  # bits of float32
+NO_NUMBER = 7  # the codes of a block with a largest that is not finite: NaN, counted from that of infinity
 
 _random = device(random_bits)
 
@@ -42,6 +43,46 @@ _random = device(random_bits)
 def stored_size(n):
     """Return how many bytes n elements take in 8 bits."""
     return n + SCALE * -(-n // BLOCK)
+
+
+def _dither(bits):
+    """Return fractions of so many bits, evenly over their range and far from their neighbours, twice in a row.
+
+    The first 8 bits are number i of the multiples of the golden ratio; `_start` adds the others.
+    """
+    return (np.arange(2 * BLOCK) * 159 % 256 << bits - 8).astype(np.int32)
+
+
+DITHER_8, DITHER_16 = _dither(SHIFT), _dither(HALF)
+
+
+# --- What a block is read from and written to: a slice of floats, or one of these, with `room` for its new floats
+
+
+class Coded(NamedTuple):
+    """8-bit codes; `base` is what is to be added to make bits of a float of one."""
+
+    codes: np.ndarray
+    base: int
+    room: np.ndarray
+    size: int
+
+
+class Halves(NamedTuple):
+    """bfloat16."""
+
+    high: np.ndarray
+    room: np.ndarray
+    size: int
+
+
+class Whole(NamedTuple):
+    """float32 in two halves."""
+
+    high: np.ndarray
+    low: np.ndarray
+    room: np.ndarray
+    size: int
 
 
 # --- One element. Integers have 32 bits throughout: Numba's own sums of them have 64, and half as many fit a vector.
@@ -56,17 +97,6 @@ def _larger(builder, a, b):
 
 
 @intrinsic
-def random(typing_context, key, i):
-    """Return 32 random bits: element i of a sequence that fills its range evenly, from a random start, the key."""
-
-    def generate(context, builder, signature, arguments):
-        key, i = arguments
-        return builder.add(key, builder.mul(builder.trunc(i, ir.IntType(32)), _number(GOLDEN)))
-
-    return types.int32(types.int32, types.intp), generate
-
-
-@intrinsic
 def larger_magnitude(typing_context, top, x):
     """Return the larger of two absolute values, as the bits of floats: a maximum of floats does not vectorize."""
 
@@ -78,55 +108,48 @@ def larger_magnitude(typing_context, top, x):
 
 
 @intrinsic
-def encode_8(typing_context, kind, x, random):
-    """Return the code, in the type of `kind`, of a float relative to the block's largest."""
+def encode_8(typing_context, kind, x, shift, least):
+    """Return the code, in the type of `kind`, of a float to whose bits `shift` is added: a fraction less the base."""
 
     def generate(context, builder, signature, arguments):
-        _, x, random = arguments
+        _, x, shift, least = arguments
         bits = builder.bitcast(x, ir.IntType(32))
-        size = builder.and_(bits, _number(MAGNITUDE))
-        code = builder.lshr(builder.add(size, builder.lshr(random, _number(32 - SHIFT))), _number(SHIFT))
-        code = _larger(builder, builder.sub(code, _number((ONE >> SHIFT) - MOST[kind.name])), _number(0))
+        size = builder.and_(bits, _number(MAGNITUDE)) if kind == types.int8 else bits
+        code = _larger(builder, builder.ashr(builder.add(size, shift), _number(SHIFT)), least)
         if kind == types.int8:
             code = builder.select(builder.icmp_signed("<", bits, _number(0)), builder.neg(code), code)
-        else:  # what is divided by shall not become 0
-            positive = builder.zext(builder.icmp_signed(">", size, _number(0)), ir.IntType(32))
-            code = _larger(builder, code, positive)
         return builder.trunc(code, ir.IntType(8))
 
-    return kind(kind, types.float32, types.int32), generate
+    return kind(kind, types.float32, types.int32, types.int32), generate
 
 
 @intrinsic
-def decode_8(typing_context, code):
-    """Return the float that a code stands for, relative to the block's largest."""
+def decode_8(typing_context, code, base):
+    """Return the float that a code stands for."""
     kind = code
 
     def generate(context, builder, signature, arguments):
-        extend = builder.sext if kind == types.int8 else builder.zext
-        code = extend(arguments[0], ir.IntType(32))
-        size = _larger(builder, code, builder.neg(code))
-        bits = builder.add(builder.shl(size, _number(SHIFT)), _number(ONE - (MOST[kind.name] << SHIFT)))
-        bits = builder.or_(bits, builder.and_(code, _number(~MAGNITUDE)))
-        bits = builder.select(builder.icmp_signed("==", code, _number(0)), _number(0), bits)
+        code, base = arguments
+        code = (builder.sext if kind == types.int8 else builder.zext)(code, ir.IntType(32))
+        size = _larger(builder, code, builder.neg(code)) if kind == types.int8 else code
+        bits = builder.add(builder.shl(size, _number(SHIFT)), base)
+        if kind == types.int8:
+            bits = builder.select(builder.icmp_signed("==", code, _number(0)), _number(0), bits)
+            bits = builder.or_(bits, builder.and_(code, _number(SIGN)))
         return builder.bitcast(bits, ir.FloatType())
 
-    return types.float32(kind), generate
+    return types.float32(kind, types.int32), generate
 
 
 @intrinsic
-def encode_16(typing_context, x, random):
-    """Return the upper half of a float, rounded up as often as its lower half says; NaN stays NaN."""
+def encode_16(typing_context, x, fraction):
+    """Return the upper half of a float to whose bits a fraction is added; NaN stays NaN."""
 
     def generate(context, builder, signature, arguments):
-        x, random = arguments
-        bits = builder.bitcast(x, ir.IntType(32))
-        size = builder.and_(bits, _number(MAGNITUDE))
-        finite = builder.icmp_signed("<", size, _number(INFINITY))
-        bits = builder.add(bits, builder.select(finite, builder.lshr(random, _number(16)), _number(0)))
-        nan = builder.icmp_signed(">", size, _number(INFINITY))
-        bits = builder.or_(bits, builder.select(nan, _number(QUIET), _number(0)))
-        return builder.trunc(builder.lshr(bits, _number(16)), ir.IntType(16))
+        x, fraction = arguments
+        bits = builder.add(builder.bitcast(x, ir.IntType(32)), fraction)
+        bits = builder.select(builder.fcmp_unordered("uno", x, x), _number(NAN), bits)
+        return builder.trunc(builder.lshr(bits, _number(HALF)), ir.IntType(16))
 
     return types.uint16(types.float32, types.int32), generate
 
@@ -136,10 +159,20 @@ def decode_16(typing_context, half):
     """Return the float whose upper half this is."""
 
     def generate(context, builder, signature, arguments):
-        bits = builder.shl(builder.zext(arguments[0], ir.IntType(32)), _number(16))
+        bits = builder.shl(builder.zext(arguments[0], ir.IntType(32)), _number(HALF))
         return builder.bitcast(bits, ir.FloatType())
 
     return types.float32(types.uint16), generate
+
+
+@intrinsic
+def sum_32(typing_context, a, b):
+    """Return the sum of two integers, in 32 bits as they are."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.add(*arguments)
+
+    return types.int32(types.int32, types.int32), generate
 
 
 @intrinsic
@@ -185,54 +218,74 @@ def write_float(typing_context, stored, i, x):
 
 
 @device
-def key_of(key, slot, block):
-    """Return 32 bits for the random numbers of a block."""
-    return np.int32(np.int64(_random(key, (np.uint64(block) << np.uint64(8)) + np.uint64(slot)) >> np.uint64(32)))
+def chance_of(key, block):
+    """Return 64 bits for the random numbers of a block."""
+    return _random(key, np.uint64(block))
 
 
 @device
-def _decode_16(codes, out):
-    for i in range(codes.size):
-        out[i] = decode_16(codes[i])
+def _key(chance, slot):
+    """Return 32 of them for what has this number among the arrays of the block."""
+    return np.int64(chance * (np.uint64(2) * np.uint64(slot) + np.uint64(1)) >> np.uint64(32))
+
+
+@device
+def _start(key, bits):
+    """Return where in `_dither(bits)` the fractions of a block start, and what is added to each."""
+    return key & (BLOCK - 1), (key >> 8) & ((1 << (bits - 8)) - 1)
 
 
 @device
 def _encode_16(x, out, key):
+    first, rest = _start(key, HALF)
+    dither, rest = DITHER_16[first : first + x.size], np.int32(rest)
     for i in range(x.size):
-        out[i] = encode_16(np.float32(x[i]), random(key, i))
+        out[i] = encode_16(np.float32(x[i]), sum_32(dither[i], rest))
 
 
 @device
-def _decode_8(codes, scale, out):
-    for i in range(codes.size):
-        out[i] = decode_8(codes[i]) * scale
-
-
-@device
-def _encode_8(x, out, key):
-    """Return the largest absolute value; with one that is not finite, all of the block are not. x is spent."""
+def _largest(x):
+    """Return the bits of the largest absolute value."""
     top = np.int32(0)
     for i in range(x.size):
         top = larger_magnitude(top, np.float32(x[i]))
-    scale = largest = float_of(top)
-    if scale > LARGE:  # 1 / scale would be subnormal
-        scale *= np.float32(1 / LARGE)
-        for i in range(x.size):
-            x[i] *= 1 / LARGE
-    factor = np.float32(BELOW_ONE) / scale if scale >= SMALLEST else np.float32(0)
-    if not np.isfinite(scale):
-        factor = np.float32(np.nan)
+    return np.int64(top)
+
+
+@device
+def _scale(top, most):
+    """Return what is stored as the largest, what is added to the bits of a float to make a code, and the least code."""
+    if top >= INFINITY:
+        return np.float32(np.nan), SIGN, np.int32(NO_NUMBER)
+    top = -(-top >> SHIFT)  # rounded up
+    return float_of(np.int32(top << SHIFT)), -(max(top - most, 0) << SHIFT), np.int32(0)
+
+
+@device
+def _base(largest, most):
+    """Return what makes a code, shifted, the bits of a float."""
+    if not np.isfinite(largest):
+        return np.int32(INFINITY)
+    return np.int32(max((np.int64(bits_of(largest)) >> SHIFT) - most, 0) << SHIFT)
+
+
+@device
+def _encode_8(x, out, most, key):
+    """Return what is stored as the largest absolute value; with one that is not finite, all of the block are not."""
+    largest, shift, least = _scale(_largest(x), most)
+    first, rest = _start(key, SHIFT)
+    dither, shift = DITHER_8[first : first + x.size], np.int32(shift + rest)
     for i in range(x.size):
-        out[i] = encode_8(out[i], np.float32(x[i]) * factor, random(key, i))
+        out[i] = encode_8(out[i], np.float32(x[i]), sum_32(dither[i], shift), least)
     return largest
 
 
 def opened(stored, block, n, room):
-    """Return n elements of a block as floats: a slice of what is stored as floats, else decoded, into `room`."""
+    """Return what n elements of a block can be read from and written to; `room` is for those not stored as floats."""
 
 
-def closed(stored, block, x, key):
-    """Store the elements of a block again; what is stored as floats was changed in place."""
+def closed(stored, block, x, chance, slot):
+    """Store the elements of a block again that were written to room."""
 
 
 @overload(opened, jit_options=INLINED)
@@ -240,48 +293,91 @@ def _opened(stored, block, n, room):
     if isinstance(stored.dtype, types.Float):
         return lambda stored, block, n, room: stored[block * BLOCK : block * BLOCK + n]
     if stored.dtype == types.uint16:
-
-        def opened_16(stored, block, n, room):
-            _decode_16(stored[block * BLOCK : block * BLOCK + n], room[:n])
-            return room[:n]
-
-        return opened_16
+        return lambda stored, block, n, room: Halves(stored[block * BLOCK : block * BLOCK + n], room[:n], n)
+    most = MOST[stored.dtype.name]
 
     def opened_8(stored, block, n, room):
         first = block * (BLOCK + SCALE)
-        _decode_8(stored[first + SCALE : first + SCALE + n], read_float(stored, first), room[:n])
-        return room[:n]
+        base = _base(read_float(stored, first), most)
+        return Coded(stored[first + SCALE : first + SCALE + n], base, room[:n], n)
 
     return opened_8
 
 
 @overload(closed, jit_options=INLINED)
-def _closed(stored, block, x, key):
+def _closed(stored, block, x, chance, slot):
     if isinstance(stored.dtype, types.Float):
-        return lambda stored, block, x, key: None
+        return lambda stored, block, x, chance, slot: None
     if stored.dtype == types.uint16:
-        return lambda stored, block, x, key: _encode_16(x, stored[block * BLOCK : block * BLOCK + x.size], key)
+        return lambda stored, block, x, chance, slot: _encode_16(x.room, x.high, _key(chance, slot))
+    most = MOST[stored.dtype.name]
 
-    def closed_8(stored, block, x, key):
-        first = block * (BLOCK + SCALE)
-        write_float(stored, first, _encode_8(x, stored[first + SCALE : first + SCALE + x.size], key))
+    def closed_8(stored, block, x, chance, slot):
+        write_float(stored, block * (BLOCK + SCALE), _encode_8(x.room, x.codes, most, _key(chance, slot)))
 
     return closed_8
 
 
 @device
-def joined(high, low, block, n, room):
-    """Decode the elements of a block whose bits are in two halves."""
-    first, x = block * BLOCK, room[:n]
-    for i in range(n):
-        x[i] = join_halves(high[first + i], low[first + i])
-    return x
+def opened_whole(high, low, block, n, room):
+    """Open a block of numbers whose bits are in two halves."""
+    first = block * BLOCK
+    return Whole(high[first : first + n], low[first : first + n], room[:n], n)
 
 
 @device
-def parted(high, low, block, x):
-    """Store the elements of a block in two halves, without a loss."""
-    first = block * BLOCK
+def closed_whole(x):
+    """Store them again, without a loss."""
     for i in range(x.size):
-        bits = bits_of(np.float32(x[i]))
-        high[first + i], low[first + i] = np.uint16(bits >> 16), np.uint16(bits)
+        bits = bits_of(np.float32(x.room[i]))
+        x.high[i], x.low[i] = np.uint16(bits >> HALF), np.uint16(bits)
+
+
+def element(x, i):
+    """Return number i of what was opened."""
+    return x[i]
+
+
+def floats(x):
+    """Return what was opened as an array of floats, to be read."""
+    return x
+
+
+def written(x):
+    """Return the array of floats that was written."""
+    return x
+
+
+@overload(element, jit_options=INLINED)
+def _element(x, i):
+    if isinstance(x, types.Array):
+        return lambda x, i: x[i]
+    real = x.types[x.fields.index("room")].dtype
+    if x.instance_class is Coded:
+        return lambda x, i: real(decode_8(x.codes[i], x.base))
+    if x.instance_class is Halves:
+        return lambda x, i: real(decode_16(x.high[i]))
+    return lambda x, i: real(join_halves(x.high[i], x.low[i]))
+
+
+@overload(floats, jit_options=INLINED)
+def _floats(x):
+    if isinstance(x, types.Array):
+        return lambda x: x
+
+    def decoded(x):
+        _decode(x, x.room)
+        return x.room
+
+    return decoded
+
+
+@device
+def _decode(x, out):
+    for i in range(out.size):
+        out[i] = element(x, i)
+
+
+@overload(written, jit_options=INLINED)
+def _written(x):
+    return (lambda x: x) if isinstance(x, types.Array) else (lambda x: x.room)

@@ -92,6 +92,11 @@ def test_turns_are_interleaved():
     assert found["a"]["low"] <= found["a"]["median"] <= found["a"]["high"]
 
 
+def test_slow_calls_get_fewer_turns():
+    for patience, turns in ((10, 7), (0, measure.FEWEST)):
+        assert measure.interleaved({"a": lambda: None}, 7, turn=0, patience=patience)["a"]["rounds"] == turns
+
+
 @pytest.mark.parametrize("mix", ceilings.MIXES)
 def test_ceilings_walk_over_all_arrays(mix):
     count, reads, writes = ceilings.MIXES[mix]

@@ -29,7 +29,7 @@ def add(commands):
     )
     bench.add_argument("--sizes", metavar="ELEMENTS", type=_sizes, help="such as 1e4,1e6, in place of the usual ones")
     bench.add_argument("--threads", type=int, help="of all libraries (default: all cores)")
-    bench.add_argument("--rounds", type=int, help="turns each library gets (default: 7, with --quick 3)")
+    bench.add_argument("--rounds", type=int, help="turns each library gets (default: 7, with --quick or if slow 3)")
     bench.add_argument("--data", metavar="PATH", help="for networks, as gd train takes it; random numbers by default")
     bench.add_argument("--output", metavar="DIR", default="benchmark", help="where the report is written")
     bench.add_argument("--json", action="store_true", help="print results.json instead of the headline")

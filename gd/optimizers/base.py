@@ -10,17 +10,16 @@ from ..arrays import aligned_empty, aligned_full, check_apart, check_apart_from,
 from ..interchange import lent
 from ..kernels.compiler import has_run, join
 from ..kernels.interruption import Interruption
-from ..kernels.loops import reductions
-from ..kernels.loops.update import sum_rows, update, update_rows
+from ..kernels.loops.update import sum_rows, update_rows
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
 from .blocks import entries
 from .disk import StateFolder
 from .hyperparameters import SHARED
-from .kind import Norms, combine, measure
+from .kind import Norms, combine
 from .state import State
-from .storage import OPTIONS, check_options, check_parameter
+from .storage import OPTIONS, check_options, check_parameter, widened
 
 OPTIMIZERS = {}  # name -> class, in order of declaration
 SMALLER = 2.0**-64  # times the norm of any finite gradient is finite
@@ -71,7 +70,7 @@ class Optimizer(State, ABC):
         stay right. State that averages parameters stays as it is. A state that is not finite makes its 256 so.
     param_dtype : str, optional
         "bfloat16": params are uint16 arrays with the upper halves of float32 numbers (``tensor.view(torch.uint16)
-        .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise.
+        .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise, or float32.
     master_weights : bool, default: False
         Keep the lower halves of bfloat16 parameters as state: updates add up as those of float32 do. Otherwise
         parameters are rounded stochastically.
@@ -175,8 +174,6 @@ class Optimizer(State, ABC):
             raise ValueError(f"{name}: params has keys that read alike, got {', '.join(map(repr, arrays))}")
         if (state_dtype or param_dtype) and self.trust_norms is not None:
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
-        if param_dtype and (self.clip_norm is not None or self.skip_nonfinite):
-            raise TypeError(f"{name}: clip_norm and skip_nonfinite do not read gradients of param_dtype='bfloat16'")
         if self.by_blocks and state_dir is not None:
             raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
         self._specifications = self._checked_groups(groups, arrays)
@@ -302,8 +299,6 @@ class Optimizer(State, ABC):
         [-2.0, -3.0]
         """
         where = f"{self._name}.accumulate"
-        if self.param_dtype is not None:
-            raise TypeError(f"{where}: gradients of param_dtype='bfloat16' cannot be accumulated")
         self._accumulate(where, grads, check_number(where, "grad_scale", grad_scale, REAL))
 
     def _accumulate(self, where, grads, grad_scale):
@@ -315,15 +310,14 @@ class Optimizer(State, ABC):
                 self._sum = self.params.zeros_like()
                 self._sums = {key: self._sum[key].reshape(-1) for key in self._blocks}
             else:
-                self._sums = {key: aligned_full(block.size, block.dtype, 0.0) for key, block in self._blocks.items()}
+                self._sums = {key: aligned_full(b.size, b.kind.dtype, 0.0) for key, b in self._blocks.items()}
         keys = {id(block): key for key, block in self._blocks.items()}
         with Interruption():
             self._alone = None
             for block, g in pairs:
                 key = keys[id(block)]
                 rule = common.accumulate if key in self._summed else common.start_accumulation
-                vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
-                join(update, rule)(block.size, vector, self._sums[key], g)
+                block.kind.accumulate(rule, grad_scale, self._sums[key], g)
                 self._summed.add(key)
 
     def step_rows(self, key, rows, grad_rows, grad_scale=1.0):
@@ -466,10 +460,7 @@ class Optimizer(State, ABC):
 
     def _norm(self, pairs, grad_scale):
         """Return the Euclidean norm of all gradients together, times |grad_scale|."""
-        parts = []
-        for block, g in pairs:
-            vector = np.array(common.CommonCoefficients(scale=grad_scale), block.dtype)
-            parts.append(measure(join(reductions.norms, common.gradient), 1, vector, g, g)[0])
+        parts = [block.kind.gradient_norm(g, grad_scale) for block, g in pairs]
         return combine(np.array([parts]))[0] if parts else 0.0
 
     @property
@@ -627,4 +618,4 @@ class Optimizer(State, ABC):
 def _all_finite(pairs, grad_scale):
     """Whether all gradients are finite although their norm is not."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return all(np.isfinite(g.dtype.type(grad_scale) * g).all() for _, g in pairs)
+        return all(np.isfinite(block.kind.dtype.type(grad_scale) * widened(g)).all() for block, g in pairs)

@@ -22,7 +22,8 @@ class Block:
     def gradient(self, where, label, g):
         """Return the flat view of a gradient that matches, else raise."""
         if not self.fits(g):
-            own = {"dtype": (self.label, self.dtype), "shape": (self.label, self.shape)}
+            dtype = self.kind.dtype if getattr(g, "dtype", None) == self.kind.dtype else self.dtype
+            own = {"dtype": (self.label, dtype), "shape": (self.label, self.shape)}
             g = check_array(where, label, g, **own, writeable=self.kind.owner.zero_grads)
         if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arrays import FLOATS
 from ..dropout import key_of
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
-from ..kernels.loops.blocks import update_blocks
+from ..kernels.loops.blocks import norm_blocks, update_blocks
 from ..kernels.loops.update import update
+from ..kernels.rules import common
 from ..kernels.storage import BLOCK
 from .disk import Streamed
 
@@ -21,9 +23,6 @@ class Norms(NamedTuple):
     gradient: float
     update: float
     parameters: float
-
-
-NO_MASTER = np.empty(0, np.uint16)
 
 
 class Kind:
@@ -69,10 +68,28 @@ class Kind:
             self.kernel(block.size, vector, block.p, g, *block.slots)
             return None
         blocks, key = -(-block.size // BLOCK), key_of(owner.seed, t, block.number)
-        low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (NO_MASTER, block.slots)
-        norms = np.empty((len(Norms._fields), blocks) if owner.track_norms else (0, 0))
-        self.kernel(blocks, key, vector, norms, owner.zero_grads, block.p, low, g, *slots)
+        low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (None, block.slots)
+        norms = np.empty((len(Norms._fields), blocks)) if owner.track_norms else None
+        self.kernel(blocks, key, vector, norms, g if owner.zero_grads else None, block.p, low, g, *slots)
         return norms
+
+    def gradient_norm(self, g, grad_scale):
+        """Return the norm of a flat gradient, times |grad_scale|; infinite above the largest number of its dtype."""
+        if g.dtype in FLOATS:
+            vector = np.array(common.CommonCoefficients(scale=grad_scale), self.dtype)
+            return measure(join(reductions.norms, common.gradient), 1, vector, g, g)[0]
+        parts = np.empty((1, -(-g.size // BLOCK)))
+        join(norm_blocks)(parts.size, parts[0], g)
+        norm = abs(grad_scale) * combine(parts)[0]
+        return inf if norm > self._largest else norm
+
+    def accumulate(self, rule, grad_scale, total, g):
+        """Add a gradient to a total, or put it there, by one of the rules for that."""
+        vector = np.array(common.CommonCoefficients(scale=grad_scale), self.dtype)
+        if g.dtype in FLOATS:
+            join(update, rule)(g.size, vector, total, g)
+        else:
+            join(update_blocks, rule)(-(-g.size // BLOCK), np.uint64(0), vector, None, None, total, None, g)
 
     def is_settled(self, t, grad_scale):
         """Whether the scalars after t steps are those of the step before, and will be those of the next."""

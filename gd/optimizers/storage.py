@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..arrays import FLOATS, aligned_full, check_array
-from ..kernels.storage import BLOCK, MOST, SCALE, stored_size
+from ..kernels.storage import BLOCK, MOST, SCALE, SHIFT, stored_size
 from ..ranges import check_choice, check_flag, check_integer
 
 DTYPES = ("bfloat16", "int8")
@@ -53,6 +53,7 @@ def allocate(slot, p, value, state_dtype, unsigned):
     stored = aligned_full(stored_size(p.size), dtype, 0)
     if value:
         stored[:] = MOST[dtype.name]
+        bits = np.float32(value).view(np.uint32) + (1 << SHIFT - 1)  # rounded to the nearest code
         for first in range(0, stored.size, BLOCK + SCALE):
-            stored[first : first + SCALE].view(np.float32)[0] = value
+            stored[first : first + SCALE].view(np.uint32)[0] = bits >> SHIFT << SHIFT
     return stored

@@ -1,7 +1,8 @@
 """The optimizer step by blocks, for what is to be done before and after it while a block is in the first cache.
 
-Parameters, gradient or state that are stored in fewer bits (see `storage`) are decoded into a few kilobytes, stepped
-there by the walk of `update`, and encoded again: they move through memory once, in the size that they are stored in.
+Parameters, gradient or state that are stored in fewer bits (see `storage`) are decoded by the walk of `update` as it
+reads them, written to a few kilobytes, and encoded from there: they move through memory once, in the size that they are
+stored in.
 Norms are taken and the gradient is set to 0 on the way.
 """
 
@@ -10,102 +11,141 @@ from numba import types
 from numba.extending import overload
 
 from ..compiler import INLINED, loop
-from ..storage import BLOCK, closed, joined, key_of, opened, parted
+from ..storage import BLOCK, chance_of, closed, closed_whole, element, floats, opened, opened_whole, written
 from .reductions import block_norm
 from .update import update_slices
 
 GRADIENT, UPDATE, PARAMETERS = range(3)  # rows of norms
 
 
-def _traffic(size, key, coefficients, norms, zero, p, low, g, *slots):
-    return 2 * sum(each.nbytes for each in (p, low, *slots)) + (2 if zero else 1) * g.nbytes + norms.nbytes
+def _traffic(size, key, coefficients, norms, cleared, p, low, g, *slots):
+    bytes_of = [getattr(each, "nbytes", 0) for each in (g, cleared, norms, p, p, low, low)]
+    return sum(bytes_of) + 2 * sum(each.nbytes for each in slots)
 
 
 @loop(parallel_from=64, flush=True, traffic=_traffic)
 def update_blocks(rule, *stages):
-    """Items are blocks; arguments: key (of random numbers), coefficients, norms, zero, p, low, g, *slots.
+    """Items are blocks; arguments: key (of random numbers), coefficients, norms, cleared, p, low, g, *slots.
 
-    `norms` (3, blocks) are those of gradient, update and new parameters, or (0, 0). With `zero` the gradient is set
-    to 0. `low` holds the lower halves of parameters whose upper halves are p, or nothing.
+    What is None is not done: `norms` (3, blocks) become those of gradient, update and new parameters, `cleared`, which
+    is g, is set to 0, `low` holds the lower halves of parameters whose upper halves are p.
     """
     step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
-        key, coefficients, norms, zero, p, low, g = arguments[:7]
+        key, coefficients, norms, cleared, p, low, g = arguments[:7]
         slots = arguments[7:]
         room = np.empty((3 + len(slots), BLOCK), coefficients.dtype)
         for block in range(start, stop):
             n = min(BLOCK, g.size - block * BLOCK)
-            parameters = opened_parameters(p, low, block, n, room[0])
-            gradient = opened(g, block, n, room[1])
-            state, change = opened_each(slots, block, n, room[3:]), room[2, :n]
-            if norms.size:
-                norms[GRADIENT, block] = block_norm(gradient)
-                for i in range(n):
-                    change[i] = parameters[i]
+            parameters, change = opened_parameters(p, low, block, n, room[0]), room[1, :n]
+            gradient, state = opened(g, block, n, room[2]), opened_each(slots, block, n, room[3:])
+            chance = chance_of(key, block)
+            look_before(norms, block, gradient, parameters, change)
             step(coefficients, parameters, gradient, state)
-            if norms.size:
-                for i in range(n):
-                    change[i] = parameters[i] - change[i]
-                norms[UPDATE, block], norms[PARAMETERS, block] = block_norm(change), block_norm(parameters)
-            if zero:
-                clear(g, block * BLOCK, block * BLOCK + n)
-            close_parameters(p, low, block, parameters, key_of(key, 0, block))
-            close_each(slots, block, state, key, 1)
+            look_after(norms, block, parameters, change)
+            clear(cleared, block * BLOCK, n)
+            close_parameters(p, low, block, parameters, chance)
+            close_each(slots, block, state, chance, 1)
 
     return body
 
 
-def clear(x, first, last):
-    """Set x[first:last] to 0; what is read-only is never asked to."""
+@loop(parallel_from=256, traffic="w r")
+def norm_blocks():
+    """Take the Euclidean norms of blocks; arguments: out, one a block, and x."""
+
+    def body(start, stop, arguments):
+        out, x = arguments
+        room = np.empty(BLOCK, np.float32)
+        for block in range(start, stop):
+            n = min(BLOCK, x.size - block * BLOCK)
+            out[block] = block_norm(floats(opened(x, block, n, room)))
+
+    return body
+
+
+# --- What is done or not by the types of arguments: a branch, or a count of references at one, would slow down the rest
+
+
+def look_before(norms, block, gradient, parameters, change):
+    """Take the norm of the gradient, and a copy of the parameters."""
+
+
+def look_after(norms, block, parameters, change):
+    """Take the norms of update and parameters."""
+
+
+def clear(x, first, n):
+    """Set n elements to 0."""
+
+
+@overload(look_before, jit_options=INLINED)
+def _look_before(norms, block, gradient, parameters, change):
+    if norms == types.none:
+        return lambda norms, block, gradient, parameters, change: None
+
+    def look(norms, block, gradient, parameters, change):
+        norms[GRADIENT, block] = block_norm(floats(gradient))
+        for i in range(change.size):
+            change[i] = element(parameters, i)
+
+    return look
+
+
+@overload(look_after, jit_options=INLINED)
+def _look_after(norms, block, parameters, change):
+    if norms == types.none:
+        return lambda norms, block, parameters, change: None
+
+    def look(norms, block, parameters, change):
+        new = written(parameters)
+        for i in range(change.size):
+            change[i] = new[i] - change[i]
+        norms[UPDATE, block], norms[PARAMETERS, block] = block_norm(change), block_norm(new)
+
+    return look
 
 
 @overload(clear, jit_options=INLINED)
-def _clear(x, first, last):
-    if not x.mutable:
-        return lambda x, first, last: None
+def _clear(x, first, n):
+    if x == types.none:
+        return lambda x, first, n: None
 
-    def clear_elements(x, first, last):
-        x[first:last] = 0
+    def clear_elements(x, first, n):
+        x[first : first + n] = 0
 
     return clear_elements
 
 
 def opened_parameters(p, low, block, n, room):
-    """Return the floats of a block of parameters, of which `low` may hold the lower halves."""
+    """Open parameters, of which `low` may hold the lower halves."""
 
 
-def close_parameters(p, low, block, x, key):
+def close_parameters(p, low, block, x, chance):
     """Store them again."""
 
 
 @overload(opened_parameters, jit_options=INLINED)
 def _opened_parameters(p, low, block, n, room):
-    if isinstance(p.dtype, types.Float):
+    if low == types.none:
         return lambda p, low, block, n, room: opened(p, block, n, room)
-    return lambda p, low, block, n, room: joined(p, low, block, n, room) if low.size else opened(p, block, n, room)
+    return lambda p, low, block, n, room: opened_whole(p, low, block, n, room)
 
 
 @overload(close_parameters, jit_options=INLINED)
-def _close_parameters(p, low, block, x, key):
-    if isinstance(p.dtype, types.Float):
-        return lambda p, low, block, x, key: None
-
-    def close_halves(p, low, block, x, key):
-        if low.size:
-            parted(p, low, block, x)
-        else:
-            closed(p, block, x, key)
-
-    return close_halves
+def _close_parameters(p, low, block, x, chance):
+    if low == types.none:
+        return lambda p, low, block, x, chance: closed(p, block, x, chance, 0)
+    return lambda p, low, block, x, chance: closed_whole(x)
 
 
 def opened_each(slots, block, n, room):
-    """Return the floats of every slot."""
+    """Open every slot."""
 
 
-def close_each(slots, block, state, key, k):
-    """Store the floats of every slot; the first has the number k."""
+def close_each(slots, block, state, chance, k):
+    """Store every slot again; the first has the number k."""
 
 
 @overload(opened_each, jit_options=INLINED)
@@ -119,12 +159,12 @@ def _opened_each(slots, block, n, room):
 
 
 @overload(close_each, jit_options=INLINED)
-def _close_each(slots, block, state, key, k):
+def _close_each(slots, block, state, chance, k):
     if len(slots) == 0:
-        return lambda slots, block, state, key, k: None
+        return lambda slots, block, state, chance, k: None
 
-    def close_first(slots, block, state, key, k):
-        closed(slots[0], block, state[0], key_of(key, k, block))
-        close_each(slots[1:], block, state[1:], key, k + 1)
+    def close_first(slots, block, state, chance, k):
+        closed(slots[0], block, state[0], chance, k)
+        close_each(slots[1:], block, state[1:], chance, k + 1)
 
     return close_first

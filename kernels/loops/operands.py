@@ -1,10 +1,14 @@
-"""Tuples of arrays and scalars, walked together: unrolled at compile time, for any number of them."""
+"""Tuples of arrays and scalars, walked together: unrolled at compile time, for any number of them.
+
+Instead of an array there can be what `storage` opens for a block of one.
+"""
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from ..compiler import INLINED
+from ..storage import element, written
 
 
 def part(operands, start, stop):
@@ -38,6 +42,8 @@ def _load(operands, i):
         return lambda operands, i: ()
     if isinstance(operands[0], types.Array):
         return lambda operands, i: (operands[0][i], *load(operands[1:], i))
+    if isinstance(operands[0], types.NamedTuple):
+        return lambda operands, i: (element(operands[0], i), *load(operands[1:], i))
     return lambda operands, i: (operands[0], *load(operands[1:], i))
 
 
@@ -47,7 +53,7 @@ def _store(arrays, i, values):
         return lambda arrays, i, values: None
 
     def store_first(arrays, i, values):
-        arrays[0][i] = values[0]
+        written(arrays[0])[i] = values[0]
         store(arrays[1:], i, values[1:])
 
     return store_first

@@ -12,6 +12,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from ..compiler import INLINED, INTERPRETED, device, loop
 from ..rules.common import CommonCoefficients, averaged
+from ..storage import element, written
 from ..traffic import of_rows
 from .operands import load, part, store
 
@@ -70,11 +71,11 @@ def update_slices(rule, *stages):
     @device
     def step(coefficients, p, g, slots):
         common, c = scalars(coefficients)
-        own, averages = slots[:taken], slots[taken:]
+        own, averages, new_p = slots[:taken], slots[taken:], written(p)
         for i in range(p.size):
-            gradient, parameter = prepared(common.scale * g[i], p[i], common)
+            gradient, parameter = prepared(common.scale * element(g, i), element(p, i), common)
             new = rule(parameter, gradient, *load(own, i), c)
-            p[i] = new[0]
+            new_p[i] = new[0]
             store(own, i, new[1:])
             average(averages, i, new[0], common)
 
