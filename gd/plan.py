@@ -200,28 +200,15 @@ def efficiency(one, many, scaling):
 
 
 def table(steps, scaling):
-    """Return the lines of a table of modelled steps, the first of which is that of one node."""
-    lines = [
-        f"{'nodes':>5} {'compute':>11} {'reduce-scatter':>14} {'additions':>10} {'update':>10} {'all-gather':>10} "
-        f"{'step, ms':>11} {'wire':>5} {'efficiency':>10} {'state/node':>10}"
-    ]
+    """Return the lines of a table of modelled steps, in milliseconds; the first step is that of one node."""
+    widths = {"compute": 11, "reduce-scatter": 14, "additions": 10, "update": 10, "all-gather": 10, "step": 11}
+    names = " ".join(f"{name:>{width}}" for name, width in widths.items())
+    lines = [f"nodes {names} {'wire':>5} {'efficiency':>10} {'state/node':>10}"]
     for each in steps:
-        compute, scatter, added, update, gather, whole = (
-            f"{1e3 * seconds:,.3f}"
-            for seconds in (
-                each.compute,
-                each.reduce_scatter,
-                each.additions,
-                each.update,
-                each.all_gather,
-                each.seconds,
-            )
-        )
+        parts = each.compute, each.reduce_scatter, each.additions, each.update, each.all_gather, each.seconds
+        cells = " ".join(f"{1e3 * part:>{width},.3f}" for part, width in zip(parts, widths.values(), strict=True))
         share, done = each.wire / each.seconds, efficiency(steps[0], each, scaling)
-        lines.append(
-            f"{each.nodes:>5} {compute:>11} {scatter:>14} {added:>10} {update:>10} {gather:>10} {whole:>11} "
-            f"{share:>5.0%} {done:>10.1%} {in_bytes(each.state):>10}"
-        )
+        lines.append(f"{each.nodes:>5} {cells} {share:>5.0%} {done:>10.1%} {in_bytes(each.state):>10}")
     return lines
 
 

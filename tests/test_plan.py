@@ -13,7 +13,6 @@ from gd.optimizers import OPTIMIZERS
 from gd.plan import Network, Rates, step
 
 NETWORK, RATES = Network(2e-6, 12.5e9), Rates(0.5e-9, 8, 0.1e-9)
-HEADS = "nodes compute reduce-scatter additions update all-gather".split()
 
 
 def run(capsys, *arguments):

@@ -130,9 +130,7 @@ def _describe(options, title, rates, compute):
         print(f"given      {seconds}")
     else:
         print("given      no --network and no --compute: update and wire alone")
-    print(
-        "MODELLED   compute + reduce-scatter and additions + update + all-gather, one after the other; nothing was sent"
-    )
+    print("MODELLED   compute + reduce-scatter, additions + update + all-gather, one by one, in ms; nothing was sent")
 
 
 def _size(text):
