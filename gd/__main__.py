@@ -5,10 +5,10 @@ import os
 import sys
 
 from . import __version__, datasets
-from .commands import bench, compare, info, profile, train
+from .commands import bench, compare, info, plan, profile, train
 from .commands.common import Failure
 
-COMMANDS = (train, compare, bench, profile, info)
+COMMANDS = (train, compare, bench, profile, plan, info)
 
 
 def main(arguments=None):

@@ -129,7 +129,8 @@ def load(path):
         If there is no file.
     CheckpointError
         If the file is damaged, of another kind or of a later version. Nothing of it is ever executed. Whatever it
-        claims, its arrays take no more memory than it has bytes; its JSON can take 50 times its size, 16 MiB at most.
+        claims, its arrays take no more memory than it has bytes; its JSON, of which 16 MiB are read at most, can take
+        50 times its size and 128 KiB, which is what Python's objects take.
     """
     path = check_path("load", "path", path)
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait
@@ -239,16 +240,23 @@ def _read(tensors):
 
 
 def _decode(value, path, tensors):
-    """Return what `_encode` was given, and remove the names of its arrays from those that are left."""
+    """Return what `_encode` was given, and remove the names of its arrays from those that are left.
+
+    Lists and dicts are decoded in place: their JSON can take much memory, and is not wanted twice.
+    """
     if len(path) > DEPTH:
         raise ValueError(f"its tree is more than {DEPTH} levels deep")
     if isinstance(value, list):
-        return [_decode(each, (*path, k), tensors) for k, each in enumerate(value)]
+        for k, each in enumerate(value):
+            value[k] = _decode(each, (*path, k), tensors)
+        return value
     if not isinstance(value, dict):
         return value
     match list(value.items()):
         case [("dict", dict(entries))]:
-            return {key: _decode(each, (*path, key), tensors) for key, each in entries.items()}
+            for key, each in entries.items():
+                entries[key] = _decode(each, (*path, key), tensors)
+            return entries
         case [("tuple", list(entries))]:
             return tuple(_decode(entries, path, tensors))
         case [("int", str(digits))]:

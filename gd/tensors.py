@@ -13,7 +13,7 @@ import numpy as np
 
 from .arrays import aligned_empty
 
-HEADER_BYTES = 2**24  # of JSON, which can take 40 times as much memory when it is read
+HEADER_BYTES = 2**24  # of JSON, which can take 50 times as much memory when it is read
 DTYPES = {"BOOL": "bool"} | {
     f"{letter}{8 * size}": f"{kind}{8 * size}"
     for letter, kind, sizes in (("I", "int", (1, 2, 4, 8)), ("U", "uint", (1, 2, 4, 8)), ("F", "float", (2, 4, 8)))

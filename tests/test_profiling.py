@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import optimized
 
 import gd
 from gd import profiling
@@ -366,7 +367,7 @@ print(gd.profiling.perf_map(*sys.argv[1:]))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="perf is a tool of Linux")
-@pytest.mark.parametrize("cache", ["off", "on"])
+@pytest.mark.parametrize("cache", ["off", pytest.param("on", marks=optimized)])
 def test_the_map_names_kernels_compiled_and_loaded(tmp_path, cache):
     for hits in (0, 0) if cache == "off" else (0, 1):
         done = subprocess.run(

@@ -37,7 +37,11 @@ def add_data_and_model(parser, epochs):
     )
     parser.add_argument("--model", choices=("softmax", "mlp"), default="mlp", help="softmax has no hidden layer")
     parser.add_argument(
-        "--hidden", metavar="WIDTHS", type=_widths, default="256,128", help="of the hidden layers, with --model mlp"
+        "--hidden",
+        metavar="WIDTHS",
+        type=positive_integers,
+        default="256,128",
+        help="of the hidden layers, with --model mlp",
     )
     parser.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu", help="with --model mlp")
     parser.add_argument("--batch-size", type=int, default=64, help="examples a step")
@@ -45,14 +49,15 @@ def add_data_and_model(parser, epochs):
     parser.add_argument("--seed", type=int, default=0, help="of the test split, the weights and the order of examples")
 
 
-def _widths(text):
+def positive_integers(text):
+    """Return the numbers in a list like "256,128"."""
     try:
-        widths = [int(width) for width in text.split(",")]
+        numbers = [int(number) for number in text.split(",")]
     except ValueError:
-        widths = []
-    if not widths or min(widths) < 1:
+        numbers = []
+    if not numbers or min(numbers) < 1:
         raise argparse.ArgumentTypeError(f"expected positive integers like 256,128, got {text!r}")
-    return widths
+    return numbers
 
 
 def optimizer_names(text):
@@ -95,21 +100,21 @@ def describe(data, model):
     print(f"model      {layers}: {model.parameters.vector.size:,} parameters, {model.dtype}")
 
 
-def try_plot(path):
+def try_plot(path, option="--plot"):
     """Fail now rather than after the training, if no picture of this kind can be drawn."""
-    check_folder("--plot", path)
+    check_folder(option, path)
     try:
         History(loss=[1.0]).plot().savefig(BytesIO(), format=Path(path).suffix[1:] or "png")
     except (ImportError, ValueError) as error:
-        raise Failure(f"--plot {path}: {error}") from error
+        raise Failure(f"{option} {path}: {error}") from error
 
 
-def draw(plot, path):
+def draw(plot, path, option="--plot"):
     """Write a picture."""
     try:
         plot(path)
     except OSError as error:
-        raise Failure(f"--plot {path}: {error}") from error
+        raise Failure(f"{option} {path}: {error}") from error
     print(f"drawn      {path}")
 
 
