@@ -17,6 +17,7 @@ import hashlib
 import json
 import platform
 import re
+import shutil
 from itertools import count
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import numba
 import numpy as np
 
 from .checkpoints import CheckpointError, load, save
-from .files import replacement
+from .files import WORKSPACE, replacement
 from .kernels.storage import BLOCK
 
 FORMAT, VERSION = "gd shards", 1
@@ -33,6 +34,8 @@ NAME = re.compile(r"checkpoint-(\d+)\.(json|tree\.safetensors|rank-\d+\.safetens
 
 def write(ranks, folder, state, tree, size, step, keep):
     """Write a checkpoint of `size` parameters, of which `state` is this rank's: numbers, and arrays of its shard."""
+    from . import __version__  # which is there when all of gd is
+
     folder, number = Path(folder), 0
     if ranks.rank == 0:
         folder.mkdir(exist_ok=True)
@@ -45,7 +48,7 @@ def write(ranks, folder, state, tree, size, step, keep):
         save(_path(folder, number, "tree"), tree)
         shard = state["parameters"].size
         files = [
-            {"start": k * shard, "stop": min((k + 1) * shard, size), "sha256": each.tobytes().hex()}
+            {"start": min(k * shard, size), "stop": min((k + 1) * shard, size), "sha256": each.tobytes().hex()}
             for k, each in enumerate(hashes)
         ]
         manifest = {
@@ -56,10 +59,16 @@ def write(ranks, folder, state, tree, size, step, keep):
             "shard": shard,
             "shards": files,
             "tree": {"sha256": _hash(_path(folder, number, "tree")).hex()},
-            "versions": {"python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__},
+            "versions": {
+                "gd": __version__,
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "numba": numba.__version__,
+            },
         }
         with replacement(_path(folder, number)) as new:
-            new.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            whole = {"manifest": manifest, "sha256": _hash_of(manifest)}
+            new.write_text(json.dumps(whole, indent=1), encoding="utf-8")
         _remove(folder, keep)
     ranks.wait()
 
@@ -109,9 +118,10 @@ def _cut_again(ranks, folder, number, manifest, shard):
 
 def _checked(ranks, folder, number):
     """Return a manifest, or raise where it or one of the files that this rank looks at is not as it was written."""
-    manifest = json.loads(_path(folder, number).read_text(encoding="utf-8"))
-    if manifest["format"] != FORMAT or manifest["version"] != VERSION or manifest["shard"] % BLOCK:
-        raise ValueError("another format")
+    whole = json.loads(_path(folder, number).read_text(encoding="utf-8"))
+    manifest = whole["manifest"]
+    if (manifest["format"], manifest["version"], _hash_of(manifest)) != (FORMAT, VERSION, whole["sha256"]):
+        raise ValueError("a damaged manifest, or of another format")
     files = [*enumerate(manifest["shards"]), ("tree", manifest["tree"])]
     for part, file in files[ranks.rank :: ranks.size]:
         if _hash(_path(folder, number, part)).hex() != file["sha256"]:
@@ -120,11 +130,13 @@ def _checked(ranks, folder, number):
 
 
 def _remove(folder, keep):
-    """Remove all but the newest checkpoints, their manifests first, and what was never completed."""
+    """Remove all but the newest checkpoints, their manifests first, and what was never completed; no rank is saving."""
     kept = sorted(_numbers(folder, "json"))[-keep:]
     old = [path for path in folder.iterdir() if (found := NAME.fullmatch(path.name)) and int(found[1]) not in kept]
     for path in sorted(old, key=lambda path: path.suffix != ".json"):
         path.unlink(missing_ok=True)
+    for workspace in folder.glob(f".checkpoint-*{WORKSPACE}"):  # of saves that were killed
+        shutil.rmtree(workspace, ignore_errors=True)
 
 
 def _numbers(folder, kind=""):
@@ -137,6 +149,10 @@ def _path(folder, number, part=None):
     """Return the path of a manifest, or of the file of a rank or of the tree."""
     kind = "json" if part is None else f"{part if part == 'tree' else f'rank-{part}'}.safetensors"
     return folder / f"checkpoint-{number}.{kind}"
+
+
+def _hash_of(manifest):
+    return hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
 
 
 def _hash(path):

@@ -27,8 +27,8 @@ OWN = (  # modules whose names are public, though gd does not export them
 HOMES = (  # modules of which gd exports what is public, if anything
     "architecture arrays checkpoints commands datasets distributed dropout early_stopping estimator_base figures files "
     "flat gradient_check heads history information interchange layer_norms linear linear_model model networks "
-    "normalization parameters passes profiling progress ranges ranks reference shards sparse targets tensors threads "
-    "training warm"
+    "normalization parameters passes plan profiling progress ranges ranks reference shards sparse targets tensors "
+    "threads training warm"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",

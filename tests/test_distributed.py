@@ -220,10 +220,10 @@ def test_a_checkpoint_goes_on_on_any_number_of_ranks(tmp_path):
         "checkpoint-3.json",
         "checkpoint-4.json",
     ]
-    manifest = json.loads((tmp_path / "parts" / "checkpoint-3.json").read_text())
+    manifest = json.loads((tmp_path / "parts" / "checkpoint-3.json").read_text())["manifest"]
     assert (manifest["step"], manifest["size"], len(manifest["shards"])) == (9, 5000, 8)
     assert manifest["shards"][1] | {"sha256": 0} == {"start": 2048, "stop": 4096, "sha256": 0}
-    assert manifest["versions"]["numpy"] == np.__version__
+    assert manifest["versions"].items() >= {"gd": gd.__version__, "numpy": np.__version__}.items()
 
 
 def damage(path):
@@ -241,6 +241,7 @@ def damage(path):
         lambda folder: (folder / "checkpoint-2.json").unlink(),  # killed before it was written
         lambda folder: (folder / "checkpoint-2.json").write_text("{"),
         lambda folder: (folder / "checkpoint-2.json").write_text("[]"),
+        lambda folder: damage(folder / "checkpoint-2.json"),
     ],
 )
 def test_what_is_damaged_or_unfinished_is_passed_over_for_the_one_before(harm, tmp_path):
@@ -252,7 +253,9 @@ def test_what_is_damaged_or_unfinished_is_passed_over_for_the_one_before(harm, t
     assert on_ranks(2, load) == [{"steps": 2, "by": 0}] * 2
     harm(tmp_path)
     assert on_ranks(2, load) == [{"steps": 1, "by": 0}] * 2
-    on_ranks(2, lambda comm: moved(comm, tmp_path, 1, 1))  # which leaves nothing that is unfinished
+    (tmp_path / ".checkpoint-2.json.abcdefgh.gd-save").mkdir()
+    on_ranks(2, lambda comm: moved(comm, tmp_path, 1, 1))
+    assert not list(tmp_path.glob(".*"))  # nothing that is unfinished is left
     assert on_ranks(2, load) == [{"steps": 2, "by": 0}] * 2
     for path in tmp_path.glob("*.tree.safetensors"):
         path.write_bytes(b"")
