@@ -39,7 +39,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"(comparison|surfaces)\.(table|ranked)": "a table of gd's own records",
     r"Optimizer(\..*)?|schedules\.Schedule(\..*)?": "abstract: its subclasses are called",
     r"estimators\.\w+": "scikit-learn wants arguments to be checked by fit, which is called with them",
-    r"batches\.(shuffled|shuffled_shard|emphasized|held_out|cut)|losses\.(total|r_squared)": "called with what gd has checked",
+    r"batches\.(shuffled\w*|emphasized|held_out|cut)|losses\.(total|r_squared)": "called with what gd has checked",
     r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
     r"(\w+)\.(check_data|check_inputs|check)": "a part of the checks of other methods",
     r"profile\.(started|ended)": "called by kernels",
