@@ -1,6 +1,6 @@
 """See `bench.families.low_bit`."""
 
-FAMILY = "low_bit"
+FAMILY = "low-bit"
 
 
 def test_step(measured):

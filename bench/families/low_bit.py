@@ -20,7 +20,7 @@ WHATS = {
 class LowBit(Family):
     """One step of Adam; other libraries step parameters and states in float32."""
 
-    name = "low_bit"
+    name = "low-bit"
     sizes = (100_000, 1_000_000, 8_000_000, 32_000_000)
     quick = (8_000_000,)
     headline = tuple(WHATS)

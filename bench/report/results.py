@@ -2,6 +2,7 @@
 
 from math import exp, inf, log
 
+from ..libraries import package
 from .notation import known
 
 ENOUGH = 0.9  # of the ceiling
@@ -48,8 +49,9 @@ def ratios(record):
 
 
 def peer(library):
-    """Return whose variant a library is: torch, of "torch fused"."""
-    return library.partition(" ")[0]
+    """Return whose variant a library is: torch, of "torch fused"; a variant of gd's own stands for itself."""
+    name = package(library)
+    return library if name == "gd" else name
 
 
 def fastest(record):
