@@ -20,7 +20,6 @@ from time import perf_counter
 from traceback import walk_tb
 
 import numba
-from numba.core.registry import cpu_target
 
 from . import observation, pool, subnormals, wide
 from .cache import KernelCache
@@ -101,7 +100,6 @@ class Kernel:
     def _compile(self, function, sources, parallel=False):
         if INTERPRETED:
             return function
-        _load_numba()
         if parallel and not DEBUG:  # where an exception is lost: one part after the other then
             options = OPTIONS | {"parallel": True}
         else:
@@ -109,6 +107,7 @@ class Kernel:
         dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
         name = f"{self.name}-{'parallel' if parallel else 'serial'}"
         observation.time_compiling(dispatcher)
+        dispatcher.compile = _whole(dispatcher.compile)
         if not DEBUG:
             KernelCache.attach(dispatcher, name, sources, (parallel, sorted(map(str, OPTIONS.items()))))
         return dispatcher
@@ -204,11 +203,14 @@ def has_run(interrupt):
     return "_begun" in frames[ours[-1]].f_locals and not (inner and inner[0].f_globals["__name__"].startswith("numba."))
 
 
-@functools.cache
-def _load_numba():
-    """Have Numba import what it compiles with, 200 modules: cut short by Ctrl-C it would be of no use any more."""
-    with Interruption():
-        cpu_target.target_context.refresh()
+def _whole(compile_signature):
+    """Let Ctrl-C wait until a dispatcher has compiled: cut short, what Numba imports and registers would stay so."""
+
+    def whole(signature):
+        with Interruption():
+            return compile_signature(signature)
+
+    return whole
 
 
 def _split(body):

@@ -93,26 +93,38 @@ def test_threads_that_a_training_starts_wait_as_gd_says():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals to oneself")
-def test_ctrl_c_while_numba_imports_what_it_compiles_with_does_not_break_it():
-    program = """
+@pytest.mark.parametrize(
+    "place",
+    ["cpython/unicode.py, frame.f_lineno > 200", "core/utils.py, frame.f_code.co_name == 'stream_list' and compiled"],
+    ids=["imports", "looks_for_what_is_new"],
+)
+def test_ctrl_c_while_numba_prepares_to_compile_does_not_break_it(place):
+    """Where it has registered part of a module's functions, or is in a generator that all later compilations need."""
+    file, condition = place.split(", ")
+    program = f"""
 import os, signal, sys
 import numpy as np, gd
 signal.signal(signal.SIGINT, signal.default_int_handler)
-def in_unicode(frame, event, argument):
-    if frame.f_lineno > 200:  # where it has registered some of its functions
+compiled = False
+def inside(frame, event, argument):
+    if {condition}:
         sys.settrace(None)
         os.kill(os.getpid(), signal.SIGINT)
-    return in_unicode
-sys.settrace(lambda frame, *rest: in_unicode if frame.f_code.co_filename.endswith("cpython/unicode.py") else None)
+    return inside
+sys.settrace(lambda frame, *rest: inside(frame, *rest) if frame.f_code.co_filename.endswith({file!r}) else None)
 p = np.ones(3)
-try:
-    gd.SGD(p, lr=0.5).step(np.ones(3))
-except KeyboardInterrupt:
-    gd.SGD(p, lr=0.5).step(np.ones(3))
-    print(p[0])
+interrupted = 0
+for _ in range(3):
+    try:
+        gd.SGD(p, lr=0.5).step(np.ones(3))
+        compiled = True
+        gd.Lion(p).step(np.ones(3))
+    except KeyboardInterrupt:
+        interrupted += 1
+print(interrupted)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "0.5\n", done.stderr
+    assert done.stdout == "1\n", done.stderr
 
 
 @several_threads
