@@ -28,7 +28,7 @@ class Gradients(Family):
 
     name = "gradients"
     sizes = (128, 1_024, 10_000, 100_000, 1_000_000)
-    quick = (128, 60_000)
+    quick = (128, 20_000)
     odd = (1, 7, 129)
     headline = tuple(WHATS)
     whats = tuple(WHATS)
