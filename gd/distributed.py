@@ -13,12 +13,12 @@ from . import shards
 from .arrays import aligned_empty, aligned_full
 from .batches import shuffled_shard
 from .checkpoints import CheckpointError, encoded, require_safetensors
-from .flat import Flat, renamed
+from .flat import Flat
 from .kernels.compiler import splitting
 from .kernels.loops import reductions
 from .kernels.storage import BLOCK
 from .optimizers import Optimizer
-from .ranges import REAL, check_choice, check_integer, check_number, check_path, check_size
+from .ranges import REAL, check_choice, check_integer, check_number, check_path, check_size, renamed
 from .ranks import Ranks, add, world
 
 SPAN = reductions.BLOCK  # shards are multiples of it, so that norms and blocks of 8-bit states never lie on a border

@@ -4,6 +4,7 @@ import numpy as np
 
 from .arrays import aligned_empty
 from .optimizers import SGD
+from .ranges import renamed
 
 
 class Flat:
@@ -58,11 +59,3 @@ class Flat:
     def _pieces(self, vector):
         """Return the part of a vector that is each array."""
         return np.split(vector, np.cumsum([block.size for block in self._blocks.values()])[:-1])
-
-
-def renamed(old, new, function):
-    """Call a function; what it raises says `new` where it says `old`."""
-    try:
-        return function()
-    except (KeyError, TypeError, ValueError) as error:
-        raise type(error)(str(error.args[0]).replace(old, new, 1)) from None

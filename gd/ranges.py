@@ -144,3 +144,11 @@ def check_choice(where, name, value, choices):
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{where}: {name} must be one of {', '.join(sorted(choices))}, got {shown(value)}")
     return value
+
+
+def renamed(old, new, function):
+    """Call a function; what it raises says `new` where it says `old`."""
+    try:
+        return function()
+    except (KeyError, TypeError, ValueError) as error:
+        raise type(error)(str(error.args[0]).replace(old, new, 1)) from None

@@ -9,7 +9,7 @@ from ..arrays import check_array
 from ..kernels.interruption import Interruption
 from ..kernels.rules import common
 from ..parameters import ParameterVector
-from ..ranges import NON_NEGATIVE, check_integer, check_number
+from ..ranges import NON_NEGATIVE, check_integer, check_number, renamed
 from .blocks import Block, entries
 from .hyperparameters import SHARED, Hyperparameters
 from .kind import Kind
@@ -73,10 +73,8 @@ class State(Hyperparameters):
         keywords = {"lr": self._lr} | own | {name: getattr(self, name) for name in shared}
         keywords |= {name: value for name, value in specification.items() if name != "params"}
         keywords |= {"state_dir": self._folder}
-        try:
-            return type(self)({key: arrays[key][1] for key in specification["params"]}, **keywords)
-        except (TypeError, ValueError) as error:
-            raise type(error)(str(error).replace(f"{self._name}:", f"{self._name}: groups[{k}]:", 1)) from None
+        params = {key: arrays[key][1] for key in specification["params"]}
+        return renamed(f"{self._name}:", f"{self._name}: groups[{k}]:", lambda: type(self)(params, **keywords))
 
     def _only_block(self):
         """Return the block of an optimizer of one array whose step is one call of its kernel, else None."""
