@@ -31,6 +31,7 @@ class Mutation(NamedTuple):
     refuse: bool  # it must be; else it may be
     canonical: object
     names: tuple = ()  # besides that of the argument: what a message may name instead
+    fits: bool = False  # it may be right after all with another argument that is wrong likewise
 
 
 def bad(label, value, *names):
@@ -631,8 +632,8 @@ def of_array(call, array, role):
     frozen = world.place(array)
     frozen.flags.writeable = False
     yield bad("read-only", frozen) if role.written else odd("read-only", frozen, array)
-    yield from _shapes(array, role, bad if role.strict else odd)
-    yield from _dtypes(array, role, refused, floats)
+    for mutation in (*_shapes(array, role, bad if role.strict else odd), *_dtypes(array, role, refused, floats)):
+        yield mutation._replace(fits=True)
     for label, wrong in (("a str", "array"), ("an object", object()), ("a dict", {"a": 1})):
         yield bad(label, wrong)
     if role.strict:
@@ -754,9 +755,9 @@ def of_sparse(call, X):
     yield bad("in COO", X.tocoo())
     yield bad("of integers", (4 * X).astype(int))
     yield bad("complex", X.astype(complex))
-    yield bad("another float", X.astype(np.float32 if X.dtype == np.float64 else np.float64))
-    yield bad("one row less", X[:-1])
-    yield bad("one column less", X[:, :-1])
+    yield bad("another float", X.astype(np.float32 if X.dtype == np.float64 else np.float64))._replace(fits=True)
+    yield bad("one row less", X[:-1])._replace(fits=True)
+    yield bad("one column less", X[:, :-1])._replace(fits=True)
     yield bad("columns too large", with_parts(indices=np.full_like(X.indices, 1000)))
     yield bad("columns negative", with_parts(indices=np.full_like(X.indices, -1)))
     yield bad("indices of other size", with_parts(indices=X.indices[:-1].copy()))

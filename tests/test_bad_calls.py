@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 def test_bad_calls_are_refused_and_change_nothing(data):
     outcome = judge(generate(lambda options: data.draw(st.sampled_from(options))))
     assert outcome.kind != "finding", f"{outcome.call}\n{outcome.text}"
@@ -34,6 +34,14 @@ def test_every_public_function_has_a_good_call_and_bad_values_of_each_argument(e
         warnings.filterwarnings("ignore", ".*(kink|max_iter).*")
         call()
     assert call.world.guarded()
+
+
+def test_two_wrong_arrays_that_fit_each_other_are_no_bad_call():
+    each = public()["ACTIVATIONS.identity.backward_from_output"]
+    labels = [mutation.label for mutation in mutations(good_call(each, World(1, ".", ["y"])), "y", optional=False)]
+    more = labels.index("one row more")
+    assert judge(Bad(each, 1, {"dy", "y"}, {"dy": more, "y": more})).kind == "accepted"
+    assert judge(Bad(each, 1, {"y"}, {"y": more})).kind == "refused"
 
 
 def test_every_module_is_known_and_no_exemption_is_left_over():

@@ -86,7 +86,7 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(tree=st.dictionaries(keys, trees, max_size=4))
 def test_trees_come_back_bit_for_bit(tmp_path_factory, tree):
     path = tmp_path_factory.getbasetemp() / "tree.safetensors"

@@ -67,7 +67,7 @@ def test_orders_of_magnitude_are_drawn_alike(rng):
     np.testing.assert_allclose(counts / 8000, 0.25, atol=0.02)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_narrowed_ranges_lie_inside_shrink_and_hold_the_best(data):
     integer, log = data.draw(st.booleans()), data.draw(st.booleans())

@@ -474,7 +474,7 @@ SHARED = {
 OPTIONAL = {"clip_value": Range(0.0, math.inf, False), "clip_norm": Range(0.0, math.inf, False), "ema": Range(0.0, 1.0)}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_a_wrong_hyperparameter_raises_and_names_itself(data):
     name = data.draw(st.sampled_from(NAMES))
@@ -505,7 +505,7 @@ FAULTS = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_wrong_gradient_raises_and_changes_nothing(data):
     name = data.draw(st.sampled_from(NAMES))
