@@ -50,6 +50,18 @@ def set_threads(threads):
         set_current_ops(NumpyOps())
 
 
+def torch_compiled(function):
+    """Return a function as torch.compile makes it, with none compiled before.
+
+    Of one function torch compiles eight variants at most, those of earlier cases counted: a ninth would run as if never
+    compiled.
+    """
+    import torch
+
+    torch.compiler.reset()
+    return torch.compile(function)
+
+
 def obeys(library):
     """Whether a library can be told how many threads to use: XLA takes all cores of the machine."""
     return package(library) not in ("jax", "optax")

@@ -16,7 +16,7 @@ from gd.__main__ import main
 from gd.activations import ACTIVATIONS
 from gd.bench import ceilings, measure
 from gd.bench.cases import Side, families
-from gd.bench.libraries import in_dtype, package
+from gd.bench.libraries import in_dtype, package, torch_compiled
 from gd.bench.verification import verify
 from gd.losses import LOSSES
 from gd.optimizers import OPTIMIZERS
@@ -41,6 +41,14 @@ def test_all_libraries_agree(name, what):
 def test_libraries_that_compile_agree(name, what, library):
     pytest.importorskip(package(library))
     assert verify(FAMILIES[name], what, libraries=(library,), sizes=(1023,)) == {}
+
+
+@pytest.mark.slow
+def test_what_torch_compiles_ninth_is_compiled():
+    torch = pytest.importorskip("torch")
+    for k in range(9):
+        compiled = torch_compiled(lambda x, k=f"1e{k}": x + float(k) if torch.compiler.is_compiling() else x)
+        assert compiled(torch.zeros(3)).tolist() == [10**k] * 3
 
 
 @pytest.mark.parametrize("what", ["Adam", "Lion", "SGD"])

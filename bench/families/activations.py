@@ -9,7 +9,7 @@ from gd.activations import ACTIVATIONS
 
 from .. import ceilings
 from ..cases import Family, Side, vectors
-from ..libraries import in_dtype
+from ..libraries import in_dtype, torch_compiled
 
 BACKWARD = "_backward"
 COLUMNS = 100  # of softmax and its kin, where the size allows
@@ -150,7 +150,7 @@ class Activations(Family):
     def _torch_compiled(self, case, name, backward):
         import torch
 
-        compiled, (x, _, _) = torch.compile(getattr(torch.nn.functional, name)), self._arrays(case, name)
+        compiled, (x, _, _) = torch_compiled(getattr(torch.nn.functional, name)), self._arrays(case, name)
         tensor = torch.from_numpy(x)
         return returned(lambda: compiled(tensor), np.asarray)
 

@@ -9,7 +9,7 @@ from gd.optimizers import OPTIMIZERS
 
 from .. import ceilings
 from ..cases import Family, Side, vectors
-from ..libraries import in_dtype
+from ..libraries import in_dtype, torch_compiled
 
 VARIANTS = {
     "torch loop": {"foreach": False},
@@ -115,7 +115,7 @@ class Optimizers(Family):
         tensor, p = self._parameter(case)
         optimizer = getattr(torch.optim, case.what)([tensor])
         optimizer.param_groups[0]["lr"] = torch.tensor(optimizer.param_groups[0]["lr"])  # a number would recompile
-        return Side(torch.compile(optimizer.step), lambda: [p])
+        return Side(torch_compiled(optimizer.step), lambda: [p])
 
     def _parameter(self, case):
         import torch
