@@ -32,6 +32,9 @@ class Case:
         return f"{self.what}, {self.size:,} {self.dtype}"
 
 
+MANY = 10_000_000  # elements of an array, beyond which nothing is cached and a ratio hardly changes
+
+
 class Side(NamedTuple):
     """What one library does for a case."""
 
@@ -48,7 +51,7 @@ class Family(ABC):
     sizes, quick : tuple of int
         Those of a full and of a quick run.
     headline : tuple of str
-        Those that a quick run times.
+        Those that a quick run times, and a full run at all sizes.
     odd : tuple of int
         Sizes at which the libraries are compared.
     tolerance : float
@@ -72,7 +75,11 @@ class Family(ABC):
     @property
     @abstractmethod
     def headline(self):
-        """Those of a quick run."""
+        """Names of those that a reader looks for first."""
+
+    def sizes_of(self, what):
+        """Return the sizes of a full run: beyond ten million of the headline only, or it would take hours."""
+        return tuple(size for size in self.sizes if size <= MANY or what in self.headline)
 
     @abstractmethod
     def makers(self, case):

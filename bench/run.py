@@ -74,8 +74,11 @@ class Plan:
 
     def cases(self, family):
         """Return the cases of a family, the sizes of a computation together."""
-        sizes = self.sizes or (family.quick if self.quick else family.sizes)
-        taken = [family.case(what, size) for what in family.whats if self.takes(family, what) for size in sizes]
+        taken = []
+        for what in family.whats:
+            if self.takes(family, what):
+                sizes = self.sizes or (family.quick if self.quick else family.sizes_of(what))
+                taken += [family.case(what, size) for size in sizes]
         return [case for case in taken if family.fits(case)]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gd
-from gd.bench.report import notation, plots, readme, regression, write
+from gd.bench.report import notation, plots, readme, regression, summary, write
 from gd.bench.report.document import Lost, Table, markdown_table, numeric
 
 pytest.importorskip("matplotlib")
@@ -274,6 +274,19 @@ def test_every_losing_row_is_shown(reports, kind):
         assert any(row[0] == name and {*cells} <= {*row, *_column(rows, row, cells)} for row in rows), (name, cells)
     named = [row for row in rows if row[0] != "kernel" and set("".join(row)) != {"-", ":"}]
     assert len(named) == len(SHOWN)
+
+
+def test_many_losing_rows_are_shown_by_size_and_folded(tmp_path):
+    worse = [case(f"Adam{k}", 10**n, gd=1e-5, numpy=1e-5 * (0.9 - 0.05 * k)) for k in range(7) for n in (4, 5)]
+    results = {"format": 1, "cases": worse}
+    write(results, tmp_path)
+    rows = sections_of(tmp_path, "html")["Where gd loses"]
+    assert rows[:2] == [("kernel", "1e4", "1e5"), ("Adam6, 2 threads", "0.60x", "0.60x")]
+    assert ("Adam3, 2 threads", "1e5", "numpy 0.75x", "10.0 µs") in rows
+    assert len(rows) == 1 + 7 + 1 + 14
+    assert "<summary>All 14 cases" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| Adam6, 2 threads |" in summary(results)
+    assert "<summary>" not in summary(results)
 
 
 def _column(rows, row, cells):

@@ -68,8 +68,9 @@ def report(results):
 
 
 def summary(results):
-    """Return what a terminal shows: the headline and where gd loses, in Markdown."""
-    sections = [each for each in (comparisons.headline(results), comparisons.losing(results)) if each]
+    """Return what a terminal shows: the headline and where gd loses, in Markdown, without what the report folds."""
+    found = [each for each in (comparisons.headline(results), comparisons.losing(results)) if each]
+    sections = [each._replace(parts=[part for part in each.parts if not getattr(part, "fold", "")]) for each in found]
     return markdown("gd benchmark", _lead(results), sections)
 
 

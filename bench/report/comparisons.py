@@ -100,7 +100,13 @@ def losing(results):
             (*_case(name, record), who, duration(seconds(record, "gd")), _share(record))
             for record, who in zip(by_peers, faster, strict=True)
         ]
-        parts += ["A peer is faster:", table((*CASE, "who", "gd", "share of the ceiling"), found)]
+        if len(found) > LONG:
+            parts += ["A peer is faster, by size, how many times as long as gd the fastest of them took:"]
+            parts += [_by_size(name, by_peers, lambda record: _times(min(in_front(record).values())), "")]
+        else:
+            parts += ["A peer is faster:"]
+        columns = (*CASE, "who", "gd", "share of the ceiling")
+        parts += [table(columns, found, f"All {len(found)} cases in which a peer is faster, and which")]
     if by_ceiling:
         parts += [
             "No peer is faster, but gd's share of the ceiling is low, by size:",
