@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc):
     family = families()[metafunc.module.FAMILY]
     found = []
     for what in family.whats:
-        for size in family.sizes[SIZES]:
+        for size in family.sizes_of(what)[SIZES]:
             case = family.case(what, size)
             if family.fits(case):
                 found += [(what, size, name) for name in family.makers(case) if installed(name)]
