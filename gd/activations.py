@@ -41,7 +41,10 @@ class Activation:
         self.rules = self._find(name)
         self._flag, other = variant  # a keyword that puts the rules of another name in place of these
         self._others = self._find(other) if other else None
-        self._defaults = {dtype: self._numbers({}, dtype) for dtype in map(np.dtype, (np.float32, np.float64))}
+        self._defaults = {
+            dtype: [dtype.type(default) for default, _ in parameters.values()]
+            for dtype in map(np.dtype, (np.float32, np.float64))
+        }
         names = (name, f"{name}_backward", f"{name}_backward_from_output")
 
         def forward(x, out=None, **parameters):
@@ -77,10 +80,8 @@ class Activation:
             if name not in self.parameters:
                 raise TypeError(f"{where}: unexpected keyword {name!r}")
         checked = {k: check_real(where, k, value, self.parameters[k][1], dtype) for k, value in given.items()}
-        return self._numbers(checked, dtype)
-
-    def _numbers(self, given, dtype):
-        return [dtype.type(given.get(name, default)) for name, (default, _) in self.parameters.items()]
+        defaults = zip(self.parameters, self._defaults[dtype], strict=True)
+        return [checked.get(name, default) for name, default in defaults]
 
     def chosen(self, form, where, parameters):
         """Return the rule that the parameters choose, and the parameters that are numbers."""

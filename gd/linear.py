@@ -124,7 +124,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
     if is_sparse(X):
         check_places(where, "X", X, rows)
         data = X.data
-    operands = [("X", data), ("y", y), (matrix, w), ("sample_weight", weights)]
+    operands = [("X", data), ("y", y), (matrix, w)] + [("sample_weight", weights)] * (sample_weight is not None)
     out = _checked_out(where, out, w, b, own, operands)
     gradient = np.empty(w.size + bias.size, dtype)
     value = compute(X, y, w, bias, loss, numbers, rows, weights, gradient)
@@ -143,7 +143,8 @@ def compute(X, y, w, b, loss, numbers, rows, weights, gradient):
     count, outputs = rows.size or X.shape[0], b.size
     size = loops.block_rows(count, gradient.size)
     blocks = -(-count // size)
-    values, parts, sum_of_values = np.empty(blocks), np.empty((blocks, gradient.size), w.dtype), np.empty(1)
+    values = np.empty(blocks)
+    parts = gradient.reshape(1, -1) if blocks == 1 else np.empty((blocks, gradient.size), w.dtype)
     scale = 1 / (count * outputs if per_output(loss) else count)
     bias = b if w.ndim == 2 else b[0]
     common = (*kernel_arguments(X), y, w, bias, rows, weights, size, w.dtype.type(scale), *numbers)
@@ -154,8 +155,11 @@ def compute(X, y, w, b, loss, numbers, rows, weights, gradient):
         load_blas()
         with single_threaded_blas():
             kernel(blocks, values, parts, *common)
-    join(loops.add_blocks)(gradient.size, sum_of_values, gradient, values, parts)
-    return float(sum_of_values[0]) * scale
+    if blocks > 1:
+        sum_of_values = np.empty(1)
+        join(loops.add_blocks)(gradient.size, sum_of_values, gradient, values, parts)
+        values = sum_of_values
+    return values.item() * scale
 
 
 def gradient_loop(X, ndim):

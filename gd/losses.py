@@ -321,6 +321,8 @@ def _ignored(where, labels, ignore_index):
 
 def total(values):
     """Return the sum of a float64 vector: NumPy's fixed tree, infinite where it overflows."""
+    if values.size == 1:
+        return values.item()  # in a tenth of the time
     with np.errstate(over="ignore", invalid="ignore"):
         return float(values.sum())
 
