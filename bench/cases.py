@@ -18,6 +18,8 @@ from gd.arrays import aligned_empty
 
 from .libraries import installed
 
+MANY = 10_000_000  # elements of an array, beyond which nothing is cached and a ratio hardly changes
+
 
 @dataclass(frozen=True)
 class Case:
@@ -30,9 +32,6 @@ class Case:
 
     def __str__(self):
         return f"{self.what}, {self.size:,} {self.dtype}"
-
-
-MANY = 10_000_000  # elements of an array, beyond which nothing is cached and a ratio hardly changes
 
 
 class Side(NamedTuple):

@@ -5,13 +5,13 @@ from numbers import Real
 
 import numpy as np
 
-from .arrays import aligned_empty, check_alike, check_array, check_indices, check_out
+from .arrays import FLOATS, aligned_empty, check_alike, check_array, check_indices, check_out
 from .interchange import lent
 from .kernels.compiler import join
 from .kernels.loops import rows
 from .kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
 from .kernels.rules import activations as rules
-from .ranges import NON_NEGATIVE, POSITIVE, REAL, Range, check_flag, check_real, check_size
+from .ranges import NON_NEGATIVE, POSITIVE, REAL, Range, check_flag, check_reals, check_size
 
 ACTIVATIONS = {}  # name -> Activation
 _IN_PLACE = (map_elements_over_first, map_elements_over_second)
@@ -41,10 +41,7 @@ class Activation:
         self.rules = self._find(name)
         self._flag, other = variant  # a keyword that puts the rules of another name in place of these
         self._others = self._find(other) if other else None
-        self._defaults = {
-            dtype: [dtype.type(default) for default, _ in parameters.values()]
-            for dtype in map(np.dtype, (np.float32, np.float64))
-        }
+        self._defaults = {dtype: check_reals(name, {}, parameters, dtype) for dtype in FLOATS}
         names = (name, f"{name}_backward", f"{name}_backward_from_output")
 
         def forward(x, out=None, **parameters):
@@ -74,14 +71,7 @@ class Activation:
 
     def values(self, where, given, dtype):
         """Return the parameters in order, checked and in the dtype of the arrays."""
-        if not given:
-            return self._defaults[dtype]
-        for name in given:
-            if name not in self.parameters:
-                raise TypeError(f"{where}: unexpected keyword {name!r}")
-        checked = {k: check_real(where, k, value, self.parameters[k][1], dtype) for k, value in given.items()}
-        defaults = zip(self.parameters, self._defaults[dtype], strict=True)
-        return [checked.get(name, default) for name, default in defaults]
+        return check_reals(where, given, self.parameters, dtype) if given else self._defaults[dtype]
 
     def chosen(self, form, where, parameters):
         """Return the rule that the parameters choose, and the parameters that are numbers."""

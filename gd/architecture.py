@@ -128,7 +128,7 @@ class Architecture(Sizes):
             self.units = units.maxout, units.maxout_backward
             return
         (forward, numbers), (backward, _), (from_output, _) = (each.chosen(form, "MLP", given) for form in range(3))
-        values = tuple(each.values("MLP", numbers, self.dtype))
+        values = each.values("MLP", numbers, self.dtype)
         if self.activation == "prelu":
             self.units, (self.slope,) = (units.prelu, units.prelu_backward), values
         else:

@@ -37,7 +37,7 @@ CLOSED_UNIT = Range(0.0, 1.0, includes_high=True)
 OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
 REAL = Range(-inf, inf, includes_low=False)
 
-TINY, LARGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)  # of which no dtype makes 0 or infinity
+LARGE = float(np.finfo(np.float32).max)  # what is not beyond it no dtype makes infinite, of which NumPy would warn
 
 
 def shown(value, text=repr):
@@ -64,10 +64,10 @@ def check_number(where, name, value, allowed):
 def check_real(where, name, value, allowed, dtype):
     """Return value as a scalar of a dtype, in which it must be in the range, too."""
     number = check_number(where, name, value, allowed)
-    if number == 0 or TINY <= abs(number) <= LARGE:
+    if abs(number) <= LARGE:
         real = dtype.type(number)
     else:
-        with np.errstate(over="ignore", under="ignore"):  # takes as long as all the rest
+        with np.errstate(over="ignore"):  # takes as long as all the rest
             real = dtype.type(number)
     if float(real) not in allowed:
         raise ValueError(f"{where}: {name} must be in {allowed} as {dtype}, got {shown(value, str)}")
