@@ -1,16 +1,9 @@
-"""What kernels compile to: the width of their vectors, the instructions of their main loop, flops per element.
+"""What kernels compile to: the width of their vectors, the instructions of their main loop, flops per element."""
 
-It rests on names that Numba does not promise to keep, as Numba's own `inspect_asm` shows nothing of kernels from the
-disk cache.
-"""
-
-import io
 import platform
 from collections import Counter, defaultdict
-from contextlib import redirect_stdout
 from fnmatch import fnmatchcase
 
-import numba
 import numpy as np
 from numba import types
 
@@ -41,15 +34,13 @@ def table(names=None, dtypes=DTYPES):
     return records
 
 
-def diagnostics(pattern, level=1):
-    """Return Numba's diagnostics of the parallel kernels behind some names, as text; each is compiled anew.
+def listing(pattern):
+    """Return the assembly of the kernels behind some names, in float32, as text; each is compiled anew.
 
     Parameters
     ----------
     pattern : str
         A name that `gd.warmup` takes, in any case, or with wildcards, such as "*adam*".
-    level : int, default: 1
-        1 to 4, of detail.
 
     Raises
     ------
@@ -58,32 +49,20 @@ def diagnostics(pattern, level=1):
     """
     names = [name for name in tasks() if fnmatchcase(name.lower(), pattern.lower())]
     if not names:
-        raise ValueError(f"diagnostics: pattern must match one of {', '.join(tasks())}, got {pattern!r}")
-    texts = {}
-    for name in names:
-        for kernel, signature in _kernels(name, DTYPES[0]):
-            if kernel.parallel and kernel.name not in texts:
-                texts[kernel.name] = f"{kernel.name}\n{_diagnostics(kernel.parallel, signature, level)}"
-    return "\n".join(texts.values())
+        raise ValueError(f"listing: pattern must match one of {', '.join(tasks())}, got {pattern!r}")
+    found = {kernel.name: (kernel, kinds) for name in names for kernel, kinds in _kernels(name, DTYPES[0])}
+    return "\n".join(f"# {name}\n{kernel.assembly(kinds)}" for name, (kernel, kinds) in found.items())
 
 
 def _kernels(name, dtype):
-    """Return (kernel, signature) of those behind a name, each once."""
+    """Return (kernel, types of its arguments) of those behind a name, each once."""
     with recorded() as runs:
         tasks()[name](np.dtype(dtype))
-    return list(dict.fromkeys((run.kernel, run.signature) for run in runs))
+    return list(dict.fromkeys((run.kernel, run.kinds) for run in runs))
 
 
-def _diagnostics(dispatcher, signature, level):
-    fresh = numba.jit(**dispatcher.targetoptions)(dispatcher.py_func)  # what is loaded from the disk cache has none
-    fresh.compile(signature)
-    with redirect_stdout(io.StringIO()) as text:
-        fresh.parallel_diagnostics(signature, level)
-    return text.getvalue()
-
-
-def inspect(kernel, signature):
-    """Return what the serial code of a kernel is for some argument types.
+def inspect(kernel, kinds):
+    """Return what the code of a kernel is for some argument types.
 
     Returns
     -------
@@ -93,17 +72,11 @@ def inspect(kernel, signature):
         others : what vector_bits, elements and flops_per_element are in its other loops.
         And what `main_loops` returns of the first.
     """
-    arrays = [each.dtype for each in signature[2] if isinstance(each, types.Array)]
+    arrays = [each.dtype for each in kinds if isinstance(each, types.Array)]
     bits = min(each.bitwidth for each in arrays if isinstance(each, types.Float))
-    main, *others = main_loops(assembly(kernel.serial, signature), bits // 8)
+    main, *others = main_loops(kernel.assembly(kinds), bits // 8)
     short = [{name: each[name] for name in ("vector_bits", "elements", "flops_per_element")} for each in others]
     return {"kernel": kernel.name, "dtype": f"float{bits}", **main, "others": short}
-
-
-def assembly(dispatcher, signature):
-    """Return the assembly of a compiled function, also where it came from the disk cache."""
-    library = dispatcher.overloads[signature].library
-    return str(library.codegen._tm.emit_assembly(library._get_module_for_linking()))
 
 
 def main_loops(text, itemsize, machine=None):

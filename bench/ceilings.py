@@ -47,7 +47,8 @@ def walk(mix, arrays):
         return lambda: kernel(size, *arrays)
     kernel = join(update, TOUCH[len(arrays) - 2])
     scalars = np.array(CommonCoefficients(), arrays[0].dtype)
-    return lambda: kernel(size, scalars, *arrays)
+    p, g, *slots = arrays
+    return lambda: kernel(size, scalars, g, 0, p, *slots)
 
 
 def traffic(mix, size, dtype):

@@ -4,14 +4,15 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from gd.kernels import observation
-from gd.kernels.compiler import Kernel, splitting
+from gd.kernels.compiler import Kernel, OrderedKernel, splitting
+from gd.kernels.machine_code import signature_of
 
 
 class Run(NamedTuple):
     """One run of a kernel."""
 
     kernel: Kernel
-    signature: tuple  # the argument types of kernel.serial
+    kinds: tuple  # the types of its arguments
     compiling: float  # seconds that went into compiling or loading it
 
 
@@ -25,11 +26,12 @@ class _Recorder:
         pass
 
     def ended(self, kernel, arguments, seconds, compiling, split):
-        size, *rest = arguments
-        if kernel.parallel is None:  # an ordered kernel's work is the kernel's own; its body gets the number of parts
+        _, *rest = arguments
+        if isinstance(
+            kernel, OrderedKernel
+        ):  # an ordered kernel's work is the kernel's own; its body gets the number of parts
             rest[0] = 1
-        signature = tuple(map(kernel.serial.typeof_pyval, (0, size, tuple(rest))))
-        self.runs.append(Run(kernel, signature, compiling))
+        self.runs.append(Run(kernel, signature_of(rest), compiling))
 
 
 @contextmanager

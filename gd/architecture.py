@@ -10,7 +10,10 @@ import numpy as np
 from .activations import ACTIVATIONS
 from .arrays import check_dtype
 from .heads import OUTPUTS, Head, Output
+from .kernels.compiler import join
 from .kernels.loops import dense, units
+from .kernels.loops.losses import loss_of_rows
+from .kernels.traffic import of_rows
 from .losses import LOSSES
 from .ranges import UNIT, check_choice, check_number, check_size
 
@@ -70,10 +73,8 @@ class Architecture(Sizes):
     outputs : dict of str to Output
     rates : ndarray of float, shape (hidden layers + 1,)
         Of dropout of the features, and of each hidden layer.
-    units : tuple of callable
+    units : tuple of Kernel
         The pair of `kernels.loops.units`.
-    drop : callable
-        And what is done to the inputs of layers.
     numbers : tuple
         Parameters of the activation, as kernels take them.
     layout : ndarray of int
@@ -101,7 +102,6 @@ class Architecture(Sizes):
             where = "MLP" if self.single else f"MLP: heads[{name!r}]"
             self.outputs[name] = Output(where, head, self.dtype, optional=not self.single)
         self.rates = self._checked_rates(dropout)
-        self.drop = units.dropped if self.rates.any() else units.undropped
         self._choose_units(self.activation_parameters)
         self._lay_out()
 
@@ -125,14 +125,14 @@ class Architecture(Sizes):
         if self.activation == "maxout":
             for name in given.keys() - {"pieces"}:
                 raise TypeError(f"MLP: unexpected keyword {name!r}")
-            self.units = units.maxout, units.maxout_backward
+            self.units = join(units.maxout), join(units.maxout_backward)
             return
         (forward, numbers), (backward, _), (from_output, _) = (each.chosen(form, "MLP", given) for form in range(3))
         values = each.values("MLP", numbers, self.dtype)
         if self.activation == "prelu":
-            self.units, (self.slope,) = (units.prelu, units.prelu_backward), values
+            self.units, (self.slope,) = (join(units.prelu), join(units.prelu_backward)), values
         else:
-            undropped = self.drop is units.undropped  # a dropped output is scaled: limits such as 6 would not be met
+            undropped = not self.rates.any()  # a dropped output is scaled: limits such as 6 would not be met
             self.units = units.elementwise(forward, (undropped and from_output) or backward)
             self.numbers = values
 
@@ -158,10 +158,16 @@ class Architecture(Sizes):
         """Tiles of the gradients, as in `kernels.loops.dense`: only training needs them."""
         return dense.weight_tiles(self.layout)
 
-    def arguments_of_heads(self, targets):
-        """Return what kernels take for the heads: the targets of each, and the parameters of its loss."""
+    @cached_property
+    def bound_units(self):
+        """The pair of units as kernels take them."""
+        return tuple(each.bind(self.dtype, *self.numbers) for each in self.units)
+
+    def bound_losses(self, targets):
+        """Return the loss of each head as kernels take it, and how many bytes the targets of a row have."""
         heads = zip(self.outputs.values(), targets, strict=True)
-        return [argument for head, each in heads for argument in (each, *head.numbers)]
+        losses = [join(loss_of_rows, head.row).bind(self.dtype, each, *head.numbers) for head, each in heads]
+        return losses, sum(of_rows(each, 1) for each in targets)
 
 
 def _checked_dict(name, given):

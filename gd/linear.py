@@ -9,6 +9,7 @@ from .kernels.compiler import join
 from .kernels.loops import linear as loops
 from .kernels.loops import losses as row_losses
 from .kernels.rules import losses as rules
+from .kernels.traffic import of_rows
 from .ranges import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, check_choice, check_real, check_reals
 from .sparse import check_csr, check_places, is_sparse, kernel_arguments
 from .threads import single_threaded_blas
@@ -147,8 +148,9 @@ def compute(X, y, w, b, loss, numbers, rows, weights, gradient):
     parts = gradient.reshape(1, -1) if blocks == 1 else np.empty((blocks, gradient.size), w.dtype)
     scale = 1 / (count * outputs if per_output(loss) else count)
     bias = b if w.ndim == 2 else b[0]
-    common = (*kernel_arguments(X), y, w, bias, rows, weights, size, w.dtype.type(scale), *numbers)
-    kernel = join(gradient_loop(X, w.ndim), row_loss(loss, w.ndim))
+    losses, of_target = bound_losses(loss, w, y, weights, numbers)
+    common = (w, bias, rows, size, w.dtype.type(scale), *kernel_arguments(X), losses, of_target)
+    kernel = join(gradient_loop(X, w.ndim))
     if w.ndim == 1:
         kernel(blocks, values, parts, *common)
     else:
@@ -169,12 +171,15 @@ def gradient_loop(X, ndim):
     return loops.vector_gradient if ndim == 1 else loops.matrix_gradient
 
 
-def row_loss(loss, ndim):
-    """Return what the kernel for weights of so many dimensions takes: the rule, or the loss of a row of outputs."""
+def bound_losses(loss, w, y, weights, numbers):
+    """Return the losses of examples as kernels for these weights take them, and how many bytes they read of each."""
     rule = LOSSES[loss][0]
-    if ndim == 1:
-        return rule
-    return row_losses.softmax_cross_entropy_row if loss == "softmax" else row_losses.row_of(rule)
+    if w.ndim == 1:
+        kernel = join(loops.losses_of_numbers, rule)
+    else:
+        row = row_losses.softmax_cross_entropy_row if loss == "softmax" else row_losses.row_of(rule)
+        kernel = join(loops.losses_of_vectors, row)
+    return kernel.bind(w.dtype, y, weights, *numbers), of_rows(y, 1) + of_rows(weights, 1)
 
 
 def per_output(loss):

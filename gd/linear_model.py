@@ -9,12 +9,12 @@ from .kernels.loops import linear as loops
 from .linear import (
     LOSSES,
     NONE,
+    bound_losses,
     check_matrix,
     check_targets,
     compute,
     gradient_loop,
     per_output,
-    row_loss,
 )
 from .losses import r_squared, total
 from .model import Model
@@ -170,26 +170,27 @@ class LinearModel(Model):
         sizes = {batch_size, order.size % batch_size or batch_size}  # the shorter batch can have more blocks
         blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)
         work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
+        losses_of, of_target = bound_losses(self.loss, w, y, np.empty(0, self.dtype), self._numbers)
+        data = kernel_arguments(X)
+        of_blocks = join(gradient_loop(X, w.ndim)).bind(self.dtype, *data, losses_of, of_target)
+        of_example = loops.of_examples(data, order) // order.size + of_target
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]
             steps = -(-rows.size // batch_size)
             losses = np.zeros(steps)
             taken = optimizer.run_inside(
                 loop,
-                row_loss(self.loss, w.ndim),
                 steps,
                 batch_size * w.size,
                 losses,
-                work,
-                kernel_arguments(X),
-                y,
+                *work,
                 rows,
                 batch_size,
+                of_example,
                 outputs,
                 per_output(self.loss),
-                np.empty(0, self.dtype),
-                self._penalties,
-                self._numbers,
+                *self._penalties,
+                of_blocks,
             )
             terms = outputs if per_output(self.loss) else 1  # of the loss of a row
             if taken < steps:

@@ -15,7 +15,7 @@ from .dropout import key_of
 from .heads import Head
 from .initializers import INITIALIZERS
 from .kernels.compiler import join
-from .kernels.loops import dense, units
+from .kernels.loops import dense
 from .losses import total
 from .model import Model
 from .parameters import ParameterVector
@@ -307,7 +307,7 @@ class MLP(Model):
             work = self._pass = new_pass(self._plan, rows.size)
         outputs = self._plan.outputs.values()
         scales = [head.scale(targets, rows) for head, targets in zip(outputs, y, strict=True)]
-        key = key_of(self.seed, step) if self._plan.drop is units.dropped else np.uint64(0)
+        key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
         work.run(X, y, rows, self.parameters.vector, np.array(scales, self.dtype), key)
         if losses is not None:
             losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
@@ -362,14 +362,14 @@ class MLP(Model):
         widths = [head.width for head in self._plan.outputs.values()]
         out = aligned_empty(len(X) * sum(widths), self.dtype)
         with single_threaded_blas():
-            join(dense.predict, self._plan.units[0])(
+            join(dense.predict)(
                 -(-len(X) // dense.BLOCK),
                 out,
                 X,
                 self.parameters.vector,
                 self._plan.layout,
                 len(self._plan.hidden),
-                *self._plan.numbers,
+                self._plan.bound_units[0],
             )
         pieces = np.split(out, len(X) * np.cumsum(widths)[:-1])
         heads = zip(self._plan.outputs.items(), pieces, strict=True)

@@ -5,6 +5,7 @@ import numpy as np
 from .arrays import aligned_empty
 from .kernels.compiler import join
 from .kernels.loops import dense, layers
+from .kernels.words import address
 
 
 def new_pass(plan, capacity):
@@ -36,8 +37,8 @@ class _ByBlocks(_Pass):
     def run(self, X, targets, rows, vector, scales, key):
         """Write the loss of each row of X[rows] into `values`, by head; the gradients are then a product away."""
         self.rows, plan = rows, self.plan
-        kernel = join(dense.forward_backward, *plan.units, plan.drop, *(head.row for head in plan.outputs.values()))
-        kernel(
+        losses, of_target = plan.bound_losses(targets)
+        join(dense.forward_backward)(
             -(-rows.size // dense.BLOCK),
             self.values,
             self.activations,
@@ -52,8 +53,9 @@ class _ByBlocks(_Pass):
             scales,
             plan.rates,
             key,
-            *plan.numbers,
-            *plan.arguments_of_heads(targets),
+            *plan.bound_units,
+            np.array([address(each) for each in losses]),
+            of_target,
         )
 
     def pieces(self, vector):
@@ -77,7 +79,7 @@ class _ByLayers(_Pass):
         features = self._matrix(self.activations, 0, X.shape[1])
         np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
         if plan.rates[0] > 0:
-            join(layers.drop_rows, plan.drop)(blocks, features, plan.rates[0], key, 0)
+            join(layers.drop_features)(blocks, features, plan.rates[0], key)
         for k, shape in enumerate(plan.layout):
             x = self._matrix(self.activations, shape[dense.INPUT], shape[dense.FAN_IN])
             workspace, begin = (
@@ -87,11 +89,10 @@ class _ByLayers(_Pass):
             join(layers.multiply)(layers.column_tiles(shape[dense.COLUMNS]), x, z, vector, shape)
             if k < hidden:
                 arrays = self.activations, self.deltas, self.capacity, rows.size, vector, plan.layout
-                kernel = join(layers.activate_rows, plan.units[0], plan.drop)
-                kernel(blocks, *arrays, k, plan.rates[k + 1], key, *plan.numbers)
+                join(layers.activate_rows)(blocks, *arrays, k, plan.rates[k + 1], key, plan.bound_units[0])
         arrays = self.values, self.activations, self.deltas, self.capacity, rows, vector, plan.layout, hidden, scales
-        kernel = join(layers.loss_rows, *(head.row for head in plan.outputs.values()))
-        kernel(blocks, *arrays, *plan.arguments_of_heads(targets))
+        losses, of_target = plan.bound_losses(targets)
+        join(layers.loss_rows)(blocks, *arrays, np.array([address(each) for each in losses]), of_target)
 
     def pieces(self, vector):
         """As that of `_ByBlocks`; between two of them the gradient goes through an activation. It can be run once."""
@@ -106,9 +107,8 @@ class _ByLayers(_Pass):
             yield self._piece(self.tiles[k], dx, hidden <= k < last)
             if k <= hidden:  # all that take that output have been here
                 arrays = self.gradient, self.activations, self.deltas, self.dslopes, self.capacity, self.rows.size
-                kernel = join(layers.differentiate_rows, plan.units[1], plan.drop)
-                rate = plan.rates[before + 1]
-                kernel(blocks, *arrays, vector, plan.layout, before, rate, self.key, *plan.numbers)
+                rest = before, plan.rates[before + 1], self.key, plan.bound_units[1]
+                join(layers.differentiate_rows)(blocks, *arrays, vector, plan.layout, *rest)
 
     def _matrix(self, workspace, begin, columns):
         """Return the rows of the batch in one layer's matrix."""

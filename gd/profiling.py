@@ -212,7 +212,7 @@ def memory_bandwidth():
     if size < WALKED // 64:
         return None
     p, g = aligned_full(size, np.float32, 1), aligned_full(size, np.float32, 1)
-    kernel, arguments = join(update, touch), (np.array(CommonCoefficients(), np.float32), p, g)
+    kernel, arguments = join(update, touch), (np.array(CommonCoefficients(), np.float32), g, 0, p)
     seconds = []
     for _ in range(1 + ROUNDS):
         start = perf_counter()

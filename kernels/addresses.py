@@ -8,11 +8,12 @@ import sys
 from struct import calcsize
 
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from .compiler import INLINED, device
+from .compiler import device
+from .words import array_at
 
 HEAD = object.__basicsize__  # bytes that all objects begin with, the type last; then come an array's own fields
 POINTER = calcsize("P")
@@ -40,34 +41,15 @@ load_int, load_pointer = _loading(32), _loading(64)
 
 
 @intrinsic
-def _pointer(typing_context, address, like):
-    """Return an address as a pointer to elements of the dtype of an array."""
+def vector(typing_context, like, address, size):
+    """Return the vector of so many elements at an address, of the dtype of an array."""
 
     def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+        kind = signature.return_type
+        data = builder.inttoptr(arguments[1], context.get_data_type(kind.dtype).as_pointer())
+        return array_at(context, builder, kind, data, [arguments[2]])
 
-    return types.CPointer(like.dtype)(types.intp, like), generate
-
-
-@device
-def vector(like, address, start, stop):
-    """Return elements start to stop of the vector at an address, of the dtype of an array."""
-    return carray(_pointer(address + start * like.itemsize, like), (stop - start,))
-
-
-def vectors(like, addresses, k, start, stop):
-    """Return elements start to stop of the vector at addresses[j][k], for every j."""
-
-
-@overload(vectors, jit_options=INLINED)
-def _vectors(like, addresses, k, start, stop):
-    if len(addresses) == 0:
-        return lambda like, addresses, k, start, stop: ()
-
-    def all_of_them(like, addresses, k, start, stop):
-        return (vector(like, addresses[0][k], start, stop), *vectors(like, addresses[1:], k, start, stop))
-
-    return all_of_them
+    return types.Array(like.dtype, 1, "C")(like, types.intp, types.intp), generate
 
 
 @device

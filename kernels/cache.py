@@ -1,127 +1,193 @@
-"""The on-disk cache of compiled kernels: one file for each kernel and signature.
+"""The on-disk cache of machine code: a file for each body and the types of its arguments.
 
-Numba's own cache knows neither the options nor the helpers of a kernel, so it can return stale
-code. Here every file lies in a folder named after a hash of ALL kernel sources and of the versions
-of everything that compiles them, and its name holds a hash of the kernel, its rules, the options,
-the argument types and the processor. A file is written beside its place and renamed, and begins
-with a checksum of its names and its content: whatever is missing, torn, foreign or unreadable is a
-recompile, never a wrong result. Cache files are pickles, so the folder must belong to the user and
-to nobody else.
-
-Numba tells the symbols of closures apart by a number that it counts up, from 1 in each process. Code of several
-processes meets here, and of two functions under one symbol the one that was loaded first may be called for both: so
-the count goes on from a random number for each kernel.
-
-This rests on names that Numba does not promise to keep (`Dispatcher._cache`, `CompileResult._reduce`
-and `._rebuild`, `CodeLibrary._reload_init`, `FunctionIdentity._unique_ids`); where they are gone, kernels
-compile in every process and everything else works.
+A file is named after the body and a hash of all that shapes its code: the sources of the modules that its loop and its
+rules come from and of those that these import, the types, the options, the processor, and the versions of everything
+that compiles. A rule from outside of this package is known by its byte code and by all that this refers to; where that
+cannot be told, nothing is kept. A file is written beside its place and renamed, and begins with a checksum of its name
+and its content: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong result. Files hold machine
+code, so the folder must belong to the user and to nobody else.
 """
 
 import functools
 import hashlib
-import itertools
+import inspect
+import json
 import os
-import pickle
 import platform
 import re
-import secrets
 import shutil
 import stat
 import sys
 import tempfile
+import time
+import types
 import warnings
 from contextlib import suppress
 from pathlib import Path
 
-import llvmlite
-import numba
-import numpy as np
-from numba.core import bytecode, compiler, config, serialize
+from .machine_code import Code, versions
+from .settings import DEBUG
 
 KEPT_FOLDERS = 4  # this version's and the last used of others; older ones are removed
+KEPT_DAYS = 60  # that a file is kept which nobody loads
 CHECKSUM = 32  # bytes of SHA-256 at the beginning of a file
+_DAY = 86_400  # seconds
 _FOLDER = "kernels-"
 _SOURCES = Path(__file__).parent
+_PACKAGE = __name__.rpartition(".")[0]
+# Modules that code does not depend on: what they do happens before and after it runs
+_OUTSIDE = {f"{_PACKAGE}.{name}" for name in ("cache", "choice", "interruption", "observation", "pool", "traffic")}
+_IMPORT = re.compile(r"^\s*from (\.+)([\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 
 
-class KernelCache:
-    """What a dispatcher asks for compiled code before it compiles, and hands compiled code to."""
+class _UnknownError(Exception):
+    """Something that code depends on cannot be told from what it was before."""
 
-    @classmethod
-    def attach(cls, dispatcher, name, functions, options):
-        """Give a dispatcher a cache, unless its loop or a rule lives outside this package, where no hash covers it."""
-        package = __name__.rpartition(".")[0] + "."
-        if hasattr(dispatcher, "_cache") and all(each.__module__.startswith(package) for each in functions):
-            dispatcher._cache = cls(name, ([f"{each.__module__}.{each.__qualname__}" for each in functions], options))
 
-    def __init__(self, name, key):
-        self._name, self._key = name, key
+def code(name, functions, details, make):
+    """Return the code of some functions, and whether it was found here; else it is made by `make(symbol)`, and kept.
 
-    @property
-    def cache_path(self):
-        """The folder, as Numba's statistics ask for it."""
-        return str(folder())
+    `details` are all that it depends on but the functions' sources.
+    """
+    symbol = re.sub(r"[^0-9A-Za-z_]", "_", f"gd_{name}")[:100]
+    try:
+        identity = [_identity(each) for each in functions]
+    except (_UnknownError, OSError):
+        return make(symbol), False
+    symbol += "_" + hashlib.sha256(repr((identity, details)).encode()).hexdigest()[:24]
+    found = _find(symbol)
+    if found:
+        return found, True
+    made = make(symbol)
+    _keep(made)
+    return made, False
 
-    def load_overload(self, signature, context):
-        """Return the compiled code of a signature, or None."""
-        context.refresh()
-        bytecode.FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
-        try:
-            reduced = self._read(signature, context.codegen())
-            if reduced is None:
-                return None
-            result = compiler.CompileResult._rebuild(context, *reduced)
-            result.library._reload_init.update(result.reload_init)  # for what is compiled from this, and then stored
-            return result
-        except Exception as error:
-            _warn("read", error)
-            return None
 
-    def object_code(self, signature, codegen):
-        """Return the machine code of a signature as it was loaded, an object file; None where it is gone."""
-        with suppress(Exception):
-            (_, _, (code, _)), *_ = self._read(signature, codegen)
-            return code
-
-    def _read(self, signature, codegen):
-        """Return what a compiled signature was reduced to, or None."""
-        path = self._path(signature, codegen)
-        if path is None or not path.exists():
+def _find(symbol):
+    """Return the code of a symbol, or None."""
+    if DEBUG or folder() is None:
+        return None
+    path = folder() / f"{symbol}.kernel"
+    try:
+        if not path.exists():
             return None
         content = path.read_bytes()
         checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
         if _checksum(path, payload) != checksum:
             raise ValueError(f"{path} is damaged")
-        return pickle.loads(payload)
+        if time.time() - path.stat().st_mtime > _DAY:
+            with suppress(OSError):  # to read from, the folder need not be writable
+                os.utime(path)
+        needs, _, code = payload.partition(b"\n")
+        return Code(symbol, code, tuple(json.loads(needs)))
+    except Exception as error:
+        _warn("read", error)
+        return None
 
-    def save_overload(self, signature, result):
-        """Store the compiled code of a signature."""
+
+def _keep(code):
+    """Store code for other processes."""
+    if DEBUG or folder() is None:
+        return
+    try:
+        _refuse_if_changed()
+        path = folder() / f"{code.symbol}.kernel"
+        payload = json.dumps(code.needs).encode() + b"\n" + code.object
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         try:
-            path = self._path(signature, result.library.codegen)
-            if path is None or result.lifted or result.library.has_dynamic_globals:
-                return
-            _refuse_if_changed()
-            payload = serialize.dumps(result._reduce())
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(_checksum(path, payload) + payload)
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-        except Exception as error:
-            _warn("written", f"{error.strerror}: {folder()}" if isinstance(error, OSError) else error)
+            with os.fdopen(handle, "wb") as file:
+                file.write(_checksum(path, payload) + payload)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _prune_files()
+    except Exception as error:
+        _warn("written", f"{error.strerror}: {folder()}" if isinstance(error, OSError) else error)
 
-    def flush(self):
-        """Forget nothing: the folder is shared by all kernels (Numba calls this on recompile)."""
 
-    def _path(self, signature, codegen):
-        if folder() is None:
-            return None
-        key = repr((self._key, str(signature), codegen.magic_tuple()))
-        return folder() / f"{self._name[:100]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.kernel"
+# --- What code depends on
+
+
+def _identity(function):
+    """Return a hash of all that a function's code depends on, with its name."""
+    function = getattr(function, "py_func", function)
+    inside = function.__module__.startswith(f"{_PACKAGE}.")
+    return function.__qualname__, _closure(function.__module__) if inside else _described(function, {})
+
+
+@functools.cache
+def _closure(module):
+    """Return a hash of the sources of a module of this package and of those that it imports, and so on."""
+    found, left = {}, [module]
+    while left:
+        name = left.pop()
+        if name not in found and name not in _OUTSIDE:
+            source = _source(name)
+            found[name] = hashlib.sha256(source.encode()).hexdigest()
+            left += _imported(name, source)
+    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
+
+
+@functools.cache
+def _source(module):
+    source = inspect.getsource(sys.modules[module])
+    if not source:
+        raise _UnknownError(f"{module} has no source")
+    return source
+
+
+def _imported(module, source):
+    """Yield the modules of this package that another imports."""
+    package = module if hasattr(sys.modules[module], "__path__") else module.rpartition(".")[0]
+    for dots, name, members in _IMPORT.findall(source):
+        base = package.rsplit(".", len(dots) - 1)[0] + (f".{name}" if name else "")
+        for each in (base, *(f"{base}.{member}" for member in re.findall(r"\w+", members))):
+            if each in sys.modules and each.startswith(f"{_PACKAGE}."):
+                yield each
+
+
+def _described(value, seen):
+    """Return what tells a value apart that code outside of this package refers to; raise where nothing does."""
+    if id(value) in seen:
+        return "seen", seen[id(value)]
+    seen[id(value)] = len(seen)
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return repr(value)
+    if isinstance(value, (tuple, frozenset)) and type(value) in (tuple, frozenset):
+        return type(value).__name__, [_described(each, seen) for each in sorted(value, key=repr)]
+    if isinstance(value, types.ModuleType):
+        return "module", value.__name__, getattr(value, "__version__", None)
+    if isinstance(value, types.CodeType):
+        plain = value.co_code, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars
+        return "code", repr(plain), [_described(each, seen) for each in value.co_consts]
+    value = getattr(value, "py_func", value)
+    module = getattr(value, "__module__", None) or ""
+    if module.startswith(f"{_PACKAGE}."):
+        return "gd", getattr(value, "__qualname__", repr(value)), _closure(module)
+    if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing"):
+        return "known", module, getattr(value, "__qualname__", getattr(value, "__name__", repr(value)))
+    if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
+        return "tuple", value.__qualname__, value._fields
+    if isinstance(value, types.FunctionType):
+        names = [*_names(value.__code__)]
+        globals_ = [(name, _described(value.__globals__[name], seen)) for name in names if name in value.__globals__]
+        cells = [_described(cell.cell_contents, seen) for cell in value.__closure__ or ()]
+        more = _described(value.__defaults__, seen), [_described(x, seen) for x in value.__annotations__.values()]
+        return "function", _described(value.__code__, seen), globals_, cells, more
+    raise _UnknownError(f"{value!r} cannot be told from what it was before")
+
+
+def _names(code):
+    """Yield the names that a function and those within it look up."""
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            yield from _names(each)
+
+
+# --- The folder
 
 
 @functools.cache
@@ -159,14 +225,8 @@ def cache_root():
 
 
 def _fingerprint():
-    """A hash of every source a kernel can come from and of everything that compiles it."""
-    digest = hashlib.sha256()
-    for path in sorted(_SOURCES.rglob("*.py")):
-        digest.update(f"{path.relative_to(_SOURCES)}\0".encode() + path.read_bytes() + b"\0")
-    versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.machine())
-    settings = (config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
-    digest.update(repr((versions, settings)).encode())
-    return digest.hexdigest()[:16]
+    """A hash of the versions of everything that compiles."""
+    return hashlib.sha256(repr((versions(), sys.version, platform.machine())).encode()).hexdigest()[:16]
 
 
 def _checksum(path, payload):
@@ -208,6 +268,15 @@ def _prune(root, current):
                     others.append((path.stat().st_mtime, path))
     for _, path in sorted(others, reverse=True)[KEPT_FOLDERS - 1 :]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@functools.cache
+def _prune_files():
+    """Remove the files that nobody has loaded for long, once in a process."""
+    for path in folder().iterdir():
+        with suppress(OSError):
+            if path.suffix in (".kernel", ".tmp") and time.time() - path.stat().st_mtime > KEPT_DAYS * _DAY:
+                path.unlink()
 
 
 def _warn(done, error):

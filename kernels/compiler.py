@@ -1,19 +1,28 @@
-"""How a rule and a loop become a kernel: the one place that knows Numba's options.
+"""How a rule and a loop become a kernel.
 
-A *rule* is a scalar formula. A *loop* is a function that takes rules and returns a *body*, which
-walks the items ``start <= i < stop`` of its arrays; what an item is (an element, a row, a block of
-rows) is the loop's business. `join` compiles the two, on first use and for each dtype, twice:
+A *rule* is a scalar formula. A *loop* is a function that takes rules and returns a *body*, which walks the items
+``start <= i < stop`` of its arrays; what an item is (an element, a row, a block of rows) is the loop's business. `join`
+makes a kernel of the two. On its way from Python to memory a call passes
 
-    serial      body(0, size, arguments)
-    parallel    body(size * part // parts, size * (part + 1) // parts, arguments) for each part
+    Kernel      chooses: in one part, or in several over the pool of threads (see `choice`)
+    entry       packs the arguments, finds the code for their types, and calls it: body(start, stop, arguments)
+    machine_code, cache         have made that code on the first call, or loaded it
 
-and the kernel chooses between them at each call (see `choice`). This is the only `prange` of the house, so a
-body is always serial code, and what it computes for an item does not depend on where it was cut.
-(`arguments` is one tuple, as Numba does not recognize its own signatures of functions with *args.)
+    in one part         body(0, size, arguments)
+    in several          body(size * part // parts, size * (part + 1) // parts, arguments) for each part
+
+A body is always serial code, compiled once for the types of its arguments, and what it computes for an item does not
+depend on where it was cut. So that what a network or a training is made of is compiled once each, and not for
+every combination, a body can call another that is *bound* to arguments of its own, at blocks of items, by its address:
+
+    bound = join(update, adam).bind(p.dtype, p, m, v)       own arguments, and the types of those it is given
+    invoke(bound, start, stop, (coefficients, g, 0))        in a body: the walk of update-adam with both
+    split(bound, parts, size, (...))                        the same, over the pool
+
+`bound` is an argument like any other, whatever it is bound to.
 """
 
 import functools
-import os
 import threading
 from contextlib import contextmanager
 from time import perf_counter
@@ -21,20 +30,17 @@ from traceback import walk_tb
 
 import numba
 
-from . import observation, pool, subnormals, wide
-from .cache import KernelCache
+from . import cache, machine_code, observation, pool
 from .choice import Choice
+from .entry import Entry, launcher
 from .interruption import Interruption
+from .machine_code import compiling, load, njit, processor, signature_of
+from .settings import INTERPRETED
 from .traffic import whole
+from .words import number_of
 
-# No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
-# loop around a rule, and so would the last bit (and the direction of Lion's step). It costs nothing measurable;
-# where fusing matters `math.fma` says so. The numpy error model makes x / 0 infinite rather than an exception.
-DEBUG = os.environ.get("GD_DEBUG", "0") not in ("", "0")  # check the bounds of every access, and cache nothing
-OPTIONS = {"fastmath": False, "error_model": "numpy"} | ({"boundscheck": True} if DEBUG else {})
-INTERPRETED = bool(numba.config.DISABLE_JIT)  # by NUMBA_DISABLE_JIT=1: rules and loops run as the Python that they are
 LIKELY, SURELY = 16, 256  # times parallel_from: where splitting is tried first, and where it always pays
-INLINED = {"forceinline": True, **OPTIONS}  # for what is used inside kernels: they vectorize only what they see
+NEVER = 2**62  # the parallel_from of loops that are not split, or that other bodies call
 
 
 class _Override(threading.local):
@@ -47,28 +53,33 @@ _override = _Override()
 
 
 def device(function, reassociate=False):
-    """Compile a scalar rule or a helper for use inside kernels; it is inlined into its callers.
+    """Compile a scalar rule or a helper for use inside bodies; it is inlined into its callers.
 
     With `reassociate` its sums may be taken in any order, so that they vectorize. The order follows from the
     sizes of the arrays alone, but may differ between processors.
     """
-    options = INLINED | ({"fastmath": {"reassoc", "contract"}} if reassociate else {})
-    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=wide.Compiler, **options)(function)
+    return njit(function, **({"fastmath": {"reassoc", "contract"}} if reassociate else {}))
 
 
-def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None):
+def view(function):
+    """Compile a helper that returns a view of an array."""
+    return njit(function, counts=True)
+
+
+def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, given=""):
     """Declare a loop, and the amount of work from which splitting it over threads can pay: the number of items.
 
     From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items
-    need each other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0: see
-    `subnormals`. `traffic` says how many bytes a call moves: a function of its arguments, or what happens to each
-    array, as in ``"- rw r"``: see the module of that name. Where items are large or small by the arrays' shapes, `work`
-    is a function of size and arguments that says how much all of them are, in the unit of `parallel_from`.
+    need each other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0. `traffic` says how
+    many bytes a call moves: a function of its arguments, or what happens to each array, as in ``"- rw r"``: see the module
+    of that name. Where items are large or small by the arrays' shapes, `work` is a function of size and arguments that says
+    how much all of them are, in the unit of `parallel_from`. `given` are the types of the first arguments, which another
+    body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
     """
 
     def declare(factory):
         factory.parallel_from, factory.ordered, factory.flush, factory.work = parallel_from, ordered, flush, work
-        factory.traffic = whole(traffic) if isinstance(traffic, str) else traffic
+        factory.traffic, factory.given = whole(traffic) if isinstance(traffic, str) else traffic, tuple(given.split())
         return factory
 
     return declare
@@ -83,34 +94,78 @@ def join(loop, *rules):
     return (OrderedKernel if loop.ordered else Kernel)(loop, rules)
 
 
+class Compiled:
+    """The code of a kernel for the types of its arguments."""
+
+    def __init__(self, kernel, kinds):
+        start = perf_counter()
+        loop, rules = kernel.loop, kernel.rules
+
+        def make(symbol):
+            return machine_code.compile_body(kernel.body, kinds, len(loop.given), symbol, loop.flush)
+
+        details = [str(each) for each in kinds], loop.given, loop.flush, processor()
+        self.kinds = kinds
+        self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
+        (self.address,) = load(self.code, launcher()).values()
+        self.seconds = perf_counter() - start
+
+
 @observation.observable
 class Kernel:
     """A compiled loop: ``kernel(size, *arguments)`` walks items 0 to size."""
 
     def __init__(self, loop, rules):
         self.name = "-".join(function.__name__ for function in (loop, *rules))
+        self.loop, self.rules, self.compiled = loop, rules, {}  # types of arguments -> code
         self.parallel_from, self.traffic, self.work, self._choices = loop.parallel_from, loop.traffic, loop.work, {}
-        body = loop(*map(device, rules))
-        if loop.flush and not INTERPRETED:
-            body = subnormals.flushing(device(body))
-        self.serial = self._compile(body, (loop, *rules))
-        self.parallel = None if loop.ordered else self._compile(_split(self.serial), (loop, *rules), parallel=True)
+        self._bound, self._lock = {}, threading.RLock()
+        if INTERPRETED:
+            self.enter = lambda parts, size, *arguments: self.body(0, size, arguments)
+        else:
+            self._entry = Entry(self._prepare, len(loop.given))
+            self.enter = self._entry.enter
         kernels.append(self)
 
-    def _compile(self, function, sources, parallel=False):
+    @functools.cached_property
+    def body(self):
+        """The function of Python that is compiled."""
+        body = self.loop(*map(device, self.rules))
+        body.__name__ = self.name.replace("-", "_")
+        return body
+
+    def _prepare(self, tags, *arguments):
+        """See to it that there is code for arguments of these tags."""
+        self._entry.add(tags, self._code(signature_of(arguments)).address)
+
+    def _code(self, kinds):
+        with Interruption(), compiling(), self._lock:  # cut short, what Numba imports and registers would stay so
+            if kinds not in self.compiled:
+                self.compiled[kinds] = Compiled(self, kinds)
+                observation.compiled(self.compiled[kinds].seconds)
+            return self.compiled[kinds]
+
+    def assembly(self, kinds):
+        """Return the assembly of the code for some types of arguments."""
+        return machine_code.assembly(self.body, kinds, len(self.loop.given), self.loop.flush)
+
+    def bind(self, dtype, *own):
+        """Return a bound body, for arguments of a dtype; whoever keeps it has to keep its own arguments, too."""
         if INTERPRETED:
-            return function
-        if parallel and not DEBUG:  # where an exception is lost: one part after the other then
-            options = OPTIONS | {"parallel": True}
-        else:
-            options = OPTIONS | {"pipeline_class": wide.Compiler}
-        dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
-        name = f"{self.name}-{'parallel' if parallel else 'serial'}"
-        observation.time_compiling(dispatcher)
-        dispatcher.compile = _whole(dispatcher.compile)
-        if not DEBUG:
-            KernelCache.attach(dispatcher, name, sources, (parallel, sorted(map(str, OPTIONS.items()))))
-        return dispatcher
+            return lambda start, stop, given: self.body(start, stop, (*given, *own))
+        entry = self._bound.get(dtype)
+        if entry is None:
+            entry = self._bound.setdefault(dtype, self._entry_of_bound(dtype))
+        return entry.bind(*own)
+
+    def _entry_of_bound(self, dtype):
+        given = tuple(_type_named(name, numba.from_dtype(dtype)) for name in self.loop.given)
+
+        def prepare(tags, *own):
+            entry.add(tags, self._code(given + signature_of(own)).address)
+
+        entry = Entry(prepare, number=number_of(given))
+        return entry
 
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel where it pays and the pool is free."""
@@ -121,7 +176,7 @@ class Kernel:
             return
         amount = size if self.work is None else self.work(size, *arguments)
         if amount < self.parallel_from or size < 2:
-            self.serial(0, size, arguments)
+            self.enter(1, size, *arguments)
         else:
             self._choose(amount, 1, size, arguments)
 
@@ -155,10 +210,7 @@ class Kernel:
 
     def _run(self, parts, size, arguments):
         _begun = True
-        if parts == 1:
-            self.serial(0, size, arguments)
-        else:
-            self.parallel(parts, size, arguments)
+        self.enter(parts, size, *arguments)
 
     def __repr__(self):
         return f"<kernel {self.name}>"
@@ -168,13 +220,9 @@ class Kernel:
 class OrderedKernel(Kernel):
     """A loop whose items need each other's results: ``kernel(size, work, *arguments)`` walks them one after the other.
 
-    The kernels that an item calls are split where that pays; `work` says how much an item is, in the unit of
-    the loop's parallel_from. The body gets the number of parts before the arguments.
+    What an item calls is split where that pays; `work` says how much an item is, in the unit of the loop's
+    parallel_from. The body gets the number of parts before the arguments.
     """
-
-    def __init__(self, loop, rules):
-        pool.launch()
-        super().__init__(loop, rules)
 
     def __call__(self, size, work, *arguments):
         """Walk items 0 to size in order."""
@@ -185,40 +233,26 @@ class OrderedKernel(Kernel):
             self._choose(work, size, size, arguments)
 
     def _run(self, parts, size, arguments):
-        self.serial(0, size, (parts, *arguments))
+        _begun = True
+        self.enter(1, size, parts, *arguments)
 
 
 def has_run(interrupt):
     """Whether a kernel had done its work when this KeyboardInterrupt came out of it, rather than none of it.
 
     Compiled code is not interrupted: what comes meanwhile is heard when it has returned, in the method that called it.
-    In the exception's way through the methods of kernels, the innermost has `_begun` if all it called has returned;
-    only the compiler's own methods come between it and compiled code that is yet to run.
+    In the exception's way through the methods of kernels, the innermost has `_begun` if all it called has returned; only
+    `_prepare` and what it calls come between it and compiled code that is yet to run.
     """
-    frames = [frame for frame, _ in walk_tb(interrupt.__traceback__)]
-    ours = [k for k, frame in enumerate(frames) if frame.f_code.co_filename == __file__]
-    if not ours:
-        return True  # it came after the call
-    inner = frames[ours[-1] + 1 :]
-    return "_begun" in frames[ours[-1]].f_locals and not (inner and inner[0].f_globals["__name__"].startswith("numba."))
+    ours = [frame for frame, _ in walk_tb(interrupt.__traceback__) if frame.f_code.co_filename == __file__]
+    return not ours or "_begun" in ours[-1].f_locals  # without ours, it came after the call
 
 
-def _whole(compile_signature):
-    """Let Ctrl-C wait until a dispatcher has compiled: cut short, what Numba imports and registers would stay so."""
-
-    def whole(signature):
-        with Interruption():
-            return compile_signature(signature)
-
-    return whole
-
-
-def _split(body):
-    def split(parts, size, arguments):
-        for part in numba.prange(parts):
-            body(size * part // parts, size * (part + 1) // parts, arguments)
-
-    return split
+def _type_named(name, real):
+    """Return the type that a loop declares as given, for a dtype."""
+    number, _, dimensions = name.partition("[")
+    number = {"x": real, "int": numba.intp, "float": numba.float64}[number]
+    return {"": number, ":]": number[::1], ":,:]": number[:, ::1]}[dimensions]
 
 
 @contextmanager

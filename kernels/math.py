@@ -28,9 +28,11 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from .compiler import INLINED, INTERPRETED, device
+from .compiler import device
+from .machine_code import overload
+from .settings import INTERPRETED
 
 
 def cast(value, x):
@@ -38,7 +40,7 @@ def cast(value, x):
     return type(x)(value)
 
 
-@overload(cast, jit_options=INLINED)
+@overload(cast)
 def _cast(value, x):
     real = x.dtype if isinstance(x, types.Array) else x
     return lambda value, x: real(value)
@@ -151,7 +153,7 @@ def horner(x, coefficients):
     """Evaluate coefficients[0] + coefficients[1] * x + ... by fused multiply-adds."""
 
 
-@overload(horner, jit_options=INLINED)
+@overload(horner)
 def _horner(x, coefficients):
     if len(coefficients) == 1:
         return lambda x, coefficients: coefficients[0]
@@ -591,7 +593,7 @@ _IMPLEMENTATIONS = {real: _functions(format) for real, format in _FORMATS.items(
 def _declare(function):
     """Let rules call `function` and get the implementation for the type of its argument."""
 
-    @overload(function, jit_options=INLINED)
+    @overload(function)
     def choose(x):
         implementation = _IMPLEMENTATIONS[x][function.__name__]
         return lambda x: implementation(x)

@@ -83,18 +83,9 @@ def _noting(run):
     return noted
 
 
-def time_compiling(dispatcher):
-    """Note how long a dispatcher compiles, or loads from disk, in the calls that need it."""
-    compile_signature = dispatcher.compile
-
-    def timed(signature):
-        before, start = _call.compiling, perf_counter()
-        try:
-            return compile_signature(signature)
-        finally:  # what was compiled for this has noted its own time, which lies within
-            _call.compiling = before + (perf_counter() - start)
-
-    dispatcher.compile = timed
+def compiled(seconds):
+    """Note how long code took to compile or to load, in the call that needed it."""
+    _call.compiling += seconds
 
 
 def _in_child():

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numba
 
+from .entry import connect_pool
+
 SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 
 _lock = threading.RLock()  # which its thread can take again if Ctrl-C came before it was released
@@ -55,16 +57,6 @@ def enter():
 def leave():
     """Give the pool back after `enter` returned more than 1."""
     _lock.release()
-
-
-def launch():
-    """Start the threads, if they are not: code that splits its work itself would where it is compiled or loaded."""
-    with _lock:
-        if not _launched and not _closed:
-            try:
-                _launch()
-            except Exception as error:
-                _close(error)
 
 
 def get_threads():
@@ -111,6 +103,7 @@ def _launch():
         finally:
             for name in SPINNING:
                 os.environ.pop(name, None)
+    connect_pool()
     _launched = True
 
 

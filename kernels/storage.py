@@ -23,9 +23,10 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from .compiler import INLINED, device
+from .compiler import device
+from .machine_code import overload
 from .math import bits_of, float_of
 from .rules.dropout import random_bits
 
@@ -288,7 +289,7 @@ def closed(stored, block, x, chance, slot):
     """Store the elements of a block again that were written to room."""
 
 
-@overload(opened, jit_options=INLINED)
+@overload(opened)
 def _opened(stored, block, n, room):
     if isinstance(stored.dtype, types.Float):
         return lambda stored, block, n, room: stored[block * BLOCK : block * BLOCK + n]
@@ -304,7 +305,7 @@ def _opened(stored, block, n, room):
     return opened_8
 
 
-@overload(closed, jit_options=INLINED)
+@overload(closed)
 def _closed(stored, block, x, chance, slot):
     if isinstance(stored.dtype, types.Float):
         return lambda stored, block, x, chance, slot: None
@@ -348,7 +349,7 @@ def written(x):
     return x
 
 
-@overload(element, jit_options=INLINED)
+@overload(element)
 def _element(x, i):
     if isinstance(x, types.Array):
         return lambda x, i: x[i]
@@ -360,7 +361,7 @@ def _element(x, i):
     return lambda x, i: real(join_halves(x.high[i], x.low[i]))
 
 
-@overload(floats, jit_options=INLINED)
+@overload(floats)
 def _floats(x):
     if isinstance(x, types.Array):
         return lambda x: x
@@ -378,6 +379,6 @@ def _decode(x, out):
         out[i] = element(x, i)
 
 
-@overload(written, jit_options=INLINED)
+@overload(written)
 def _written(x):
     return (lambda x: x) if isinstance(x, types.Array) else (lambda x: x.room)

@@ -1,7 +1,6 @@
 """Where the compiled code of kernels lies, for tools that see addresses only.
 
-This reads object files of Linux, ELF of 64 bits, and rests on names that Numba does not promise to keep
-(`CodeLibrary._compiled_object`).
+This reads object files of Linux, ELF of 64 bits.
 """
 
 import re
@@ -17,27 +16,20 @@ SYMBOLS, FUNCTION, GLOBAL = 2, 2, 1  # type of a section, type and binding of a 
 def functions():
     """Yield (address, size, name) of every function that was compiled for a kernel, or loaded from disk."""
     for kernel in list(kernels):
-        for variant, dispatcher in (("serial", kernel.serial), ("parallel", kernel.parallel)):
-            for types, result in list(dispatcher.overloads.items()) if dispatcher else ():
-                library = result.library
-                code = library._compiled_object or dispatcher._cache.object_code(types, library.codegen)
-                if code and code.startswith(MAGIC):
-                    dtypes = Counter(re.findall(r"float\d+", str(types))).most_common(1)
-                    yield from _placed(code, library, "-".join([kernel.name, variant, *dict(dtypes)]))
+        for kinds, compiled in list(kernel.compiled.items()):
+            code = compiled.code.object
+            if code.startswith(MAGIC):
+                dtypes = Counter(re.findall(r"float\d+", str(kinds))).most_common(1)
+                yield from _placed(code, compiled, "-".join([kernel.name, *dict(dtypes)]))
 
 
-def _placed(code, library, name):
+def _placed(code, compiled, name):
     """Yield the functions of an object file where they were loaded to."""
     found = list(_functions(code))
-    # Numba finds a function by its symbol, but only the kernel's own are sure to be the ones of this file
-    places = {
-        section: library.get_pointer_to_function(symbol) - value
-        for symbol, binding, section, value, _ in found
-        if binding == GLOBAL
-    }
-    for symbol, _, section, value, size in found:
+    places = {section: compiled.address - value for _, binding, section, value, _ in found if binding == GLOBAL}
+    for _, _, section, value, size in found:
         if section in places:
-            yield places[section] + value, size, f"{name}-from-python" if symbol.startswith("_ZN7cpython") else name
+            yield places[section] + value, size, name
 
 
 def _functions(code):

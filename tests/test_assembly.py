@@ -9,6 +9,7 @@ import pytest
 from gd.bench import assembly
 from gd.bench.recording import recorded
 from gd.information import vector_bits
+from gd.kernels import cache
 from gd.kernels.compiler import Kernel, join
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.rules import activations
@@ -98,18 +99,19 @@ def test_a_loop_that_depends_on_its_data_is_scalar():
     with recorded() as runs:
         kernel(4, y, x)
     assert y.tolist() == [0, 1, 2, 0]
-    assert assembly.inspect(kernel, runs[0].signature)["vector_bits"] in (32, 64)
+    assert assembly.inspect(kernel, runs[0].kinds)["vector_bits"] in (32, 64)
 
 
-def test_the_same_is_found_of_a_new_kernel_and_of_one_from_the_disk_cache():
+def test_the_same_is_found_of_a_new_kernel_and_of_one_from_the_disk_cache(monkeypatch):
     new, loaded = (Kernel(map_elements, (activations.sigmoid,)) for _ in range(2))
-    new.serial._cache.load_overload = lambda *arguments: None
     x = np.ones(2, np.float32)
-    for kernel in (new, loaded):
-        kernel.serial(0, 2, (np.empty_like(x), x))
-    assert loaded.serial.stats.cache_hits
-    (signature,) = new.serial.signatures
-    assert assembly.inspect(new, signature) == assembly.inspect(loaded, signature)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_find", lambda symbol: None)
+        new(2, np.empty_like(x), x)
+    loaded(2, np.empty_like(x), x)
+    (kinds,), (compiled,) = new.compiled, loaded.compiled.values()
+    assert compiled.was_cached
+    assert assembly.inspect(new, kinds) == assembly.inspect(loaded, kinds)
 
 
 def test_aarch64_is_read_in_the_notations_of_apple_and_of_others():
@@ -135,9 +137,9 @@ def test_the_shorter_way_round_a_loop_counts():
     assert found["elements"] == 16
 
 
-def test_diagnostics_are_those_of_the_parallel_loop():
-    text = assembly.diagnostics("ADAM")
-    assert text.startswith("update-adam\n")
-    assert "prange" in text
-    with pytest.raises(ValueError, match="diagnostics: pattern must match one of Adam"):
-        assembly.diagnostics("adams")
+def test_the_listing_is_the_assembly_of_each_kernel():
+    text = assembly.listing("ADAM")
+    assert text.startswith("# update-adam\n")
+    assert "sqrtps" in text or "fsqrt" in text
+    with pytest.raises(ValueError, match="listing: pattern must match one of Adam"):
+        assembly.listing("adams")

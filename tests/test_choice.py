@@ -67,7 +67,7 @@ def test_kernels_ask_it_and_record(monkeypatch):
     for _ in range(FIRST_TRIAL + KEPT):
         kernel(100, np.empty_like(x), x)
     assert list(kernel._choices) == [(100).bit_length()]
-    assert len(kernel.serial.signatures) == len(kernel.parallel.signatures) == 1
+    assert len(kernel.compiled) == 1
     kernel(49, np.empty_like(x), x)
     kernel(50 * compiler.SURELY, *np.ones((2, 50 * compiler.SURELY), np.float32))
     assert list(kernel._choices) == [(100).bit_length()]

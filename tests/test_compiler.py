@@ -14,7 +14,6 @@ import pytest
 from conftest import optimized
 
 import gd
-from gd.bench.assembly import assembly
 from gd.kernels import pool
 from gd.kernels.compiler import SURELY, Kernel, join, splitting
 from gd.kernels.loops.elementwise import map_elements
@@ -34,8 +33,7 @@ def test_join_returns_one_kernel_for_a_rule_and_a_loop():
 
 def variant_used(kernel, size, monkeypatch):
     used = []
-    monkeypatch.setattr(kernel, "serial", lambda *a: used.append("serial"))
-    monkeypatch.setattr(kernel, "parallel", lambda *a: used.append("parallel"))
+    monkeypatch.setattr(kernel, "enter", lambda parts, *a: used.append("serial" if parts == 1 else "parallel"))
     kernel(size)
     (variant,) = used
     return variant
@@ -130,7 +128,7 @@ print(interrupted)
 @several_threads
 def test_an_error_in_a_kernel_gives_the_pool_back(monkeypatch, elsewhere):
     kernel = join(map_elements, activations.relu)
-    monkeypatch.setattr(kernel, "parallel", lambda *a: 1 / 0)
+    monkeypatch.setattr(kernel, "enter", lambda *a: 1 / 0)
     with gd.threads(2), pytest.raises(ZeroDivisionError):
         kernel(10**9)
     assert elsewhere(pool._lock.acquire, False)
@@ -184,8 +182,8 @@ def test_updates_compile_to_packed_instructions(name):
     kernel = Kernel(update, (optimizer.rule, *stages))
     block = optimizer._blocks[None]
     coefficients = block.kind.vector(0, 1.0, True)
-    kernel.serial(0, 64, (coefficients, block.p, np.ones(64, np.float32), *block.slots))
-    text = assembly(kernel.serial, *kernel.serial.signatures)
+    kernel(64, coefficients, np.ones(64, np.float32), 0, block.p, *block.slots)
+    text = kernel.assembly(*kernel.compiled)
     assert re.search(r"v(mul|fmadd\w+|fnmadd\w+)ps\s.*%[yz]mm", text)
     assert "gather" not in text
     if name not in ("SGD", "Momentum", "Nesterov", "ASGD", "Adamax", "LARS", "Lion", "Rprop"):

@@ -41,7 +41,7 @@ def add(commands):
     bench.add_argument(
         "--readme", metavar="FILE", nargs="?", const="README.md", help="write the table in this file anew"
     )
-    bench.add_argument("--diagnostics", metavar="NAME", help="print Numba's parallel diagnostics of kernels, and end")
+    bench.add_argument("--assembly", metavar="NAME", help="print the assembly of the kernels behind a name, and end")
     bench.set_defaults(run=run)
 
 
@@ -54,11 +54,11 @@ def run(options):
     except ImportError as error:
         raise Failure(f'{error}: python -m pip install "gd[bench]"') from error
 
-    if options.diagnostics:
+    if options.assembly:
         try:
-            print(assembly.diagnostics(options.diagnostics))
+            print(assembly.listing(options.assembly))
         except ValueError as error:
-            raise Failure(f"--diagnostics: {error}") from error
+            raise Failure(f"--assembly: {error}") from error
         return 0
     if options.threads is not None and not 1 <= options.threads <= pool.max_threads():
         raise Failure(f"--threads must be 1 to {pool.max_threads()}, got {options.threads}")

@@ -10,7 +10,7 @@ from ..arrays import aligned_empty, aligned_full, check_apart, check_apart_from,
 from ..interchange import lent
 from ..kernels.compiler import has_run, join
 from ..kernels.interruption import Interruption
-from ..kernels.loops.update import sum_rows, update_rows
+from ..kernels.loops.update import sum_rows, update, update_rows
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
@@ -240,7 +240,7 @@ class Optimizer(State, ABC):
                 vector = kind.trusted(block, g, vector)
             state = vars(self)
             try:
-                kind.kernel(block.size, vector, block.p, g, *block.slots)
+                kind.kernel(block.size, vector, g, 0, block.p, *block.slots)
             except KeyboardInterrupt as interrupt:
                 if has_run(interrupt):
                     state["steps"] += 1
@@ -447,9 +447,12 @@ class Optimizer(State, ABC):
 
     def _update_rows(self, block, g, vector, rows):
         owner, shape = block.kind.owner, block.shape
-        kernel = join(update_rows, owner.rule, *owner._stages)
-        slots = [slot.reshape(shape) for slot in block.slots]
-        kernel(rows.size, vector, rows, block.p.reshape(shape), g.reshape(-1, shape[1]), *slots)
+        arguments = block.p.reshape(shape), len(block.slots), owner._bound_step(block)
+        join(update_rows)(rows.size, vector, rows, g.reshape(-1, shape[1]), *arguments)
+
+    def _bound_step(self, block):
+        """Return the step of a block's arrays, for loops that compute or find its gradient piece by piece."""
+        return join(update, self.rule, *self._stages).bind(block.kind.dtype, block.p, *block.slots)
 
     def _count_apart(self):
         """From now on count the steps of every array by itself."""
@@ -490,22 +493,21 @@ class Optimizer(State, ABC):
         block = self._whole
         vector = block.kind.vector(self.steps, 1.0, True)
         self._count()  # before: whoever interrupts a kernel is heard when it has ended
-        kernel = join(loop, self.rule, *self._stages)
+        kernel, step = join(loop), self._bound_step(block)
         for arguments in pieces:
-            kernel(*arguments, vector, block.p, *block.slots)
+            kernel(*arguments, vector, block.p, len(block.slots), step)
 
-    def run_inside(self, loop, rule, count, work, *arguments):
+    def run_inside(self, loop, count, work, *arguments):
         """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.
 
-        `rule` is the loop's own and comes before the optimizer's; `work` is how much a step is. The loop counts
-        the steps in its first argument.
+        `work` is how much a step is. The loop counts the steps in its first argument.
         """
         block, before = self._whole, (self.steps, [getattr(self, name) for name in self.scalars])
         taken = np.zeros(1, np.intp)
         try:
             coefficients = self._ahead(block.kind, count)
-            kernel = join(loop, rule, self.rule, *self._stages)
-            kernel(count, work, taken, *arguments, coefficients, block.p, *block.slots)
+            step = self._bound_step(block)
+            join(loop)(count, work, taken, *arguments, coefficients, block.p, len(block.slots), step)
         finally:
             if taken[0] < count:
                 self._set_steps(before[0])

@@ -180,13 +180,14 @@ class Streamed:
     def __init__(self, kernel):
         self._kernel = kernel
 
-    def __call__(self, size, vector, *arrays):
+    def __call__(self, size, vector, g, first, *arrays):
         """Walk items 0 to size."""
+        arrays = g, *arrays
         for chunk in chunks(size):
             for array in arrays:
                 advise(array[chunk.stop : chunk.stop + CHUNK], "MADV_WILLNEED")
             pieces = [array[chunk] for array in arrays]
-            self._kernel(pieces[0].size, vector, *pieces)
+            self._kernel(pieces[0].size, vector, pieces[0], first, *pieces[1:])
             for piece in pieces:
                 release(piece)
 

@@ -66,7 +66,7 @@ class Kind:
         """Step one array by its flat gradient; return the norms of its blocks, or None."""
         owner = self.owner
         if not owner.by_blocks:
-            self.kernel(block.size, vector, block.p, g, *block.slots)
+            self.kernel(block.size, vector, g, 0, block.p, *block.slots)
             return None
         blocks, key = -(-block.size // BLOCK), advanced(key_of(owner.seed, t, block.number), block.before)
         low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (None, block.slots)
@@ -90,7 +90,7 @@ class Kind:
         """Add a gradient to a total, or put it there, by one of the rules for that."""
         vector = np.array(common.CommonCoefficients(scale=grad_scale), self.dtype)
         if g.dtype in FLOATS:
-            join(update, rule)(g.size, vector, total, g)
+            join(update, rule)(g.size, vector, g, 0, total)
         else:
             join(update_blocks, rule)(-(-g.size // BLOCK), np.uint64(0), vector, None, None, total, None, g)
 

@@ -6,6 +6,7 @@ from ..arrays import address
 from ..kernels.addresses import KNOWN
 from ..kernels.compiler import join
 from ..kernels.loops.many import match, update_many
+from ..kernels.loops.update import update
 
 FEWEST = 8  # arrays: fewer are stepped one by one
 
@@ -69,27 +70,30 @@ class Part:
 
     def __init__(self, kind, blocks, places):
         self.kind, self.blocks, self.places = kind, blocks, places
-        self.kernel = join(update_many, kind.owner.rule, *kind.owner._stages)
-        self._p = np.array([address(block.p) for block in blocks])
-        self._slots = list(np.array([[address(slot) for slot in block.slots] for block in blocks], np.intp).T.copy())
+        self.kernel = join(update_many)
+        places = [[address(each) for each in (block.p, *block.slots)] for block in blocks]
+        self._places = np.array(places, np.intp).T.copy()  # a row each for the parameters and every slot
+        empty = np.empty(0, kind.dtype)
+        step = join(update, kind.owner.rule, *kind.owner._stages)
+        self._step = step.bind(kind.dtype, *(empty,) * len(self._places))
         self._sizes = np.array([block.size for block in blocks])
         self._starts, self._rows = _starts(self._sizes), np.zeros(len(blocks), np.intp)
 
     def call(self, g, grad_scale, steps):
         """Return (part, arguments of its kernel, the blocks that step); None where no array has a gradient."""
-        blocks, p, slots, starts, rows = self.blocks, self._p, self._slots, self._starts, self._rows
+        blocks, places, starts, rows = self.blocks, self._places, self._starts, self._rows
         if not g.all():
             given = np.flatnonzero(g)
             if not given.size:
                 return None
-            p, g, slots = p[given], g[given], [slot[given] for slot in slots]
+            g, places = g[given], places[:, given].copy()
             blocks, starts, rows = [blocks[k] for k in given], _starts(self._sizes[given]), rows[given]
         if steps is not None:
             coefficients = self.kind.vector(steps, grad_scale, True)[None]
         else:
             different, rows = np.unique([block.steps for block in blocks], return_inverse=True)
             coefficients = np.stack([self.kind.vector(t, grad_scale, False) for t in different.tolist()])
-        return self, (int(starts[-1]), starts, coefficients, rows, p, g, *slots), blocks
+        return self, (int(starts[-1]), starts, coefficients, rows, g, places, self._step), blocks
 
 
 def _is_plain(block):

@@ -6,12 +6,12 @@ stored in.
 Norms are taken and the gradient is set to 0 on the way.
 """
 
-import numpy as np
 from numba import types
-from numba.extending import overload
 
-from ..compiler import INLINED, loop
+from ..compiler import loop
+from ..machine_code import overload
 from ..storage import BLOCK, chance_of, closed, closed_whole, element, floats, opened, opened_whole, written
+from ..words import SINGLE, allocate, matrix_at, release
 from .reductions import block_norm
 from .update import update_slices
 
@@ -35,7 +35,8 @@ def update_blocks(rule, *stages):
     def body(start, stop, arguments):
         key, coefficients, norms, cleared, p, low, g = arguments[:7]
         slots = arguments[7:]
-        room = np.empty((3 + len(slots), BLOCK), coefficients.dtype)
+        floats_of_block = allocate(coefficients, (3 + len(slots)) * BLOCK)
+        room = matrix_at(floats_of_block, 0, 3 + len(slots), BLOCK)
         for block in range(start, stop):
             n = min(BLOCK, g.size - block * BLOCK)
             parameters, change = opened_parameters(p, low, block, n, room[0]), room[1, :n]
@@ -47,6 +48,7 @@ def update_blocks(rule, *stages):
             clear(cleared, block * BLOCK, n)
             close_parameters(p, low, block, parameters, chance)
             close_each(slots, block, state, chance, 1)
+        release(floats_of_block)
 
     return body
 
@@ -57,10 +59,11 @@ def norm_blocks():
 
     def body(start, stop, arguments):
         out, x = arguments
-        room = np.empty(BLOCK, np.float32)
+        room = allocate(SINGLE, BLOCK)
         for block in range(start, stop):
             n = min(BLOCK, x.size - block * BLOCK)
             out[block] = block_norm(floats(opened(x, block, n, room)))
+        release(room)
 
     return body
 
@@ -80,7 +83,7 @@ def clear(x, first, n):
     """Set n elements to 0."""
 
 
-@overload(look_before, jit_options=INLINED)
+@overload(look_before)
 def _look_before(norms, block, gradient, parameters, change):
     if norms == types.none:
         return lambda norms, block, gradient, parameters, change: None
@@ -93,7 +96,7 @@ def _look_before(norms, block, gradient, parameters, change):
     return look
 
 
-@overload(look_after, jit_options=INLINED)
+@overload(look_after)
 def _look_after(norms, block, parameters, change):
     if norms == types.none:
         return lambda norms, block, parameters, change: None
@@ -107,7 +110,7 @@ def _look_after(norms, block, parameters, change):
     return look
 
 
-@overload(clear, jit_options=INLINED)
+@overload(clear)
 def _clear(x, first, n):
     if x == types.none:
         return lambda x, first, n: None
@@ -126,14 +129,14 @@ def close_parameters(p, low, block, x, chance):
     """Store them again."""
 
 
-@overload(opened_parameters, jit_options=INLINED)
+@overload(opened_parameters)
 def _opened_parameters(p, low, block, n, room):
     if low == types.none:
         return lambda p, low, block, n, room: opened(p, block, n, room)
     return lambda p, low, block, n, room: opened_whole(p, low, block, n, room)
 
 
-@overload(close_parameters, jit_options=INLINED)
+@overload(close_parameters)
 def _close_parameters(p, low, block, x, chance):
     if low == types.none:
         return lambda p, low, block, x, chance: closed(p, block, x, chance, 0)
@@ -148,7 +151,7 @@ def close_each(slots, block, state, chance, k):
     """Store every slot again; the first has the number k."""
 
 
-@overload(opened_each, jit_options=INLINED)
+@overload(opened_each)
 def _opened_each(slots, block, n, room):
     if len(slots) == 0:
         return lambda slots, block, n, room: ()
@@ -158,7 +161,7 @@ def _opened_each(slots, block, n, room):
     )
 
 
-@overload(close_each, jit_options=INLINED)
+@overload(close_each)
 def _close_each(slots, block, state, chance, k):
     if len(slots) == 0:
         return lambda slots, block, state, chance, k: None

@@ -13,11 +13,11 @@ that of the last hidden layer. Everything lies in flat vectors, so one compiled 
 import numpy as np
 
 from ..blas import back_product, product, transposed_product
-from ..compiler import device, loop
+from ..compiler import device, loop, view
+from ..rules.dropout import random_bits
 from ..traffic import of_rows
-from .operands import part
-from .reductions import LANES
-from .update import update_slices
+from ..words import DOUBLE, allocate, invoke, local, matrix_at, member, release, row_at, vector_at
+from .elementwise import drop
 
 FAN_IN, COLUMNS = 0, 1  # the shape of the weights
 WIDTH = 2  # of the output: the columns, or fewer for maxout
@@ -32,15 +32,10 @@ STEP = 12  # weight rows: of multiples of it, BLAS is fastest
 TILE_ELEMENTS = 6144  # of a weight gradient: it, the parameters and two slots take 96 KiB of a second-level cache
 
 
-@device
-def _matrix(vector, start, rows, columns):
-    return vector[start : start + rows * columns].reshape(rows, columns)
-
-
-@device
+@view
 def rows_of(workspace, capacity, begin, first, rows, columns):
     """Return some rows, the first of which is number `first` of the batch, of one layer's matrix."""
-    return _matrix(workspace, capacity * begin + first * columns, rows, columns)
+    return matrix_at(workspace, capacity * begin + first * columns, rows, columns)
 
 
 @device
@@ -50,22 +45,22 @@ def _copy(source, out):
         out[i] = source[i]
 
 
-@device
+@view
 def weights_of(vector, shape):
     """Return the weights of a layer, a row of the layout."""
-    return _matrix(vector, shape[WEIGHTS], shape[FAN_IN], shape[COLUMNS])
+    return matrix_at(vector, shape[WEIGHTS], shape[FAN_IN], shape[COLUMNS])
 
 
-@device
+@view
 def bias_of(vector, shape):
     """Return its bias."""
-    return vector[shape[BIAS] : shape[BIAS] + shape[COLUMNS]]
+    return vector_at(vector, shape[BIAS], shape[COLUMNS])
 
 
-@device
+@view
 def slopes_of(vector, shape):
     """Return its slopes; empty where it has none."""
-    return vector[max(0, shape[SLOPES]) :][: shape[WIDTH] if shape[SLOPES] >= 0 else 0]
+    return vector_at(vector, max(0, shape[SLOPES]), shape[WIDTH] if shape[SLOPES] >= 0 else 0)
 
 
 @device
@@ -80,7 +75,7 @@ def add_bias(vector, shape, z):
     """Add a layer's bias to every row of z."""
     b = bias_of(vector, shape)
     for i in range(len(z)):
-        row = z[i]
+        row = row_at(z, i)
         for j in range(row.size):
             row[j] += b[j]
 
@@ -102,127 +97,113 @@ def _products(size, values, activations, deltas, dslopes, capacity, X, rows, vec
 
 
 @loop(parallel_from=131_072, traffic="w r r -", work=_products_of_predictions)
-def predict(activate):
-    """Items are blocks of rows; arguments: out, X, vector, layout, hidden (layers), *parameters of the activation.
+def predict():
+    """Items are blocks of rows; arguments: out, X, vector, layout, hidden (layers), activate (see `units`).
 
     `out` holds a matrix for each head, one after the other.
     """
 
     def body(start, stop, arguments):
-        out, X, vector, layout, hidden = arguments[:5]
-        parameters = arguments[5:]
+        out, X, vector, layout, hidden, activate = arguments
         widest = BLOCK * _most(layout, WIDTH)
-        scratch, of_z = np.empty((2, widest), X.dtype), np.empty(BLOCK * _most(layout, COLUMNS), X.dtype)
+        scratch, of_z = allocate(X, 2 * widest), allocate(X, BLOCK * _most(layout, COLUMNS))
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, len(X))
-            x = X[first:end]
+            x = matrix_at(X, first * X.shape[1], end - first, X.shape[1])
             for k in range(hidden):
-                shape = layout[k]
-                z = _matrix(of_z, 0, end - first, shape[COLUMNS])
-                y = _matrix(scratch[k % 2], 0, end - first, shape[WIDTH])
+                shape = row_at(layout, k)
+                z = matrix_at(of_z, 0, end - first, shape[COLUMNS])
+                y = matrix_at(scratch, k % 2 * widest, end - first, shape[WIDTH])
                 product(x, weights_of(vector, shape), False, z)
-                activate(z, bias_of(vector, shape), y, slopes_of(vector, shape), parameters)
+                invoke(activate, 0, end - first, (z, bias_of(vector, shape), y, slopes_of(vector, shape)))
                 x = y
             for k in range(hidden, len(layout)):
-                shape = layout[k]
+                shape = row_at(layout, k)
                 begin = shape[OUTPUT] - layout[hidden, OUTPUT]
                 _linear(x, vector, shape, rows_of(out, len(X), begin, first, end - first, shape[WIDTH]))
+        release(scratch)
+        release(of_z)
 
     return body
-
-
-def of_targets(arguments, rows):
-    """Return the bytes of these rows' targets: of those arguments that have an entry or a row for each of them."""
-    arrays = (each for each in arguments if isinstance(each, np.ndarray))
-    return sum(of_rows(each, rows.size) for each in arrays if len(each) > rows.max())
 
 
 def _traffic(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
     """What a block of rows writes it finds in a cache, and so do the next blocks with the weights."""
     written = sum(each.nbytes for each in (values, activations, deltas, dslopes))
-    inputs = of_rows(X, rows.size) + rows.nbytes + of_targets(rest, rows)
+    inputs = of_rows(X, rows.size) + rows.nbytes + rows.size * rest[-1]
     return written * rows.size // capacity + inputs + vector.nbytes
 
 
 @loop(parallel_from=131_072, flush=True, traffic=_traffic, work=_products)
-def forward_backward(activate, differentiate, drop, *losses):
-    """Items are blocks of rows of the batch X[rows]; there is a loss (of a row) for each head. See `units`.
+def forward_backward():
+    """Items are blocks of rows of the batch X[rows].
 
     Arguments: values (heads, capacity): the loss of each row; activations, deltas, dslopes (empty but for prelu):
     workspaces; capacity, X, rows, vector, layout, hidden (layers), scales (of the heads' gradients), rates (of
-    dropout, of each layer's input), key (of dropout), *parameters of the activation, and for each head:
-    targets (an entry or a row for each row of X), *parameters of its loss.
+    dropout, of each layer's input), key (of dropout), activate, differentiate (see `units`), losses (addresses of a
+    `loss_of_rows` for each head), and how many bytes the targets of a row have.
     """
-    split = 13 + activate.py_func.parameters
-    loss_of_row = string(losses, 0)
 
     def body(start, stop, arguments):
-        values, activations, deltas, dslopes, capacity, X, rows, vector, layout, hidden, scales, rates, key = arguments[
-            :13
-        ]
-        parameters, of_heads = arguments[13:split], arguments[split:]
-        lanes = np.empty(LANES, X.dtype)
-        scratch = np.empty((2, BLOCK * _most(layout, WIDTH)), X.dtype)
+        values, activations, deltas, dslopes, capacity, X, rows, vector, layout, hidden = arguments[:10]
+        scales, rates, key, activate, differentiate, losses, _ = arguments[10:]
+        widest = BLOCK * _most(layout, WIDTH)
+        total, more = allocate(X, widest), allocate(X, widest)
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
             n = end - first
             x = rows_of(activations, capacity, 0, first, n, layout[0, FAN_IN])
             for i in range(n):
-                _copy(X[rows[first + i]], x[i])
-            drop(x, first, rates[0], key, 0)
+                _copy(row_at(X, rows[first + i]), row_at(x, i))
+            drop_rows(x, first, rates[0], key, 0)
             for k in range(hidden):
-                shape = layout[k]
+                shape = row_at(layout, k)
                 z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
                 y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 product(x, weights_of(vector, shape), False, z)
-                activate(z, bias_of(vector, shape), y, slopes_of(vector, shape), parameters)
-                drop(y, first, rates[k + 1], key, k + 1)
+                invoke(activate, 0, n, (z, bias_of(vector, shape), y, slopes_of(vector, shape)))
+                drop_rows(y, first, rates[k + 1], key, k + 1)
                 x = y
             for k in range(hidden, len(layout)):
-                shape, head = layout[k], k - hidden
+                shape, head = row_at(layout, k), k - hidden
                 z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
                 _linear(x, vector, shape, z)
-                for i in range(n):
-                    row = rows[first + i]
-                    values[head, first + i] = loss_of_row(head, dz[i], z[i], row, scales[head], of_heads, lanes)
+                of_rows, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
+                invoke(member(losses, head), 0, n, (of_rows, dz, z, these, scales[head]))
             for k in range(hidden - 1, -1, -1):
-                shape = layout[k]
-                dy = _matrix(scratch[0], 0, n, shape[WIDTH])
+                shape = row_at(layout, k)
+                dy = matrix_at(total, 0, n, shape[WIDTH])
                 after = len(layout) if k == hidden - 1 else k + 2
                 for user in range(k + 1, after):
-                    of_user = layout[user]
+                    of_user = row_at(layout, user)
                     dz = rows_of(deltas, capacity, of_user[DELTA], first, n, of_user[COLUMNS])
-                    term = dy if user == k + 1 else _matrix(scratch[1], 0, n, shape[WIDTH])
+                    term = dy if user == k + 1 else matrix_at(more, 0, n, shape[WIDTH])
                     product(dz, weights_of(vector, of_user), True, term)
                     if user > k + 1:
-                        total, more = scratch[0], scratch[1]
                         for i in range(dy.size):
                             total[i] += more[i]
-                drop(dy, first, rates[k + 1], key, k + 1)
+                drop_rows(dy, first, rates[k + 1], key, k + 1)
                 z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
                 y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 slopes = slopes_of(vector, shape)
                 of_slopes = rows_of(dslopes, capacity, shape[DELTA], first, n, slopes.size)
-                differentiate(dy, z, y, slopes, of_slopes, parameters)
+                invoke(differentiate, 0, n, (dy, z, y, slopes, of_slopes))
+        release(total)
+        release(more)
 
     return body
 
 
-def string(losses, begin):
-    """Return f(head, ...) that is one of these losses; its targets and parameters begin at `begin` of the last."""
-    if not losses:
-        return device(lambda head, gradient, prediction, row, scale, arguments, lanes: 0.0)
-    first, after, end = losses[0], begin + 1, begin + 1 + losses[0].py_func.parameters
-    rest = string(losses[1:], end)
+@device
+def drop_rows(x, first, rate, key, layer):
+    """Drop from rows of a layer's input, of which the first is number `first` of the batch."""
+    if rate > 0:
+        threshold, scale = np.uint64(rate * 2.0**64), x.dtype.type(1 / (1 - rate))
+        drop(vector_at(x, 0, x.size), _bits(key, layer), np.uint64(first * x.shape[1]), threshold, scale)
 
-    @device
-    def loss_of_row(head, gradient, prediction, row, scale, arguments, lanes):
-        if head == 0:
-            return first(gradient, prediction, arguments[begin][row], scale, arguments[after:end], lanes)
-        return rest(head - 1, gradient, prediction, row, scale, arguments, lanes)
 
-    return loss_of_row
+_bits = device(random_bits)
 
 
 def weight_tiles(layout):
@@ -246,7 +227,7 @@ def weight_tiles(layout):
 @device
 def _place(tile, layout):
     """Return where a tile begins and ends in the parameter vector."""
-    shape = layout[tile[0]]
+    shape = row_at(layout, tile[0])
     if tile[1] == BIAS_TILE:
         return shape[BIAS], shape[BIAS] + shape[COLUMNS]
     if tile[1] == SLOPES_TILE:
@@ -257,7 +238,7 @@ def _place(tile, layout):
 @device
 def _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, out):
     """Write the gradient of a tile into out."""
-    shape = layout[tile[0]]
+    shape = row_at(layout, tile[0])
     delta = rows_of(deltas, capacity, shape[DELTA], 0, batch, shape[COLUMNS])
     if tile[1] == BIAS_TILE:
         _sum_rows(delta, out)
@@ -265,23 +246,23 @@ def _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, 
         _sum_rows(rows_of(dslopes, capacity, shape[DELTA], 0, batch, shape[COLUMNS]), out)
     else:
         inputs = rows_of(activations, capacity, shape[INPUT], 0, batch, shape[FAN_IN])
-        transposed_product(inputs, tile[1], tile[2], delta, out.reshape(tile[2] - tile[1], shape[COLUMNS]))
+        transposed_product(inputs, tile[1], tile[2], delta, matrix_at(out, 0, tile[2] - tile[1], shape[COLUMNS]))
 
 
 @device
 def _multiply_back(tile, layout, vector, deltas, capacity, dx, add):
     """Write the columns of dx that belong to a tile, or add to them."""
     if len(dx) and tile[1] >= 0:
-        shape = layout[tile[0]]
+        shape = row_at(layout, tile[0])
         delta = rows_of(deltas, capacity, shape[DELTA], 0, len(dx), shape[COLUMNS])
         back_product(delta, weights_of(vector, shape), tile[1], tile[2], dx, add)
 
 
 @device
 def _sum_rows(rows, out):
-    _copy(rows[0], out)
+    _copy(row_at(rows, 0), out)
     for i in range(1, len(rows)):
-        row = rows[i]
+        row = row_at(rows, i)
         for j in range(out.size):
             out[j] += row[j]
 
@@ -290,7 +271,7 @@ def _sum_rows(rows, out):
 def _largest(tiles, layout):
     largest = 0
     for i in range(len(tiles)):
-        begin, end = _place(tiles[i], layout)
+        begin, end = _place(row_at(tiles, i), layout)
         largest = max(largest, end - begin)
     return largest
 
@@ -306,9 +287,9 @@ def _operands(tiles, layout, batch, dx, add):
     return read, parameters, dx.nbytes * (2 if add else 1)
 
 
-def _update_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, c, p, *slots):
+def _update_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, c, p, slots, step):
     read, parameters, of_dx = _operands(tiles, layout, batch, dx, add)
-    return (read + 2 * parameters * (1 + len(slots))) * p.itemsize + of_dx
+    return (read + 2 * parameters * (1 + slots)) * p.itemsize + of_dx
 
 
 def _store_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, p, out):
@@ -317,19 +298,23 @@ def _store_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, 
 
 
 @loop(parallel_from=2, flush=True, traffic=_update_traffic)
-def update_weights(rule, *stages):
-    """Items are tiles; arguments: as of `store_gradients` to add, coefficients, p, *slots."""
-    step = update_slices(rule, *stages)
+def update_weights():
+    """Items are tiles.
+
+    Arguments: as of `store_gradients` to add, coefficients, p, slots (how many), step (an `update` of p).
+    """
 
     def body(start, stop, arguments):
-        tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, coefficients, p = arguments[:11]
-        gradient = np.empty(_largest(tiles, layout), p.dtype)
+        tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, coefficients, p, _, step = arguments
+        gradient = allocate(p, _largest(tiles, layout))
         for i in range(start, stop):
-            begin, end = _place(tiles[i], layout)
-            g = gradient[: end - begin]
-            _multiply_back(tiles[i], layout, p, deltas, capacity, dx, add)
-            _tile_gradient(tiles[i], layout, activations, deltas, dslopes, capacity, batch, g)
-            step(coefficients, p[begin:end], g, part(arguments[11:], begin, end))
+            tile = row_at(tiles, i)
+            begin, end = _place(tile, layout)
+            g = vector_at(gradient, 0, end - begin)
+            _multiply_back(tile, layout, p, deltas, capacity, dx, add)
+            _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, g)
+            invoke(step, begin, end, (coefficients, g, begin))
+        release(gradient)
 
     return body
 
@@ -345,11 +330,16 @@ def store_gradients():
     def body(start, stop, arguments):
         tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, p, out = arguments
         for i in range(start, stop):
-            begin, end = _place(tiles[i], layout)
-            _multiply_back(tiles[i], layout, p, deltas, capacity, dx, add)
-            _tile_gradient(tiles[i], layout, activations, deltas, dslopes, capacity, batch, out[begin:end])
+            tile = row_at(tiles, i)
+            begin, end = _place(tile, layout)
+            _multiply_back(tile, layout, p, deltas, capacity, dx, add)
+            g = vector_at(out, begin, end - begin)
+            _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, g)
 
     return body
+
+
+_group = local(GROUP)
 
 
 @loop(parallel_from=4, traffic="r")  # but for longer columns, which are written, too
@@ -358,8 +348,7 @@ def limit_columns():
 
     def body(start, stop, arguments):
         w, limit = arguments
-        squares = np.empty(GROUP)
-        factors = np.empty(GROUP, w.dtype)
+        squares, factors = _group(DOUBLE), _group(w)
         for group in range(start, stop):
             first, end = group * GROUP, min((group + 1) * GROUP, w.shape[1])
             n = end - first

@@ -6,10 +6,12 @@ from ..compiler import device, loop
 from ..math import cast
 from ..rules.dropout import random_bits
 from ..streaming import STREAM_FROM, finish, stream
+from ..words import local
 from .operands import load, part
 
 PARALLEL_FROM = 32_768
 CHUNK = 128  # elements on their way past the caches
+_chunk = local(CHUNK)
 
 
 @loop(PARALLEL_FROM, traffic="w r")
@@ -36,7 +38,7 @@ def map_elements_streaming(rule):
     def body(start, stop, arguments):
         out, operands = arguments[0][start:stop], part(arguments[1:], start, stop)
         whole = out.size // CHUNK * CHUNK
-        chunk = np.empty(CHUNK, out.dtype)
+        chunk = _chunk(out)
         for begin in range(0, whole, CHUNK):
             write_chunk(chunk, part(operands, begin, begin + CHUNK))
             stream(chunk, out[begin : begin + CHUNK])
@@ -84,7 +86,7 @@ def map_dropped(rule):
     def body(start, stop, arguments):
         key, threshold, scale = arguments[1:4]
         out, operands = arguments[0][start:stop], part(arguments[4:], start, stop)
-        chunk = np.empty(CHUNK, out.dtype)
+        chunk = _chunk(out)
         for begin in range(0, out.size, CHUNK):
             count = min(CHUNK, out.size - begin)
             pieces, result = part(operands, begin, begin + count), out[begin : begin + count]

@@ -6,11 +6,10 @@ the batch through one layer: `multiply` by tiles of columns, the rest by blocks 
 `k`, the number of the layer.
 """
 
-import numpy as np
-
 from ..blas import COLUMNS as TILE_COLUMNS
 from ..blas import column_product
 from ..compiler import loop
+from ..words import invoke, matrix_at, member, row_at, vector_at
 from .dense import (
     BLOCK,
     COLUMNS,
@@ -20,13 +19,11 @@ from .dense import (
     WIDTH,
     add_bias,
     bias_of,
-    of_targets,
+    drop_rows,
     rows_of,
     slopes_of,
-    string,
     weights_of,
 )
-from .reductions import LANES
 
 
 def column_tiles(columns):
@@ -57,14 +54,15 @@ def multiply():
 
 
 @loop(parallel_from=8, flush=True, traffic="rw -")
-def drop_rows(drop):
-    """Drop from a layer's input; items are blocks of rows; arguments: x, rate, key, k."""
+def drop_features():
+    """Drop from the first layer's input; items are blocks of rows; arguments: x, rate, key."""
 
     def body(start, stop, arguments):
-        x, rate, key, k = arguments
+        x, rate, key = arguments
         for block in range(start, stop):
             first = block * BLOCK
-            drop(x[first : first + BLOCK], first, rate, key, k)
+            n = min(BLOCK, len(x) - first)
+            drop_rows(matrix_at(x, first * x.shape[1], n, x.shape[1]), first, rate, key, 0)
 
     return body
 
@@ -75,22 +73,22 @@ def _activation_traffic(size, activations, deltas, capacity, batch, vector, layo
 
 
 @loop(parallel_from=8, flush=True, traffic=_activation_traffic)
-def activate_rows(activate, drop):
+def activate_rows():
     """Write the output of a hidden layer, where z is x W; items are blocks of rows.
 
-    Arguments: activations, deltas (z), capacity, batch, vector, layout, k, rate, key, *parameters of the activation.
+    Arguments: activations, deltas (z), capacity, batch, vector, layout, k, rate, key, activate (see `units`).
     """
 
     def body(start, stop, arguments):
-        activations, deltas, capacity, batch, vector, layout, k, rate, key = arguments[:9]
-        shape = layout[k]
+        activations, deltas, capacity, batch, vector, layout, k, rate, key, activate = arguments
+        shape = row_at(layout, k)
         for block in range(start, stop):
             first = block * BLOCK
             n = min(BLOCK, batch - first)
             z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
             y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-            activate(z, bias_of(vector, shape), y, slopes_of(vector, shape), arguments[9:])
-            drop(y, first, rate, key, k + 1)
+            invoke(activate, 0, n, (z, bias_of(vector, shape), y, slopes_of(vector, shape)))
+            drop_rows(y, first, rate, key, k + 1)
 
     return body
 
@@ -101,16 +99,16 @@ def _derivative_traffic(size, dy, activations, deltas, dslopes, capacity, batch,
 
 
 @loop(parallel_from=8, flush=True, traffic=_derivative_traffic)
-def differentiate_rows(differentiate, drop):
+def differentiate_rows():
     """Write the gradient with respect to z over it; items are blocks of rows.
 
     Arguments: dy (with respect to the output), activations, deltas, dslopes, capacity, batch, vector, layout, k, rate,
-    key, *parameters of the activation.
+    key, differentiate (see `units`).
     """
 
     def body(start, stop, arguments):
-        gradient, activations, deltas, dslopes, capacity, batch, vector, layout, k, rate, key = arguments[:11]
-        shape = layout[k]
+        gradient, activations, deltas, dslopes, capacity, batch, vector, layout, k, rate, key, differentiate = arguments
+        shape = row_at(layout, k)
         for block in range(start, stop):
             first = block * BLOCK
             n = min(BLOCK, batch - first)
@@ -119,40 +117,37 @@ def differentiate_rows(differentiate, drop):
             y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
             slopes = slopes_of(vector, shape)
             of_slopes = rows_of(dslopes, capacity, shape[DELTA], first, n, slopes.size)
-            drop(dy, first, rate, key, k + 1)
-            differentiate(dy, z, y, slopes, of_slopes, arguments[11:])
+            drop_rows(dy, first, rate, key, k + 1)
+            invoke(differentiate, 0, n, (dy, z, y, slopes, of_slopes))
 
     return body
 
 
-def _loss_traffic(size, values, activations, deltas, capacity, rows, vector, layout, hidden, scales, *heads):
+def _loss_traffic(size, values, activations, deltas, capacity, rows, vector, layout, hidden, scales, losses, of_target):
     """The bias is added to z in place, and dz written."""
     outputs = rows.size * 3 * int(layout[hidden:, COLUMNS].sum()) * vector.itemsize
-    return outputs + values.nbytes * rows.size // capacity + rows.nbytes + of_targets(heads, rows)
+    return outputs + values.nbytes * rows.size // capacity + rows.nbytes + rows.size * of_target
 
 
 @loop(parallel_from=8, flush=True, traffic=_loss_traffic)
-def loss_rows(*losses):
+def loss_rows():
     """Write the losses of all heads, whose outputs are x W, and their gradients; items are blocks of rows.
 
-    Arguments: values, activations, deltas, capacity, rows, vector, layout, hidden, scales, and of each head: targets,
-    *parameters of its loss.
+    Arguments: values, activations, deltas, capacity, rows, vector, layout, hidden, scales, losses (addresses of a
+    `loss_of_rows` for each head), and how many bytes the targets of a row have.
     """
-    loss_of_row = string(losses, 0)
 
     def body(start, stop, arguments):
-        values, activations, deltas, capacity, rows, vector, layout, hidden, scales = arguments[:9]
-        lanes = np.empty(LANES, vector.dtype)
+        values, activations, deltas, capacity, rows, vector, layout, hidden, scales, losses, _ = arguments
         for block in range(start, stop):
             first = block * BLOCK
             n = min(BLOCK, rows.size - first)
             for k in range(hidden, len(layout)):
-                shape, head = layout[k], k - hidden
+                shape, head = row_at(layout, k), k - hidden
                 z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
                 add_bias(vector, shape, z)
-                for i in range(n):
-                    row, scale = rows[first + i], scales[head]
-                    values[head, first + i] = loss_of_row(head, dz[i], z[i], row, scale, arguments[9:], lanes)
+                of_rows, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
+                invoke(member(losses, head), 0, n, (of_rows, dz, z, these, scales[head]))
 
     return body

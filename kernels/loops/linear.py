@@ -4,29 +4,33 @@ Blocks of rows have partial sums of their own, and how rows are cut into blocks 
 alone, so the sums have the same bits for any number of threads.
 
 All gradient loops take the same arguments: values (one a block), gradients (one row a block: of the weights, then
-of the intercepts), X, y, w, b, rows, weights (of examples, or none), size (rows a block), scale (of gradients),
-*parameters of the loss. For a sparse X in CSR there are data, indices, indptr in its place.
+of the intercepts), w, b, rows, size (rows a block), scale (of gradients), X, losses. For a sparse X in CSR there are data,
+indices, indptr in its place. `losses` are bound bodies, `losses_of_numbers` or `losses_of_vectors`, that are called for a
+group of examples at a time.
 """
 
 import numpy as np
-from numba.extending import register_jitable
 
 from ..blas import product, transposed_product
-from ..compiler import device, join, loop
+from ..compiler import NEVER, device, loop
 from ..rules.common import CommonCoefficients, penalized
 from ..traffic import of_rows
-from .reductions import LANES
-from .update import update_slices
+from ..words import allocate, invoke, local, matrix_at, release, row_at, split, vector_at
+from .reductions import lanes_of
 
 BLOCKS, ROOM = 64, 4_000_000  # partial sums at most, and their elements in all, from where there are fewer: to 16
 LEAST = 32  # rows a block at least
 GROUP = 64  # rows whose products are one call of BLAS
+CHUNK = 16  # examples whose losses are one call, for one output: a multiple of 4
+VECTOR, MATRIX = "float[:] x[:,:] x[:] x int[:] int x", "float[:] x[:,:] x[:,:] x[:] int[:] int x"
 
 
-@register_jitable
 def block_rows(n, size):
     """Return how many of n rows a block has, for gradients of so many elements."""
     return max(LEAST, -(-n // max(16, min(BLOCKS, ROOM // size))))
+
+
+_block_rows = device(block_rows)
 
 
 def _dots(x0, x1, x2, x3, w):
@@ -49,41 +53,54 @@ def _row(rows, i):
     return rows[i] if rows.size else i
 
 
-def _example(rule):
-    """Return the loss and its slope of the example at a place, for one output."""
+@loop(NEVER, given="int[:] x[:] x[:] x[:]")
+def losses_of_numbers(rule):
+    """Items are examples of one output.
 
-    @device
-    def example(prediction, place, y, weights, parameters):
-        value, slope = rule(prediction, type(prediction)(y[place]), *parameters)
-        if weights.size:
-            return weights[place] * value, weights[place] * slope
-        return value, slope
+    Arguments: places (of the examples), predictions, values, slopes (both written), y, weights (of examples, or none),
+    *parameters of the loss.
+    """
 
-    return example
+    def body(start, stop, arguments):
+        places, predictions, values, slopes, y, weights = arguments[:6]
+        parameters = arguments[6:]
+        for i in range(start, stop):
+            place = places[i]
+            value, slope = rule(predictions[i], type(predictions[i])(y[place]), *parameters)
+            if weights.size:
+                value, slope = weights[place] * value, weights[place] * slope
+            values[i], slopes[i] = value, slope
 
-
-def _example_row(row):
-    """Return the loss of the example at a place, for several outputs; it writes their slopes."""
-
-    @device
-    def example(slope, prediction, place, y, weights, scale, parameters, lanes):
-        if weights.size:
-            weight = weights[place]
-            return weight * row(slope, prediction, y[place], scale * weight, parameters, lanes)
-        return row(slope, prediction, y[place], scale, parameters, lanes)
-
-    return example
+    return body
 
 
-def _of_examples(X, y, rows, weights):
-    """Return the bytes of the examples, and of what names them; X is a tuple as kernels take it."""
-    n = rows.size or len(y)
+@loop(NEVER, given="int[:] x[:,:] float[:] x[:,:] x")
+def losses_of_vectors(row):
+    """The same for several outputs, with the scale of the slopes after them."""
+
+    def body(start, stop, arguments):
+        places, predictions, values, slopes, scale, y, weights = arguments[:7]
+        parameters, lanes = arguments[7:], lanes_of(predictions)
+        for i in range(start, stop):
+            place, slope, prediction = places[i], row_at(slopes, i), row_at(predictions, i)
+            if weights.size:
+                weight = weights[place]
+                values[i] = weight * row(slope, prediction, y[place], scale * weight, parameters, lanes)
+            else:
+                values[i] = row(slope, prediction, y[place], scale, parameters, lanes)
+
+    return body
+
+
+def of_examples(X, rows):
+    """Return the bytes of the rows of X, and of what names them; X is a tuple as kernels take it."""
     if len(X) == 1:
-        examples = of_rows(X[0], n)
+        n, examples = len(X[0]), 0
     else:
         data, indices, indptr = X
-        examples = _elements(indices, indptr, rows) * (data.itemsize + indices.itemsize) + of_rows(indptr, n)
-    return examples + of_rows(y, n) + of_rows(weights, n) + rows.nbytes
+        n, examples = indptr.size - 1, _elements(indices, indptr, rows) * (data.itemsize + indices.itemsize)
+    n = rows.size or n
+    return examples + of_rows(X[0] if len(X) == 1 else X[2], n) + rows.nbytes
 
 
 def _elements(indices, indptr, rows):
@@ -91,160 +108,203 @@ def _elements(indices, indptr, rows):
     return int(np.sum(indptr[rows + 1] - indptr[rows])) if rows.size else indices.size
 
 
-def _traffic(size, values, gradients, X, y, w, b, rows, weights, *rest):
-    return values.nbytes + gradients.nbytes + w.nbytes + _of_examples((X,), y, rows, weights)
+def _traffic(size, values, gradients, w, b, rows, of_block, scale, *rest):
+    *X, _, of_target = rest
+    n = rows.size or len(X[-1]) - (len(X) > 1)
+    return values.nbytes + gradients.nbytes + w.nbytes + of_examples(X, rows) + n * of_target
 
 
-def _sparse_traffic(size, values, gradients, data, indices, indptr, y, w, b, rows, weights, *rest):
-    return values.nbytes + gradients.nbytes + w.nbytes + _of_examples((data, indices, indptr), y, rows, weights)
-
-
-def _work(size, values, gradients, X, y, w, b, rows, *rest):
+def _work(size, values, gradients, w, b, rows, of_block, scale, X, *rest):
     """Return the number of products of one half: of predictions, or of gradients."""
-    return (rows.size or len(y)) * w.size
+    return (rows.size or len(X)) * w.size
 
 
-def _sparse_work(size, values, gradients, data, indices, indptr, y, w, b, rows, *rest):
+def _sparse_work(size, values, gradients, w, b, rows, of_block, scale, data, indices, indptr, *rest):
     n = indptr.size - 1
     return (rows.size or n) * (data.size // max(1, n)) * (w.size // len(w))
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work)
-def vector_gradient(rule):
-    """Items are blocks of rows of X[rows], y[rows], for one output x w + b."""
-    example = _example(rule)
+_places, _chunk, _group = local(CHUNK), local(CHUNK), local(GROUP)
+
+
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work, given=VECTOR)
+def vector_gradient():
+    """Items are blocks of rows of X[rows], for one output x w + b."""
 
     def body(start, stop, arguments):
-        values, gradients, X, y, w, b, rows, weights, size, scale = arguments[:10]
-        parameters = arguments[10:]
+        values, gradients, w, b, rows, size, scale, X, losses, _ = arguments
         n = rows.size if rows.size else len(X)
-        gradient = np.empty(w.size, w.dtype)
-        places, slopes = np.empty(4, np.intp), np.empty(4, w.dtype)
+        gradient, places = allocate(w, w.size), _places(rows)
+        predictions, of_each, slopes = _chunk(w), _chunk(w), _chunk(w)
         for block in range(start, stop):
-            first, last = block * size, min((block + 1) * size, n)
-            total, bias = 0.0, 0.0
+            last, total, bias = min((block + 1) * size, n), 0.0, 0.0
             for j in range(gradient.size):
                 gradient[j] = 0
-            for i in range(first, last, 4):
-                for k in range(4):  # beyond the last row the first stands in, with a slope of 0
-                    places[k] = _row(rows, i + k if i + k < last else i)
-                x0, x1, x2, x3 = X[places[0]], X[places[1]], X[places[2]], X[places[3]]
-                predictions = _dots(x0, x1, x2, x3, w)
-                for k in range(4):
-                    slopes[k] = 0
-                    if i + k < last:
-                        value, slope = example(predictions[k] + b, places[k], y, weights, parameters)
-                        slopes[k] = scale * slope
-                        total += value
-                        bias += slopes[k]
-                s0, s1, s2, s3 = slopes[0], slopes[1], slopes[2], slopes[3]
-                for j in range(gradient.size):
-                    gradient[j] += (s0 * x0[j] + s1 * x1[j]) + (s2 * x2[j] + s3 * x3[j])
-            partial = gradients[block]
+            for first in range(block * size, last, CHUNK):
+                count = min(CHUNK, last - first)
+                for i in range(0, count, 4):
+                    for k in range(4):  # beyond the last row the first stands in, with a slope of 0
+                        places[i + k] = _row(rows, first + i + k if i + k < count else first + i)
+                    x0, x1 = row_at(X, places[i]), row_at(X, places[i + 1])
+                    x2, x3 = row_at(X, places[i + 2]), row_at(X, places[i + 3])
+                    z0, z1, z2, z3 = _dots(x0, x1, x2, x3, w)
+                    predictions[i], predictions[i + 1], predictions[i + 2], predictions[i + 3] = (
+                        z0 + b,
+                        z1 + b,
+                        z2 + b,
+                        z3 + b,
+                    )
+                invoke(losses, 0, count, (places, predictions, of_each, slopes))
+                for i in range(count):
+                    slopes[i] = scale * slopes[i]
+                    total += of_each[i]
+                    bias += slopes[i]
+                for i in range(count, CHUNK):
+                    slopes[i] = 0
+                for i in range(0, count, 4):
+                    x0, x1 = row_at(X, places[i]), row_at(X, places[i + 1])
+                    x2, x3 = row_at(X, places[i + 2]), row_at(X, places[i + 3])
+                    s0, s1, s2, s3 = slopes[i], slopes[i + 1], slopes[i + 2], slopes[i + 3]
+                    for j in range(gradient.size):
+                        gradient[j] += (s0 * x0[j] + s1 * x1[j]) + (s2 * x2[j] + s3 * x3[j])
+            partial = row_at(gradients, block)
             for j in range(gradient.size):
                 partial[j] = gradient[j]
             values[block], partial[gradient.size] = total, bias
+        release(gradient)
 
     return body
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work)
-def matrix_gradient(row):
-    """The same for several outputs x W + b, and the loss of a row of them, by matrix products."""
-    example = _example_row(row)
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work, given=MATRIX)
+def matrix_gradient():
+    """The same for several outputs x W + b, by matrix products."""
 
     def body(start, stop, arguments):
-        values, gradients, X, y, W, b, rows, weights, size, scale = arguments[:10]
-        parameters = arguments[10:]
+        values, gradients, W, b, rows, size, scale, X, losses, _ = arguments
         features, outputs = W.shape
         n = rows.size if rows.size else len(X)
-        gathered = np.empty((GROUP if rows.size else 0, features), W.dtype)
-        predictions, slopes = np.empty((GROUP, outputs), W.dtype), np.empty((GROUP, outputs), W.dtype)
-        part, lanes = np.empty((features, outputs), W.dtype), np.empty(LANES, W.dtype)
+        gathered = allocate(W, (GROUP if rows.size else 0) * features)
+        predictions, slopes, part = allocate(W, GROUP * outputs), allocate(W, GROUP * outputs), allocate(W, W.size)
+        places, of_each = _group(rows), _group(values)
         for block in range(start, stop):
-            gradients[block].fill(0)
-            gradient, bias, total = gradients[block][: W.size], gradients[block][W.size :], 0.0
+            sums = row_at(gradients, block)
+            gradient, bias, total = vector_at(sums, 0, W.size), vector_at(sums, W.size, outputs), 0.0
+            for j in range(sums.size):
+                sums[j] = 0
             for first in range(block * size, min((block + 1) * size, n), GROUP):
                 count = min(GROUP, (block + 1) * size - first, n - first)
-                for i in range(gathered.shape[0] and count):
-                    x, place = gathered[i], X[rows[first + i]]
-                    for j in range(features):
-                        x[j] = place[j]
-                x = gathered[:count] if rows.size else X[first : first + count]
-                product(x, W, False, predictions[:count])
+                x = (
+                    matrix_at(gathered, 0, count, features)
+                    if rows.size
+                    else matrix_at(X, first * features, count, features)
+                )
                 for i in range(count):
-                    place, z, slope = _row(rows, first + i), predictions[i], slopes[i]
+                    places[i] = _row(rows, first + i)
+                if rows.size:
+                    for i in range(count):
+                        to, place = row_at(x, i), row_at(X, places[i])
+                        for j in range(features):
+                            to[j] = place[j]
+                z, slope = matrix_at(predictions, 0, count, outputs), matrix_at(slopes, 0, count, outputs)
+                product(x, W, False, z)
+                for i in range(count):
+                    of_row = row_at(z, i)
                     for j in range(outputs):
-                        z[j] += b[j]
-                    total += example(slope, z, place, y, weights, scale, parameters, lanes)
+                        of_row[j] += b[j]
+                invoke(losses, 0, count, (places, z, of_each, slope, scale))
+                for i in range(count):
+                    of_row = row_at(slope, i)
+                    total += of_each[i]
                     for j in range(outputs):
-                        bias[j] += slope[j]
-                transposed_product(x, 0, features, slopes[:count], part)
-                flat = part.reshape(-1)
+                        bias[j] += of_row[j]
+                transposed_product(x, 0, features, slope, matrix_at(part, 0, features, outputs))
                 for j in range(gradient.size):
-                    gradient[j] += flat[j]
+                    gradient[j] += part[j]
             values[block] = total
+        release(gathered)
+        release(predictions)
+        release(slopes)
+        release(part)
 
     return body
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_sparse_traffic, work=_sparse_work)
-def sparse_vector_gradient(rule):
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_sparse_work, given=VECTOR)
+def sparse_vector_gradient():
     """The same as `vector_gradient` for sparse rows."""
-    example = _example(rule)
 
     def body(start, stop, arguments):
-        values, gradients, data, indices, indptr, y, w, b, rows, weights, size, scale = arguments[:12]
-        parameters = arguments[12:]
+        values, gradients, w, b, rows, size, scale, data, indices, indptr, losses, _ = arguments
         n = rows.size if rows.size else indptr.size - 1
+        places, predictions, of_each, slopes = _places(rows), _chunk(w), _chunk(w), _chunk(w)
         for block in range(start, stop):
-            gradient, total, bias = gradients[block], 0.0, 0.0
-            gradient.fill(0)
-            for i in range(block * size, min((block + 1) * size, n)):
-                place = _row(rows, i)
-                prediction = b
-                for k in range(indptr[place], indptr[place + 1]):
-                    prediction += data[k] * w[indices[k]]
-                value, slope = example(prediction, place, y, weights, parameters)
-                slope *= scale
-                for k in range(indptr[place], indptr[place + 1]):
-                    gradient[indices[k]] += slope * data[k]
-                total += value
-                bias += slope
+            gradient, last, total, bias = row_at(gradients, block), min((block + 1) * size, n), 0.0, 0.0
+            for j in range(gradient.size):
+                gradient[j] = 0
+            for first in range(block * size, last, CHUNK):
+                count = min(CHUNK, last - first)
+                for i in range(count):
+                    place, prediction = _row(rows, first + i), b
+                    for k in range(indptr[place], indptr[place + 1]):
+                        prediction += data[k] * w[indices[k]]
+                    places[i], predictions[i] = place, prediction
+                invoke(losses, 0, count, (places, predictions, of_each, slopes))
+                for i in range(count):
+                    place, slope = places[i], scale * slopes[i]
+                    for k in range(indptr[place], indptr[place + 1]):
+                        gradient[indices[k]] += slope * data[k]
+                    total += of_each[i]
+                    bias += slope
             values[block], gradient[w.size] = total, bias
 
     return body
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_sparse_traffic, work=_sparse_work)
-def sparse_matrix_gradient(row):
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_sparse_work, given=MATRIX)
+def sparse_matrix_gradient():
     """The same as `matrix_gradient` for sparse rows."""
-    example = _example_row(row)
 
     def body(start, stop, arguments):
-        values, gradients, data, indices, indptr, y, W, b, rows, weights, size, scale = arguments[:12]
-        parameters = arguments[12:]
+        values, gradients, W, b, rows, size, scale, data, indices, indptr, losses, _ = arguments
         n, outputs = rows.size if rows.size else indptr.size - 1, b.size
-        prediction, slope, lanes = np.empty(outputs, W.dtype), np.empty(outputs, W.dtype), np.empty(LANES, W.dtype)
+        predictions, slopes = allocate(W, CHUNK * outputs), allocate(W, CHUNK * outputs)
+        z, slope, places, of_each = (
+            matrix_at(predictions, 0, CHUNK, outputs),
+            matrix_at(slopes, 0, CHUNK, outputs),
+            _places(rows),
+            _chunk(values),
+        )
         for block in range(start, stop):
-            gradients[block].fill(0)
-            gradient, bias, total = gradients[block][: W.size].reshape(W.shape), gradients[block][W.size :], 0.0
-            for i in range(block * size, min((block + 1) * size, n)):
-                place = _row(rows, i)
-                for j in range(outputs):
-                    prediction[j] = b[j]
-                for k in range(indptr[place], indptr[place + 1]):
-                    x, w = data[k], W[indices[k]]
+            sums = row_at(gradients, block)
+            gradient, bias, total = matrix_at(sums, 0, len(W), outputs), vector_at(sums, W.size, outputs), 0.0
+            for j in range(sums.size):
+                sums[j] = 0
+            last = min((block + 1) * size, n)
+            for first in range(block * size, last, CHUNK):
+                count = min(CHUNK, last - first)
+                for i in range(count):
+                    place, prediction = _row(rows, first + i), row_at(z, i)
                     for j in range(outputs):
-                        prediction[j] += x * w[j]
-                total += example(slope, prediction, place, y, weights, scale, parameters, lanes)
-                for k in range(indptr[place], indptr[place + 1]):
-                    x, g = data[k], gradient[indices[k]]
+                        prediction[j] = b[j]
+                    for k in range(indptr[place], indptr[place + 1]):
+                        x, w = data[k], row_at(W, indices[k])
+                        for j in range(outputs):
+                            prediction[j] += x * w[j]
+                    places[i] = place
+                invoke(losses, 0, count, (places, z, of_each, slope, scale))
+                for i in range(count):
+                    place, of_row = places[i], row_at(slope, i)
+                    for k in range(indptr[place], indptr[place + 1]):
+                        x, g = data[k], row_at(gradient, indices[k])
+                        for j in range(outputs):
+                            g[j] += x * of_row[j]
                     for j in range(outputs):
-                        g[j] += x * slope[j]
-                for j in range(outputs):
-                    bias[j] += slope[j]
+                        bias[j] += of_row[j]
+                    total += of_each[i]
             values[block] = total
+        release(predictions)
+        release(slopes)
 
     return body
 
@@ -275,34 +335,46 @@ def add_blocks():
     """Items are columns; arguments: total (one number), out, values, parts (a row a block), summed in order."""
 
     def body(start, stop, arguments):
-        total, out, values, parts = arguments[0], arguments[1][start:stop], arguments[2], arguments[3]
-        if start == 0:
-            total[0] = 0
-            for block in range(values.size):
-                total[0] += values[block]
-        for j in range(out.size):
-            out[j] = 0
-        for block in range(len(parts)):
-            part = parts[block, start:stop]
-            for j in range(out.size):
-                out[j] += part[j]
+        _add_blocks(start, stop, *arguments)
 
     return body
+
+
+@device
+def _add_blocks(start, stop, total, out, values, parts):
+    out = vector_at(out, start, stop - start)
+    if start == 0:
+        total[0] = 0
+        for block in range(values.size):
+            total[0] += values[block]
+    for j in range(out.size):
+        out[j] = 0
+    for block in range(len(parts)):
+        part = vector_at(parts, block * parts.shape[1] + start, out.size)
+        for j in range(out.size):
+            out[j] += part[j]
 
 
 @loop(parallel_from=16_384, flush=True, traffic="rw r")
 def penalize():
     """Items are weights; arguments: gradient, w, l1, l2: adds the gradient of l1 |w| + l2 / 2 w**2."""
-    stage = device(penalized)
 
     def body(start, stop, arguments):
         gradient, w, l1, l2 = arguments
-        zero = l1 - l1
-        common = CommonCoefficients(zero, zero, l1, l2, zero, zero, zero)
-        for j in range(start, stop):
-            gradient[j], _ = stage(gradient[j], w[j], common)
+        _penalize(vector_at(gradient, start, stop - start), vector_at(w, start, stop - start), l1, l2)
 
     return body
+
+
+_penalized = device(penalized)
+
+
+@device
+def _penalize(gradient, w, l1, l2):
+    zero = l1 - l1
+    common = CommonCoefficients(zero, zero, l1, l2, zero, zero, zero)
+    for j in range(w.size):
+        gradient[j], _ = _penalized(gradient[j], w[j], common)
 
 
 def _penalty(w, l1, l2):
@@ -315,88 +387,71 @@ def _penalty(w, l1, l2):
 _penalty = device(_penalty, reassociate=True)
 
 
-def _training_traffic(steps, work, taken, losses, arrays, X, y, order, *rest):
+def _training_traffic(steps, work, taken, losses, values, gradients, gradient, order, batch, of_example, *rest):
     """Of every step: the weights are read, the gradients of blocks and their sum written and read, the rest updated."""
-    _, gradients, gradient = arrays
-    weights, (p, *slots) = rest[3], rest[7:]
-    of_step = p.nbytes + 2 * (gradients.nbytes + gradient.nbytes + p.nbytes + sum(each.nbytes for each in slots))
-    return _of_examples(X, y, order, weights) + steps * of_step
+    p, slots = rest[-3], rest[-2]
+    of_step = p.nbytes + 2 * (gradients.nbytes + gradient.nbytes + (1 + slots) * p.nbytes)
+    return order.size * of_example + order.nbytes + steps * of_step
 
 
-def _training(gradient_loop, split):
-    """Return the loop that trains by the gradients of another; see `_train`."""
+def _training(name, parameters_of):
+    """Return the loop that trains by gradients of blocks; `parameters_of(p, outputs)` are the weights and intercepts."""
 
-    def train(loss, rule, *stages):
-        kernel = join(gradient_loop, loss.py_func)  # the very code of a single gradient: the same bits
-        serial, parallel = kernel.serial, kernel.parallel
+    def train():
+        def body(start, stop, arguments):
+            parts, taken, losses, values, gradients, gradient, order, batch, _, outputs = arguments[:10]
+            per_output, l1, l2, of_blocks, coefficients, p, _, step = arguments[10:]
+            real, size = p.dtype.type, p.size - outputs
+            for k in range(start, stop):
+                rows = vector_at(order, k * batch, min(batch, order.size - k * batch))
+                of_block = _block_rows(rows.size, p.size)
+                blocks = -(-rows.size // of_block)
+                terms = rows.size * outputs if per_output else rows.size
+                partial = vector_at(values, 0, blocks), matrix_at(gradients, 0, blocks, p.size)
+                w, b = parameters_of(p, outputs)
+                given = (partial[0], partial[1], w, b, rows, of_block, real(1 / terms))
+                if parts == 1:
+                    invoke(of_blocks, 0, blocks, given)
+                else:
+                    split(of_blocks, min(parts, blocks), blocks, given)
+                _add_blocks(0, p.size, vector_at(losses, k, 1), gradient, partial[0], partial[1])
+                if not np.isfinite(losses[k]):
+                    break
+                if l1 != 0 or l2 != 0:
+                    weights = vector_at(p, 0, size)
+                    losses[k] += terms * _penalty(weights, l1, l2)
+                    _penalize(vector_at(gradient, 0, size), weights, l1, l2)
+                invoke(step, 0, p.size, (row_at(coefficients, k), gradient, 0))
+                taken[0] += 1
 
-        @device
-        def blocks_of(parts, values, gradients, scale, X, y, p, outputs, rows, weights, parameters):
-            w, b = split(p, outputs)
-            first, last = (values, gradients), (y, w, b, rows, weights, block_rows(rows.size, p.size), scale)
-            arguments = first + X + last + parameters
-            if parts == 1:
-                serial(0, values.size, arguments)
-            else:
-                parallel(min(parts, values.size), values.size, arguments)
+        return body
 
-        return _train(blocks_of, rule, stages)
+    train.__name__ = train.__qualname__ = name
+    train.__doc__ = """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
 
-    train.__name__ = train.__qualname__ = f"train_{gradient_loop.__name__}"
+    Arguments: taken (counts the steps), losses (the sum of each step's, with penalties), values and gradients (of
+    blocks), gradient, order (rows of all batches), batch (rows of each but the last), bytes of an example, outputs,
+    per_output (whether the loss is a mean over them), l1, l2 (penalties), of_blocks (a gradient loop bound to the data),
+    coefficients (of each step), p (weights and intercepts), slots (how many), step (an `update` of p).
+    """
     return loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic)(train)  # products of an item
 
 
 @device
 def _vector(p, outputs):
-    """Return the weights and the intercept."""
-    return p[: p.size - 1], p[p.size - 1]
+    return vector_at(p, 0, p.size - 1), p[p.size - 1]
 
 
 @device
 def _matrix(p, outputs):
     size = p.size - outputs
-    return p[:size].reshape(size // outputs, outputs), p[size:]
+    return matrix_at(p, 0, size // outputs, outputs), vector_at(p, size, outputs)
 
 
-def _train(blocks_of, rule, stages):
-    """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
-
-    Arguments: taken (counts the steps), losses (the sum of each step's, with penalties), work (values and gradients
-    of blocks, gradient), X (a tuple), y, order (rows of all batches), batch (rows of each but the last), outputs,
-    per_output (whether the loss is a mean over them), weights (of examples, or none), penalties (l1, l2), parameters
-    of the loss, coefficients (of each step), p (weights and intercepts), *slots.
-    """
-    step = update_slices(rule, *stages)
-    sums, penalty = join(add_blocks).serial, join(penalize).serial
-
-    def body(start, stop, arguments):
-        parts, taken, losses, work, X, y, order, batch, outputs, per_output = arguments[:10]
-        weights, penalties, parameters, coefficients, p = arguments[10:15]
-        values, gradients, gradient = work
-        real, size = p.dtype.type, p.size - outputs
-        l1, l2 = penalties
-        for k in range(start, stop):
-            rows = order[k * batch : (k + 1) * batch]
-            blocks = -(-rows.size // block_rows(rows.size, p.size))
-            terms = rows.size * outputs if per_output else rows.size
-            scale = real(1 / terms)
-            partial = values[:blocks], gradients[:blocks]
-            blocks_of(parts, partial[0], partial[1], scale, X, y, p, outputs, rows, weights, parameters)
-            sums(0, p.size, (losses[k : k + 1], gradient, partial[0], partial[1]))
-            if not np.isfinite(losses[k]):
-                break
-            if l1 != 0 or l2 != 0:
-                losses[k] += terms * _penalty(p[:size], l1, l2)
-                penalty(0, size, (gradient[:size], p[:size], l1, l2))
-            step(coefficients[k], p, gradient, arguments[15:])
-            taken[0] += 1
-
-    return body
-
-
+train_vector, train_matrix = _training("train_vector", _vector), _training("train_matrix", _matrix)
 TRAINING = {  # loop of gradients -> loop of steps
-    vector_gradient: _training(vector_gradient, _vector),
-    sparse_vector_gradient: _training(sparse_vector_gradient, _vector),
-    matrix_gradient: _training(matrix_gradient, _matrix),
-    sparse_matrix_gradient: _training(sparse_matrix_gradient, _matrix),
+    vector_gradient: train_vector,
+    sparse_vector_gradient: train_vector,
+    matrix_gradient: train_matrix,
+    sparse_matrix_gradient: train_matrix,
 }

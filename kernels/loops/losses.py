@@ -5,8 +5,9 @@ import inspect
 
 import numpy as np
 
-from ..compiler import device, loop
-from .reductions import LANES, block_sum
+from ..compiler import NEVER, device, loop
+from ..words import allocate, release, row_at, vector_at
+from .reductions import block_sum, lanes_of
 from .rows import exponentials, largest
 
 BLOCK = 4096  # elements a partial sum
@@ -23,7 +24,7 @@ def elementwise_loss(rule):
     def body(start, stop, arguments):
         sums, gradient, prediction, target, scale = arguments[:5]
         parameters = arguments[5:]
-        values = np.empty(BLOCK, prediction.dtype)
+        values = allocate(prediction, BLOCK)
         for block in range(start, stop):
             first, last = block * BLOCK, min((block + 1) * BLOCK, prediction.size)
             p, t, g = prediction[first:last], target[first:last], gradient[first:last]
@@ -32,6 +33,7 @@ def elementwise_loss(rule):
                 values[i] = value
                 g[i] = scale * derivative
             sums[block] = block_sum(values[: p.size])
+        release(values)
 
     return body
 
@@ -61,9 +63,25 @@ def row_loss(row):
     def body(start, stop, arguments):
         values, gradient, prediction, target, scale = arguments[:5]
         parameters = arguments[5:]
-        lanes = np.empty(LANES, prediction.dtype)
+        lanes = lanes_of(prediction)
         for i in range(start, stop):
-            values[i] = row(gradient[i], prediction[i], target[i], scale, parameters, lanes)
+            values[i] = row(row_at(gradient, i), row_at(prediction, i), target[i], scale, parameters, lanes)
+
+    return body
+
+
+@loop(NEVER, given="float[:] x[:,:] x[:,:] int[:] x")
+def loss_of_rows(row):
+    """The same of some rows of targets, for bodies that have predictions at hand; items are rows.
+
+    Arguments: values, gradient, prediction, rows (of the targets), scale, targets, *parameters of the row.
+    """
+
+    def body(start, stop, arguments):
+        values, gradient, prediction, rows, scale, target = arguments[:6]
+        parameters, lanes = arguments[6:], lanes_of(prediction)
+        for i in range(start, stop):
+            values[i] = row(row_at(gradient, i), row_at(prediction, i), target[rows[i]], scale, parameters, lanes)
 
     return body
 
@@ -121,11 +139,16 @@ def through_rows(forward, backward_from_output, row):
     f, df, compiled = device(forward), device(backward_from_output), device(row)
 
     def composed(gradient, z, target, scale, parameters, lanes):
-        scratch = np.empty((3, z.size), z.dtype)
-        y, dy = scratch[0], scratch[1]
-        f(y, (z,), scratch[2], lanes)
+        scratch = allocate(z, 3 * z.size)
+        y, dy, more = (
+            vector_at(scratch, 0, z.size),
+            vector_at(scratch, z.size, z.size),
+            vector_at(scratch, 2 * z.size, z.size),
+        )
+        f(y, (z,), more, lanes)
         value = compiled(dy, y, target, scale, parameters, lanes)
-        df(gradient, (dy, y), scratch[2], lanes)
+        df(gradient, (dy, y), more, lanes)
+        release(scratch)
         return value
 
     return _declared(composed, f"{row.__name__}_through_{forward.__name__}", row.parameters)
@@ -171,21 +194,25 @@ def smoothed_cross_entropy_row(gradient, logits, label, scale, parameters, lanes
             gradient[j] = 0
         return 0.0
     spread = smoothing / weights.dtype.type(weights.size)
-    own = np.empty_like(weights)
+    own = allocate(weights, weights.size)
     for j in range(weights.size):
         own[j] = weights[j] * spread
     own[label] += weights[label] * (weights.dtype.type(1) - smoothing)
-    return _shared(gradient, logits, own, scale, lanes)
+    value = _shared(gradient, logits, own, scale, lanes)
+    release(own)
+    return value
 
 
 def probability_cross_entropy_row(gradient, logits, target, scale, parameters, lanes):
     """Targets are probabilities, smoothed in the same way."""
     weights, smoothing = parameters
     spread = smoothing / weights.dtype.type(weights.size)
-    own = np.empty_like(weights)
+    own = allocate(weights, weights.size)
     for j in range(weights.size):
         own[j] = weights[j] * (target[j] * (weights.dtype.type(1) - smoothing) + spread)
-    return _shared(gradient, logits, own, scale, lanes)
+    value = _shared(gradient, logits, own, scale, lanes)
+    release(own)
+    return value
 
 
 @device

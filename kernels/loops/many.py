@@ -1,33 +1,38 @@
 """The optimizer step of many arrays in one walk, by the addresses of their memory."""
 
-from ..addresses import POINTER, load_pointer, matching, vector, vectors
+from ..addresses import POINTER, load_pointer, matching, vector
 from ..compiler import device, loop
-from .update import update_slices
+from ..words import HEAD, allocate, bound_at, invoke, release, row_at, word_of
 
 
-def _traffic(size, starts, coefficients, rows, p, g, *slots):
-    return (3 + 2 * len(slots)) * size * coefficients.itemsize
+def _traffic(size, starts, coefficients, rows, g, places, step):
+    return (1 + 2 * len(places)) * size * coefficients.itemsize
 
 
 @loop(parallel_from=16_384, flush=True, traffic=_traffic)
-def update_many(rule, *stages):
-    """Step several vectors, as if they were one; arguments: starts, coefficients, rows, p, g, *slots.
+def update_many():
+    """Step several vectors, as if they were one; arguments: starts, coefficients, rows, g, places, step.
 
     Items are the elements of all vectors, one after the other: those of vector k are starts[k] to starts[k + 1].
-    It is stepped with coefficients[rows[k]], and lies, with its gradient and its slots, at the addresses p[k], g[k],
-    slots[...][k]; all are of the dtype of the coefficients.
+    It is stepped with coefficients[rows[k]]; its gradient lies at the address g[k], and it and its slots at the addresses
+    places[:, k]. All are of the dtype of the coefficients. `step` is an `update` bound to vectors of any size.
     """
-    step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
-        starts, coefficients, rows, p, g = arguments[:5]
+        starts, coefficients, rows, g, places, step = arguments
+        words = allocate(starts, HEAD + 2 * len(places))  # of the update as bound to one vector: addresses and sizes
+        for j in range(HEAD):
+            words[j] = word_of(step, j)
         k = _last_up_to(starts, start)
         while start < stop:
             first, last = start - starts[k], min(stop, starts[k + 1]) - starts[k]
-            parameter, gradient = vector(coefficients, p[k], first, last), vector(coefficients, g[k], first, last)
-            step(coefficients[rows[k]], parameter, gradient, vectors(coefficients, arguments[5:], k, first, last))
+            for j in range(len(places)):
+                words[HEAD + 2 * j], words[HEAD + 2 * j + 1] = places[j, k], starts[k + 1] - starts[k]
+            gradient = vector(coefficients, g[k], last)
+            invoke(bound_at(words), first, last, (row_at(coefficients, rows[k]), gradient, 0))
             k += 1
             start = starts[k]
+        release(words)
 
     return body
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import fma
+from ..words import local, matrix_at, row_at
 from .operands import load, part, store
 from .update import string, unpack
 
@@ -13,6 +14,7 @@ BLOCK = 2048  # elements a partial norm
 LANES = 64  # running sums in a block: strictly ordered, yet they vectorize
 SMALL, LARGE = 1e-280, 1e300  # sums of squares outside may have lost terms: they are taken again, scaled
 UP, DOWN = 2.0**700, 2.0**-700
+lanes_of = local(LANES)
 
 
 @device
@@ -26,7 +28,9 @@ def _sum(lanes):
 @device
 def block_sum(values):
     """The sum of a block in float64: by lanes in the dtype of values, then over the lanes."""
-    lanes = np.zeros(LANES, values.dtype)
+    lanes = lanes_of(values)
+    for lane in range(LANES):
+        lanes[lane] = 0
     whole = values.size // LANES
     for k in range(whole):
         part = values[k * LANES : (k + 1) * LANES]
@@ -85,7 +89,7 @@ def norms(measured, *stages):
     """
     scalars, prepared = unpack(measured), string(stages)
     quantities = len(typing.get_type_hints(getattr(measured, "py_func", measured))["return"]._fields)
-    rows = _first_rows(quantities)
+    rows, room = _first_rows(quantities), local(quantities * LANES)
 
     @device
     def pieces_of(p, g, slots, first, last):
@@ -116,18 +120,19 @@ def norms(measured, *stages):
 
     def body(start, stop, arguments):
         out, coefficients, p, g = arguments[:4]
-        lanes, again = np.empty((quantities, LANES)), np.empty((quantities, LANES))
-        values = np.empty((quantities, LANES), p.dtype)
+        rooms = room(out), room(out)
+        lanes, again = (matrix_at(rooms[0], 0, quantities, LANES), matrix_at(rooms[1], 0, quantities, LANES))
+        values = matrix_at(room(p), 0, quantities, LANES)
         for block in range(start, stop):
             first, last = block * BLOCK, min((block + 1) * BLOCK, p.size)
             operands = part(arguments[4:], first, last)
             sums(lanes, values, 1.0, coefficients, p[first:last], g[first:last], operands)
             for k in range(quantities):
-                total, factor = _sum(lanes[k]), 1.0
+                total, factor = _sum(row_at(lanes, k)), 1.0
                 if not (SMALL < total < LARGE):
                     factor = UP if total <= SMALL else DOWN
                     sums(again, values, factor, coefficients, p[first:last], g[first:last], operands)
-                    total = _sum(again[k])
+                    total = _sum(row_at(again, k))
                 out[k, block] = np.sqrt(total) / factor
 
     return body
@@ -141,11 +146,11 @@ def combine():
         out, parts = arguments
         for k in range(start, stop):
             largest = 0.0
-            for each in parts[k]:
+            for each in row_at(parts, k):
                 if largest < each < np.inf:
                     largest = each
             scale, total = largest if largest > 0 else 1.0, 0.0
-            for each in parts[k]:
+            for each in row_at(parts, k):
                 total += (each / scale) ** 2
             out[k] = scale * np.sqrt(total)
 
@@ -156,6 +161,6 @@ def _first_rows(n):
     """Return a function that returns the first n rows of a matrix as a tuple."""
     last = n - 1
     if n == 1:
-        return device(lambda matrix: (matrix[0],))
+        return device(lambda matrix: (row_at(matrix, 0),))
     before = _first_rows(last)
-    return device(lambda matrix: (*before(matrix), matrix[last]))
+    return device(lambda matrix: (*before(matrix), row_at(matrix, last)))

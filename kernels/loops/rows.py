@@ -4,8 +4,9 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import exp, exp_minus, ordered, unordered
+from ..words import allocate, release, row_at, vector_at
 from .operands import load
-from .reductions import LANES
+from .reductions import LANES, lanes_of
 
 BLOCK = 256  # rows a partial sum of columns
 
@@ -20,9 +21,10 @@ def map_rows(row):
 
     def body(start, stop, arguments):
         out = arguments[0]
-        scratch, lanes = np.empty(out.shape[1], out.dtype), np.empty(LANES, out.dtype)
+        scratch, lanes = allocate(out, out.shape[1]), lanes_of(out)
         for i in range(start, stop):
-            row(out[i], load(arguments[1:], i), scratch, lanes)
+            row(row_at(out, i), load(arguments[1:], i), scratch, lanes)
+        release(scratch)
 
     return body
 
@@ -33,11 +35,14 @@ def map_rows_over(row):
 
     def body(start, stop, arguments):
         out = arguments[0]
-        scratch, lanes = np.empty((2, out.shape[1]), out.dtype), np.empty(LANES, out.dtype)
+        columns, lanes = out.shape[1], lanes_of(out)
+        scratch = allocate(out, 2 * columns)
+        result, more = vector_at(scratch, 0, columns), vector_at(scratch, columns, columns)
         for i in range(start, stop):
-            row(scratch[0], load(arguments[1:], i), scratch[1], lanes)
-            for j in range(out.shape[1]):
-                out[i, j] = scratch[0, j]
+            row(result, load(arguments[1:], i), more, lanes)
+            for j in range(columns):
+                out[i, j] = result[j]
+        release(scratch)
 
     return body
 
@@ -49,7 +54,7 @@ def map_columns(rule):
     def body(start, stop, arguments):
         out, w = arguments[:2]
         for i in range(start, stop):
-            result, operands = out[i], load(arguments[2:], i)
+            result, operands = row_at(out, i), load(arguments[2:], i)
             for j in range(w.size):
                 result[j] = rule(*load(operands, j), w[j])
 
@@ -172,11 +177,11 @@ def prelu_weight_gradient():
     def body(start, stop, arguments):
         sums, dy, x = arguments
         for block in range(start, stop):
-            total = sums[block]
+            total = row_at(sums, block)
             for j in range(total.size):
                 total[j] = 0
             for i in range(block * BLOCK, min((block + 1) * BLOCK, len(x))):
-                a, b = dy[i], x[i]
+                a, b = row_at(dy, i), row_at(x, i)
                 for j in range(total.size):
                     total[j] += 0.0 if b[j] > 0 else a[j] * b[j]
 

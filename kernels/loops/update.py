@@ -7,41 +7,45 @@ those that the rule takes are averages of the parameters.
 import inspect
 import typing
 
-from numba.extending import overload
-from numba.np.unsafe.ndarray import to_fixed_tuple
-
-from ..compiler import INLINED, INTERPRETED, device, loop
+from ..compiler import device, loop
+from ..machine_code import overload
 from ..rules.common import CommonCoefficients, averaged
 from ..storage import element, written
 from ..traffic import of_rows
+from ..words import invoke, numbers, vector_at
 from .operands import load, part, store
 
 
-@loop(parallel_from=16_384, flush=True, traffic="- rw r rw")
+@loop(parallel_from=16_384, flush=True, traffic="- r - rw", given="x[:] x[:] int")
 def update(rule, *stages):
-    """Step a flat vector; arguments: coefficients, p, g, *slots."""
+    """Step a flat vector; arguments: coefficients, g, first (of the elements: the one that g begins at), p, *slots."""
     step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
-        coefficients, p, g = arguments[:3]
-        step(coefficients, p[start:stop], g[start:stop], part(arguments[3:], start, stop))
+        coefficients, g, first, p = arguments[:4]
+        n = stop - start
+        step(coefficients, vector_at(p, start, n), vector_at(g, start - first, n), part(arguments[4:], start, stop))
 
     return body
 
 
-def _traffic_of_rows(size, coefficients, rows, p, g, *slots):
-    return rows.nbytes + g.nbytes + sum(2 * of_rows(each, size) for each in (p, *slots))
+def _traffic_of_rows(size, coefficients, rows, g, p, slots, step):
+    return rows.nbytes + g.nbytes + 2 * (1 + slots) * of_rows(p, size)
 
 
 @loop(parallel_from=256, flush=True, traffic=_traffic_of_rows)
-def update_rows(rule, *stages):
-    """Step some rows of a matrix, each by a row of g; arguments: coefficients, rows, p, g, *slots."""
-    step = update_slices(rule, *stages)
+def update_rows():
+    """Step some rows of a matrix, each by a row of g.
+
+    Arguments: coefficients, rows, g, p (the matrix), slots (how many), step (an `update` of the matrix as a vector).
+    """
 
     def body(start, stop, arguments):
-        coefficients, rows, p, g = arguments[:4]
+        coefficients, rows, g, _, _, step = arguments
+        columns = g.shape[1]
         for k in range(start, stop):
-            step(coefficients, p[rows[k]], g[k], load(arguments[4:], rows[k]))
+            begin = rows[k] * columns
+            invoke(step, begin, begin + columns, (coefficients, vector_at(g, k * columns, columns), begin))
 
     return body
 
@@ -91,7 +95,7 @@ def average(averages, i, p, c):
 _averaged = device(averaged)
 
 
-@overload(average, jit_options=INLINED)
+@overload(average)
 def _average(averages, i, p, c):
     if len(averages) == 0:
         return lambda averages, i, p, c: None
@@ -108,24 +112,9 @@ def coefficients_of(rule):
 
 
 def unpack(rule):
-    """Return f(vector) -> (common coefficients, the rule's own).
-
-    They travel as one vector in the dtype of p: an array takes 0.3 us to pass to a kernel, a tuple of
-    scalars 1.5 us.
-    """
-    own = coefficients_of(rule)
-    common_size, own_size = len(CommonCoefficients._fields), len(own._fields)
-    if INTERPRETED:
-        return lambda vector: (CommonCoefficients(*vector[:common_size]), own(*vector[common_size:]))
-    if own_size == 0:
-        return device(lambda vector: (CommonCoefficients(*to_fixed_tuple(vector, common_size)), own()))
-
-    @device
-    def scalars(vector):
-        common = CommonCoefficients(*to_fixed_tuple(vector[:common_size], common_size))
-        return common, own(*to_fixed_tuple(vector[common_size:], own_size))
-
-    return scalars
+    """Return f(vector) -> (common coefficients, the rule's own), which travel as one vector in the dtype of p."""
+    common, own = numbers(CommonCoefficients, 0), numbers(coefficients_of(rule), len(CommonCoefficients._fields))
+    return device(lambda vector: (common(vector), own(vector)))
 
 
 def slots_of(rule):

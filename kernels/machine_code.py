@@ -1,0 +1,369 @@
+"""From a Python function to machine code, by Numba's front end and LLVM.
+
+Numba makes code of every function by itself, and again of whatever it is inlined into. Here only a *body* becomes code:
+what it calls (`device`, `overload`) is kept as LLVM's intermediate representation, which is linked into the body and
+optimized there, once. A body ``f(start, stop, arguments)`` is compiled for the types of its arguments, a tuple, to
+
+    int32 body(void** error, intp start, intp stop, word* given, word* own)
+
+The first arguments are given by whoever calls it, in 8-byte words at `given`; the others at `own` (see `words`):
+
+    number             itself, in the lower bytes of a word
+    array in C order   its address and its shape
+    any other array    the same, and its strides in bytes
+    bound body         the address of its words: its code, a number for the types that it is given, own arguments
+    None               nothing
+
+It returns 0, or else another number, and writes where `error` points to what was raised. The code is an object file, which the disk cache keeps
+and LLVM's linker loads.
+
+This module alone uses names that Numba does not promise to keep: `tests/test_machine_code.py` has a test for each.
+"""
+
+import ctypes
+import functools
+import gc
+import itertools
+import pickle
+import platform
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import llvmlite
+import llvmlite.binding as llvm
+import numba
+import numba.extending
+import numpy as np
+from llvmlite import ir
+from numba import _dynfunc, types
+from numba.core import callconv, cgutils, codegen, config
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import register_pass
+from numba.core.registry import cpu_target
+from numba.core.typed_passes import NativeLowering
+
+from .settings import DEBUG, INTERPRETED
+from .words import BODY, BOUND, BYTES, STATUS, loaded
+
+ABI = 1  # to be raised when what is said above changes
+
+# LLVM by itself stays at vectors of 256 bits on Intel's processors, for the sake of old ones: a polynomial takes three
+# quarters of the time with 512. It reads its preference from the function that all others are inlined into.
+_WIDE = '"prefer-vector-width"="512"'
+FLUSH_TO_ZERO = 1 << 15  # the bit of MXCSR, the control register
+CONTROLLED = platform.machine() in ("x86_64", "AMD64")  # elsewhere subnormal results stay
+
+# No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
+# loop around a rule, and so would the last bit (and the direction of Lion's step). It costs nothing measurable;
+# where fusing matters `math.fma` says so. The numpy error model makes x / 0 infinite rather than an exception.
+OPTIONS = {"fastmath": False, "error_model": "numpy", "forceinline": True} | ({"boundscheck": True} if DEBUG else {})
+
+
+# --- Numba's front end
+
+
+@contextmanager
+def compiling():
+    """Keep other threads from compiling meanwhile, and Python from collecting garbage: an eighth of the time."""
+    with global_compiler_lock:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collecting:
+                gc.enable()
+
+
+class _Representation(codegen.JITCodeLibrary):
+    """What Numba made of a function: a module of LLVM that is not optimized, and the libraries that it calls."""
+
+    def add_linking_library(self, library):
+        if library not in self._linking_libraries:
+            self._linking_libraries.append(library)
+
+    def add_ir_module(self, module):
+        """As Numba does it, but for what it checks and for its optimization of each function by itself."""
+        self._final_module.link_in(llvm.parse_assembly(str(module)))
+
+    def add_llvm_module(self, module):
+        self._final_module.link_in(module)
+
+    def finalize(self):
+        self._finalized = True
+
+    def _get_module_for_linking(self):
+        """Return all of it, as a library of Numba's that shares an overload with ours wants it."""
+        if self._shared_module is None:
+            module = self._final_module.clone()
+            for library in _needed(self):
+                module.link_in(library._get_module_for_linking(), preserve=True)
+            for function in module.functions:
+                if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                    function.linkage = "linkonce_odr"
+            self._shared_module = module
+        return self._shared_module
+
+    def linked(self, module, symbol):
+        """Return a module with all that it needs, optimized, in which only `symbol` is seen from outside."""
+        self.add_ir_module(module)
+        for library in _needed(self):
+            ours = isinstance(library, _Representation)
+            self._final_module.link_in(
+                library._final_module if ours else library._get_module_for_linking(), preserve=True
+            )
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name != symbol:
+                function.linkage = "internal"
+        manager, builder = self._codegen._module_pass_manager()
+        manager.run(self._final_module, builder)  # without Numba's first round, for what counts references
+        return self._final_module
+
+
+def _needed(library):
+    """Return the libraries that one calls, directly or not: callers first, as LLVM links what is referred to."""
+    seen, order = {library}, []
+
+    def visit(each):
+        for needed in each._linking_libraries if isinstance(each, _Representation) else ():
+            if needed not in seen:
+                seen.add(needed)
+                visit(needed)
+                order.append(needed)
+
+    visit(library)
+    return order[::-1]
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Lowering(NativeLowering):
+    """Numba's last pass, but for what follows it: machine code, and wrappers for Python and C."""
+
+    _name = "gd_lowering"
+
+    def run_pass(self, state):
+        context, flags = state.targetctx, state.flags
+        state.library = _Representation(context.codegen(), state.func_id.func_qualname)
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        super().run_pass(state)
+        result = state.cr
+        described, name = result.fndesc, result.fndesc.qualname.split(".")[-1]
+        never = ctypes.cast(ctypes.pythonapi.PyErr_NoMemory, ctypes.c_void_p).value  # in place of a wrapper for Python
+        function = _dynfunc.make_function(described.lookup_module(), name, "", never, result.env, ())
+        context.insert_user_function(function, described, [state.library])
+        state["cr"] = result._replace(cfunc=function)
+        return True
+
+
+class _Compiler(CompilerBase):
+    """Numba's compiler with that pass: for ``numba.njit(pipeline_class=...)``."""
+
+    def define_pipelines(self):
+        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.passes = [(_Lowering if each is NativeLowering else each, text) for each, text in manager.passes]
+        manager.finalize()
+        return [manager]
+
+
+def njit(function, counts=False, **options):
+    """Compile a function to what bodies can call; the options are those of Numba's.
+
+    It does not count references to arrays unless it `counts`: bodies allocate none, and theirs have no owner. Numba demands
+    it of what returns an array that it was not given.
+    """
+    dispatcher = numba.njit(pipeline_class=_Compiler, _nrt=counts, **OPTIONS | options)(function)
+    if not INTERPRETED:
+        resolve = dispatcher.get_call_template  # which would compile anew for each constant that is an argument
+        dispatcher.get_call_template = lambda args, kws: resolve(
+            [types.unliteral(each) for each in args], {name: types.unliteral(each) for name, each in kws.items()}
+        )
+    return dispatcher
+
+
+def overload(function):
+    """Declare how calls of a function are compiled, as Numba's `overload`, for use in bodies."""
+    return numba.extending.overload(function, jit_options={"pipeline_class": _Compiler, **OPTIONS})
+
+
+def signature_of(arguments):
+    """Return the types of a body's arguments as it is compiled for them: a kernel does not ask who may write where."""
+    return tuple(map(_type_of, arguments))
+
+
+def _type_of(value):
+    if isinstance(value, bytes):
+        return BOUND
+    kind = numba.typeof(value)
+    if isinstance(kind, types.Array):
+        return types.Array(kind.dtype, kind.ndim, kind.layout)
+    return types.intp if isinstance(kind, types.Integer) and isinstance(value, int) else kind
+
+
+class Code(NamedTuple):
+    """The machine code of a body."""
+
+    symbol: str
+    object: bytes  # an object file
+    needs: tuple  # the symbols that it does not define
+
+
+def compile_body(body, kinds, given, symbol, flush):
+    """Compile a body for the types of its arguments; so many of the first are given.
+
+    With `flush`, results below the smallest normal number (1.2e-38 in float32) become 0 while it runs. A processor takes
+    a hundred times as long for a subnormal result, and moments of gradients that stay 0, as those of dead units and of
+    pixels that are rarely lit, decay to the smallest subnormal number and stay, as 0.9 x rounds to x there: Adam's step
+    of a network took three times as long after some epochs. Subnormal operands keep their value.
+    """
+    with compiling():
+        return _code(_optimized(body, kinds, given, symbol, flush), symbol)
+
+
+def assembly(body, kinds, given, flush):
+    """Return the assembly of a body, which is compiled anew."""
+    with compiling():
+        module = _optimized(body, kinds, given, "body", flush)
+        return str(cpu_target.target_context.codegen()._tm.emit_assembly(module))
+
+
+def _optimized(body, kinds, given, symbol, flush):
+    arguments = types.BaseTuple.from_types(kinds)
+    dispatcher = njit(body)
+    dispatcher.compile((types.intp, types.intp, arguments))
+    (result,) = dispatcher.overloads.values()
+    context = result.target_context
+    module = context.create_module(symbol)
+    callee = context.declare_function(module, result.fndesc)
+    function = ir.Function(module, BODY, symbol)
+    set.add(function.attributes, _WIDE)  # llvmlite's own `add` knows no attributes with a value
+    builder = ir.IRBuilder(function.append_basic_block())
+    error, start, stop, *places = function.args
+    values = loaded(context, builder, kinds[:given], places[0]) + loaded(context, builder, kinds[given:], places[1])
+    restore = _flush(builder) if flush and CONTROLLED else lambda: None
+    values = [start, stop, context.make_tuple(builder, arguments, values)]
+    status, _ = context.call_conv.call_function(
+        builder, callee, types.none, (types.intp, types.intp, arguments), values
+    )
+    restore()
+    with builder.if_then(status.is_error, likely=False):
+        builder.store(builder.bitcast(status.excinfoptr, BYTES), error)
+        builder.ret(status.code)
+    builder.ret(STATUS(0))
+    library = _Representation(context.codegen(), symbol)
+    library.add_linking_library(result.library)
+    return library.linked(module, symbol)
+
+
+def assemble(module, symbol):
+    """Return the code of a module that was written for LLVM."""
+    codegen = cpu_target.target_context.codegen()
+    module = llvm.parse_assembly(str(module))
+    tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+    builder = llvm.create_pass_builder(codegen._tm, tuning)
+    builder.getModulePassManager().run(module, builder)
+    return _code(module, symbol)
+
+
+def _code(module, symbol):
+    machine = cpu_target.target_context.codegen()._tm
+    declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
+    return Code(symbol, machine.emit_object(module), tuple(each for each in declared if not each.startswith("llvm.")))
+
+
+def _flush(builder):
+    """Have subnormal results flushed to 0; return what restores the control register, where that was not so before."""
+    slot = cgutils.alloca_once(builder, STATUS)
+
+    def control(instruction, slot):
+        kind = ir.FunctionType(ir.VoidType(), [BYTES])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{instruction}")
+        builder.call(function, [builder.bitcast(slot, BYTES)])
+
+    def change(value):
+        with builder.if_then(changed):
+            control("ldmxcsr", cgutils.alloca_once_value(builder, value))
+
+    control("stmxcsr", slot)
+    before = builder.load(slot)
+    changed = builder.icmp_signed("==", builder.and_(before, STATUS(FLUSH_TO_ZERO)), STATUS(0))
+    change(builder.or_(before, STATUS(FLUSH_TO_ZERO)))
+    return lambda: change(before)
+
+
+# --- Loading
+
+
+def load(code, imports=(), symbols=()):
+    """Link an object file into this process; return {symbol: address}, of its own symbol or of those that are named.
+
+    `imports` are addresses by name. What is neither among them nor known to LLVM is looked for in the process.
+    """
+    symbols, imports = symbols or (code.symbol,), dict(imports)
+    builder = llvm.JITLibraryBuilder().add_object_img(code.object).add_current_process()
+    for each in symbols:
+        builder.export_symbol(each)
+    for name in code.needs:
+        address = imports.get(name) or _address(name)
+        if address:
+            builder.import_symbol(name, address)
+    library = builder.link(_linker(), f"{code.symbol}.{next(_number)}")
+    _kept.append(library)  # code lives as long as its library
+    return {each: library[each] for each in symbols}
+
+
+_kept, _number = [], itertools.count()
+
+
+@functools.cache
+def _linker():
+    cpu_target.target_context.codegen()  # tells LLVM of the processor, and of Numba's own functions
+    return llvm.create_lljit_compiler(use_jit_link=platform.system() != "Windows")
+
+
+def _address(name):
+    if name.startswith("NRT_"):
+        cpu_target.target_context.refresh()
+    return llvm.address_of_symbol(name)
+
+
+def versions():
+    """Return the versions and settings of what compiles."""
+    settings = config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.DEBUGINFO_DEFAULT
+    return ABI, numba.__version__, llvmlite.__version__, np.__version__, settings
+
+
+def processor():
+    """Return what code is compiled for: the machine, the processor, its features."""
+    return cpu_target.target_context.codegen().magic_tuple()
+
+
+def functions_of_pool():
+    """Return the addresses of Numba's parallel loop and of its number of threads; the pool must have been started."""
+    return llvm.address_of_symbol("numba_parallel_for"), llvm.address_of_symbol("get_num_threads")
+
+
+def handing_on(context, builder, call):
+    """Have `call(error)`, which returns the code of a body, raise what that raised."""
+    slot = cgutils.alloca_once(builder, callconv.excinfo_ptr_t)
+    code = call(builder.bitcast(slot, BYTES.as_pointer()))
+    with builder.if_then(builder.icmp_signed("!=", code, STATUS(0)), likely=False):
+        convention = context.call_conv
+        status = convention._get_return_status(builder, code, builder.load(slot))
+        convention.return_status_propagate(builder, status)
+
+
+def raise_from(address):
+    """Raise what a body raised, whose description lies at an address."""
+    info = _Raised.from_address(address)
+    kind, arguments, place = pickle.loads(ctypes.string_at(info.pickled, info.size))
+    error = kind(*arguments)
+    if place:
+        error.add_note("in {}, {}:{}".format(*place))
+    raise error
+
+
+class _Raised(ctypes.Structure):
+    """Numba's description of an exception, up to where it says what is known when a function is compiled."""
+
+    _fields_ = [("pickled", ctypes.c_void_p), ("size", ctypes.c_int32)]

@@ -1,0 +1,433 @@
+"""Arguments of bodies as 8-byte words, views of their arrays in few instructions, and calls of bodies by bodies.
+
+See `machine_code` for how bodies are called. Numba's own slices and reshapes take ten times as many instructions, for
+what they check and count. What is here is unchecked but with GD_DEBUG, and its arrays are in C order and live as long
+as those that they are views of.
+
+Without compilation (NUMBA_DISABLE_JIT=1) all of it is the Python that stands in each docstring.
+"""
+
+import hashlib
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from .settings import DEBUG, INTERPRETED
+
+WORD, STATUS, BYTES = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+WORDS = WORD.as_pointer()
+BODY = ir.FunctionType(STATUS, [BYTES.as_pointer(), WORD, WORD, WORDS, WORDS])
+LAUNCH = "gd_launch", ir.FunctionType(STATUS, [BYTES.as_pointer(), BODY.as_pointer(), WORD, WORD, WORDS, WORDS])
+BOUND = types.voidptr  # a body with arguments of its own, by the address of its words
+HEAD = 2  # words of a bound body before its arguments: code, and the number of what it is to be given
+ALIGNED = 64  # bytes
+SINGLE, DOUBLE = np.empty(0, np.float32), np.empty(0)  # to tell `allocate` and `local` of a dtype
+
+
+def intrinsic_or(python):
+    """Declare an intrinsic of Numba's that, without compilation, is a function of Python, or is not used (None)."""
+    return (lambda declare: python) if INTERPRETED else intrinsic
+
+
+def address(bound):
+    """Return the address of a bound body's words; whoever keeps it keeps that body, too."""
+    return id(bound) + bytes.__basicsize__ - 1 if isinstance(bound, bytes) else bound
+
+
+# --- Words
+
+
+def number_of(kinds):
+    """Return a number that tells types apart, in every process."""
+    return int.from_bytes(hashlib.sha256(repr([str(each) for each in kinds]).encode()).digest()[:8], "little") >> 1
+
+
+def loaded(context, builder, kinds, place):
+    """Return the values of some types whose words lie one after the other."""
+    values, at = [], 0
+    for kind in kinds:
+        places = [builder.gep(place, [WORD(at + k)]) for k in range(_width(kind))]
+        values.append(_value(context, builder, kind, places))
+        at += len(places)
+    return values
+
+
+def _stored(context, builder, kinds, values):
+    """Store the words of a tuple on the stack; return where."""
+    words = []
+    for k, kind in enumerate(kinds):
+        words += _words(context, builder, kind, builder.extract_value(values, k))
+    place = cgutils.alloca_once(builder, ir.ArrayType(WORD, max(1, len(words))))
+    for k, word in enumerate(words):
+        at = cgutils.gep_inbounds(builder, place, 0, k)
+        builder.store(word, builder.bitcast(at, word.type.as_pointer()))
+    return builder.bitcast(place, WORDS)
+
+
+def _width(kind):
+    if isinstance(kind, types.Array):
+        return 1 + kind.ndim * (1 if kind.layout == "C" else 2)
+    return 0 if kind == types.none else 1
+
+
+def _value(context, builder, kind, places):
+    if kind == types.none:
+        return context.get_dummy_value()
+    native = context.get_value_type(kind)
+    if isinstance(kind, types.Array):
+        native = context.get_data_type(kind.dtype).as_pointer()
+    if isinstance(native, ir.PointerType):  # loaded as what it is: LLVM tells apart memory by it
+        value = builder.load(builder.bitcast(places[0], native.as_pointer()))
+        if not isinstance(kind, types.Array):
+            return value
+        lengths = [builder.load(each) for each in places[1:]]
+        return array_at(context, builder, kind, value, lengths[: kind.ndim], lengths[kind.ndim :])
+    word = builder.load(places[0])
+    if isinstance(kind, types.Float):
+        return builder.bitcast(word if native == ir.DoubleType() else builder.trunc(word, STATUS), native)
+    return word if native == WORD else builder.trunc(word, native)
+
+
+def _words(context, builder, kind, value):
+    """Return what is to be stored for a value: words, and pointers."""
+    if isinstance(kind, types.Array):
+        value = context.make_array(kind)(context, builder, value)
+        places = [value.shape] if kind.layout == "C" else [value.shape, value.strides]
+        return [value.data, *(builder.extract_value(place, k) for place in places for k in range(kind.ndim))]
+    if kind == types.none:
+        return []
+    if isinstance(kind, types.Float):
+        value = builder.bitcast(value, WORD if kind.bitwidth == 64 else STATUS)
+    whole = value.type == WORD or isinstance(value.type, ir.PointerType)
+    return [value if whole else builder.zext(value, WORD)]
+
+
+def array_at(context, builder, kind, data, shape, strides=()):
+    """Return an array without an owner; without strides it is in C order."""
+    itemsize = WORD(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+    if not strides:
+        size, strides = itemsize, []
+        for length in reversed(shape):
+            strides.insert(0, size)
+            size = builder.mul(size, length)
+    result = context.make_array(kind)(context, builder)
+    populate_array(result, data, shape, strides, itemsize, meminfo=None)
+    return result._getvalue()
+
+
+# --- Bodies that call bodies
+
+
+def _called(context, builder, bound, kinds, given, call):
+    """Call a bound body by `call(error, code, own, given)`; raise if it takes other types than it is given."""
+    from .machine_code import handing_on
+
+    words = builder.bitcast(bound, WORDS)
+    code, number = (builder.load(builder.gep(words, [WORD(k)])) for k in range(HEAD))
+    with builder.if_then(builder.icmp_signed("!=", number, WORD(number_of(kinds))), likely=False):
+        message = f"a body that takes something else is given {', '.join(map(str, kinds))}"
+        context.call_conv.return_user_exc(builder, TypeError, (message,))
+    given, code = _stored(context, builder, kinds, given), builder.inttoptr(code, BODY.as_pointer())
+    own = builder.gep(words, [WORD(HEAD)])
+    handing_on(context, builder, lambda error: call(error, code, given, own))
+    return context.get_dummy_value()
+
+
+@intrinsic_or(lambda bound, start, stop, given: bound(start, stop, given))
+def invoke(typing_context, bound, start, stop, given):
+    """Have a bound body walk items start to stop; `given` is the tuple of the arguments that it is given."""
+
+    def generate(context, builder, signature, arguments):
+        bound, start, stop, given = arguments
+        return _called(
+            context,
+            builder,
+            bound,
+            tuple(signature.args[3]),
+            given,
+            lambda error, code, given, own: builder.call(code, [error, start, stop, given, own]),
+        )
+
+    return types.none(BOUND, types.intp, types.intp, given), generate
+
+
+@intrinsic_or(lambda bound, parts, size, given: bound(0, size, given))
+def split(typing_context, bound, parts, size, given):
+    """Have a bound body walk items 0 to size, in so many parts over the pool, which must have been entered."""
+
+    def generate(context, builder, signature, arguments):
+        bound, parts, size, given = arguments
+        name, kind = LAUNCH
+        launch = cgutils.get_or_insert_function(builder.module, kind, name)
+        return _called(
+            context,
+            builder,
+            bound,
+            tuple(signature.args[3]),
+            given,
+            lambda error, code, given, own: builder.call(launch, [error, code, parts, size, given, own]),
+        )
+
+    return types.none(BOUND, types.intp, types.intp, given), generate
+
+
+@intrinsic_or(lambda bodies, k: bodies[k])
+def member(typing_context, bodies, k):
+    """Return one of an array of addresses of bound bodies."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.inttoptr(builder.load(builder.gep(data, [arguments[1]])), BYTES)
+
+    return BOUND(bodies, types.intp), generate
+
+
+# --- Views
+
+
+def _view(context, builder, source, kind, array, start, shape):
+    """Return the array in C order that begins at an element of a contiguous one."""
+    array = context.make_array(source)(context, builder, array)
+    if DEBUG:
+        size = WORD(1)
+        for length in shape:
+            size = builder.mul(size, length)
+        ends = builder.add(start, size)
+        wrong = [builder.icmp_signed("<", each, WORD(0)) for each in (start, size)]
+        outside = builder.or_(builder.or_(*wrong), builder.icmp_signed(">", ends, array.nitems))
+        _raise_if(context, builder, outside)
+    return array_at(context, builder, kind, builder.gep(array.data, [start]), shape)
+
+
+def _viewing(source, dimensions):
+    kind = types.Array(source.dtype, dimensions, "C")
+
+    def generate(context, builder, signature, arguments):
+        array, start, *shape = arguments
+        return _view(context, builder, signature.args[0], kind, array, start, shape)
+
+    return kind(source, types.intp, *(types.intp,) * dimensions), generate
+
+
+@intrinsic_or(lambda x, start, size: x.reshape(-1)[start : start + size])
+def vector_at(typing_context, x, start, size):
+    """x.reshape(-1)[start : start + size]."""
+    return _viewing(x, 1)
+
+
+@intrinsic_or(lambda x, start, rows, columns: x.reshape(-1)[start : start + rows * columns].reshape(rows, columns))
+def matrix_at(typing_context, x, start, rows, columns):
+    """x.reshape(-1)[start : start + rows * columns].reshape(rows, columns)."""
+    return _viewing(x, 2)
+
+
+@intrinsic_or(lambda x, i: x[i])
+def row_at(typing_context, x, i):
+    """x[i], of a matrix in any order."""
+    kind = types.Array(x.dtype, 1, "C" if x.layout == "C" else "A")
+
+    def generate(context, builder, signature, arguments):
+        source, i = arguments
+        return _row(context, builder, signature.args[0], kind, source, i)
+
+    return kind(x, types.intp), generate
+
+
+def _row(context, builder, source, kind, value, i):
+    array = context.make_array(source)(context, builder, value)
+    (stride, step), (rows, columns) = (
+        [builder.extract_value(each, k) for k in range(2)] for each in (array.strides, array.shape)
+    )
+    if DEBUG:
+        _raise_if(context, builder, builder.icmp_unsigned(">=", i, rows))
+    if source.layout == "C":
+        return array_at(context, builder, kind, builder.gep(array.data, [builder.mul(i, columns)]), [columns])
+    begin = builder.add(builder.ptrtoint(array.data, WORD), builder.mul(i, stride))
+    return array_at(context, builder, kind, builder.inttoptr(begin, array.data.type), [columns], [step])
+
+
+def _raise_if(context, builder, condition):
+    with builder.if_then(condition, likely=False):
+        context.call_conv.return_user_exc(builder, IndexError, ("index is out of bounds",))
+
+
+def _each(context, builder, kinds, values, change):
+    """Return a list of what `change(k, kind, value)` makes of the members of a tuple."""
+    return [change(k, kind, builder.extract_value(values, k)) for k, kind in enumerate(kinds)]
+
+
+@intrinsic_or(lambda x, start, stop: tuple(e[start:stop] if isinstance(e, np.ndarray) else e for e in x))
+def part(typing_context, operands, start, stop):
+    """operands[k][start:stop] for every array of a tuple; scalars stay as they are."""
+
+    def generate(context, builder, signature, arguments):
+        values, start, stop = arguments
+
+        def change(k, kind, value):
+            if not isinstance(kind, types.Array):
+                return value
+            inner = [
+                builder.extract_value(context.make_array(kind)(context, builder, value).shape, j)
+                for j in range(1, kind.ndim)
+            ]
+            begin = start
+            for length in inner:
+                begin = builder.mul(begin, length)
+            return _view(context, builder, kind, kind, value, begin, [builder.sub(stop, start), *inner])
+
+        return context.make_tuple(
+            builder, signature.return_type, _each(context, builder, signature.args[0], values, change)
+        )
+
+    return types.BaseTuple.from_types(tuple(operands))(operands, types.intp, types.intp), generate
+
+
+@intrinsic_or(lambda x, i: tuple(each[i] if isinstance(each, np.ndarray) else each for each in x))
+def load(typing_context, operands, i):
+    """operands[k][i] for every array of a tuple, a number of a vector, a row of a matrix; scalars stay as they are."""
+
+    def change_type(kind):
+        if not isinstance(kind, types.Array):
+            return kind
+        return kind.dtype if kind.ndim == 1 else types.Array(kind.dtype, 1, "C" if kind.layout == "C" else "A")
+
+    def generate(context, builder, signature, arguments):
+        def change(k, kind, value):
+            if not isinstance(kind, types.Array):
+                return value
+            if kind.ndim == 1:
+                array = context.make_array(kind)(context, builder, value)
+                return builder.load(_place(context, builder, kind, array, arguments[1]))
+            return _row(context, builder, kind, kinds[k], value, arguments[1])
+
+        return context.make_tuple(
+            builder, signature.return_type, _each(context, builder, signature.args[0], arguments[0], change)
+        )
+
+    kinds = tuple(map(change_type, operands))
+    return types.BaseTuple.from_types(kinds)(operands, types.intp), generate
+
+
+def _place(context, builder, kind, array, i):
+    """Return where element i of a vector lies; vectors that are not in C order have elements further apart."""
+    if DEBUG:
+        _raise_if(context, builder, builder.icmp_unsigned(">=", i, array.nitems))
+    if kind.layout == "C":
+        return builder.gep(array.data, [i])
+    return cgutils.get_item_pointer(context, builder, kind, array, [i])
+
+
+def _store_python(arrays, i, values):
+    for array, value in zip(arrays, values, strict=True):
+        array[i] = value
+
+
+@intrinsic_or(_store_python)
+def store(typing_context, arrays, i, values):
+    """arrays[k][i] = values[k] for every vector of a tuple."""
+
+    def generate(context, builder, signature, arguments):
+        arrays, i, values = arguments
+        for k, kind in enumerate(signature.args[0]):
+            array = context.make_array(kind)(context, builder, builder.extract_value(arrays, k))
+            value = context.cast(builder, builder.extract_value(values, k), signature.args[2][k], kind.dtype)
+            builder.store(value, _place(context, builder, kind, array, i))
+        return context.get_dummy_value()
+
+    return types.none(arrays, types.intp, values), generate
+
+
+def numbers(named_tuple, first):
+    """Return a function that makes a named tuple of the elements of a vector, from the given one on."""
+    count = len(named_tuple._fields)
+
+    @intrinsic_or(lambda vector: named_tuple(*vector[first : first + count]))
+    def members(typing_context, vector):
+        def generate(context, builder, signature, arguments):
+            array = context.make_array(vector)(context, builder, arguments[0])
+            places = [_place(context, builder, vector, array, WORD(first + k)) for k in range(count)]
+            return context.make_tuple(builder, signature.return_type, [builder.load(each) for each in places])
+
+        kind = types.NamedUniTuple(vector.dtype, count, named_tuple) if count else types.NamedTuple((), named_tuple)
+        return kind(vector), generate
+
+    return members
+
+
+@intrinsic_or(lambda like, size: np.empty(size, like.dtype))
+def allocate(typing_context, like, size):
+    """np.empty(size, like.dtype), aligned, which `release` is to free: bodies count no references."""
+
+    def generate(context, builder, signature, arguments):
+        kind = types.Array(like.dtype, 1, "C")
+        itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+        size = builder.add(builder.mul(arguments[1], WORD(itemsize)), WORD(ALIGNED + 8))
+        malloc = cgutils.get_or_insert_function(builder.module, ir.FunctionType(BYTES, [WORD]), "malloc")
+        raw = builder.call(malloc, [size])
+        with builder.if_then(cgutils.is_null(builder, raw), likely=False):
+            context.call_conv.return_user_exc(builder, MemoryError, ("no memory for a kernel's own arrays",))
+        begin = builder.ptrtoint(raw, WORD)
+        data = builder.and_(builder.add(begin, WORD(ALIGNED + 7)), WORD(-ALIGNED))
+        builder.store(begin, builder.inttoptr(builder.sub(data, WORD(8)), WORDS))
+        data = builder.inttoptr(data, context.get_data_type(kind.dtype).as_pointer())
+        return array_at(context, builder, kind, data, [arguments[1]])
+
+    return types.Array(like.dtype, 1, "C")(like, types.intp), generate
+
+
+@intrinsic_or(lambda vector: None)
+def release(typing_context, vector):
+    """Free what `allocate` returned."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        at = builder.inttoptr(builder.sub(builder.ptrtoint(data, WORD), WORD(8)), BYTES.as_pointer())
+        free = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [BYTES]), "free")
+        builder.call(free, [builder.load(at)])
+        return context.get_dummy_value()
+
+    return types.none(vector), generate
+
+
+def local(count):
+    """Return f(like) -> np.empty(count, like.dtype), for a small and constant number: it lies on the stack."""
+
+    @intrinsic_or(lambda like: np.empty(count, like.dtype))
+    def room(typing_context, like):
+        kind = types.Array(like.dtype, 1, "C")
+
+        def generate(context, builder, signature, arguments):
+            native = context.get_data_type(kind.dtype)
+            with builder.goto_entry_block():
+                place = builder.alloca(ir.ArrayType(native, count))
+                place.align = ALIGNED
+            return array_at(context, builder, kind, builder.bitcast(place, native.as_pointer()), [WORD(count)])
+
+        return kind(like), generate
+
+    return room
+
+
+@intrinsic_or(None)
+def bound_at(typing_context, words):
+    """Return the bound body whose words are an array's."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.bitcast(data, BYTES)
+
+    return BOUND(words), generate
+
+
+@intrinsic_or(None)
+def word_of(typing_context, bound, k):
+    """Return one of the words of a bound body."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(builder.gep(builder.bitcast(arguments[0], WORDS), [arguments[1]]))
+
+    return types.intp(BOUND, types.intp), generate
