@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from gd.kernels.compiler import DEBUG
+from gd.kernels.settings import DEBUG
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")  # tests fail for what has changed, not by luck; the scripts' --seed looks elsewhere

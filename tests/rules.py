@@ -21,7 +21,7 @@ import test_optimizers
 import gd
 from gd import reference
 from gd.activations import ACTIVATIONS
-from gd.kernels.compiler import INTERPRETED
+from gd.kernels.settings import INTERPRETED
 from gd.optimizers import OPTIMIZERS
 
 BOUND = 1e-12
