@@ -4,8 +4,8 @@ A file is named after the body and a hash of all that shapes its code: the sourc
 rules come from and of those that these import, the types, the options, the processor, and the versions of everything
 that compiles. A rule from outside of this package is known by its byte code and by all that this refers to; where that
 cannot be told, nothing is kept. A file is written beside its place and renamed, and begins with a checksum of its name
-and its content: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong result. Files hold machine
-code, so the folder must belong to the user and to nobody else.
+and its content: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong result. Files hold
+machine code, so the folder must belong to the user and to nobody else.
 """
 
 import functools

@@ -69,12 +69,12 @@ def view(function):
 def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, given=""):
     """Declare a loop, and the amount of work from which splitting it over threads can pay: the number of items.
 
-    From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items
-    need each other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0. `traffic` says how
-    many bytes a call moves: a function of its arguments, or what happens to each array, as in ``"- rw r"``: see the module
-    of that name. Where items are large or small by the arrays' shapes, `work` is a function of size and arguments that says
-    how much all of them are, in the unit of `parallel_from`. `given` are the types of the first arguments, which another
-    body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
+    From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items need each
+    other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0. `traffic` says how many
+    bytes a call moves: a function of its arguments, or what happens to each array, as in ``"- rw r"``: see the module
+    of that name. Where items are large or small by the arrays' shapes, `work` is a function of size and arguments that
+    says how much all of them are, in the unit of `parallel_from`. `given` are the types of the first arguments, which
+    another body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
     """
 
     def declare(factory):
@@ -241,8 +241,8 @@ def has_run(interrupt):
     """Whether a kernel had done its work when this KeyboardInterrupt came out of it, rather than none of it.
 
     Compiled code is not interrupted: what comes meanwhile is heard when it has returned, in the method that called it.
-    In the exception's way through the methods of kernels, the innermost has `_begun` if all it called has returned; only
-    `_prepare` and what it calls come between it and compiled code that is yet to run.
+    In the exception's way through the methods of kernels, the innermost has `_begun` if all it called has returned;
+    only `_prepare` and what it calls come between it and compiled code that is yet to run.
     """
     ours = [frame for frame, _ in walk_tb(interrupt.__traceback__) if frame.f_code.co_filename == __file__]
     return not ours or "_begun" in ours[-1].f_locals  # without ours, it came after the call

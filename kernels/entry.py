@@ -9,9 +9,9 @@ They are written here for LLVM, since what Numba makes has to be compiled for ea
 call, and needs all of Numba in every process. They read arrays and numbers as NumPy and CPython promise to extensions.
 Where a body has no code for the types of its arguments they call Python, which compiles or loads it, and go on.
 
-The third function here, `LAUNCH`, splits a walk: Numba's pool runs a part of it in each thread. `numba.prange` takes the GIL
-before it starts (with another Python thread at work a call took 17 ms instead of 0.3), loses what a body raises, and
-0.35 s to compile.
+The third function here, `LAUNCH`, splits a walk: Numba's pool runs a part of it in each thread. `numba.prange` takes
+the GIL before it starts (with another Python thread at work a call took 17 ms instead of 0.3), loses what a body
+raises, and takes 0.35 s to compile.
 
 The GIL is released while a body runs. A bound body holds addresses: whoever keeps it has to keep its arrays.
 """
@@ -34,7 +34,7 @@ KIND = OBJECT + 8, 0xFFFFFF  # of a dtype: three characters, its kind, its type 
 C_ORDER, FORTRAN_ORDER = 1, 2  # flags of an array
 MOST = 4  # dimensions of an array
 WIDEST = 1 + 2 * MOST  # words of an argument at most
-MESSAGE = f"kernels take numbers and arrays of up to {MOST} dimensions\0".encode()
+MESSAGE = f"kernels take numbers and arrays of up to {MOST} dimensions"
 NUMBERS = {  # read where an object's own fields begin: so many bytes
     float: 8,
     np.float64: 8,
@@ -178,6 +178,11 @@ class _Writer:
     def equal(self, a, b):
         return self.builder.icmp_signed("==", a, self.word(b) if a.type == WORD else b)
 
+    def set_error(self, message):
+        """Set a TypeError."""
+        text = cgutils.global_constant(self.module, "message", cgutils.make_bytearray(message.encode() + b"\0"))
+        self.call("PyErr_SetString", NOTHING, self.known(TypeError), self.builder.ptrtoint(text, WORD))
+
     def fail_if(self, condition, result=None):
         """Return with an exception that is set."""
         with self.builder.if_then(condition, likely=False):
@@ -286,8 +291,7 @@ def _write_pack(module):
         b.cbranch(b.icmp_signed("!=", is_array, STATUS(0)), arrays, many)
 
         b.position_at_end(many)
-        message = cgutils.global_constant(module, "message", cgutils.make_bytearray(MESSAGE))
-        w.call("PyErr_SetString", NOTHING, w.known(TypeError), b.ptrtoint(message, WORD))
+        w.set_error(MESSAGE)
         b.ret(WORD(-1))
         b.position_at_end(following)
     with b.if_then(b.icmp_signed(">=", given, count)):
@@ -358,7 +362,7 @@ def _write_launch(module):
 
 
 def _packed(w, objects, count, given):
-    """Pack objects and find the code for them, which Python is asked for if need be; return (code, words, own, size)."""
+    """Emit the packing of objects and the search for code; return (code, words, where own ones begin, how many)."""
     b = w.builder
     tags, words, own = w.room(count), w.room(w.times(count, WIDEST)), w.room(1)
     size = w.call("pack", WORD, objects, count, given, tags, words, own)
@@ -377,6 +381,9 @@ def _packed(w, objects, count, given):
         w.fail_if(w.equal(done, 0))
         w.call("Py_DecRef", NOTHING, done)
         b.store(w.call("look_up", WORD, table, tags, count), code)
+        with b.if_then(w.equal(b.load(code), 0)):
+            w.set_error("there is no code for these arguments")
+            b.ret(WORD(0))
     return b.load(code), words, w.load(own), size
 
 

@@ -14,8 +14,8 @@ The first arguments are given by whoever calls it, in 8-byte words at `given`; t
     bound body         the address of its words: its code, a number for the types that it is given, own arguments
     None               nothing
 
-It returns 0, or else another number, and writes where `error` points to what was raised. The code is an object file, which the disk cache keeps
-and LLVM's linker loads.
+It returns 0, or else another number, and writes where `error` points to what was raised. The code is an object file,
+which the disk cache keeps and LLVM's linker loads.
 
 This module alone uses names that Numba does not promise to keep: `tests/test_machine_code.py` has a test for each.
 """
@@ -169,8 +169,8 @@ class _Compiler(CompilerBase):
 def njit(function, counts=False, **options):
     """Compile a function to what bodies can call; the options are those of Numba's.
 
-    It does not count references to arrays unless it `counts`: bodies allocate none, and theirs have no owner. Numba demands
-    it of what returns an array that it was not given.
+    It does not count references to arrays unless it `counts`: bodies allocate none, and theirs have no owner. Numba
+    demands it of what returns an array that it was not given.
     """
     dispatcher = numba.njit(pipeline_class=_Compiler, _nrt=counts, **OPTIONS | options)(function)
     if not INTERPRETED:
@@ -211,10 +211,10 @@ class Code(NamedTuple):
 def compile_body(body, kinds, given, symbol, flush):
     """Compile a body for the types of its arguments; so many of the first are given.
 
-    With `flush`, results below the smallest normal number (1.2e-38 in float32) become 0 while it runs. A processor takes
-    a hundred times as long for a subnormal result, and moments of gradients that stay 0, as those of dead units and of
-    pixels that are rarely lit, decay to the smallest subnormal number and stay, as 0.9 x rounds to x there: Adam's step
-    of a network took three times as long after some epochs. Subnormal operands keep their value.
+    With `flush`, results below the smallest normal number (1.2e-38 in float32) become 0 while it runs. A processor
+    takes a hundred times as long for a subnormal result, and moments of gradients that stay 0, as those of dead units
+    and of pixels that are rarely lit, decay to the smallest subnormal number and stay, as 0.9 x rounds to x there:
+    Adam's step of a network took three times as long after some epochs. Subnormal operands keep their value.
     """
     with compiling():
         return _code(_optimized(body, kinds, given, symbol, flush), symbol)

@@ -3,16 +3,16 @@
 Blocks of rows have partial sums of their own, and how rows are cut into blocks follows from their number
 alone, so the sums have the same bits for any number of threads.
 
-All gradient loops take the same arguments: values (one a block), gradients (one row a block: of the weights, then
-of the intercepts), w, b, rows, size (rows a block), scale (of gradients), X, losses. For a sparse X in CSR there are data,
-indices, indptr in its place. `losses` are bound bodies, `losses_of_numbers` or `losses_of_vectors`, that are called for a
-group of examples at a time.
+All gradient loops take the same arguments: values (one a block), gradients (one row a block: of the weights, then of
+the intercepts), w, b, rows, size (rows a block), scale (of gradients), X, losses. For a sparse X in CSR there are data,
+indices, indptr in its place. `losses` are bound bodies, `losses_of_numbers` or `losses_of_vectors`, that are called for
+a group of examples at a time.
 """
 
 import numpy as np
 
 from ..blas import product, transposed_product
-from ..compiler import NEVER, device, loop
+from ..compiler import NEVER, device, loop, view
 from ..rules.common import CommonCoefficients, penalized
 from ..traffic import of_rows
 from ..words import allocate, invoke, local, matrix_at, release, row_at, split, vector_at
@@ -394,61 +394,67 @@ def _training_traffic(steps, work, taken, losses, values, gradients, gradient, o
     return order.size * of_example + order.nbytes + steps * of_step
 
 
-def _training(name, parameters_of):
-    """Return the loop that trains by gradients of blocks; `parameters_of(p, outputs)` are the weights and intercepts."""
+def _train(parameters_of):
+    """Return the body that trains, where `parameters_of(p, outputs)` are the weights and the intercepts."""
 
-    def train():
-        def body(start, stop, arguments):
-            parts, taken, losses, values, gradients, gradient, order, batch, _, outputs = arguments[:10]
-            per_output, l1, l2, of_blocks, coefficients, p, _, step = arguments[10:]
-            real, size = p.dtype.type, p.size - outputs
-            for k in range(start, stop):
-                rows = vector_at(order, k * batch, min(batch, order.size - k * batch))
-                of_block = _block_rows(rows.size, p.size)
-                blocks = -(-rows.size // of_block)
-                terms = rows.size * outputs if per_output else rows.size
-                partial = vector_at(values, 0, blocks), matrix_at(gradients, 0, blocks, p.size)
-                w, b = parameters_of(p, outputs)
-                given = (partial[0], partial[1], w, b, rows, of_block, real(1 / terms))
-                if parts == 1:
-                    invoke(of_blocks, 0, blocks, given)
-                else:
-                    split(of_blocks, min(parts, blocks), blocks, given)
-                _add_blocks(0, p.size, vector_at(losses, k, 1), gradient, partial[0], partial[1])
-                if not np.isfinite(losses[k]):
-                    break
-                if l1 != 0 or l2 != 0:
-                    weights = vector_at(p, 0, size)
-                    losses[k] += terms * _penalty(weights, l1, l2)
-                    _penalize(vector_at(gradient, 0, size), weights, l1, l2)
-                invoke(step, 0, p.size, (row_at(coefficients, k), gradient, 0))
-                taken[0] += 1
+    def body(start, stop, arguments):
+        parts, taken, losses, values, gradients, gradient, order, batch, _, outputs = arguments[:10]
+        per_output, l1, l2, of_blocks, coefficients, p, _, step = arguments[10:]
+        real, size = p.dtype.type, p.size - outputs
+        for k in range(start, stop):
+            rows = vector_at(order, k * batch, min(batch, order.size - k * batch))
+            of_block = _block_rows(rows.size, p.size)
+            blocks = -(-rows.size // of_block)
+            terms = rows.size * outputs if per_output else rows.size
+            partial = vector_at(values, 0, blocks), matrix_at(gradients, 0, blocks, p.size)
+            w, b = parameters_of(p, outputs)
+            given = (partial[0], partial[1], w, b, rows, of_block, real(1 / terms))
+            if parts == 1:
+                invoke(of_blocks, 0, blocks, given)
+            else:
+                split(of_blocks, min(parts, blocks), blocks, given)
+            _add_blocks(0, p.size, vector_at(losses, k, 1), gradient, partial[0], partial[1])
+            if not np.isfinite(losses[k]):
+                break
+            if l1 != 0 or l2 != 0:
+                weights = vector_at(p, 0, size)
+                losses[k] += terms * _penalty(weights, l1, l2)
+                _penalize(vector_at(gradient, 0, size), weights, l1, l2)
+            invoke(step, 0, p.size, (row_at(coefficients, k), gradient, 0))
+            taken[0] += 1
 
-        return body
-
-    train.__name__ = train.__qualname__ = name
-    train.__doc__ = """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
-
-    Arguments: taken (counts the steps), losses (the sum of each step's, with penalties), values and gradients (of
-    blocks), gradient, order (rows of all batches), batch (rows of each but the last), bytes of an example, outputs,
-    per_output (whether the loss is a mean over them), l1, l2 (penalties), of_blocks (a gradient loop bound to the data),
-    coefficients (of each step), p (weights and intercepts), slots (how many), step (an `update` of p).
-    """
-    return loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic)(train)  # products of an item
+    return body
 
 
-@device
+@view
 def _vector(p, outputs):
     return vector_at(p, 0, p.size - 1), p[p.size - 1]
 
 
-@device
+@view
 def _matrix(p, outputs):
     size = p.size - outputs
     return matrix_at(p, 0, size // outputs, outputs), vector_at(p, size, outputs)
 
 
-train_vector, train_matrix = _training("train_vector", _vector), _training("train_matrix", _matrix)
+@loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic)  # products of an item
+def train_vector():
+    """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; it ends at a loss not finite.
+
+    Arguments: taken (counts the steps), losses (the sum of each step's, with penalties), values and gradients (of
+    blocks), gradient, order (rows of all batches), batch (rows of each but the last), bytes of an example, outputs,
+    per_output (whether the loss is a mean over them), l1, l2 (penalties), of_blocks (a gradient loop bound to the
+    data), coefficients (of each step), p (weights and intercepts), slots (how many), step (an `update` of p).
+    """
+    return _train(_vector)
+
+
+@loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic)
+def train_matrix():
+    """The same for several outputs."""
+    return _train(_matrix)
+
+
 TRAINING = {  # loop of gradients -> loop of steps
     vector_gradient: train_vector,
     sparse_vector_gradient: train_vector,

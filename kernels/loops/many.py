@@ -13,8 +13,8 @@ def _traffic(size, starts, coefficients, rows, g, places, step):
 def update_many():
     """Step several vectors, as if they were one; arguments: starts, coefficients, rows, g, places, step.
 
-    Items are the elements of all vectors, one after the other: those of vector k are starts[k] to starts[k + 1].
-    It is stepped with coefficients[rows[k]]; its gradient lies at the address g[k], and it and its slots at the addresses
+    Items are the elements of all vectors, one after the other: those of vector k are starts[k] to starts[k + 1]. It is
+    stepped with coefficients[rows[k]]; its gradient lies at the address g[k], and it and its slots at the addresses
     places[:, k]. All are of the dtype of the coefficients. `step` is an `update` bound to vectors of any size.
     """
 
