@@ -1,7 +1,9 @@
-"""progress_bar: tqdm's, where it is wanted and there."""
+"""Progress bars: tqdm's, where they are wanted and it is there."""
 
 import sys
+from contextlib import contextmanager
 
+from .kernels import observation
 from .ranges import check_flag
 
 
@@ -25,6 +27,19 @@ def progress_bar(where, progress, total, unit):
             return _NoBar()
         raise ImportError(f'{where}: progress=True needs tqdm: python -m pip install "gd[train]"') from None
     return tqdm(total=total, unit=f" {unit}", unit_scale=unit == "samples", leave=False)
+
+
+@contextmanager
+def compiling_bar(where, progress, total=None):
+    """Show the kernels that are compiled or loaded meanwhile, by `total` tasks, whose end is told by `update`."""
+    with progress_bar(where, progress, total, "names" if total else "kernels") as bar:
+
+        def tell(name):
+            bar.set_postfix_str(name)
+            bar.update(0 if total else 1)
+
+        with observation.waiting(tell):
+            yield bar
 
 
 class _NoBar:

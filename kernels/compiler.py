@@ -98,7 +98,6 @@ class Compiled:
     """The code of a kernel for the types of its arguments."""
 
     def __init__(self, kernel, kinds):
-        start = perf_counter()
         loop, rules = kernel.loop, kernel.rules
 
         def make(symbol):
@@ -108,7 +107,6 @@ class Compiled:
         self.kinds = kinds
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
         (self.address,) = load(self.code, launcher()).values()
-        self.seconds = perf_counter() - start
 
 
 @observation.observable
@@ -141,8 +139,8 @@ class Kernel:
     def _code(self, kinds):
         with Interruption(), compiling(), self._lock:  # cut short, what Numba imports and registers would stay so
             if kinds not in self.compiled:
-                self.compiled[kinds] = Compiled(self, kinds)
-                observation.compiled(self.compiled[kinds].seconds)
+                with observation.compiling(self.name):
+                    self.compiled[kinds] = Compiled(self, kinds)
             return self.compiled[kinds]
 
     def assembly(self, kinds):

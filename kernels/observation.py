@@ -12,10 +12,12 @@ over threads. To tell them, methods of the kernels' classes are replaced as long
 import functools
 import os
 import threading
+from contextlib import contextmanager
 from time import perf_counter
 
 _lock = threading.Lock()
 _observers = ()  # replaced, never changed: calls keep theirs
+_waiting = ()  # likewise: who is told what is compiled
 _methods = []  # (class, name, its own method, the one that tells)
 
 
@@ -83,9 +85,29 @@ def _noting(run):
     return noted
 
 
-def compiled(seconds):
-    """Note how long code took to compile or to load, in the call that needed it."""
-    _call.compiling += seconds
+@contextmanager
+def compiling(name):
+    """Note how long code takes to compile or to load, in the call that needs it; tell who wants to know what it is."""
+    for tell in _waiting:
+        tell(name)
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        _call.compiling += perf_counter() - start
+
+
+@contextmanager
+def waiting(tell):
+    """Call `tell(name)` before each kernel that is compiled or loaded meanwhile, in any thread."""
+    global _waiting
+    with _lock:
+        _waiting = (*_waiting, tell)
+    try:
+        yield
+    finally:
+        with _lock:
+            _waiting = tuple(each for each in _waiting if each is not tell)
 
 
 def _in_child():

@@ -311,11 +311,7 @@ def test_numbas_code_generator_has_a_machine_and_passes():
     assert isinstance(generator._tm, llvm.TargetMachine)
     manager, builder = generator._module_pass_manager()
     manager.run(llvm.parse_assembly("define void @f() { ret void }"), builder)
-    triple, name, features = generator.magic_tuple()
-    assert (triple, name) == (llvm.get_process_triple(), llvm.get_host_cpu_name()) or "NUMBA_CPU_NAME" in __import__(
-        "os"
-    ).environ
-    assert isinstance(features, str)
+    assert [type(each) for each in generator.magic_tuple()] == [str] * 3  # machine, processor, features
 
 
 def test_the_last_pass_but_one_is_the_one_that_is_replaced():

@@ -1,7 +1,6 @@
 """``gd train``: train a classifier, and compare it with the same in plain NumPy."""
 
 import sys
-from math import inf
 from time import perf_counter
 
 import numpy as np
@@ -10,8 +9,8 @@ from .. import datasets, reference, schedules
 from ..batches import batches, held_out
 from ..checkpoints import CheckpointError, require_safetensors
 from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed
-from ..kernels.compiler import splitting
 from ..optimizers import OPTIMIZERS
+from ..progress import compiling_bar
 from ..ranks import world
 from ..training import fit
 from .common import (
@@ -242,14 +241,13 @@ def _comparison(ours, plain):
 
 
 def _compile(build, data, batch_size, comm):
-    """Take the first steps with another model of the same kind, serially and in parallel; return how long that took."""
+    """Take the first steps with another model of the same kind; return how long that took."""
     start = perf_counter()
     model, optimizer = build()
     rows = min(len(data.X), 2 * batch_size)
-    for parallel_from in (inf, 1):
-        with splitting(parallel_from):
-            fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False, comm=comm)
-            model.predict(data.X_test)
+    with compiling_bar("gd train", None):
+        fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False, comm=comm)
+        model.predict(data.X_test)
     return perf_counter() - start
 
 
