@@ -141,9 +141,10 @@ class profile:
             self._active -= 1
             if not self._active:
                 self._inside += end - self._since
-            row = self._rows.get(kernel.name)
+            name = kernel.name_with(arguments)
+            row = self._rows.get(name)
             if row is None:
-                row = self._rows[kernel.name] = Row(kernel.name)
+                row = self._rows[name] = Row(name)
             row.calls += 1
             row.seconds += seconds - compiling
             row.compiling += compiling

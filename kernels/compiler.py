@@ -23,6 +23,7 @@ every combination, a body can call another that is *bound* to arguments of its o
 """
 
 import functools
+import sys
 import threading
 from contextlib import contextmanager
 from time import perf_counter
@@ -86,6 +87,7 @@ def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, giv
 
 
 kernels = []  # all that were made
+_owners = {}  # address of code -> its kernel
 
 
 @functools.cache
@@ -107,6 +109,7 @@ class Compiled:
         self.kinds = kinds
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
         (self.address,) = load(self.code, launcher()).values()
+        _owners[self.address] = kernel
 
 
 @observation.observable
@@ -209,6 +212,11 @@ class Kernel:
     def _run(self, parts, size, arguments):
         _begun = True
         self.enter(parts, size, *arguments)
+
+    def name_with(self, arguments):
+        """Return the name of the kernel and those of the rules, or else of the loops, that it is bound to call."""
+        bound = [_owners[int.from_bytes(each[:8], sys.byteorder)] for each in arguments if isinstance(each, bytes)]
+        return "-".join([self.name, *(each.name.partition("-")[2] or each.name for each in bound)])
 
     def __repr__(self):
         return f"<kernel {self.name}>"

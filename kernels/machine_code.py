@@ -183,7 +183,7 @@ def njit(function, counts=False, **options):
 
 def overload(function):
     """Declare how calls of a function are compiled, as Numba's `overload`, for use in bodies."""
-    return numba.extending.overload(function, jit_options={"pipeline_class": _Compiler, **OPTIONS})
+    return numba.extending.overload(function, jit_options={"pipeline_class": _Compiler, "_nrt": True, **OPTIONS})
 
 
 def signature_of(arguments):

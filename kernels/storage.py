@@ -18,17 +18,16 @@ a step, and rounded to the nearest it would stay where it is. The random numbers
 in the block, so results do not depend on threads.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .compiler import device
+from .compiler import device, view
 from .machine_code import overload
 from .math import bits_of, float_of
 from .rules.dropout import random_bits
+from .words import vector_at
 
 BLOCK = 256
 SCALE = 4  # bytes of a block's largest value, before its codes
@@ -55,35 +54,6 @@ def _dither(bits):
 
 
 DITHER_8, DITHER_16 = _dither(SHIFT), _dither(HALF)
-
-
-# --- What a block is read from and written to: a slice of floats, or one of these, with `room` for its new floats
-
-
-class Coded(NamedTuple):
-    """8-bit codes; `base` is what is to be added to make bits of a float of one."""
-
-    codes: np.ndarray
-    base: int
-    room: np.ndarray
-    size: int
-
-
-class Halves(NamedTuple):
-    """bfloat16."""
-
-    high: np.ndarray
-    room: np.ndarray
-    size: int
-
-
-class Whole(NamedTuple):
-    """float32 in two halves."""
-
-    high: np.ndarray
-    low: np.ndarray
-    room: np.ndarray
-    size: int
 
 
 # --- One element. Integers have 32 bits throughout: Numba's own sums of them have 64, and half as many fit a vector.
@@ -282,25 +252,25 @@ def _encode_8(x, out, most, key):
 
 
 def opened(stored, block, n, room):
-    """Return what n elements of a block can be read from and written to; `room` is for those not stored as floats."""
+    """Return the n numbers of a block as floats: where they are stored as such, or decoded into room."""
 
 
 def closed(stored, block, x, chance, slot):
-    """Store the elements of a block again that were written to room."""
+    """Store the floats of a block again that were decoded into room."""
 
 
 @overload(opened)
 def _opened(stored, block, n, room):
     if isinstance(stored.dtype, types.Float):
-        return lambda stored, block, n, room: stored[block * BLOCK : block * BLOCK + n]
+        return lambda stored, block, n, room: vector_at(stored, block * BLOCK, n)
     if stored.dtype == types.uint16:
-        return lambda stored, block, n, room: Halves(stored[block * BLOCK : block * BLOCK + n], room[:n], n)
+        return lambda stored, block, n, room: _decoded_16(vector_at(stored, block * BLOCK, n), room)
     most = MOST[stored.dtype.name]
 
     def opened_8(stored, block, n, room):
         first = block * (BLOCK + SCALE)
         base = _base(read_float(stored, first), most)
-        return Coded(stored[first + SCALE : first + SCALE + n], base, room[:n], n)
+        return _decoded_8(vector_at(stored, first + SCALE, n), base, room)
 
     return opened_8
 
@@ -310,75 +280,48 @@ def _closed(stored, block, x, chance, slot):
     if isinstance(stored.dtype, types.Float):
         return lambda stored, block, x, chance, slot: None
     if stored.dtype == types.uint16:
-        return lambda stored, block, x, chance, slot: _encode_16(x.room, x.high, _key(chance, slot))
+        return lambda stored, block, x, chance, slot: _encode_16(
+            x, vector_at(stored, block * BLOCK, x.size), _key(chance, slot)
+        )
     most = MOST[stored.dtype.name]
 
     def closed_8(stored, block, x, chance, slot):
-        write_float(stored, block * (BLOCK + SCALE), _encode_8(x.room, x.codes, most, _key(chance, slot)))
+        first = block * (BLOCK + SCALE)
+        codes = vector_at(stored, first + SCALE, x.size)
+        write_float(stored, first, _encode_8(x, codes, most, _key(chance, slot)))
 
     return closed_8
 
 
-@device
-def opened_whole(high, low, block, n, room):
-    """Open a block of numbers whose bits are in two halves."""
-    first = block * BLOCK
-    return Whole(high[first : first + n], low[first : first + n], room[:n], n)
-
-
-@device
-def closed_whole(x):
-    """Store them again, without a loss."""
+@view
+def _decoded_16(halves, room):
+    x = vector_at(room, 0, halves.size)
     for i in range(x.size):
-        bits = bits_of(np.float32(x.room[i]))
-        x.high[i], x.low[i] = np.uint16(bits >> HALF), np.uint16(bits)
-
-
-def element(x, i):
-    """Return number i of what was opened."""
-    return x[i]
-
-
-def floats(x):
-    """Return what was opened as an array of floats, to be read."""
+        x[i] = decode_16(halves[i])
     return x
 
 
-def written(x):
-    """Return the array of floats that was written."""
+@view
+def _decoded_8(codes, base, room):
+    x = vector_at(room, 0, codes.size)
+    for i in range(x.size):
+        x[i] = decode_8(codes[i], base)
     return x
 
 
-@overload(element)
-def _element(x, i):
-    if isinstance(x, types.Array):
-        return lambda x, i: x[i]
-    real = x.types[x.fields.index("room")].dtype
-    if x.instance_class is Coded:
-        return lambda x, i: real(decode_8(x.codes[i], x.base))
-    if x.instance_class is Halves:
-        return lambda x, i: real(decode_16(x.high[i]))
-    return lambda x, i: real(join_halves(x.high[i], x.low[i]))
-
-
-@overload(floats)
-def _floats(x):
-    if isinstance(x, types.Array):
-        return lambda x: x
-
-    def decoded(x):
-        _decode(x, x.room)
-        return x.room
-
-    return decoded
+@view
+def opened_whole(high, low, block, n, room):
+    """Return the floats of a block whose bits are stored in two halves."""
+    high, low, x = vector_at(high, block * BLOCK, n), vector_at(low, block * BLOCK, n), vector_at(room, 0, n)
+    for i in range(n):
+        x[i] = join_halves(high[i], low[i])
+    return x
 
 
 @device
-def _decode(x, out):
-    for i in range(out.size):
-        out[i] = element(x, i)
-
-
-@overload(written)
-def _written(x):
-    return (lambda x: x) if isinstance(x, types.Array) else (lambda x: x.room)
+def closed_whole(high, low, block, x):
+    """Store them again, without a loss."""
+    high, low = vector_at(high, block * BLOCK, x.size), vector_at(low, block * BLOCK, x.size)
+    for i in range(x.size):
+        bits = bits_of(np.float32(x[i]))
+        high[i], low[i] = np.uint16(bits >> HALF), np.uint16(bits)

@@ -25,7 +25,12 @@ LAUNCH = "gd_launch", ir.FunctionType(STATUS, [BYTES.as_pointer(), BODY.as_point
 BOUND = types.voidptr  # a body with arguments of its own, by the address of its words
 HEAD = 2  # words of a bound body before its arguments: code, and the number of what it is to be given
 ALIGNED = 64  # bytes
-SINGLE, DOUBLE = np.empty(0, np.float32), np.empty(0)  # to tell `allocate` and `local` of a dtype
+# To tell `allocate` and `local` of a dtype
+SINGLE, DOUBLE, INTEGERS = (
+    np.empty(0, np.float32),
+    np.empty(0),
+    np.empty(0, np.int64),
+)
 
 
 def intrinsic_or(python):
@@ -58,14 +63,20 @@ def loaded(context, builder, kinds, place):
 
 def _stored(context, builder, kinds, values):
     """Store the words of a tuple on the stack; return where."""
+    room = cgutils.alloca_once(builder, ir.ArrayType(WORD, max(1, sum(map(_width, kinds)))))
+    place = builder.bitcast(room, WORDS)
+    _write(context, builder, kinds, values, place)
+    return place
+
+
+def _write(context, builder, kinds, values, place):
+    """Write the words of a tuple."""
     words = []
     for k, kind in enumerate(kinds):
         words += _words(context, builder, kind, builder.extract_value(values, k))
-    place = cgutils.alloca_once(builder, ir.ArrayType(WORD, max(1, len(words))))
     for k, word in enumerate(words):
-        at = cgutils.gep_inbounds(builder, place, 0, k)
+        at = builder.gep(place, [WORD(k)])
         builder.store(word, builder.bitcast(at, word.type.as_pointer()))
-    return builder.bitcast(place, WORDS)
 
 
 def _width(kind):
@@ -431,3 +442,15 @@ def word_of(typing_context, bound, k):
         return builder.load(builder.gep(builder.bitcast(arguments[0], WORDS), [arguments[1]]))
 
     return types.intp(BOUND, types.intp), generate
+
+
+@intrinsic_or(None)
+def bind_own(typing_context, words, values):
+    """Write what a body is bound to, a tuple, where its words lie in an array: behind their head."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        _write(context, builder, tuple(signature.args[1]), arguments[1], builder.gep(data, [WORD(HEAD)]))
+        return context.get_dummy_value()
+
+    return types.none(words, values), generate

@@ -154,6 +154,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "pct_start": UNIT,
     "pieces": Integer(1),
     "power": POSITIVE,
+    "processes": Integer(1, endless=True),
     "progress": "progress",
     "random_state": "generator",
     "rate": NON_NEGATIVE,

@@ -10,7 +10,7 @@ from ..arrays import aligned_empty, aligned_full, check_apart, check_apart_from,
 from ..interchange import lent
 from ..kernels.compiler import has_run, join
 from ..kernels.interruption import Interruption
-from ..kernels.loops.update import sum_rows, update, update_rows
+from ..kernels.loops.update import sum_rows, update_rows
 from ..kernels.rules import common
 from ..parameters import ParameterVector
 from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
@@ -452,7 +452,7 @@ class Optimizer(State, ABC):
 
     def _bound_step(self, block):
         """Return the step of a block's arrays, for loops that compute or find its gradient piece by piece."""
-        return join(update, self.rule, *self._stages).bind(block.kind.dtype, block.p, *block.slots)
+        return block.kind.update.bind(block.kind.dtype, block.p, *block.slots)
 
     def _count_apart(self):
         """From now on count the steps of every array by itself."""

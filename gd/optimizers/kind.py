@@ -31,7 +31,8 @@ class Kind:
 
     def __init__(self, owner, dtype):
         self.owner, self.dtype, self._largest = owner, dtype, float(np.finfo(dtype).max)
-        self.kernel = join(update_blocks if owner.by_blocks else update, owner.rule, *owner._stages)
+        self.update = join(update, owner.rule, *owner._stages)
+        self.kernel = join(update_blocks) if owner.by_blocks else self.update
         if owner._folder is not None:
             self.kernel = Streamed(self.kernel)
         self.trust_norms = (
@@ -71,8 +72,13 @@ class Kind:
         blocks, key = -(-block.size // BLOCK), advanced(key_of(owner.seed, t, block.number), block.before)
         low, slots = (block.slots[0], block.slots[1:]) if owner.master_weights else (None, block.slots)
         norms = np.empty((len(Norms._fields), blocks)) if owner.track_norms else None
-        self.kernel(blocks, key, vector, norms, g if owner.zero_grads else None, block.p, low, g, *slots)
+        cleared, step = g if owner.zero_grads else None, self.rebound(self.update, len(slots))
+        self.kernel(blocks, key, vector, norms, cleared, step, block.p, low, g, *slots)
         return norms
+
+    def rebound(self, kernel, slots):
+        """Return the step of a parameter with so many slots that another kernel will bind to its own vectors."""
+        return kernel.bind(self.dtype, *(np.empty(0, self.dtype),) * (1 + slots))
 
     def gradient_norms(self, g, grad_scale):
         """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite above the largest of its dtype."""
@@ -92,7 +98,8 @@ class Kind:
         if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
-            join(update_blocks, rule)(-(-g.size // BLOCK), np.uint64(0), vector, None, None, total, None, g)
+            step = self.rebound(join(update, rule), 0)
+            join(update_blocks)(-(-g.size // BLOCK), np.uint64(0), vector, None, None, step, total, None, g)
 
     def is_settled(self, t, grad_scale):
         """Whether the scalars after t steps are those of the step before, and will be those of the next."""

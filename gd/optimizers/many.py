@@ -6,7 +6,6 @@ from ..arrays import address
 from ..kernels.addresses import KNOWN
 from ..kernels.compiler import join
 from ..kernels.loops.many import match, update_many
-from ..kernels.loops.update import update
 
 FEWEST = 8  # arrays: fewer are stepped one by one
 
@@ -73,9 +72,7 @@ class Part:
         self.kernel = join(update_many)
         places = [[address(each) for each in (block.p, *block.slots)] for block in blocks]
         self._places = np.array(places, np.intp).T.copy()  # a row each for the parameters and every slot
-        empty = np.empty(0, kind.dtype)
-        step = join(update, kind.owner.rule, *kind.owner._stages)
-        self._step = step.bind(kind.dtype, *(empty,) * len(self._places))
+        self._step = kind.rebound(kind.update, len(self._places) - 1)
         self._sizes = np.array([block.size for block in blocks])
         self._starts, self._rows = _starts(self._sizes), np.zeros(len(blocks), np.intp)
 

@@ -1,54 +1,57 @@
 """The optimizer step by blocks, for what is to be done before and after it while a block is in the first cache.
 
-Parameters, gradient or state that are stored in fewer bits (see `storage`) are decoded by the walk of `update` as it
-reads them, written to a few kilobytes, and encoded from there: they move through memory once, in the size that they are
-stored in.
-Norms are taken and the gradient is set to 0 on the way.
+Parameters, gradient or state that are stored in fewer bits (see `storage`) are decoded into a few kilobytes, stepped
+there by an `update`, and encoded again: they move through memory once, in the size that they are stored in. Norms are
+taken and the gradient is set to 0 on the way.
 """
 
 from numba import types
 
 from ..compiler import loop
 from ..machine_code import overload
-from ..storage import BLOCK, chance_of, closed, closed_whole, element, floats, opened, opened_whole, written
-from ..words import SINGLE, allocate, matrix_at, release
+from ..storage import BLOCK, chance_of, closed, closed_whole, opened, opened_whole
+from ..words import HEAD, INTEGERS, SINGLE, allocate, bind_own, bound_at, invoke, release, vector_at, word_of
 from .reductions import block_norm
-from .update import update_slices
 
 GRADIENT, UPDATE, PARAMETERS = range(3)  # rows of norms
 
 
-def _traffic(size, key, coefficients, norms, cleared, p, low, g, *slots):
+def _traffic(size, key, coefficients, norms, cleared, step, p, low, g, *slots):
     bytes_of = [getattr(each, "nbytes", 0) for each in (g, cleared, norms, p, p, low, low)]
     return sum(bytes_of) + 2 * sum(each.nbytes for each in slots)
 
 
 @loop(parallel_from=64, flush=True, traffic=_traffic)
-def update_blocks(rule, *stages):
-    """Items are blocks; arguments: key (of random numbers), coefficients, norms, cleared, p, low, g, *slots.
+def update_blocks():
+    """Items are blocks; arguments: key (of random numbers), coefficients, norms, cleared, step, p, low, g, *slots.
 
-    What is None is not done: `norms` (3, blocks) become those of gradient, update and new parameters, `cleared`, which
-    is g, is set to 0, `low` holds the lower halves of parameters whose upper halves are p.
+    `step` is an `update` bound to vectors of any size. What is None is not done: `norms` (3, blocks) become those of
+    gradient, update and new parameters, `cleared`, which is g, is set to 0, `low` holds the lower halves of parameters
+    whose upper halves are p.
     """
-    step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
-        key, coefficients, norms, cleared, p, low, g = arguments[:7]
-        slots = arguments[7:]
-        floats_of_block = allocate(coefficients, (3 + len(slots)) * BLOCK)
-        room = matrix_at(floats_of_block, 0, 3 + len(slots), BLOCK)
+        key, coefficients, norms, cleared, step, p, low, g = arguments[:8]
+        slots = arguments[8:]
+        room, words = allocate(coefficients, (3 + len(slots)) * BLOCK), allocate(INTEGERS, HEAD + 2 + 2 * len(slots))
+        for k in range(HEAD):
+            words[k] = word_of(step, k)
+        change = vector_at(room, 0, BLOCK)
         for block in range(start, stop):
             n = min(BLOCK, g.size - block * BLOCK)
-            parameters, change = opened_parameters(p, low, block, n, room[0]), room[1, :n]
-            gradient, state = opened(g, block, n, room[2]), opened_each(slots, block, n, room[3:])
-            chance = chance_of(key, block)
+            parameters = opened_parameters(p, low, block, n, vector_at(room, BLOCK, BLOCK))
+            gradient = opened(g, block, n, vector_at(room, 2 * BLOCK, BLOCK))
+            state = opened_each(slots, block, n, room, 3)
             look_before(norms, block, gradient, parameters, change)
-            step(coefficients, parameters, gradient, state)
+            bind_own(words, (parameters, *state))
+            invoke(bound_at(words), 0, n, (coefficients, gradient, 0))
             look_after(norms, block, parameters, change)
             clear(cleared, block * BLOCK, n)
+            chance = chance_of(key, block)
             close_parameters(p, low, block, parameters, chance)
             close_each(slots, block, state, chance, 1)
-        release(floats_of_block)
+        release(room)
+        release(words)
 
     return body
 
@@ -62,7 +65,7 @@ def norm_blocks():
         room = allocate(SINGLE, BLOCK)
         for block in range(start, stop):
             n = min(BLOCK, x.size - block * BLOCK)
-            out[block] = block_norm(floats(opened(x, block, n, room)))
+            out[block] = block_norm(opened(x, block, n, room))
         release(room)
 
     return body
@@ -89,9 +92,9 @@ def _look_before(norms, block, gradient, parameters, change):
         return lambda norms, block, gradient, parameters, change: None
 
     def look(norms, block, gradient, parameters, change):
-        norms[GRADIENT, block] = block_norm(floats(gradient))
-        for i in range(change.size):
-            change[i] = element(parameters, i)
+        norms[GRADIENT, block] = block_norm(gradient)
+        for i in range(parameters.size):
+            change[i] = parameters[i]
 
     return look
 
@@ -102,10 +105,10 @@ def _look_after(norms, block, parameters, change):
         return lambda norms, block, parameters, change: None
 
     def look(norms, block, parameters, change):
-        new = written(parameters)
-        for i in range(change.size):
-            change[i] = new[i] - change[i]
-        norms[UPDATE, block], norms[PARAMETERS, block] = block_norm(change), block_norm(new)
+        update = vector_at(change, 0, parameters.size)
+        for i in range(update.size):
+            update[i] = parameters[i] - update[i]
+        norms[UPDATE, block], norms[PARAMETERS, block] = block_norm(update), block_norm(parameters)
 
     return look
 
@@ -140,11 +143,11 @@ def _opened_parameters(p, low, block, n, room):
 def _close_parameters(p, low, block, x, chance):
     if low == types.none:
         return lambda p, low, block, x, chance: closed(p, block, x, chance, 0)
-    return lambda p, low, block, x, chance: closed_whole(x)
+    return lambda p, low, block, x, chance: closed_whole(p, low, block, x)
 
 
-def opened_each(slots, block, n, room):
-    """Open every slot."""
+def opened_each(slots, block, n, room, k):
+    """Open every slot; the first takes the k-th block of room where it needs one."""
 
 
 def close_each(slots, block, state, chance, k):
@@ -152,12 +155,12 @@ def close_each(slots, block, state, chance, k):
 
 
 @overload(opened_each)
-def _opened_each(slots, block, n, room):
+def _opened_each(slots, block, n, room, k):
     if len(slots) == 0:
-        return lambda slots, block, n, room: ()
-    return lambda slots, block, n, room: (
-        opened(slots[0], block, n, room[0]),
-        *opened_each(slots[1:], block, n, room[1:]),
+        return lambda slots, block, n, room, k: ()
+    return lambda slots, block, n, room, k: (
+        opened(slots[0], block, n, vector_at(room, k * BLOCK, BLOCK)),
+        *opened_each(slots[1:], block, n, room, k + 1),
     )
 
 

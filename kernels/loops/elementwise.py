@@ -6,8 +6,7 @@ from ..compiler import device, loop
 from ..math import cast
 from ..rules.dropout import random_bits
 from ..streaming import STREAM_FROM, finish, stream
-from ..words import local
-from .operands import load, part
+from ..words import load, local, part
 
 PARALLEL_FROM = 32_768
 CHUNK = 128  # elements on their way past the caches

@@ -10,10 +10,8 @@ import typing
 from ..compiler import device, loop
 from ..machine_code import overload
 from ..rules.common import CommonCoefficients, averaged
-from ..storage import element, written
 from ..traffic import of_rows
-from ..words import invoke, numbers, vector_at
-from .operands import load, part, store
+from ..words import invoke, load, numbers, part, store, vector_at
 
 
 @loop(parallel_from=16_384, flush=True, traffic="- r - rw", given="x[:] x[:] int")
@@ -75,11 +73,11 @@ def update_slices(rule, *stages):
     @device
     def step(coefficients, p, g, slots):
         common, c = scalars(coefficients)
-        own, averages, new_p = slots[:taken], slots[taken:], written(p)
+        own, averages = slots[:taken], slots[taken:]
         for i in range(p.size):
-            gradient, parameter = prepared(common.scale * element(g, i), element(p, i), common)
+            gradient, parameter = prepared(common.scale * g[i], p[i], common)
             new = rule(parameter, gradient, *load(own, i), c)
-            new_p[i] = new[0]
+            p[i] = new[0]
             store(own, i, new[1:])
             average(averages, i, new[0], common)
 
