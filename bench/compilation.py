@@ -1,5 +1,10 @@
-"""Time to import gd and to a first step, and what kernels cost to compile, to load and to keep; in new processes."""
+"""What kernels cost to compile, to load and to keep: CPU seconds of first runs, and of what comes second.
 
+``python -m gd.bench.compilation`` prints them; with ``--python PATH`` those of another interpreter, in which another
+version of gd is installed: these programs call what every version has.
+"""
+
+import argparse
 import json
 import os
 import subprocess
@@ -18,50 +23,99 @@ from .recording import recorded
 
 NAMES = ("Adam", "SGD", "LAMB", "sigmoid", "gelu", "softmax", "softmax_cross_entropy", "MLP", "LinearModel")
 QUICK = NAMES[:1]
-FIRST_STEP = """
-from time import perf_counter
-start = perf_counter()
-import gd
-imported = perf_counter()
+FIRST = ("Adam.step", "sigmoid", "MLP fit", "LinearModel fit")  # each in a process of its own
+FURTHER = {  # first, uncounted, and what comes after it in the same process
+    "Adam.step": ("RMSprop.step", "Lion.step"),
+    "sigmoid": ("tanh", "gelu"),
+    "MLP fit": ("MLP fit, NAdam", "MLP fit, tanh", "MLP fit, mse", "MLP fit, huber"),
+    "LinearModel fit": ("LinearModel fit, SGD", "LinearModel fit, huber"),
+}
+PROGRAM = """
+import json, sys
+from math import inf
+from time import perf_counter, process_time
+start = process_time(), perf_counter()
 import numpy as np
-gd.Adam(np.ones(100, np.float32)).step(np.ones(100, np.float32))
-print([imported - start, perf_counter() - imported])
+import gd
+from gd.kernels.compiler import splitting
+imported = process_time() - start[0], perf_counter() - start[1]
+rng = np.random.default_rng(0)
+X, labels = rng.normal(size=(1024, 32)).astype(np.float32), rng.integers(0, 4, 1024)
+targets, p = rng.normal(size=(1024, 4)).astype(np.float32), np.ones(1000, np.float32)
+
+def network(optimizer=gd.Adam, y=labels, **options):
+    model = gd.MLP([32, 16, 4], **options)
+    gd.fit(model, X, y, optimizer(model.parameters), epochs=1, progress=False)
+
+def linear(optimizer=gd.Adam, **options):
+    model = gd.LinearModel(32, **options)
+    gd.fit(model, X, targets[:, 0].copy(), optimizer(model.parameters), epochs=1, progress=False)
+
+cases = {
+    "Adam.step": lambda: gd.Adam(p).step(0.1 * p),
+    "RMSprop.step": lambda: gd.RMSprop(p).step(0.1 * p),
+    "Lion.step": lambda: gd.Lion(p).step(0.1 * p),
+    "sigmoid": lambda: gd.sigmoid(p),
+    "tanh": lambda: gd.tanh(p),
+    "gelu": lambda: gd.gelu(p),
+    "MLP fit": network,
+    "MLP fit, NAdam": lambda: network(gd.NAdam),
+    "MLP fit, tanh": lambda: network(activation="tanh"),
+    "MLP fit, mse": lambda: network(y=targets, loss="mse"),
+    "MLP fit, huber": lambda: network(y=targets, loss="huber"),
+    "LinearModel fit": linear,
+    "LinearModel fit, SGD": lambda: linear(gd.SGD),
+    "LinearModel fit, huber": lambda: linear(loss="huber"),
+}
+found = {"import": imported}
+for name in sys.argv[1:]:
+    start = process_time(), perf_counter()
+    for parallel_from in (inf, 1):
+        with splitting(parallel_from):
+            cases[name]()
+    found[name] = process_time() - start[0], perf_counter() - start[1]
+print(json.dumps(found))
 """
 FIRST_RUNS = "from gd.bench.compilation import first_runs; first_runs({names!r})"
 ONCE = "identity"  # runs first, uncounted: what Numba does once in a process
 
 
 def compilation(quick=False, names=None, rounds=None):
-    """Measure times of new processes, with a disk cache of their own that is empty at first.
+    """Measure new processes, with a disk cache of their own that is empty at first.
 
     Parameters
     ----------
     quick : bool, default: False
-        Fewer names and one round.
+        Fewer names, first runs of `Adam.step` alone, and one round.
     names : sequence of str, optional
         As `gd.warmup` takes them: those whose kernels are compiled, in float32.
     rounds : int, default: 3
-        Of first steps; medians are returned. Kernels are compiled once.
+        Of first runs; medians are returned. The kernels behind names are compiled once.
 
     Returns
     -------
     dict
         import : seconds.
         cold, cached : seconds to the first step of Adam once gd is imported, without and with a filled cache.
+        first, further : lists of dict
+            What `first_runs_of` returns.
         kernels : list of dict
-            The seconds that the serial and the parallel code of each "kernel" take together to compile ("cold"), with
-            what it calls and is new, and to load ("cached"), and the "bytes" of its files.
+            The seconds that each "kernel" takes to compile ("cold"), with what it calls and is new, and to load
+            ("cached"), and the "bytes" of its files.
         cache_bytes, cache_kernels : int
             Of the user's own cache.
     """
     names, rounds = tuple(names or (QUICK if quick else NAMES)), rounds or (1 if quick else 3)
-    steps = [_cold_and_cached(FIRST_STEP)[:2] for _ in range(rounds)]
-    cold, cached, sizes = _cold_and_cached(FIRST_RUNS.format(names=names))
+    found = first_runs_of(sys.executable, rounds, FIRST[:1] if quick else FIRST)
+    cold, cached, sizes = _cold_and_cached([sys.executable, "-c", FIRST_RUNS.format(names=names)])
     kernels, size = cache_size()
+    step = next(each for each in found["first"] if each["case"] == FIRST[0])
     return {
-        "import": median(imported for each in steps for imported, _ in each),
-        "cold": median(first for (_, first), _ in steps),
-        "cached": median(second for _, (_, second) in steps),
+        "import": found["import"],
+        "cold": step["cold_wall"],
+        "cached": step["warm_wall"],
+        "first": found["first"],
+        "further": found["further"],
         "kernels": [
             {"kernel": name, "cold": seconds, "cached": cached[name], "bytes": _bytes(name, sizes)}
             for name, seconds in cold.items()
@@ -71,33 +125,75 @@ def compilation(quick=False, names=None, rounds=None):
     }
 
 
+def first_runs_of(python, rounds, cases=FIRST):
+    """Return the medians of first runs with an interpreter, each both serially and split over threads.
+
+    Returns
+    -------
+    dict
+        import : CPU seconds.
+        first : list of dict
+            Of each "case" the CPU seconds in a process whose cache is empty ("cold"), and in one that finds all in it
+            ("warm"); "cold_wall" and "warm_wall" are the seconds that passed.
+        further : list of dict
+            The CPU "seconds" of each "case" that comes "after" another in a process whose cache was empty.
+    """
+    imports, first, further = [], [], []
+    program = [python, "-c", PROGRAM]
+    for case in cases:
+        runs = [_cold_and_cached([*program, case])[:2] for _ in range(rounds)]
+        imports += [cold["import"][0] for cold, _ in runs]
+        cold, warm = (np.median([run[k][case] for run in runs], axis=0).tolist() for k in range(2))
+        first.append({"case": case, "cold": cold[0], "warm": warm[0], "cold_wall": cold[1], "warm_wall": warm[1]})
+        runs = [json.loads(_output([*program, case, *FURTHER[case]], "off")) for _ in range(rounds)]
+        for name in FURTHER[case]:
+            further.append({"case": name, "after": case, "seconds": median(run[name][0] for run in runs)})
+    return {"import": median(imports), "first": first, "further": further}
+
+
 def first_runs(names):
-    """Print {kernel: seconds that its serial and its parallel code took to compile or to load} of all behind names."""
+    """Print {kernel: seconds that it took to compile or to load} of all behind names."""
     run, total = tasks(), Counter()
-    for parallel in (False, True):
-        first = {}
-        for name in (ONCE, *names):
-            with recorded(parallel) as runs:
-                run[name](np.dtype(np.float32))
-            if name != ONCE:
-                for each in runs:
-                    first.setdefault(each.kernel.name, each.compiling)
-        total.update(first)
+    for name in (ONCE, *names):
+        with recorded() as runs:
+            run[name](np.dtype(np.float32))
+        if name != ONCE:
+            for each in runs:
+                total[each.kernel.name] += each.compiling
     print(json.dumps(total))
 
 
-def _cold_and_cached(program):
-    """Return what a program prints without a disk cache and with the one it filled, and {file: bytes} of that."""
+def _output(command, folder):
+    variables = {**os.environ, "GD_CACHE_DIR": folder}
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+
+
+def _cold_and_cached(command):
+    """Return what a program prints with an empty disk cache and with the one it filled, and {file: bytes} of that."""
     with tempfile.TemporaryDirectory() as folder:
-        printed = []
-        for _ in range(2):
-            command, variables = [sys.executable, "-c", program], {**os.environ, "GD_CACHE_DIR": folder}
-            done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-            printed.append(json.loads(done.stdout))
+        printed = [json.loads(_output(command, folder)) for _ in range(2)]
         return (*printed, {path.name: path.stat().st_size for path in Path(folder).rglob("*.kernel")})
 
 
 def _bytes(kernel, sizes):
     """Return the bytes of a kernel's files: their names begin with its name, cut where that is long."""
-    names = f"{kernel}-serial", f"{kernel}-parallel"
-    return sum(size for file, size in sizes.items() if any(name.startswith(file.rpartition("-")[0]) for name in names))
+    start = f"gd_{kernel.replace('-', '_')}"
+    return sum(size for file, size in sizes.items() if start.startswith(file.rpartition("_")[0]))
+
+
+def main():
+    """Print first runs, and those that come second."""
+    parser = argparse.ArgumentParser(description="CPU seconds of first runs, cold and from the cache.")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter in which gd is installed")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    found = first_runs_of(options.python, options.rounds)
+    print(f"{'import gd':<28} {found['import']:6.2f}")
+    for each in found["first"]:
+        print(f"{each['case']:<28} {each['cold']:6.2f} cold {each['warm']:7.3f} from the cache")
+    for each in found["further"]:
+        print(f"{each['case']:<28} {each['seconds']:6.2f} after {each['after']}")
+
+
+if __name__ == "__main__":
+    main()

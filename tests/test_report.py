@@ -123,6 +123,8 @@ def full():
             "cold": 0.9,
             "cached": 0.2,
             "kernels": [{"kernel": "update-adam", "cold": 0.4, "cached": 0.004, "bytes": 50_000}],
+            "first": [{"case": "MLP fit", "cold": 3.1, "warm": 0.05, "cold_wall": 3.0, "warm_wall": 0.05}],
+            "further": [{"case": "MLP fit, tanh", "after": "MLP fit", "seconds": 0.25}],
             "cache_bytes": 2_000_000,
             "cache_kernels": 40,
         },

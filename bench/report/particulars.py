@@ -53,11 +53,20 @@ def compilation(results):
         (each["kernel"], duration(each.get("cold")), duration(each.get("cached")), amount(each.get("bytes")))
         for each in found.get("kernels") or []
     ]
-    said = "Kernels are compiled on first use and kept on disk; `gd.warmup()` does it ahead."
+    first = [
+        (each["case"], duration(each.get("cold")), duration(each.get("warm"))) for each in found.get("first") or []
+    ]
+    further = [(each["case"], each["after"], duration(each.get("seconds"))) for each in found.get("further") or []]
+    said = (
+        "Kernels are compiled on first use and kept on disk; `gd.warmup()` does it ahead. First runs are CPU seconds "
+        "of new processes, once gd is imported."
+    )
     return section(
         "Compilation",
         said,
         table(("", ""), [row for row in rows if row[1] != NOTHING]),
+        table(("first run", "compiled", "from the cache"), first),
+        table(("then", "after", "compiled"), further),
         table(("kernel", "compiled", "from the cache", "size on disk"), kernels, f"All {len(kernels)} kernels"),
     )
 
