@@ -17,7 +17,8 @@ The first arguments are given by whoever calls it, in 8-byte words at `given`; t
 It returns 0, or else another number, and writes where `error` points to what was raised. The code is an object file,
 which the disk cache keeps and LLVM's linker loads.
 
-This module alone uses names that Numba does not promise to keep: `tests/test_machine_code.py` has a test for each.
+This module alone uses names that Numba does not promise to keep, beyond what intrinsics are written with (`words`):
+`tests/test_machine_code.py` has a test for each.
 """
 
 import ctypes
@@ -26,6 +27,7 @@ import gc
 import itertools
 import pickle
 import platform
+import sys
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -341,6 +343,11 @@ def processor():
 def functions_of_pool():
     """Return the addresses of Numba's parallel loop and of its number of threads; the pool must have been started."""
     return llvm.address_of_symbol("numba_parallel_for"), llvm.address_of_symbol("get_num_threads")
+
+
+def pool_has_started():
+    """Whether Numba's pool of threads has been started, by whomever."""
+    return getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
 
 
 def handing_on(context, builder, call):

@@ -23,6 +23,7 @@ from pathlib import Path
 import numba
 
 from .entry import connect_pool
+from .machine_code import pool_has_started
 
 SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 
@@ -150,8 +151,7 @@ def _control_groups(root):
 def _in_child():
     global _lock, _closed
     _lock = threading.RLock()  # another thread of the parent may have held it
-    # Numba's own flag tells of parallel functions that are not gd's
-    _closed = _launched or getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
+    _closed = _launched or pool_has_started()  # for parallel functions that are not gd's
 
 
 if hasattr(os, "register_at_fork"):
