@@ -5,6 +5,7 @@ and Numba does not promise to keep, those of kernels, and a training. Says so, a
 one than this environment has.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,14 +22,8 @@ TESTS = "test_machine_code.py", "test_compiler.py", "test_cache.py", "test_optim
 def main():
     """Install it, run the tests, and return their status."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [
-        *project["dependencies"],
-        *project["optional-dependencies"]["train"],
-        "pytest",
-        "pytest-xdist",
-        "hypothesis",
-    ]
-    names = [each.split(">")[0].split("<")[0] for each in wanted]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["train"], "pytest-xdist", "hypothesis"]
+    names = [re.split("[<>=]", each)[0] for each in wanted]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python")
@@ -36,10 +31,8 @@ def main():
         subprocess.run([*install, *names], check=True)
         subprocess.run([*install, "--pre", "--upgrade", "numba", "llvmlite"], check=True)
         subprocess.run([*install, "--no-deps", "-e", str(ROOT)], check=True)
-        shown = subprocess.run(
-            [python, "-c", "import numba; print(numba.__version__)"], check=True, capture_output=True, text=True
-        )
-        newest = shown.stdout.strip()
+        version = [python, "-c", "import numba; print(numba.__version__)"]
+        newest = subprocess.run(version, check=True, capture_output=True, text=True).stdout.strip()
         print(f"the newest Numba is {newest}; kernels were checked with {numba.__version__}", flush=True)
         if newest == numba.__version__:
             return 0
