@@ -112,7 +112,8 @@ def main_loops(text, itemsize, machine=None):
     if len(versions) > 1:
         versions.pop(frozenset(), None)  # copies and the like
     fastest = [max(each, key=_speed) for each in versions.values()] or [[]]
-    fastest.sort(key=lambda loop: _flops(loop) / (_elements(loop, itemsize) or 1), reverse=True)
+    known = {id(loop): _elements(loop, itemsize) for loop in fastest}  # None of those that walk no array
+    fastest.sort(key=lambda loop: (bool(known[id(loop)]), _flops(loop) / (known[id(loop)] or 1)), reverse=True)
     return [_summary(loop, itemsize) for loop in fastest]
 
 

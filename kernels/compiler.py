@@ -71,11 +71,11 @@ def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, giv
     """Declare a loop, and the amount of work from which splitting it over threads can pay: the number of items.
 
     From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items need each
-    other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0. `traffic` says how many
-    bytes a call moves: a function of its arguments, or what happens to each array, as in ``"- rw r"``: see the module
-    of that name. Where items are large or small by the arrays' shapes, `work` is a function of size and arguments that
-    says how much all of them are, in the unit of `parallel_from`. `given` are the types of the first arguments, which
-    another body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
+    other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0 (see `entry`). `traffic`
+    says how many bytes a call moves: a function of its arguments, or what happens to each array, as in ``"- rw r"``:
+    see the module of that name. Where items are large or small by the arrays' shapes, `work` is a function of size and
+    arguments that says how much all of them are, in the unit of `parallel_from`. `given` are the types of the first
+    arguments, which another body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
     """
 
     def declare(factory):
@@ -103,9 +103,9 @@ class Compiled:
         loop, rules = kernel.loop, kernel.rules
 
         def make(symbol):
-            return machine_code.compile_body(kernel.body, kinds, len(loop.given), symbol, loop.flush)
+            return machine_code.compile_body(kernel.body, kinds, len(loop.given), symbol)
 
-        details = [str(each) for each in kinds], loop.given, loop.flush, processor()
+        details = [str(each) for each in kinds], loop.given, processor()
         self.kinds = kinds
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
         (self.address,) = load(self.code, launcher()).values()
@@ -124,7 +124,7 @@ class Kernel:
         if INTERPRETED:
             self.enter = lambda parts, size, *arguments: self.body(0, size, arguments)
         else:
-            self._entry = Entry(self._prepare, len(loop.given))
+            self._entry = Entry(self._prepare, len(loop.given), flush=loop.flush)
             self.enter = self._entry.enter
         kernels.append(self)
 
@@ -148,7 +148,7 @@ class Kernel:
 
     def assembly(self, kinds):
         """Return the assembly of the code for some types of arguments."""
-        return machine_code.assembly(self.body, kinds, len(self.loop.given), self.loop.flush)
+        return machine_code.assembly(self.body, kinds, len(self.loop.given))
 
     def bind(self, dtype, *own):
         """Return a bound body, for arguments of a dtype; whoever keeps it has to keep its own arguments, too."""

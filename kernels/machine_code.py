@@ -48,13 +48,11 @@ from numba.core.typed_passes import NativeLowering
 from .settings import DEBUG, INTERPRETED
 from .words import BODY, BOUND, BYTES, STATUS, loaded
 
-ABI = 1  # to be raised when what is said above changes
+ABI = 2  # to be raised when what is said above changes
 
 # LLVM by itself stays at vectors of 256 bits on Intel's processors, for the sake of old ones: a polynomial takes three
 # quarters of the time with 512. It reads its preference from the function that all others are inlined into.
 _WIDE = '"prefer-vector-width"="512"'
-FLUSH_TO_ZERO = 1 << 15  # the bit of MXCSR, the control register
-CONTROLLED = platform.machine() in ("x86_64", "AMD64")  # elsewhere subnormal results stay
 
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
 # loop around a rule, and so would the last bit (and the direction of Lion's step). It costs nothing measurable;
@@ -210,26 +208,20 @@ class Code(NamedTuple):
     needs: tuple  # the symbols that it does not define
 
 
-def compile_body(body, kinds, given, symbol, flush):
-    """Compile a body for the types of its arguments; so many of the first are given.
-
-    With `flush`, results below the smallest normal number (1.2e-38 in float32) become 0 while it runs. A processor
-    takes a hundred times as long for a subnormal result, and moments of gradients that stay 0, as those of dead units
-    and of pixels that are rarely lit, decay to the smallest subnormal number and stay, as 0.9 x rounds to x there:
-    Adam's step of a network took three times as long after some epochs. Subnormal operands keep their value.
-    """
+def compile_body(body, kinds, given, symbol):
+    """Compile a body for the types of its arguments; so many of the first are given."""
     with compiling():
-        return _code(_optimized(body, kinds, given, symbol, flush), symbol)
+        return _code(_optimized(body, kinds, given, symbol), symbol)
 
 
-def assembly(body, kinds, given, flush):
+def assembly(body, kinds, given):
     """Return the assembly of a body, which is compiled anew."""
     with compiling():
-        module = _optimized(body, kinds, given, "body", flush)
+        module = _optimized(body, kinds, given, "body")
         return str(cpu_target.target_context.codegen()._tm.emit_assembly(module))
 
 
-def _optimized(body, kinds, given, symbol, flush):
+def _optimized(body, kinds, given, symbol):
     arguments = types.BaseTuple.from_types(kinds)
     dispatcher = njit(body)
     dispatcher.compile((types.intp, types.intp, arguments))
@@ -242,12 +234,10 @@ def _optimized(body, kinds, given, symbol, flush):
     builder = ir.IRBuilder(function.append_basic_block())
     error, start, stop, *places = function.args
     values = loaded(context, builder, kinds[:given], places[0]) + loaded(context, builder, kinds[given:], places[1])
-    restore = _flush(builder) if flush and CONTROLLED else lambda: None
     values = [start, stop, context.make_tuple(builder, arguments, values)]
     status, _ = context.call_conv.call_function(
         builder, callee, types.none, (types.intp, types.intp, arguments), values
     )
-    restore()
     with builder.if_then(status.is_error, likely=False):
         builder.store(builder.bitcast(status.excinfoptr, BYTES), error)
         builder.ret(status.code)
@@ -271,26 +261,6 @@ def _code(module, symbol):
     machine = cpu_target.target_context.codegen()._tm
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
     return Code(symbol, machine.emit_object(module), tuple(each for each in declared if not each.startswith("llvm.")))
-
-
-def _flush(builder):
-    """Have subnormal results flushed to 0; return what restores the control register, where that was not so before."""
-    slot = cgutils.alloca_once(builder, STATUS)
-
-    def control(instruction, slot):
-        kind = ir.FunctionType(ir.VoidType(), [BYTES])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{instruction}")
-        builder.call(function, [builder.bitcast(slot, BYTES)])
-
-    def change(value):
-        with builder.if_then(changed):
-            control("ldmxcsr", cgutils.alloca_once_value(builder, value))
-
-    control("stmxcsr", slot)
-    before = builder.load(slot)
-    changed = builder.icmp_signed("==", builder.and_(before, STATUS(FLUSH_TO_ZERO)), STATUS(0))
-    change(builder.or_(before, STATUS(FLUSH_TO_ZERO)))
-    return lambda: change(before)
 
 
 # --- Loading

@@ -382,9 +382,10 @@ def allocate(typing_context, like, size):
         with builder.if_then(cgutils.is_null(builder, raw), likely=False):
             context.call_conv.return_user_exc(builder, MemoryError, ("no memory for a kernel's own arrays",))
         begin = builder.ptrtoint(raw, WORD)
-        data = builder.and_(builder.add(begin, WORD(ALIGNED + 7)), WORD(-ALIGNED))
-        builder.store(begin, builder.inttoptr(builder.sub(data, WORD(8)), WORDS))
-        data = builder.inttoptr(data, context.get_data_type(kind.dtype).as_pointer())
+        aligned = builder.and_(builder.add(begin, WORD(ALIGNED + 7)), WORD(-ALIGNED))
+        data = builder.gep(raw, [builder.sub(aligned, begin)])  # LLVM knows that nothing else lies there
+        builder.store(raw, builder.bitcast(builder.gep(data, [WORD(-8)]), BYTES.as_pointer()))
+        data = builder.bitcast(data, context.get_data_type(kind.dtype).as_pointer())
         return array_at(context, builder, kind, data, [arguments[1]])
 
     return types.Array(like.dtype, 1, "C")(like, types.intp), generate
@@ -396,7 +397,7 @@ def release(typing_context, vector):
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        at = builder.inttoptr(builder.sub(builder.ptrtoint(data, WORD), WORD(8)), BYTES.as_pointer())
+        at = builder.bitcast(builder.gep(builder.bitcast(data, BYTES), [WORD(-8)]), BYTES.as_pointer())
         free = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [BYTES]), "free")
         builder.call(free, [builder.load(at)])
         return context.get_dummy_value()

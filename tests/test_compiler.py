@@ -83,7 +83,9 @@ def test_threads_that_a_training_starts_wait_as_gd_says():
     program = (
         "import numpy as np, gd; from gd.kernels import pool; X = np.ones((64, 3), np.float32)\n"
         "model = gd.LinearModel(3); optimizer = gd.SGD(model.parameters)\n"
-        "gd.fit(model, X, X[:, 0].copy(), optimizer, batch_size=8, epochs=1, progress=False); print(pool.waiting())"
+        "from gd.kernels.compiler import splitting\n"
+        "with splitting(1): gd.fit(model, X, X[:, 0].copy(), optimizer, batch_size=8, epochs=1, progress=False)\n"
+        "print(pool.waiting())"
     )
     environment = {name: value for name, value in os.environ.items() if name not in pool.SPINNING}
     done = subprocess.run([sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True)
@@ -121,7 +123,8 @@ for _ in range(3):
         interrupted += 1
 print(interrupted)
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    environment = os.environ | {"GD_CACHE_DIR": "off"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout == "1\n", done.stderr
 
 
