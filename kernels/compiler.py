@@ -88,6 +88,7 @@ def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, giv
 
 kernels = []  # all that were made
 _owners = {}  # address of code -> its kernel
+compilations = 0  # that this process has done so far
 
 
 @functools.cache
@@ -103,11 +104,13 @@ class Compiled:
         loop, rules = kernel.loop, kernel.rules
 
         def make(symbol):
-            return machine_code.compile_body(kernel.body, kinds, len(loop.given), symbol)
+            return machine_code.compile_body(kernel.body(), kinds, len(loop.given), symbol)
 
         details = [str(each) for each in kinds], loop.given, processor()
         self.kinds = kinds
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
+        global compilations
+        compilations += not self.was_cached
         (self.address,) = load(self.code, launcher()).values()
         _owners[self.address] = kernel
 
@@ -122,15 +125,15 @@ class Kernel:
         self.parallel_from, self.traffic, self.work, self._choices = loop.parallel_from, loop.traffic, loop.work, {}
         self._bound, self._lock = {}, threading.RLock()
         if INTERPRETED:
-            self.enter = lambda parts, size, *arguments: self.body(0, size, arguments)
+            self._body = self.body()
+            self.enter = lambda parts, size, *arguments: self._body(0, size, arguments)
         else:
             self._entry = Entry(self._prepare, len(loop.given), flush=loop.flush)
             self.enter = self._entry.enter
         kernels.append(self)
 
-    @functools.cached_property
     def body(self):
-        """The function of Python that is compiled."""
+        """Return the function of Python that is compiled; nobody keeps it, as what Numba makes of it is large."""
         body = self.loop(*map(device, self.rules))
         body.__name__ = self.name.replace("-", "_")
         return body
@@ -148,12 +151,12 @@ class Kernel:
 
     def assembly(self, kinds):
         """Return the assembly of the code for some types of arguments."""
-        return machine_code.assembly(self.body, kinds, len(self.loop.given))
+        return machine_code.assembly(self.body(), kinds, len(self.loop.given))
 
     def bind(self, dtype, *own):
         """Return a bound body, for arguments of a dtype; whoever keeps it has to keep its own arguments, too."""
         if INTERPRETED:
-            return lambda start, stop, given: self.body(start, stop, (*given, *own))
+            return lambda start, stop, given: self._body(start, stop, (*given, *own))
         entry = self._bound.get(dtype)
         if entry is None:
             entry = self._bound.setdefault(dtype, self._entry_of_bound(dtype))

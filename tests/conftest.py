@@ -1,4 +1,4 @@
-"""Kernels compiled by the tests are cached beside pytest's own cache, not in the user's."""
+"""Fixtures; kernels compiled by the tests are cached beside pytest's own cache, not in the user's; see tiers.py."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 
 from gd.kernels.settings import DEBUG
+
+pytest_plugins = ["tiers"]
 
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")  # tests fail for what has changed, not by luck; the scripts' --seed looks elsewhere
