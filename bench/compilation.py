@@ -177,8 +177,8 @@ def _cold_and_cached(command):
 
 def _bytes(kernel, sizes):
     """Return the bytes of a kernel's files: their names begin with its name, cut where that is long."""
-    start = f"gd_{kernel.replace('-', '_')}"
-    return sum(size for file, size in sizes.items() if start.startswith(file.rpartition("_")[0]))
+    name = f"gd_{kernel.replace('-', '_')}"[:100]
+    return sum(size for file, size in sizes.items() if file.rpartition("_")[0] == name)
 
 
 def main():

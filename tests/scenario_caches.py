@@ -175,7 +175,7 @@ def read_only():
 def full_disk():
     """What does not fit on the disk is a warning and leaves nothing behind."""
     folder, calls = own_folder(), ("SGD", "relu")
-    for size in ("4k", "20k"):
+    for size in ("4k", "16k"):
         before = namespaced(f"mount -t tmpfs -o size={size},mode=700 none {folder}")
         command = [*before, "sh", "-c", f'"$@" && ls -A1R {folder}', "sh", sys.executable, "-c", PROGRAM, "", *calls]
         done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, check=True)

@@ -1,9 +1,9 @@
 """The tiers of the tests, and how many kernels each file may compile.
 
 ``pytest`` runs the default tier, in minutes: what finds nearly all faults. ``pytest --full`` (or -m "full or not full")
-runs all but what is marked slow. The full tier's own tests are those marked so, and of tests with many cases, taken in
-a random order that is always the same, those that bring no value of a parameter which none before had: each optimizer,
-option, dtype and size is still there once.
+runs all but what is marked slow. The full tier's own tests are those listed or marked so, and of tests with many cases,
+taken in a random order that is always the same, those that bring no value of a parameter which none before had: each
+optimizer, option, dtype and size is still there once. A test that the command line names by ``::`` runs in any case.
 
 Compiling is what tests would wait for. It is counted: a file that compiles more kernels than its budget fails, and says
 in which tests. (From a cache that has them, none is compiled.)
@@ -17,6 +17,46 @@ import pytest
 from gd.kernels import compiler
 
 FEW = 8  # cases of a test that are never thinned out
+MANY = 60  # cases that are left at most, but of those that call or look at every public function
+WHOLE = "test_bad_calls.py", "test_package.py"
+SCENARIOS = (
+    "threads-omp",
+    "fork-omp",
+    "multiprocessing-fork",
+    "joblib",
+    "interrupt-fit",
+    "cache-damage",
+)  # one of a kind
+LONG = {  # of the full tier, as they take four seconds and more: mostly new processes, each of which imports and compiles
+    "test_cache.py": (
+        "test_code_of_two_processes_is_not_mistaken_for_each_other",
+        "test_cached_code_that_splits_its_work_starts_the_threads_that_it_needs",
+        "test_a_damaged_file_is_a_warning_and_a_recompile[flipped]",
+        "test_a_damaged_file_is_a_warning_and_a_recompile[empty]",
+        "test_a_damaged_file_is_a_warning_and_a_recompile[foreign]",
+        "test_code_from_before_an_upgrade_is_not_stored_as_that_of_after",
+        "test_processes_that_compile_at_once_do_not_disturb_each_other",
+    ),
+    "test_cases.py": ("test_pytest_benchmark_tells_what_was_measured",),
+    "test_checkpoints.py": (
+        "test_a_process_killed_while_it_saves_leaves_a_file_that_loads",
+        "test_mutated_files_are_refused_or_mean_the_same",
+    ),
+    "test_distributed.py": (
+        "test_reproducible_trainings_have_the_same_bits_on_1_2_and_4_ranks",
+        "test_fast_trainings_are_within_1e_6_of_one_process",
+        "test_a_training_resumed_on_another_number_of_ranks_has_the_bits_of_one_that_ran_through",
+        "test_each_rank_has_its_share_of_the_state",
+        "test_seconds_are_told_apart_under_mpi",
+        "test_a_killed_rank_ends_all_and_the_restart_comes_to_the_same_bits",
+    ),
+    "test_environment.py": ("test_compilation_tells_of_every_kernel_behind_a_name",),
+    "test_linear_model.py": ("test_training_reaches_the_optimum",),
+    "test_many.py": ("test_gradients_may_be_other_objects_at_every_step",),
+    "test_profiling.py": ("test_perf_finds_kernels", "test_the_map_names_kernels_compiled_and_loaded[off]"),
+    "test_readme.py": ("test_examples_draw_their_pictures",),
+    "test_training.py": ("test_killed_trainings_resume_with_the_same_bits",),
+}
 BUDGET = 60  # kernels that a file may compile
 BUDGETS = {}
 _compiled = pytest.StashKey[Counter]()
@@ -29,7 +69,12 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Leave out what is not of the tier that was asked for."""
     asked = config.option.markexpr
-    for item in _thinned_out(items):
+    for item in items:
+        name, short = item.name, getattr(item, "originalname", None)
+        scenario = short == "test_scenario" and item.callspec.id not in SCENARIOS
+        if scenario or not {name, short}.isdisjoint(LONG.get(item.path.name, ())):
+            item.add_marker("full")
+    for item in _thinned_out([item for item in items if not item.get_closest_marker("full")]):
         item.add_marker("full")
     left_out = {"slow": "slow" in asked, "full": config.option.full or "full" in asked or "slow" in asked}
     unwanted = [name for name, wanted in left_out.items() if not wanted]
@@ -51,13 +96,17 @@ def _thinned_out(items):
         if hasattr(item, "callspec"):
             cases.setdefault((item.path, item.cls, item.originalname), []).append(item)
     for each in cases.values():
-        seen = set()
+        if len(each) <= FEW or each[0].path.name in WHOLE:
+            continue
+        seen, kept = set(), 0
         random.Random(each[0].originalname).shuffle(each)  # so that not all have the first size and dtype
-        for item in each if len(each) > FEW else ():
+        for item in each:
             values = {(name, _key(value)) for name, value in item.callspec.params.items()}
-            if values <= seen:
+            if values <= seen or kept == MANY:
                 yield item
-            seen |= values
+            else:
+                seen |= values
+                kept += 1
 
 
 def _key(value):
