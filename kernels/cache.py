@@ -25,6 +25,8 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from .machine_code import Code, versions
 from .settings import DEBUG
 
@@ -114,7 +116,7 @@ def _identity(function):
     """Return a hash of all that a function's code depends on, with its name."""
     function = getattr(function, "py_func", function)
     inside = function.__module__.startswith(f"{_PACKAGE}.")
-    return function.__qualname__, _closure(function.__module__) if inside else _described(function, {})
+    return function.__qualname__, _closure(function.__module__) if inside else _described(function, ())
 
 
 @functools.cache
@@ -148,34 +150,42 @@ def _imported(module, source):
                 yield each
 
 
-def _described(value, seen):
-    """Return what tells a value apart that code outside of this package refers to; raise where nothing does."""
-    if id(value) in seen:
-        return "seen", seen[id(value)]
-    seen[id(value)] = len(seen)
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+def _described(value, seen, names=()):
+    """Return what tells a value apart that code outside of this package refers to; raise where nothing does.
+
+    Of a module only the attributes of some names count; `seen` are the functions that are being described.
+    """
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
         return repr(value)
-    if isinstance(value, (tuple, frozenset)) and type(value) in (tuple, frozenset):
-        return type(value).__name__, [_described(each, seen) for each in sorted(value, key=repr)]
-    if isinstance(value, types.ModuleType):
-        return "module", value.__name__, getattr(value, "__version__", None)
+    if type(value) in (tuple, frozenset):
+        return type(value).__name__, [_described(each, seen, names) for each in sorted(value, key=repr)]
+    if type(value) is np.ndarray and value.dtype.kind in "biufc":
+        return "array", str(value.dtype), value.shape, value.tobytes()
     if isinstance(value, types.CodeType):
         plain = value.co_code, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars
         return "code", repr(plain), [_described(each, seen) for each in value.co_consts]
     value = getattr(value, "py_func", value)
-    module = getattr(value, "__module__", None) or ""
+    module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or ""
+    name = getattr(value, "__qualname__", getattr(value, "__name__", None))
     if module.startswith(f"{_PACKAGE}."):
-        return "gd", getattr(value, "__qualname__", repr(value)), _closure(module)
-    if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing"):
-        return "known", module, getattr(value, "__qualname__", getattr(value, "__name__", repr(value)))
+        return "gd", name, _closure(module)
+    if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing") and name:
+        return "known", module, name
+    if isinstance(value, types.ModuleType):
+        return "module", [
+            (each, _described(getattr(value, each), seen, names)) for each in names if hasattr(value, each)
+        ]
     if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
-        return "tuple", value.__qualname__, value._fields
+        return "tuple", name, value._fields
     if isinstance(value, types.FunctionType):
-        names = [*_names(value.__code__)]
-        globals_ = [(name, _described(value.__globals__[name], seen)) for name in names if name in value.__globals__]
-        cells = [_described(cell.cell_contents, seen) for cell in value.__closure__ or ()]
-        more = _described(value.__defaults__, seen), [_described(x, seen) for x in value.__annotations__.values()]
-        return "function", _described(value.__code__, seen), globals_, cells, more
+        if value in seen:
+            return "seen", seen.index(value)
+        inside, names = (*seen, value), tuple(_names(value.__code__))
+        found = [(each, value.__globals__[each]) for each in names if each in value.__globals__]
+        globals_ = [(each, _described(referred, inside, names)) for each, referred in found]
+        cells = [_described(cell.cell_contents, inside, names) for cell in value.__closure__ or ()]
+        more = [_described(each, inside) for each in (value.__defaults__, *value.__annotations__.values())]
+        return "function", _described(value.__code__, inside), globals_, cells, more
     raise _UnknownError(f"{value!r} cannot be told from what it was before")
 
 

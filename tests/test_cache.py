@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import optimized
 
 import gd
+from gd.kernels import cache
 
 ROOT = Path(gd.__file__).parent.parent
 pytestmark = optimized
@@ -201,3 +203,105 @@ def test_a_relative_folder_is_one_folder_wherever_the_process_goes(tmp_path):
         [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout.strip() == str(tmp_path / "here")
+
+
+COUNTED = """
+import sys
+import numpy as np, gd
+from gd.kernels.compiler import kernels
+for name in ("Lion", "Adam"):
+    getattr(gd, name)(np.ones(8)).step(np.ones(8))
+gd.relu(np.ones(8))
+print(*sorted(kernel.name for kernel in kernels for each in kernel.compiled.values() if not each.was_cached))
+"""
+
+
+def compiled_in(root, cache, program=COUNTED):
+    """Return the names of the kernels that a program compiles."""
+    environment = {**os.environ, "GD_CACHE_DIR": str(cache), "PYTHONPATH": str(root)}
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, env=environment, cwd=cache, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_a_changed_rule_recompiles_what_depends_on_it_and_nothing_else(tmp_path):
+    root, cache = tmp_path / "checkout", tmp_path / "cache"
+    cache.mkdir()
+    for folder in ("gd", "kernels"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    everything = ["map_elements-relu", "update-adam", "update-lion"]
+    assert compiled_in(root, cache) == everything
+    assert compiled_in(root, cache) == []
+    for module, expected in (
+        ("rules/lion.py", ["update-lion"]),
+        ("loops/update.py", ["update-adam", "update-lion"]),  # a loop
+        ("pool.py", []),  # which no code depends on
+        ("words.py", everything),
+    ):
+        path = root / "kernels" / module
+        path.write_text(path.read_text() + "\n# a change\n")
+        assert compiled_in(root, cache) == expected, module
+
+
+USER = """
+from typing import NamedTuple
+import sys
+import numpy as np, gd
+from gd.kernels.compiler import kernels
+from gd.optimizers.base import Optimizer
+sys.path.insert(0, {folder!r})
+import helper
+
+FACTOR = {factor}
+
+class Scalars(NamedTuple):
+    lr: float
+
+def rule(p, g, c: Scalars):
+    return (p - FACTOR * helper.{name}(c.lr * g),)
+
+class Mine(Optimizer):
+    rule = staticmethod(rule)
+
+    def __init__(self, params, lr=0.5):
+        super().__init__(params, lr, {{}})
+
+    def coefficients(self, t, lr):
+        return Scalars(lr)
+
+p = np.ones(8)
+Mine(p).step(np.ones(8))
+print(sum(not each.was_cached for kernel in kernels for each in kernel.compiled.values()), p[0])
+"""
+
+
+def test_rules_of_users_are_cached_and_known_by_all_that_they_refer_to(tmp_path):
+    helper = tmp_path / "helper.py"
+
+    def run_with(source, factor=1.0, name="same"):
+        helper.write_text(source)
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        program = USER.format(folder=str(tmp_path), factor=factor, name=name)
+        return compiled_in(ROOT, tmp_path, program)
+
+    same = "from numba import njit\n@njit\ndef same(x):\n    return x\n"
+    twice = same.replace("return x", "return 2 * x")
+    assert run_with(same) == ["1", "0.5"]
+    assert run_with(same) == ["0", "0.5"]
+    assert run_with(same, factor=2.0) == ["1", "0.0"]
+    assert run_with(twice) == ["1", "0.0"]
+    assert run_with(twice) == ["0", "0.0"]
+    assert run_with(same) == ["0", "0.5"]
+
+
+def test_what_cannot_be_told_from_what_it_was_before_is_not_kept():
+    known = 1, "a", (2.5, None), np.ones(3), np, np.float32(2), lambda x: x + 1, lambda x: x + FACTOR
+    found = [repr(cache._described(each, ())) for each in known]
+    assert len(set(found)) == len(known)
+    for value in (object(), {}, [1], lambda: UNKNOWN, (1, object()), np.ma.ones(2), np.array([None])):
+        with pytest.raises(cache._UnknownError):
+            cache._described(value, ())
+
+
+FACTOR, UNKNOWN = 2.0, object()

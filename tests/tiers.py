@@ -27,7 +27,7 @@ SCENARIOS = (
     "interrupt-fit",
     "cache-damage",
 )  # one of a kind
-LONG = {  # of the full tier, as they take four seconds and more: mostly new processes, each of which imports and compiles
+LONG = {  # of the full tier, as they take four seconds and more: mostly new processes, which import and compile
     "test_cache.py": (
         "test_code_of_two_processes_is_not_mistaken_for_each_other",
         "test_cached_code_that_splits_its_work_starts_the_threads_that_it_needs",
