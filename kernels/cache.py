@@ -158,7 +158,8 @@ def _described(value, seen, names=()):
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
         return repr(value)
     if type(value) in (tuple, frozenset):
-        return type(value).__name__, [_described(each, seen, names) for each in sorted(value, key=repr)]
+        members = value if type(value) is tuple else sorted(value, key=repr)
+        return type(value).__name__, [_described(each, seen, names) for each in members]
     if type(value) is np.ndarray and value.dtype.kind in "biufc":
         return "array", str(value.dtype), value.shape, value.tobytes()
     if isinstance(value, types.CodeType):
@@ -172,9 +173,8 @@ def _described(value, seen, names=()):
     if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing") and name:
         return "known", module, name
     if isinstance(value, types.ModuleType):
-        return "module", [
-            (each, _described(getattr(value, each), seen, names)) for each in names if hasattr(value, each)
-        ]
+        found = [each for each in names if hasattr(value, each)]
+        return "module", [(each, _described(getattr(value, each), seen, names)) for each in found]
     if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
         return "tuple", name, value._fields
     if isinstance(value, types.FunctionType):

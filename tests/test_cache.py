@@ -296,7 +296,7 @@ def test_rules_of_users_are_cached_and_known_by_all_that_they_refer_to(tmp_path)
 
 
 def test_what_cannot_be_told_from_what_it_was_before_is_not_kept():
-    known = 1, "a", (2.5, None), np.ones(3), np, np.float32(2), lambda x: x + 1, lambda x: x + FACTOR
+    known = 1, "a", (2.5, None), (None, 2.5), np.ones(3), np, np.float32(2), lambda x: x + 1, lambda x: x + FACTOR
     found = [repr(cache._described(each, ())) for each in known]
     assert len(set(found)) == len(known)
     for value in (object(), {}, [1], lambda: UNKNOWN, (1, object()), np.ma.ones(2), np.array([None])):
