@@ -115,8 +115,7 @@ def _keep(code):
 def _identity(function):
     """Return a hash of all that a function's code depends on, with its name."""
     function = getattr(function, "py_func", function)
-    inside = function.__module__.startswith(f"{_PACKAGE}.")
-    return function.__qualname__, _closure(function.__module__) if inside else _described(function, ())
+    return function.__qualname__, _described(function, ())
 
 
 @functools.cache
@@ -168,8 +167,8 @@ def _described(value, seen, names=()):
     value = getattr(value, "py_func", value)
     module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or ""
     name = getattr(value, "__qualname__", getattr(value, "__name__", None))
-    if module.startswith(f"{_PACKAGE}."):
-        return "gd", name, _closure(module)
+    if module.startswith(f"{_PACKAGE}."):  # what its sources do not tell is what it encloses, such as another's rule
+        return "gd", name, _closure(module), _enclosed(value, seen, names)
     if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing") and name:
         return "known", module, name
     if isinstance(value, types.ModuleType):
@@ -183,10 +182,16 @@ def _described(value, seen, names=()):
         inside, names = (*seen, value), tuple(_names(value.__code__))
         found = [(each, value.__globals__[each]) for each in names if each in value.__globals__]
         globals_ = [(each, _described(referred, inside, names)) for each, referred in found]
-        cells = [_described(cell.cell_contents, inside, names) for cell in value.__closure__ or ()]
+        cells = _enclosed(value, inside, names)
         more = [_described(each, inside) for each in (value.__defaults__, *value.__annotations__.values())]
         return "function", _described(value.__code__, inside), globals_, cells, more
     raise _UnknownError(f"{value!r} cannot be told from what it was before")
+
+
+def _enclosed(function, seen, names):
+    """Return what tells apart the variables of enclosing functions that a function refers to."""
+    cells = getattr(function, "__closure__", None) or ()
+    return [_described(cell.cell_contents, seen, names) for cell in cells]
 
 
 def _names(code):

@@ -12,6 +12,8 @@ from conftest import optimized
 
 import gd
 from gd.kernels import cache
+from gd.kernels.loops import losses
+from gd.kernels.rules import losses as rules
 
 ROOT = Path(gd.__file__).parent.parent
 pytestmark = optimized
@@ -302,6 +304,18 @@ def test_what_cannot_be_told_from_what_it_was_before_is_not_kept():
     for value in (object(), {}, [1], lambda: UNKNOWN, (1, object()), np.ma.ones(2), np.array([None])):
         with pytest.raises(cache._UnknownError):
             cache._described(value, ())
+
+
+def test_rules_that_wrap_others_are_told_apart_by_what_they_wrap():
+    def loss(factor):
+        def squared(prediction, target):
+            return factor * (prediction - target) ** 2, 2 * factor * (prediction - target)
+
+        return losses.present_row_of(losses.row_of(squared))
+
+    one, other, again = (cache._identity(loss(factor)) for factor in (1.0, 2.0, 1.0))
+    assert one == again != other
+    assert cache._identity(losses.row_of(rules.squared)) != cache._identity(losses.row_of(rules.absolute))
 
 
 FACTOR, UNKNOWN = 2.0, object()
