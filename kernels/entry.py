@@ -120,7 +120,8 @@ def launcher():
 def _functions():
     """Return the addresses of this module's functions."""
     details = machine_code.processor(), sys.version
-    code, _ = cache.code("entry", [_module], details, lambda symbol: machine_code.assemble(_module(), symbol))
+    with machine_code.compiling():
+        code, _ = cache.code("entry", [_module], details, lambda symbol: machine_code.assemble(_module(), symbol))
     imports = {"gd_lookup": ctypes.addressof(_lookup)}
     for each in code.needs:
         if each.startswith("Py"):

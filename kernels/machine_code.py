@@ -301,7 +301,7 @@ def _address(name):
 
 def versions():
     """Return the versions and settings of what compiles."""
-    settings = config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.DEBUGINFO_DEFAULT
+    settings = config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT
     return ABI, numba.__version__, llvmlite.__version__, np.__version__, settings
 
 

@@ -68,7 +68,7 @@ LONG = {  # of the full tier, as they take four seconds and more: mostly new pro
     "test_training.py": ("test_killed_trainings_resume_with_the_same_bits",),
 }
 BUDGET = 100  # kernels that a file may compile
-BUDGETS = {"test_activations.py": 260, "test_bad_calls.py": 180}
+BUDGETS = {"test_activations.py": 300, "test_bad_calls.py": 200}  # 261 and 168 when each runs alone
 _compiled = pytest.StashKey[Counter]()
 
 
