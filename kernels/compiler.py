@@ -62,11 +62,6 @@ def device(function, reassociate=False):
     return njit(function, **({"fastmath": {"reassoc", "contract"}} if reassociate else {}))
 
 
-def view(function):
-    """Compile a helper that returns a view of an array."""
-    return njit(function, counts=True)
-
-
 def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, given=""):
     """Declare a loop, and the amount of work from which splitting it over threads can pay: the number of items.
 

@@ -146,6 +146,7 @@ class _Lowering(NativeLowering):
         context, flags = state.targetctx, state.flags
         state.library = _Representation(context.codegen(), state.func_id.func_qualname)
         flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        context.enable_nrt = False  # bodies count no references to arrays: they allocate none, and theirs have no owner
         super().run_pass(state)
         result = state.cr
         described, name = result.fndesc, result.fndesc.qualname.split(".")[-1]
@@ -166,13 +167,9 @@ class _Compiler(CompilerBase):
         return [manager]
 
 
-def njit(function, counts=False, **options):
-    """Compile a function to what bodies can call; the options are those of Numba's.
-
-    It does not count references to arrays unless it `counts`: bodies allocate none, and theirs have no owner. Numba
-    demands it of what returns an array that it was not given.
-    """
-    dispatcher = numba.njit(pipeline_class=_Compiler, _nrt=counts, **OPTIONS | options)(function)
+def njit(function, **options):
+    """Compile a function to what bodies can call; the options are those of Numba's."""
+    dispatcher = numba.njit(pipeline_class=_Compiler, **OPTIONS | options)(function)
     if not INTERPRETED:
         resolve = dispatcher.get_call_template  # which would compile anew for each constant that is an argument
         dispatcher.get_call_template = lambda args, kws: resolve(
@@ -183,7 +180,7 @@ def njit(function, counts=False, **options):
 
 def overload(function):
     """Declare how calls of a function are compiled, as Numba's `overload`, for use in bodies."""
-    return numba.extending.overload(function, jit_options={"pipeline_class": _Compiler, "_nrt": True, **OPTIONS})
+    return numba.extending.overload(function, jit_options={"pipeline_class": _Compiler, **OPTIONS})
 
 
 def signature_of(arguments):
@@ -258,9 +255,9 @@ def assemble(module, symbol):
 
 
 def _code(module, symbol):
-    machine = cpu_target.target_context.codegen()._tm
+    content = cpu_target.target_context.codegen()._tm.emit_object(module)
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
-    return Code(symbol, machine.emit_object(module), tuple(each for each in declared if not each.startswith("llvm.")))
+    return Code(symbol, content, tuple(name for name in declared if name.encode() in content))  # what is used after all
 
 
 # --- Loading
@@ -276,7 +273,7 @@ def load(code, imports=(), symbols=()):
     for each in symbols:
         builder.export_symbol(each)
     for name in code.needs:
-        address = imports.get(name) or _address(name)
+        address = imports.get(name) or llvm.address_of_symbol(name)
         if address:
             builder.import_symbol(name, address)
     library = builder.link(_linker(), f"{code.symbol}.{next(_number)}")
@@ -291,12 +288,6 @@ _kept, _number = [], itertools.count()
 def _linker():
     cpu_target.target_context.codegen()  # tells LLVM of the processor, and of Numba's own functions
     return llvm.create_lljit_compiler(use_jit_link=platform.system() != "Windows")
-
-
-def _address(name):
-    if name.startswith("NRT_"):
-        cpu_target.target_context.refresh()
-    return llvm.address_of_symbol(name)
 
 
 def versions():

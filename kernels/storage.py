@@ -23,7 +23,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .compiler import device, view
+from .compiler import device
 from .machine_code import overload
 from .math import bits_of, float_of
 from .rules.dropout import random_bits
@@ -293,7 +293,7 @@ def _closed(stored, block, x, chance, slot):
     return closed_8
 
 
-@view
+@device
 def _decoded_16(halves, room):
     x = vector_at(room, 0, halves.size)
     for i in range(x.size):
@@ -301,7 +301,7 @@ def _decoded_16(halves, room):
     return x
 
 
-@view
+@device
 def _decoded_8(codes, base, room):
     x = vector_at(room, 0, codes.size)
     for i in range(x.size):
@@ -309,7 +309,7 @@ def _decoded_8(codes, base, room):
     return x
 
 
-@view
+@device
 def opened_whole(high, low, block, n, room):
     """Return the floats of a block whose bits are stored in two halves."""
     high, low, x = vector_at(high, block * BLOCK, n), vector_at(low, block * BLOCK, n), vector_at(room, 0, n)

@@ -283,14 +283,13 @@ def test_constants_that_are_arguments_compile_nothing_anew():
 # --- Names that Numba does not promise to keep
 
 
-@numba.njit(nogil=True, _nrt=False, forceinline=True)
+@numba.njit(nogil=True, forceinline=True)
 def plain(x):
     return x + 1
 
 
 def test_numba_compiles_and_inlines_with_these_options():
     assert plain(1.0) == 2.0
-    assert plain.targetoptions["_nrt"] is False
     assert callable(plain.get_call_template)
     assert list(plain.overloads) == [(types.float64,)]
 
@@ -359,6 +358,14 @@ def test_numba_tells_llvm_of_its_functions():
     numba.get_num_threads()  # starts the pool
     assert all(machine_code.functions_of_pool())
     assert sys.modules["numba.np.ufunc.parallel"]._is_initialized
+
+
+def test_bodies_need_nothing_of_numbas_that_counts_references():
+    assert cpu_target.target_context.subtarget(enable_nrt=False).enable_nrt is False
+    kernel = Kernel(rooms, ())
+    kernel(1, np.zeros(1))
+    (compiled,) = kernel.compiled.values()
+    assert set(compiled.code.needs) <= {"malloc", "free"}
 
 
 def test_one_lock_is_held_while_numba_compiles():

@@ -13,7 +13,7 @@ that of the last hidden layer. Everything lies in flat vectors, so one compiled 
 import numpy as np
 
 from ..blas import back_product, product, transposed_product
-from ..compiler import device, loop, view
+from ..compiler import device, loop
 from ..rules.dropout import random_bits
 from ..traffic import of_rows
 from ..words import DOUBLE, allocate, invoke, local, matrix_at, member, release, row_at, vector_at
@@ -32,7 +32,7 @@ STEP = 12  # weight rows: of multiples of it, BLAS is fastest
 TILE_ELEMENTS = 6144  # of a weight gradient: it, the parameters and two slots take 96 KiB of a second-level cache
 
 
-@view
+@device
 def rows_of(workspace, capacity, begin, first, rows, columns):
     """Return some rows, the first of which is number `first` of the batch, of one layer's matrix."""
     return matrix_at(workspace, capacity * begin + first * columns, rows, columns)
@@ -45,19 +45,19 @@ def _copy(source, out):
         out[i] = source[i]
 
 
-@view
+@device
 def weights_of(vector, shape):
     """Return the weights of a layer, a row of the layout."""
     return matrix_at(vector, shape[WEIGHTS], shape[FAN_IN], shape[COLUMNS])
 
 
-@view
+@device
 def bias_of(vector, shape):
     """Return its bias."""
     return vector_at(vector, shape[BIAS], shape[COLUMNS])
 
 
-@view
+@device
 def slopes_of(vector, shape):
     """Return its slopes; empty where it has none."""
     return vector_at(vector, max(0, shape[SLOPES]), shape[WIDTH] if shape[SLOPES] >= 0 else 0)

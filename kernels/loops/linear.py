@@ -12,7 +12,7 @@ a group of examples at a time.
 import numpy as np
 
 from ..blas import product, transposed_product
-from ..compiler import NEVER, device, loop, view
+from ..compiler import NEVER, device, loop
 from ..rules.common import CommonCoefficients, penalized
 from ..traffic import of_rows
 from ..words import allocate, invoke, local, matrix_at, release, row_at, split, vector_at
@@ -426,12 +426,12 @@ def _train(parameters_of):
     return body
 
 
-@view
+@device
 def _vector(p, outputs):
     return vector_at(p, 0, p.size - 1), p[p.size - 1]
 
 
-@view
+@device
 def _matrix(p, outputs):
     size = p.size - outputs
     return matrix_at(p, 0, size // outputs, outputs), vector_at(p, size, outputs)
