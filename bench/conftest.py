@@ -19,6 +19,11 @@ SIZES = slice(1, None, 2)  # every other one of a full run's
 ROUNDS = 5
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Have benchmarks run in this process, one after the other."""
+    return 0
+
+
 def pytest_generate_tests(metafunc):
     """Make a test of every case and library, by strings, so that -k and --benchmark-compare find them."""
     family = families()[metafunc.module.FAMILY]

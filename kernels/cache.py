@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import types
+import typing
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from .machine_code import Code, versions
-from .settings import DEBUG
+from .settings import DEBUG, INTERPRETED
 
 KEPT_FOLDERS = 4  # this version's and the last used of others; older ones are removed
 KEPT_DAYS = 60  # that a file is kept which nobody loads
@@ -54,25 +55,27 @@ def code(name, functions, details, make):
     symbol = re.sub(r"[^0-9A-Za-z_]", "_", f"gd_{name}")[:100]
     try:
         identity = [_identity(each) for each in functions]
-    except (_UnknownError, OSError):
+    except Exception:  # of whatever kind: it looks at objects of others
         return make(symbol), False
     symbol += "_" + hashlib.sha256(repr((identity, details)).encode()).hexdigest()[:24]
     found = _find(symbol)
     if found:
         return found, True
     made = make(symbol)
-    _keep(made)
+    if made.lasting:
+        _keep(made)
     return made, False
 
 
 def _find(symbol):
     """Return the code of a symbol, or None."""
-    if DEBUG or folder() is None:
+    if folder() is None:
         return None
     path = folder() / f"{symbol}.kernel"
     try:
         if not path.exists():
             return None
+        _refuse_if_changed()  # else an older gd that still runs would find what a newer one stored
         content = path.read_bytes()
         checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
         if _checksum(path, payload) != checksum:
@@ -89,7 +92,7 @@ def _find(symbol):
 
 def _keep(code):
     """Store code for other processes."""
-    if DEBUG or folder() is None:
+    if folder() is None:
         return
     try:
         _refuse_if_changed()
@@ -114,8 +117,7 @@ def _keep(code):
 
 def _identity(function):
     """Return a hash of all that a function's code depends on, with its name."""
-    function = getattr(function, "py_func", function)
-    return function.__qualname__, _described(function, ())
+    return function.__qualname__, (_function if isinstance(function, types.FunctionType) else _described)(function, ())
 
 
 @functools.cache
@@ -164,34 +166,38 @@ def _described(value, seen, names=()):
     if isinstance(value, types.CodeType):
         plain = value.co_code, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars
         return "code", repr(plain), [_described(each, seen) for each in value.co_consts]
-    value = getattr(value, "py_func", value)
+    if hasattr(value, "py_func"):  # a function that Numba compiles
+        options, kinds = sorted(map(str, value.targetoptions.items())), list(map(str, value.nopython_signatures))
+        own = options, kinds if not value._can_compile else None
+        return "compiled", own, _function(value.py_func, seen)
     module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or ""
     name = getattr(value, "__qualname__", getattr(value, "__name__", None))
-    if module.startswith(f"{_PACKAGE}."):  # what its sources do not tell is what it encloses, such as another's rule
-        return "gd", name, _closure(module), _enclosed(value, seen, names)
-    if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing") and name:
+    named = isinstance(value, types.ModuleType) or getattr(sys.modules.get(module), name or "", None) is value
+    if module.startswith(f"{_PACKAGE}.") and named:
+        return "gd", name, _closure(module)
+    if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing") and named:
         return "known", module, name
     if isinstance(value, types.ModuleType):
         found = [each for each in names if hasattr(value, each)]
         return "module", [(each, _described(getattr(value, each), seen, names)) for each in found]
     if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
         return "tuple", name, value._fields
-    if isinstance(value, types.FunctionType):
-        if value in seen:
-            return "seen", seen.index(value)
-        inside, names = (*seen, value), tuple(_names(value.__code__))
-        found = [(each, value.__globals__[each]) for each in names if each in value.__globals__]
-        globals_ = [(each, _described(referred, inside, names)) for each, referred in found]
-        cells = _enclosed(value, inside, names)
-        more = [_described(each, inside) for each in (value.__defaults__, *value.__annotations__.values())]
-        return "function", _described(value.__code__, inside), globals_, cells, more
-    raise _UnknownError(f"{value!r} cannot be told from what it was before")
+    raise _UnknownError(f"{value!r} cannot be told from what it was before")  # such as what an overload stands for
 
 
-def _enclosed(function, seen, names):
-    """Return what tells apart the variables of enclosing functions that a function refers to."""
-    cells = getattr(function, "__closure__", None) or ()
-    return [_described(cell.cell_contents, seen, names) for cell in cells]
+def _function(function, seen):
+    """Return what tells apart a function that is compiled; of this package, the variables that it encloses are that."""
+    if function in seen:
+        return "seen", seen.index(function)
+    seen, names = (*seen, function), tuple(_names(function.__code__))
+    cells = [_described(cell.cell_contents, seen, names) for cell in function.__closure__ or ()]
+    if function.__module__.startswith(f"{_PACKAGE}."):
+        return "gd", function.__qualname__, _closure(function.__module__), cells
+    found = [(each, function.__globals__[each]) for each in names if each in function.__globals__]
+    globals_ = [(each, _described(value, seen, names)) for each, value in found]
+    annotated = typing.get_type_hints(function).values()
+    more = [_described(each, seen) for each in (function.__defaults__, *annotated)]
+    return "function", _described(function.__code__, seen), globals_, cells, more
 
 
 def _names(code):
@@ -210,7 +216,7 @@ def folder():
     """The folder of this version's kernels, made if need be; None where there is to be no cache."""
     try:
         root = cache_root()
-        if root is None:
+        if root is None or DEBUG or INTERPRETED:
             return None
         _refuse_if_changed()
         path = root / f"{_FOLDER}{_fingerprint()}"

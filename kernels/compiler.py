@@ -104,9 +104,15 @@ class Compiled:
         details = [str(each) for each in kinds], loop.given, processor()
         self.kinds = kinds
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
+        try:
+            (self.address,) = load(self.code, launcher()).values()
+        except RuntimeError:  # it does not link here: a library is another
+            if not self.was_cached:
+                raise
+            self.code, self.was_cached = make(self.code.symbol), False
+            (self.address,) = load(self.code, launcher()).values()
         global compilations
         compilations += not self.was_cached
-        (self.address,) = load(self.code, launcher()).values()
         _owners[self.address] = kernel
 
 

@@ -17,7 +17,6 @@ The GIL is released while a body runs. A bound body holds addresses: whoever kee
 """
 
 import ctypes
-import functools
 import platform
 import sys
 
@@ -48,7 +47,7 @@ NUMBERS = {  # read where an object's own fields begin: so many bytes
 }
 FIRST, GIVEN, PREPARE, NUMBER, FLUSH = range(5)  # the table of a body; FIRST is where its first node lies
 NEXT, CODE, COUNT, TAGS = range(4)  # a node: the code for some types
-_OBJECTS = (np.ndarray, int, bytes, None, True, False, TypeError, machine_code.raise_from, *NUMBERS)
+_OBJECTS = (np.ndarray, int, bytes, None, True, False, TypeError, OverflowError, machine_code.raise_from, *NUMBERS)
 _POOL = len(_OBJECTS)  # where the addresses of Numba's functions follow
 _lookup = (ctypes.c_int64 * (_POOL + 2))(*map(id, _OBJECTS))
 POINTER, NOTHING = BYTES, ir.VoidType()
@@ -102,26 +101,31 @@ def _builtin(name, table):
     """Return a builtin function whose `__self__` is the address of a table."""
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.argtypes, new.restype = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p], ctypes.py_object
-    return new(ctypes.addressof(_method(name)), table, None)
+    return new(ctypes.addressof(_functions()[name]), table, None)
 
 
-@functools.cache
-def _method(name):
-    return _Method(name.encode(), _functions()[name], _FASTCALL, None)
-
-
-@functools.cache
 def launcher():
     """Return {symbol: address} of what splits a walk."""
     return {LAUNCH[0]: _functions()[LAUNCH[0]]}
 
 
-@functools.cache
+_made = []  # once, and kept: builtin functions know their methods by address
+
+
 def _functions():
-    """Return the addresses of this module's functions."""
-    details = machine_code.processor(), sys.version
+    """Return the methods of builtin functions by name, and the address of the launcher."""
     with machine_code.compiling():
-        code, _ = cache.code("entry", [_module], details, lambda symbol: machine_code.assemble(_module(), symbol))
+        if not _made:
+            found = _linked()
+            methods = {name: _Method(name.encode(), found[name], _FASTCALL, None) for name in ("gd_enter", "gd_bind")}
+            _made.append(methods | {LAUNCH[0]: found[LAUNCH[0]]})
+    return _made[0]
+
+
+def _linked():
+    """Return the addresses of the functions below."""
+    details = machine_code.processor(), sys.version
+    code, _ = cache.code("entry", [_module], details, lambda symbol: machine_code.assemble(_module(), symbol))
     imports = {"gd_lookup": ctypes.addressof(_lookup)}
     for each in code.needs:
         if each.startswith("Py"):
@@ -200,6 +204,14 @@ class _Writer:
         if CONTROLLED:
             slot = cgutils.alloca_once_value(self.builder, value)
             self.call("llvm.x86.sse.ldmxcsr", NOTHING, self.builder.bitcast(slot, POINTER))
+
+    def integer(self, value, result):
+        """Return what an integer object holds; if it is none, or too large, return `result` with an exception set."""
+        number = self.call("PyNumber_AsSsize_t", WORD, value, self.known(OverflowError))
+        with self.builder.if_then(self.equal(number, -1), likely=False):
+            error = self.call("PyErr_Occurred", WORD)
+            self.fail_if(self.builder.icmp_signed("!=", error, WORD(0)), result)
+        return number
 
     def set_error(self, message):
         """Set a TypeError."""
@@ -291,11 +303,7 @@ def _write_pack(module):
             end(WORD(_position(type_)), 1)
             b.position_at_end(otherwise)
         otherwise = case(w.equal(kind, w.known(int)))
-        number = w.call("PyLong_AsSsize_t", WORD, value)
-        with b.if_then(w.equal(number, -1), likely=False):
-            error = w.call("PyErr_Occurred", WORD)
-            w.fail_if(b.icmp_signed("!=", error, WORD(0)), WORD(-1))
-        put(number)
+        put(w.integer(value, WORD(-1)))
         end(WORD(_position(int)), 1)
         b.position_at_end(otherwise)
         for constant in (True, False):
@@ -376,6 +384,8 @@ def _write_launch(module):
     name, kind = LAUNCH
     run_part, w = w.function, _Writer(module, name, kind, "error body parts size given own")
     b, (error, body, parts, size, given, own) = w.builder, w.function.args
+    with b.if_then(w.equal(parts, 1)):  # the pool need not have been started
+        b.ret(b.call(body, [error, WORD(0), size, given, own]))
     work = b.alloca(shared)
     for k, value in enumerate((body, parts, size, given, own, STATUS(0), POINTER(None), w.control())):
         b.store(value, cgutils.gep_inbounds(b, work, 0, k))
@@ -425,7 +435,7 @@ def _write_enter(module):
     """Emit the builtin enter(parts, size, *arguments)."""
     w = _builtin_writer(module, "gd_enter")
     b, (_, objects, count) = w.builder, w.function.args
-    parts, size = (w.call("PyLong_AsSsize_t", WORD, w.load(objects, 8 * k)) for k in range(2))
+    parts, size = (w.integer(w.load(objects, 8 * k), WORD(0)) for k in range(2))
     code, given, own, _ = _packed(w, b.add(objects, WORD(16)), b.sub(count, WORD(2)), w.load(w.table, 8 * GIVEN))
     body, given, own = b.inttoptr(code, BODY.as_pointer()), *(b.inttoptr(each, WORDS) for each in (given, own))
     error, status = cgutils.alloca_once(b, POINTER), cgutils.alloca_once(b, STATUS)
@@ -434,11 +444,7 @@ def _write_enter(module):
     flushes = b.icmp_signed("!=", flush, STATUS(0))
     with b.if_then(flushes):
         w.set_control(b.or_(before, flush))
-    with b.if_else(w.equal(parts, 1)) as (serial, parallel):
-        with serial:
-            b.store(b.call(body, [error, WORD(0), size, given, own]), status)
-        with parallel:
-            b.store(b.call(module.globals[LAUNCH[0]], [error, body, parts, size, given, own]), status)
+    b.store(b.call(module.globals[LAUNCH[0]], [error, body, parts, size, given, own]), status)
     with b.if_then(flushes):
         w.set_control(before)
     w.call("PyEval_RestoreThread", NOTHING, thread)

@@ -38,7 +38,7 @@ import numba.extending
 import numpy as np
 from llvmlite import ir
 from numba import _dynfunc, types
-from numba.core import callconv, cgutils, codegen, config
+from numba.core import callconv, cgutils, codegen, config, errors
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
@@ -113,9 +113,9 @@ class _Representation(codegen.JITCodeLibrary):
             self._final_module.link_in(
                 library._final_module if ours else library._get_module_for_linking(), preserve=True
             )
-        for function in self._final_module.functions:
-            if not function.is_declaration and function.name != symbol:
-                function.linkage = "internal"
+        for each in (*self._final_module.functions, *self._final_module.global_variables):
+            if not each.is_declaration and each.name != symbol:
+                each.linkage = "internal"
         manager, builder = self._codegen._module_pass_manager()
         manager.run(self._final_module, builder)  # without Numba's first round, for what counts references
         return self._final_module
@@ -203,12 +203,22 @@ class Code(NamedTuple):
     symbol: str
     object: bytes  # an object file
     needs: tuple  # the symbols that it does not define
+    lasting: bool = True  # whether another process can run it: it holds no address of this one's objects
 
 
 def compile_body(body, kinds, given, symbol):
     """Compile a body for the types of its arguments; so many of the first are given."""
-    with compiling():
-        return _code(_optimized(body, kinds, given, symbol), symbol)
+    refusal = f"{body.__name__}: rules compute numbers from numbers; this one allocates, prints or calls Python"
+    try:
+        with compiling():
+            code = _code(_optimized(body, kinds, given, symbol), symbol)
+    except errors.NumbaError as error:
+        if "NRT required" in str(error):
+            raise TypeError(refusal) from error
+        raise
+    if any(name.startswith(("NRT_", "Py", "numba_gil")) for name in code.needs):
+        raise TypeError(refusal)
+    return code
 
 
 def assembly(body, kinds, given):
@@ -257,7 +267,10 @@ def assemble(module, symbol):
 def _code(module, symbol):
     content = cpu_target.target_context.codegen()._tm.emit_object(module)
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
-    return Code(symbol, content, tuple(name for name in declared if name.encode() in content))  # what is used after all
+    needs = tuple(name for name in declared if name.encode() in content)  # what is used after all
+    defined = [each.name for each in module.global_variables if not each.is_declaration]
+    lasting = not any(name.startswith("numba.dynamic.globals") for name in (*defined, *declared))
+    return Code(symbol, content, needs, lasting)
 
 
 # --- Loading

@@ -111,8 +111,9 @@ def waiting(tell):
 
 
 def _in_child():
-    global _lock
+    global _lock, _waiting
     _lock = threading.Lock()  # another thread of the parent may have held it
+    _waiting = ()
     _change(lambda observers: ())
 
 

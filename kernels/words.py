@@ -4,7 +4,7 @@ See `machine_code` for how bodies are called. Numba's own slices and reshapes ta
 what they check and count. What is here is unchecked but with GD_DEBUG, and its arrays are in C order and live as long
 as those that they are views of.
 
-Without compilation (NUMBA_DISABLE_JIT=1) all of it is the Python that stands in each docstring.
+Without compilation (NUMBA_DISABLE_JIT=1) each of these functions is the Python that stands above it.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import hashlib
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, errors
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -134,7 +134,7 @@ def array_at(context, builder, kind, data, shape, strides=()):
 
 
 def _called(context, builder, bound, kinds, given, call):
-    """Call a bound body by `call(error, code, own, given)`; raise if it takes other types than it is given."""
+    """Call a bound body by `call(error, code, given, own)`; raise if it takes other types than it is given."""
     from .machine_code import handing_on
 
     words = builder.bitcast(bound, WORDS)
@@ -210,11 +210,14 @@ def _view(context, builder, source, kind, array, start, shape):
         ends = builder.add(start, size)
         wrong = [builder.icmp_signed("<", each, WORD(0)) for each in (start, size)]
         outside = builder.or_(builder.or_(*wrong), builder.icmp_signed(">", ends, array.nitems))
+        outside = builder.and_(outside, builder.icmp_signed("!=", size, WORD(0)))  # an empty one may lie anywhere
         _raise_if(context, builder, outside)
     return array_at(context, builder, kind, builder.gep(array.data, [start]), shape)
 
 
 def _viewing(source, dimensions):
+    if source.layout != "C":
+        raise errors.TypingError(f"views are of arrays in C order, not of {source}")
     kind = types.Array(source.dtype, dimensions, "C")
 
     def generate(context, builder, signature, arguments):
@@ -274,6 +277,9 @@ def _each(context, builder, kinds, values, change):
 @intrinsic_or(lambda x, start, stop: tuple(e[start:stop] if isinstance(e, np.ndarray) else e for e in x))
 def part(typing_context, operands, start, stop):
     """operands[k][start:stop] for every array of a tuple; scalars stay as they are."""
+    for each in operands:
+        if isinstance(each, types.Array) and each.layout != "C":
+            raise errors.TypingError(f"views are of arrays in C order, not of {each}")
 
     def generate(context, builder, signature, arguments):
         values, start, stop = arguments

@@ -100,7 +100,7 @@ def main():
     options = parser.parse_args()
     chance, lived = random.Random(options.seed), []
     with tempfile.TemporaryDirectory() as folder:
-        for k in range(options.count):
+        for k in range(-1, options.count):  # first without a change: what fails then says nothing
             root = Path(folder, str(k))
             root.mkdir()
             for part in PARTS:
@@ -108,12 +108,18 @@ def main():
             for file in ROOT.glob("*.*"):
                 if file.is_file():
                     shutil.copy(file, root)
-            file, line, before, after, text = draw([root / path for path in options.paths], chance)
-            file.write_text(text)
+            if k >= 0:
+                file, line, before, after, text = draw([root / path for path in options.paths], chance)
+                file.write_text(text)
             environment = os.environ | {"PYTHONPATH": str(root), "GD_CACHE_DIR": str(Path(folder, "kernels"))}
             start = time.perf_counter()
             killed = outcome(root, ["--full"] if options.full else [], environment)
             seconds = time.perf_counter() - start
+            if k < 0:
+                print(f"without a change: {killed or 'all pass'}, {seconds:.0f} s", flush=True)
+                if killed:
+                    return 2
+                continue
             print(f"{k:>3} {file.relative_to(root)}:{line}\n      {before}\n    > {after}\n    = ", end="")
             print(f"{'LIVED' if killed is None else killed}, {seconds:.0f} s", flush=True)
             lived += [k] if killed is None else []

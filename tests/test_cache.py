@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from conftest import optimized
@@ -14,6 +15,8 @@ import gd
 from gd.kernels import cache
 from gd.kernels.loops import losses
 from gd.kernels.rules import losses as rules
+from gd.kernels.rules.common import CommonCoefficients
+from gd.kernels.words import local
 
 ROOT = Path(gd.__file__).parent.parent
 pytestmark = optimized
@@ -298,12 +301,48 @@ def test_rules_of_users_are_cached_and_known_by_all_that_they_refer_to(tmp_path)
 
 
 def test_what_cannot_be_told_from_what_it_was_before_is_not_kept():
-    known = 1, "a", (2.5, None), (None, 2.5), np.ones(3), np, np.float32(2), lambda x: x + 1, lambda x: x + FACTOR
+    functions = [numba.njit(each) for each in (lambda x: x + 1, lambda x: x + FACTOR)]
+    functions.append(numba.njit(fastmath=True)(functions[0].py_func))
+    known = 1, "a", (2.5, None), (None, 2.5), np.ones(3), np, np.float32(2), *functions
     found = [repr(cache._described(each, ())) for each in known]
     assert len(set(found)) == len(known)
-    for value in (object(), {}, [1], lambda: UNKNOWN, (1, object()), np.ma.ones(2), np.array([None])):
+    unknown = object(), {}, [1], (1, object()), np.ma.ones(2), np.array([None]), lambda x: x, local(8)
+    for value in (*unknown, numba.njit(lambda: UNKNOWN), CommonCoefficients()):
         with pytest.raises(cache._UnknownError):
             cache._described(value, ())
+
+
+LARGE = """
+import sys
+import numpy as np
+from gd.kernels.compiler import Kernel
+from gd.kernels.loops.elementwise import map_elements
+TABLE = np.full(200_000, float(sys.argv[1]))  # so large that compiled code holds its address
+
+def rule(x):
+    return x * TABLE[7]
+
+out, kernel = np.zeros(3), Kernel(map_elements, (rule,))
+kernel(3, out, np.ones(3))
+print(out[0], *(each.was_cached for each in kernel.compiled.values()))
+"""
+
+
+def test_code_that_holds_an_address_of_its_process_is_not_kept(tmp_path):
+    environment = {**os.environ, "GD_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for value in ("1.0", "1.0", "7.0"):
+        command = [sys.executable, "-c", LARGE, value]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [value, "False"]
+
+
+def test_code_that_does_not_link_is_compiled(tmp_path):
+    run(tmp_path)
+    (file,) = files(tmp_path)
+    needs, _, code = file.read_bytes()[cache.CHECKSUM :].partition(b"\n")
+    payload = needs + b"\n" + code.replace(b"gd_update", b"gd_upxxxx")
+    file.write_bytes(cache._checksum(file, payload) + payload)
+    assert run(tmp_path)[:2] == (0, 0.5)
 
 
 def test_rules_that_wrap_others_are_told_apart_by_what_they_wrap():

@@ -5,6 +5,8 @@ They were checked with Numba 0.68.1 and llvmlite 0.50.0; pyproject.toml bounds N
 """
 
 import gc
+import os
+import subprocess
 import sys
 import threading
 import weakref
@@ -24,6 +26,7 @@ from numba.core.typed_passes import NativeLowering
 from gd.kernels import machine_code, pool
 from gd.kernels.compiler import Kernel, device, join, loop, splitting
 from gd.kernels.entry import Entry
+from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.loops.update import update
 from gd.kernels.rules import lion, sgd
 from gd.kernels.words import address, allocate, invoke, local, member, release, row_at, split, vector_at
@@ -169,7 +172,7 @@ def test_a_body_calls_those_that_it_is_given(dtype):
 def test_a_body_splits_another_over_the_pool():
     own, given = np.zeros(1001), np.ones(1001)
     with splitting(1):
-        Kernel(split_inside, ())(3, 1, given, join(add_to).bind(given.dtype, own))
+        join(split_inside)(3, 1, given, join(add_to).bind(given.dtype, own))
     assert (own == 3).all()
 
 
@@ -259,6 +262,62 @@ def outside():
 def test_views_are_checked_with_gd_debug(where, parallel_from):
     with splitting(parallel_from), pytest.raises(IndexError):
         Kernel(outside, ())(2, np.zeros((3, 4)), where)
+
+
+@pytest.mark.parametrize("fault", ["allocates", "prints"])
+def test_rules_that_do_more_than_compute_are_refused(fault):
+    def allocates(x):
+        return x + len([x, x])
+
+    def prints(x):
+        print(x)
+        return x
+
+    with pytest.raises(TypeError, match="rules compute numbers from numbers"):
+        Kernel(map_elements, ({"allocates": allocates, "prints": prints}[fault],))(3, np.zeros(3), np.ones(3))
+
+
+FIRST = """
+import threading
+import numpy as np, gd
+start = threading.Barrier(8)
+def work(name):
+    p = np.ones(100)
+    start.wait()
+    getattr(gd, name)(p).step(np.ones(100))
+    results.append(p[0] < 1)
+results = []
+names = "Adam", "SGD", "Lion", "RMSprop", "Adam", "Momentum", "Yogi", "Adagrad"
+threads = [threading.Thread(target=work, args=(name,)) for name in names]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+print(len(results), all(results))
+"""
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_the_first_use_can_be_that_of_several_threads(turn):
+    done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "8 True\n"), done.stderr
+
+
+DEEP = """
+import numpy as np, gd
+X = np.ones((64, 5), np.float32)
+for activation in ("relu", "prelu"):
+    model = gd.MLP([5, 4, 4, 4, 3], activation=activation)
+    gd.fit(model, X, np.zeros(64, int), gd.Adam(model.parameters), epochs=1, progress=False)
+print("trained")
+"""
+
+
+@pytest.mark.full
+def test_deep_networks_keep_within_their_arrays():
+    environment = os.environ | {"GD_DEBUG": "1"}
+    done = subprocess.run([sys.executable, "-c", DEEP], env=environment, capture_output=True, text=True)
+    assert done.stdout == "trained\n", done.stderr
 
 
 def test_constants_that_are_arguments_compile_nothing_anew():

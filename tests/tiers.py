@@ -86,17 +86,13 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("full")
     for item in _thinned_out([item for item in items if not item.get_closest_marker("full")]):
         item.add_marker("full")
-    left_out = {"slow": "slow" in asked, "full": config.option.full or "full" in asked or "slow" in asked}
-    unwanted = [name for name, wanted in left_out.items() if not wanted]
-    out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
-    if out and not _named(config, out):
-        config.hook.pytest_deselected(items=out)
-        items[:] = [item for item in items if item not in set(out)]
-
-
-def _named(config, items):
-    """Whether the command line names one of these tests: it is run then, whatever its tier."""
-    return any("::" in argument for argument in config.args)
+    slow = "slow" in asked.replace("not slow", "")
+    wanted = {"slow": slow, "full": slow or config.option.full or "full" in asked}
+    if any("::" in argument for argument in config.args):
+        return
+    out = {item for item in items for name in wanted if item.get_closest_marker(name) and not wanted[name]}
+    config.hook.pytest_deselected(items=list(out))
+    items[:] = [item for item in items if item not in out]
 
 
 def _thinned_out(items):
