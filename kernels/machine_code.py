@@ -106,7 +106,10 @@ class _Representation(codegen.JITCodeLibrary):
         return self._shared_module
 
     def linked(self, module, symbol):
-        """Return a module with all that it needs, optimized, in which only `symbol` is seen from outside."""
+        """Return a module with all that it needs, optimized, in which only `symbol` is seen from outside.
+
+        And whether it lasts: it does not if it holds the address of an object of this process, such as a large array.
+        """
         self.add_ir_module(module)
         for library in _needed(self):
             ours = isinstance(library, _Representation)
@@ -116,9 +119,10 @@ class _Representation(codegen.JITCodeLibrary):
         for each in (*self._final_module.functions, *self._final_module.global_variables):
             if not each.is_declaration and each.name != symbol:
                 each.linkage = "internal"
+        lasts = not any(each.name.startswith("numba.dynamic.globals") for each in self._final_module.global_variables)
         manager, builder = self._codegen._module_pass_manager()
         manager.run(self._final_module, builder)  # without Numba's first round, for what counts references
-        return self._final_module
+        return self._final_module, lasts
 
 
 def _needed(library):
@@ -211,7 +215,7 @@ def compile_body(body, kinds, given, symbol):
     refusal = f"{body.__name__}: rules compute numbers from numbers; this one allocates, prints or calls Python"
     try:
         with compiling():
-            code = _code(_optimized(body, kinds, given, symbol), symbol)
+            code = _code(symbol, *_optimized(body, kinds, given, symbol))
     except errors.NumbaError as error:
         if "NRT required" in str(error):
             raise TypeError(refusal) from error
@@ -224,7 +228,7 @@ def compile_body(body, kinds, given, symbol):
 def assembly(body, kinds, given):
     """Return the assembly of a body, which is compiled anew."""
     with compiling():
-        module = _optimized(body, kinds, given, "body")
+        module, _ = _optimized(body, kinds, given, "body")
         return str(cpu_target.target_context.codegen()._tm.emit_assembly(module))
 
 
@@ -261,15 +265,13 @@ def assemble(module, symbol):
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     builder = llvm.create_pass_builder(codegen._tm, tuning)
     builder.getModulePassManager().run(module, builder)
-    return _code(module, symbol)
+    return _code(symbol, module)
 
 
-def _code(module, symbol):
+def _code(symbol, module, lasting=True):
     content = cpu_target.target_context.codegen()._tm.emit_object(module)
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
     needs = tuple(name for name in declared if name.encode() in content)  # what is used after all
-    defined = [each.name for each in module.global_variables if not each.is_declaration]
-    lasting = not any(name.startswith("numba.dynamic.globals") for name in (*defined, *declared))
     return Code(symbol, content, needs, lasting)
 
 
