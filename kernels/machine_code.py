@@ -116,13 +116,13 @@ class _Representation(codegen.JITCodeLibrary):
             self._final_module.link_in(
                 library._final_module if ours else library._get_module_for_linking(), preserve=True
             )
-        for each in (*self._final_module.functions, *self._final_module.global_variables):
-            if not each.is_declaration and each.name != symbol:
-                each.linkage = "internal"
-        lasts = not any(each.name.startswith("numba.dynamic.globals") for each in self._final_module.global_variables)
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name != symbol:
+                function.linkage = "internal"
         manager, builder = self._codegen._module_pass_manager()
         manager.run(self._final_module, builder)  # without Numba's first round, for what counts references
-        return self._final_module, lasts
+        held = [each.name for each in self._final_module.global_variables]
+        return self._final_module, not any(name.startswith("numba.dynamic.globals") for name in held)
 
 
 def _needed(library):
