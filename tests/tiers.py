@@ -37,7 +37,10 @@ LONG = {  # of the full tier, as they take four seconds and more: mostly new pro
         "test_a_damaged_file_is_a_warning_and_a_recompile[empty]",
         "test_a_damaged_file_is_a_warning_and_a_recompile[foreign]",
         "test_code_from_before_an_upgrade_is_not_stored_as_that_of_after",
+        "test_code_that_does_not_link_is_compiled",
+        "test_code_that_holds_an_address_of_its_process_is_not_kept",
         "test_processes_that_compile_at_once_do_not_disturb_each_other",
+        "test_rules_of_users_are_cached_and_known_by_all_that_they_refer_to",
     ),
     "test_cases.py": ("test_pytest_benchmark_tells_what_was_measured",),
     "test_checkpoints.py": (
@@ -61,6 +64,7 @@ LONG = {  # of the full tier, as they take four seconds and more: mostly new pro
     "test_profiling.py": (
         "test_perf_finds_kernels",
         "test_the_command_runs_a_script",
+        "test_the_command_wants_a_program",
         "test_the_map_names_kernels_compiled_and_loaded[off]",
     ),
     "test_readme.py": ("test_examples_draw_their_pictures",),

@@ -169,8 +169,8 @@ def forward_backward():
                 z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
                 _linear(x, vector, shape, z)
-                of_rows, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
-                invoke(member(losses, head), 0, n, (of_rows, dz, z, these, scales[head]))
+                written, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
+                invoke(member(losses, head), 0, n, (written, dz, z, these, scales[head]))
             for k in range(hidden - 1, -1, -1):
                 shape = row_at(layout, k)
                 dy = matrix_at(total, 0, n, shape[WIDTH])

@@ -147,7 +147,7 @@ def loss_rows():
                 z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
                 dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
                 add_bias(vector, shape, z)
-                of_rows, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
-                invoke(member(losses, head), 0, n, (of_rows, dz, z, these, scales[head]))
+                written, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
+                invoke(member(losses, head), 0, n, (written, dz, z, these, scales[head]))
 
     return body
