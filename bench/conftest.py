@@ -19,6 +19,7 @@ SIZES = slice(1, None, 2)  # every other one of a full run's
 ROUNDS = 5
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """Have benchmarks run in this process, one after the other."""
     return 0

@@ -166,7 +166,7 @@ def test_pytest_benchmark_tells_what_was_measured(tmp_path):
     root, file = Path(inspect.getfile(gd)).parent.parent, tmp_path / "results.json"
     cases = "test_step and Adam-1000- and not RAdam and not NAdam and (gd or numpy)"
     options = ["--benchmark-only", "-k", cases, f"--benchmark-json={file}"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-o", "addopts=", "bench", *options]
+    command = [sys.executable, "-m", "pytest", "-q", "bench", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
