@@ -16,6 +16,7 @@ from statistics import median
 
 import numpy as np
 
+import gd
 from gd.information import cache_size
 from gd.warm import tasks
 
@@ -165,7 +166,10 @@ def first_runs(names):
 
 def _output(command, folder):
     variables = {**os.environ, "GD_CACHE_DIR": folder}
-    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+    if command[0] == sys.executable:  # also where gd is a checkout; another interpreter shall find its own
+        variables["PYTHONPATH"] = str(Path(gd.__file__).parent.parent)
+    away = tempfile.gettempdir()
+    return subprocess.run(command, env=variables, cwd=away, capture_output=True, text=True, check=True).stdout
 
 
 def _cold_and_cached(command):
