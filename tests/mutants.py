@@ -79,7 +79,7 @@ def _statements(tree):
 
 def outcome(root, options, environment):
     """Run the tests until one fails; return its name, "TIMEOUT", or None if none did."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--max-worker-restart=0", "-p", "no:cacheprovider", *options]
     try:
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
