@@ -102,7 +102,6 @@ class Compiled:
             return machine_code.compile_body(kernel.body(), kinds, len(loop.given), symbol)
 
         details = [str(each) for each in kinds], loop.given, processor()
-        self.kinds = kinds
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
         try:
             (self.address,) = load(self.code, launcher()).values()

@@ -133,57 +133,50 @@ def array_at(context, builder, kind, data, shape, strides=()):
 # --- Bodies that call bodies
 
 
-def _called(context, builder, bound, kinds, given, call):
-    """Call a bound body by `call(error, code, given, own)`; raise if it takes other types than it is given."""
-    from .machine_code import handing_on
+def _calling(given, run):
+    """Return the signature and the code of an intrinsic that calls a bound body with two integers and a tuple, given.
 
-    words = builder.bitcast(bound, WORDS)
-    code, number = (builder.load(builder.gep(words, [WORD(k)])) for k in range(HEAD))
-    with builder.if_then(builder.icmp_signed("!=", number, WORD(number_of(kinds))), likely=False):
-        message = f"a body that takes something else is given {', '.join(map(str, kinds))}"
-        context.call_conv.return_user_exc(builder, TypeError, (message,))
-    given, code = _stored(context, builder, kinds, given), builder.inttoptr(code, BODY.as_pointer())
-    own = builder.gep(words, [WORD(HEAD)])
-    handing_on(context, builder, lambda error: call(error, code, given, own))
-    return context.get_dummy_value()
+    `run(builder, error, code, first, second, given, own)` emits the call; the intrinsic raises if the body takes other
+    types than it is given.
+    """
+
+    def generate(context, builder, signature, arguments):
+        from .machine_code import handing_on
+
+        bound, first, second, values = arguments
+        kinds, words = tuple(signature.args[3]), builder.bitcast(bound, WORDS)
+        code, number = (builder.load(builder.gep(words, [WORD(k)])) for k in range(HEAD))
+        with builder.if_then(builder.icmp_signed("!=", number, WORD(number_of(kinds))), likely=False):
+            message = f"a body that takes something else is given {', '.join(map(str, kinds))}"
+            context.call_conv.return_user_exc(builder, TypeError, (message,))
+        place, code = _stored(context, builder, kinds, values), builder.inttoptr(code, BODY.as_pointer())
+        own = builder.gep(words, [WORD(HEAD)])
+        handing_on(context, builder, lambda error: run(builder, error, code, first, second, place, own))
+        return context.get_dummy_value()
+
+    return types.none(BOUND, types.intp, types.intp, given), generate
 
 
 @intrinsic_or(lambda bound, start, stop, given: bound(start, stop, given))
 def invoke(typing_context, bound, start, stop, given):
     """Have a bound body walk items start to stop; `given` is the tuple of the arguments that it is given."""
 
-    def generate(context, builder, signature, arguments):
-        bound, start, stop, given = arguments
-        return _called(
-            context,
-            builder,
-            bound,
-            tuple(signature.args[3]),
-            given,
-            lambda error, code, given, own: builder.call(code, [error, start, stop, given, own]),
-        )
+    def run(builder, error, code, start, stop, given, own):
+        return builder.call(code, [error, start, stop, given, own])
 
-    return types.none(BOUND, types.intp, types.intp, given), generate
+    return _calling(given, run)
 
 
 @intrinsic_or(lambda bound, parts, size, given: bound(0, size, given))
 def split(typing_context, bound, parts, size, given):
     """Have a bound body walk items 0 to size, in so many parts over the pool, which must have been entered."""
 
-    def generate(context, builder, signature, arguments):
-        bound, parts, size, given = arguments
+    def run(builder, error, code, parts, size, given, own):
         name, kind = LAUNCH
         launch = cgutils.get_or_insert_function(builder.module, kind, name)
-        return _called(
-            context,
-            builder,
-            bound,
-            tuple(signature.args[3]),
-            given,
-            lambda error, code, given, own: builder.call(launch, [error, code, parts, size, given, own]),
-        )
+        return builder.call(launch, [error, code, parts, size, given, own])
 
-    return types.none(BOUND, types.intp, types.intp, given), generate
+    return _calling(given, run)
 
 
 @intrinsic_or(lambda bodies, k: bodies[k])

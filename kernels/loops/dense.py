@@ -14,10 +14,9 @@ import numpy as np
 
 from ..blas import back_product, product, transposed_product
 from ..compiler import device, loop
-from ..rules.dropout import random_bits
 from ..traffic import of_rows
 from ..words import DOUBLE, allocate, invoke, local, matrix_at, member, release, row_at, vector_at
-from .elementwise import drop
+from .elementwise import bits, drop
 
 FAN_IN, COLUMNS = 0, 1  # the shape of the weights
 WIDTH = 2  # of the output: the columns, or fewer for maxout
@@ -200,10 +199,7 @@ def drop_rows(x, first, rate, key, layer):
     """Drop from rows of a layer's input, of which the first is number `first` of the batch."""
     if rate > 0:
         threshold, scale = np.uint64(rate * 2.0**64), x.dtype.type(1 / (1 - rate))
-        drop(vector_at(x, 0, x.size), _bits(key, layer), np.uint64(first * x.shape[1]), threshold, scale)
-
-
-_bits = device(random_bits)
+        drop(vector_at(x, 0, x.size), bits(key, layer), np.uint64(first * x.shape[1]), threshold, scale)
 
 
 def weight_tiles(layout):

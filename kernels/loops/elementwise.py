@@ -92,7 +92,7 @@ def map_dropped(rule):
             position = np.uint64(start + begin)
             for i in range(count):
                 value = scale * rule(*load(pieces, i))
-                chunk[i] = cast(0, value) if _bits(key, position + np.uint64(i)) < threshold else value
+                chunk[i] = cast(0, value) if bits(key, position + np.uint64(i)) < threshold else value
             for i in range(count):
                 result[i] = chunk[i]
 
@@ -103,10 +103,10 @@ def map_dropped(rule):
 def drop(x, key, start, threshold, scale):
     """x[i] = scale * x[i], or 0 where bits(start + i) < threshold; the same pattern as `map_dropped`'s."""
     for i in range(x.size):
-        x[i] = cast(0, x[i]) if _bits(key, start + np.uint64(i)) < threshold else scale * x[i]
+        x[i] = cast(0, x[i]) if bits(key, start + np.uint64(i)) < threshold else scale * x[i]
 
 
-_bits = device(random_bits)
+bits = device(random_bits)
 
 
 def _write(rule):
