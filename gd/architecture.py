@@ -77,8 +77,9 @@ class Architecture(Sizes):
         The pair of `kernels.loops.units`.
     numbers : tuple
         Parameters of the activation, as kernels take them.
+    layers : list of dense.Layer
     layout : ndarray of int
-        As in `kernels.loops.dense`.
+        The same, as kernels take them.
     by_layer : bool
         Whether weights are too many for a cache: see `kernels.loops.layers`.
     slope : float
@@ -146,12 +147,12 @@ class Architecture(Sizes):
             fan_in, columns = self.shapes[name]
             width = columns // self.pieces if k < len(self.hidden) else columns
             own = begins[name], begins[f"b{name[1:]}"], begins.get(f"a{name[1:]}", -1)
-            rows.append((fan_in, columns, width, *own, source, place, delta))
+            rows.append(dense.Layer(fan_in, columns, width, *own, source, place, delta))
             if k < len(self.hidden):
                 source = place
             place, delta = place + width, delta + columns
-        self.layout = np.array(rows)
-        self.by_layer = bool((self.layout[:, dense.FAN_IN] * self.layout[:, dense.COLUMNS]).max() > CACHED)
+        self.layers, self.layout = rows, np.array(rows)
+        self.by_layer = max(layer.fan_in * layer.columns for layer in rows) > CACHED
 
     @cached_property
     def tiles(self):

@@ -18,11 +18,11 @@ class _Pass:
 
     def __init__(self, plan, capacity):
         self.plan, self.capacity, self.rows = plan, capacity, None
-        columns, slopes = plan.layout[:, dense.COLUMNS].sum(), (plan.layout[:, dense.SLOPES] >= 0).any()
-        places = plan.layout[0, dense.FAN_IN] + plan.layout[:, dense.WIDTH].sum()
+        columns, slopes = sum(layer.columns for layer in plan.layers), any(layer.slopes >= 0 for layer in plan.layers)
+        places = plan.layers[0].fan_in + sum(layer.width for layer in plan.layers)
         self.values = np.zeros((len(plan.outputs), capacity))
-        self.activations, self.deltas = (aligned_empty(capacity * int(n), plan.dtype) for n in (places, columns))
-        self.dslopes = aligned_empty(capacity * int(columns) if slopes else 0, plan.dtype)
+        self.activations, self.deltas = (aligned_empty(capacity * n, plan.dtype) for n in (places, columns))
+        self.dslopes = aligned_empty(capacity * columns if slopes else 0, plan.dtype)
         self.nothing = np.empty((0, 0), plan.dtype)
 
     def _piece(self, tiles, dx, add):
@@ -70,7 +70,7 @@ class _ByLayers(_Pass):
         super().__init__(plan, capacity)
         self.key = None
         self.gradient = aligned_empty(capacity * max(plan.hidden, default=0), plan.dtype)  # of a layer's output
-        self.tiles = [plan.tiles[plan.tiles[:, 0] == k] for k in range(len(plan.layout))]
+        self.tiles = [plan.tiles[plan.tiles[:, 0] == k] for k in range(len(plan.layers))]
 
     def run(self, X, targets, rows, vector, scales, key):
         """As that of `_ByBlocks`, but the gradients are known only as `pieces` gets to them."""
@@ -80,13 +80,13 @@ class _ByLayers(_Pass):
         np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
         if plan.rates[0] > 0:
             join(layers.drop_features)(blocks, features, plan.rates[0], key)
-        for k, shape in enumerate(plan.layout):
-            x = self._matrix(self.activations, shape[dense.INPUT], shape[dense.FAN_IN])
-            workspace, begin = (
-                (self.deltas, shape[dense.DELTA]) if k < hidden else (self.activations, shape[dense.OUTPUT])
-            )
-            z = self._matrix(workspace, begin, shape[dense.COLUMNS])
-            join(layers.multiply)(layers.column_tiles(shape[dense.COLUMNS]), x, z, vector, shape)
+        for k, layer in enumerate(plan.layers):
+            x = self._matrix(self.activations, layer.input, layer.fan_in)
+            workspace, begin = (self.deltas, layer.delta) if k < hidden else (self.activations, layer.output)
+            z = self._matrix(workspace, begin, layer.columns)
+            end = layer.weights + layer.fan_in * layer.columns
+            weights = vector[layer.weights : end].reshape(layer.fan_in, layer.columns)
+            join(layers.multiply)(layers.column_tiles(layer.columns), x, weights, z)
             if k < hidden:
                 arrays = self.activations, self.deltas, self.capacity, rows.size, vector, plan.layout
                 join(layers.activate_rows)(blocks, *arrays, k, plan.rates[k + 1], key, plan.bound_units[0])
@@ -96,7 +96,7 @@ class _ByLayers(_Pass):
 
     def pieces(self, vector):
         """As that of `_ByBlocks`; between two of them the gradient goes through an activation. It can be run once."""
-        plan, last = self.plan, len(self.plan.layout) - 1
+        plan, last = self.plan, len(self.plan.layers) - 1
         hidden, blocks = len(plan.hidden), -(-self.rows.size // dense.BLOCK)
         for k in range(last, -1, -1):
             before = min(k, hidden) - 1  # the layer whose output this one takes

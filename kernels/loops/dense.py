@@ -7,28 +7,47 @@ once, so the gradient of a weight matrix never exists in memory.
 
 Hidden layers come first, each of which takes the output of the one before; then come the heads, each of which takes
 that of the last hidden layer. Everything lies in flat vectors, so one compiled kernel serves any number of layers.
-`layout` has a row for each layer, with these columns.
+`layout` has a row for each layer: a `Layer`.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from ..blas import back_product, product, transposed_product
 from ..compiler import device, loop
 from ..traffic import of_rows
-from ..words import DOUBLE, allocate, invoke, local, matrix_at, member, release, row_at, vector_at
+from ..words import DOUBLE, allocate, invoke, local, matrix_at, member, numbers, release, row_at, vector_at
 from .elementwise import bits, drop
-
-FAN_IN, COLUMNS = 0, 1  # the shape of the weights
-WIDTH = 2  # of the output: the columns, or fewer for maxout
-WEIGHTS, BIAS, SLOPES = 3, 4, 5  # where they begin in the parameter vector; the slopes, -1 where there are none
-INPUT, OUTPUT = 6, 7  # of a workspace's `activations`, begin `capacity` times these
-DELTA = 8  # the same of `deltas` and `dslopes`: the gradients with respect to z = x W + b and to the slopes
 
 BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
 BIAS_TILE, SLOPES_TILE = -1, -2  # in place of a tile's first row
 GROUP = 64  # columns whose norms are limited together
 STEP = 12  # weight rows: of multiples of it, BLAS is fastest
 TILE_ELEMENTS = 6144  # of a weight gradient: it, the parameters and two slots take 96 KiB of a second-level cache
+
+
+class Layer(NamedTuple):
+    """A row of `layout`. Parameters begin at an element of their vector, rows at `capacity` times so many elements."""
+
+    fan_in: int
+    columns: int  # of the weights
+    width: int  # of the output: the columns, or fewer for maxout
+    weights: int  # where they begin in the parameter vector
+    bias: int
+    slopes: int  # -1 where there are none
+    input: int  # where it begins in `activations`
+    output: int
+    delta: int  # where the gradient with respect to z = x W + b begins in `deltas`, to the slopes in `dslopes`
+
+
+_layer = numbers(Layer, 0)
+
+
+@device
+def layer_at(layout, k):
+    """Return a row of the layout."""
+    return _layer(row_at(layout, k))
 
 
 @device
@@ -45,34 +64,34 @@ def _copy(source, out):
 
 
 @device
-def weights_of(vector, shape):
+def weights_of(vector, layer):
     """Return the weights of a layer, a row of the layout."""
-    return matrix_at(vector, shape[WEIGHTS], shape[FAN_IN], shape[COLUMNS])
+    return matrix_at(vector, layer.weights, layer.fan_in, layer.columns)
 
 
 @device
-def bias_of(vector, shape):
+def bias_of(vector, layer):
     """Return its bias."""
-    return vector_at(vector, shape[BIAS], shape[COLUMNS])
+    return vector_at(vector, layer.bias, layer.columns)
 
 
 @device
-def slopes_of(vector, shape):
+def slopes_of(vector, layer):
     """Return its slopes; empty where it has none."""
-    return vector_at(vector, max(0, shape[SLOPES]), shape[WIDTH] if shape[SLOPES] >= 0 else 0)
+    return vector_at(vector, max(0, layer.slopes), layer.width if layer.slopes >= 0 else 0)
 
 
 @device
-def _linear(x, vector, shape, out):
+def _linear(x, vector, layer, out):
     """Compute out = x W + b."""
-    product(x, weights_of(vector, shape), False, out)
-    add_bias(vector, shape, out)
+    product(x, weights_of(vector, layer), False, out)
+    add_bias(vector, layer, out)
 
 
 @device
-def add_bias(vector, shape, z):
+def add_bias(vector, layer, z):
     """Add a layer's bias to every row of z."""
-    b = bias_of(vector, shape)
+    b = bias_of(vector, layer)
     for i in range(len(z)):
         row = row_at(z, i)
         for j in range(row.size):
@@ -80,11 +99,12 @@ def add_bias(vector, shape, z):
 
 
 @device
-def _most(layout, column):
+def _widest(layout):
+    """Return how many elements the rows of a block have in the widest layer."""
     most = 0
     for k in range(len(layout)):
-        most = max(most, layout[k, column])
-    return most
+        most = max(most, layer_at(layout, k).columns)
+    return BLOCK * most
 
 
 def _products_of_predictions(size, out, X, vector, *rest):
@@ -104,23 +124,22 @@ def predict():
 
     def body(start, stop, arguments):
         out, X, vector, layout, hidden, activate = arguments
-        widest = BLOCK * _most(layout, WIDTH)
-        scratch, of_z = allocate(X, 2 * widest), allocate(X, BLOCK * _most(layout, COLUMNS))
+        of_y, of_z = allocate(X, _widest(layout)), allocate(X, _widest(layout))
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, len(X))
             x = matrix_at(X, first * X.shape[1], end - first, X.shape[1])
             for k in range(hidden):
-                shape = row_at(layout, k)
-                z = matrix_at(of_z, 0, end - first, shape[COLUMNS])
-                y = matrix_at(scratch, k % 2 * widest, end - first, shape[WIDTH])
-                product(x, weights_of(vector, shape), False, z)
-                invoke(activate, 0, end - first, (z, bias_of(vector, shape), y, slopes_of(vector, shape)))
+                layer = layer_at(layout, k)
+                z = matrix_at(of_z, 0, end - first, layer.columns)
+                y = matrix_at(of_y, 0, end - first, layer.width)
+                product(x, weights_of(vector, layer), False, z)
+                invoke(activate, 0, end - first, (z, bias_of(vector, layer), y, slopes_of(vector, layer)))
                 x = y
             for k in range(hidden, len(layout)):
-                shape = row_at(layout, k)
-                begin = shape[OUTPUT] - layout[hidden, OUTPUT]
-                _linear(x, vector, shape, rows_of(out, len(X), begin, first, end - first, shape[WIDTH]))
-        release(scratch)
+                layer = layer_at(layout, k)
+                begin = layer.output - layer_at(layout, hidden).output
+                _linear(x, vector, layer, rows_of(out, len(X), begin, first, end - first, layer.width))
+        release(of_y)
         release(of_z)
 
     return body
@@ -146,47 +165,46 @@ def forward_backward():
     def body(start, stop, arguments):
         values, activations, deltas, dslopes, capacity, X, rows, vector, layout, hidden = arguments[:10]
         scales, rates, key, activate, differentiate, losses, _ = arguments[10:]
-        widest = BLOCK * _most(layout, WIDTH)
-        total, more = allocate(X, widest), allocate(X, widest)
+        total, more = allocate(X, _widest(layout)), allocate(X, _widest(layout))
         for block in range(start, stop):
             first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
             n = end - first
-            x = rows_of(activations, capacity, 0, first, n, layout[0, FAN_IN])
+            x = rows_of(activations, capacity, 0, first, n, layer_at(layout, 0).fan_in)
             for i in range(n):
                 _copy(row_at(X, rows[first + i]), row_at(x, i))
             drop_rows(x, first, rates[0], key, 0)
             for k in range(hidden):
-                shape = row_at(layout, k)
-                z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-                y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-                product(x, weights_of(vector, shape), False, z)
-                invoke(activate, 0, n, (z, bias_of(vector, shape), y, slopes_of(vector, shape)))
+                layer = layer_at(layout, k)
+                z = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
+                y = rows_of(activations, capacity, layer.output, first, n, layer.width)
+                product(x, weights_of(vector, layer), False, z)
+                invoke(activate, 0, n, (z, bias_of(vector, layer), y, slopes_of(vector, layer)))
                 drop_rows(y, first, rates[k + 1], key, k + 1)
                 x = y
             for k in range(hidden, len(layout)):
-                shape, head = row_at(layout, k), k - hidden
-                z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-                dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-                _linear(x, vector, shape, z)
+                layer, head = layer_at(layout, k), k - hidden
+                z = rows_of(activations, capacity, layer.output, first, n, layer.width)
+                dz = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
+                _linear(x, vector, layer, z)
                 written, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
                 invoke(member(losses, head), 0, n, (written, dz, z, these, scales[head]))
             for k in range(hidden - 1, -1, -1):
-                shape = row_at(layout, k)
-                dy = matrix_at(total, 0, n, shape[WIDTH])
+                layer = layer_at(layout, k)
+                dy = matrix_at(total, 0, n, layer.width)
                 after = len(layout) if k == hidden - 1 else k + 2
                 for user in range(k + 1, after):
-                    of_user = row_at(layout, user)
-                    dz = rows_of(deltas, capacity, of_user[DELTA], first, n, of_user[COLUMNS])
-                    term = dy if user == k + 1 else matrix_at(more, 0, n, shape[WIDTH])
+                    of_user = layer_at(layout, user)
+                    dz = rows_of(deltas, capacity, of_user.delta, first, n, of_user.columns)
+                    term = dy if user == k + 1 else matrix_at(more, 0, n, layer.width)
                     product(dz, weights_of(vector, of_user), True, term)
                     if user > k + 1:
                         for i in range(dy.size):
                             total[i] += more[i]
                 drop_rows(dy, first, rates[k + 1], key, k + 1)
-                z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-                y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-                slopes = slopes_of(vector, shape)
-                of_slopes = rows_of(dslopes, capacity, shape[DELTA], first, n, slopes.size)
+                z = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
+                y = rows_of(activations, capacity, layer.output, first, n, layer.width)
+                slopes = slopes_of(vector, layer)
+                of_slopes = rows_of(dslopes, capacity, layer.delta, first, n, slopes.size)
                 invoke(differentiate, 0, n, (dy, z, y, slopes, of_slopes))
         release(total)
         release(more)
@@ -209,49 +227,50 @@ def weight_tiles(layout):
     take equal numbers of them get equal work.
     """
     placed = []
-    for layer, (fan_in, columns, _, _, _, slopes, *_) in enumerate(layout.tolist()):
-        most = max(STEP, TILE_ELEMENTS // columns // STEP * STEP)
-        edges = [*range(0, fan_in, most), fan_in]
+    for k, row in enumerate(layout.tolist()):
+        layer = Layer(*row)
+        most = max(STEP, TILE_ELEMENTS // layer.columns // STEP * STEP)
+        edges = [*range(0, layer.fan_in, most), layer.fan_in]
         pieces = len(edges) - 1
         for piece in range(pieces):
-            placed.append(((piece + 0.5) / pieces, layer, edges[piece], edges[piece + 1]))
-        for kind in (BIAS_TILE, SLOPES_TILE)[: 1 if slopes < 0 else 2]:
-            placed.append((layer / len(layout), layer, kind, kind))
+            placed.append(((piece + 0.5) / pieces, k, edges[piece], edges[piece + 1]))
+        for kind in (BIAS_TILE, SLOPES_TILE)[: 1 if layer.slopes < 0 else 2]:
+            placed.append((k / len(layout), k, kind, kind))
     return np.array([tile for _, *tile in sorted(placed)])
 
 
 @device
 def _place(tile, layout):
     """Return where a tile begins and ends in the parameter vector."""
-    shape = row_at(layout, tile[0])
+    layer = layer_at(layout, tile[0])
     if tile[1] == BIAS_TILE:
-        return shape[BIAS], shape[BIAS] + shape[COLUMNS]
+        return layer.bias, layer.bias + layer.columns
     if tile[1] == SLOPES_TILE:
-        return shape[SLOPES], shape[SLOPES] + shape[WIDTH]
-    return shape[WEIGHTS] + tile[1] * shape[COLUMNS], shape[WEIGHTS] + tile[2] * shape[COLUMNS]
+        return layer.slopes, layer.slopes + layer.width
+    return layer.weights + tile[1] * layer.columns, layer.weights + tile[2] * layer.columns
 
 
 @device
 def _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, out):
     """Write the gradient of a tile into out."""
-    shape = row_at(layout, tile[0])
-    delta = rows_of(deltas, capacity, shape[DELTA], 0, batch, shape[COLUMNS])
+    layer = layer_at(layout, tile[0])
+    delta = rows_of(deltas, capacity, layer.delta, 0, batch, layer.columns)
     if tile[1] == BIAS_TILE:
         _sum_rows(delta, out)
     elif tile[1] == SLOPES_TILE:
-        _sum_rows(rows_of(dslopes, capacity, shape[DELTA], 0, batch, shape[COLUMNS]), out)
+        _sum_rows(rows_of(dslopes, capacity, layer.delta, 0, batch, layer.columns), out)
     else:
-        inputs = rows_of(activations, capacity, shape[INPUT], 0, batch, shape[FAN_IN])
-        transposed_product(inputs, tile[1], tile[2], delta, matrix_at(out, 0, tile[2] - tile[1], shape[COLUMNS]))
+        inputs = rows_of(activations, capacity, layer.input, 0, batch, layer.fan_in)
+        transposed_product(inputs, tile[1], tile[2], delta, matrix_at(out, 0, tile[2] - tile[1], layer.columns))
 
 
 @device
 def _multiply_back(tile, layout, vector, deltas, capacity, dx, add):
     """Write the columns of dx that belong to a tile, or add to them."""
     if len(dx) and tile[1] >= 0:
-        shape = row_at(layout, tile[0])
-        delta = rows_of(deltas, capacity, shape[DELTA], 0, len(dx), shape[COLUMNS])
-        back_product(delta, weights_of(vector, shape), tile[1], tile[2], dx, add)
+        layer = layer_at(layout, tile[0])
+        delta = rows_of(deltas, capacity, layer.delta, 0, len(dx), layer.columns)
+        back_product(delta, weights_of(vector, layer), tile[1], tile[2], dx, add)
 
 
 @device
@@ -275,11 +294,11 @@ def _largest(tiles, layout):
 def _operands(tiles, layout, batch, dx, add):
     """Return (elements that the products of these tiles' layers read, parameters of the layers, bytes of dx moved)."""
     read, parameters = 0, 0
-    for layer in np.unique(tiles[:, 0]):
-        shape = layout[layer]
-        slopes = int(shape[WIDTH]) if shape[SLOPES] >= 0 else 0
-        read += batch * int(shape[FAN_IN] + shape[COLUMNS] + slopes)
-        parameters += int((shape[FAN_IN] + 1) * shape[COLUMNS]) + slopes
+    for row in layout[np.unique(tiles[:, 0])].tolist():
+        layer = Layer(*row)
+        slopes = layer.width if layer.slopes >= 0 else 0
+        read += batch * (layer.fan_in + layer.columns + slopes)
+        parameters += (layer.fan_in + 1) * layer.columns + slopes
     return read, parameters, dx.nbytes * (2 if add else 1)
 
 

@@ -10,20 +10,7 @@ from ..blas import COLUMNS as TILE_COLUMNS
 from ..blas import column_product
 from ..compiler import loop
 from ..words import invoke, matrix_at, member, row_at, vector_at
-from .dense import (
-    BLOCK,
-    COLUMNS,
-    DELTA,
-    FAN_IN,
-    OUTPUT,
-    WIDTH,
-    add_bias,
-    bias_of,
-    drop_rows,
-    rows_of,
-    slopes_of,
-    weights_of,
-)
+from .dense import BLOCK, Layer, add_bias, bias_of, drop_rows, layer_at, rows_of, slopes_of
 
 
 def column_tiles(columns):
@@ -31,21 +18,16 @@ def column_tiles(columns):
     return -(-int(columns) // TILE_COLUMNS)
 
 
-def _product_traffic(size, x, out, vector, shape):
-    return x.nbytes + out.nbytes + int(shape[FAN_IN] * shape[COLUMNS]) * vector.itemsize
+def _products(size, x, weights, out):
+    return len(x) * weights.size
 
 
-def _products(size, x, out, vector, shape):
-    return out.size * x.shape[1]
-
-
-@loop(parallel_from=131_072, flush=True, traffic=_product_traffic, work=_products)
+@loop(parallel_from=131_072, flush=True, traffic="r r w", work=_products)
 def multiply():
-    """Compute out = x W; items are tiles of columns; arguments: x, out, vector, shape (a row of the layout)."""
+    """Compute out = x W; items are tiles of columns; arguments: x, weights, out."""
 
     def body(start, stop, arguments):
-        x, out, vector, shape = arguments
-        weights = weights_of(vector, shape)
+        x, weights, out = arguments
         for tile in range(start, stop):
             first = tile * TILE_COLUMNS
             column_product(x, weights, first, min(first + TILE_COLUMNS, out.shape[1]), out)
@@ -69,7 +51,8 @@ def drop_features():
 
 def _activation_traffic(size, activations, deltas, capacity, batch, vector, layout, k, *rest):
     """Most activations read z and write y."""
-    return batch * int(layout[k, COLUMNS] + layout[k, WIDTH]) * vector.itemsize
+    layer = Layer(*layout[k].tolist())
+    return batch * (layer.columns + layer.width) * vector.itemsize
 
 
 @loop(parallel_from=8, flush=True, traffic=_activation_traffic)
@@ -81,13 +64,13 @@ def activate_rows():
 
     def body(start, stop, arguments):
         activations, deltas, capacity, batch, vector, layout, k, rate, key, activate = arguments
-        shape = row_at(layout, k)
+        layer = layer_at(layout, k)
         for block in range(start, stop):
             first = block * BLOCK
             n = min(BLOCK, batch - first)
-            z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-            y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-            invoke(activate, 0, n, (z, bias_of(vector, shape), y, slopes_of(vector, shape)))
+            z = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
+            y = rows_of(activations, capacity, layer.output, first, n, layer.width)
+            invoke(activate, 0, n, (z, bias_of(vector, layer), y, slopes_of(vector, layer)))
             drop_rows(y, first, rate, key, k + 1)
 
     return body
@@ -95,7 +78,8 @@ def activate_rows():
 
 def _derivative_traffic(size, dy, activations, deltas, dslopes, capacity, batch, vector, layout, k, *rest):
     """Most read dy and either y or z, and write z; gradients of slopes are written besides."""
-    return batch * int(layout[k, WIDTH] + layout[k, COLUMNS] * (3 if dslopes.size else 2)) * vector.itemsize
+    layer = Layer(*layout[k].tolist())
+    return batch * (layer.width + layer.columns * (3 if dslopes.size else 2)) * vector.itemsize
 
 
 @loop(parallel_from=8, flush=True, traffic=_derivative_traffic)
@@ -108,15 +92,15 @@ def differentiate_rows():
 
     def body(start, stop, arguments):
         gradient, activations, deltas, dslopes, capacity, batch, vector, layout, k, rate, key, differentiate = arguments
-        shape = row_at(layout, k)
+        layer = layer_at(layout, k)
         for block in range(start, stop):
             first = block * BLOCK
             n = min(BLOCK, batch - first)
-            dy = rows_of(gradient, 0, 0, first, n, shape[WIDTH])
-            z = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-            y = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-            slopes = slopes_of(vector, shape)
-            of_slopes = rows_of(dslopes, capacity, shape[DELTA], first, n, slopes.size)
+            dy = rows_of(gradient, 0, 0, first, n, layer.width)
+            z = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
+            y = rows_of(activations, capacity, layer.output, first, n, layer.width)
+            slopes = slopes_of(vector, layer)
+            of_slopes = rows_of(dslopes, capacity, layer.delta, first, n, slopes.size)
             drop_rows(dy, first, rate, key, k + 1)
             invoke(differentiate, 0, n, (dy, z, y, slopes, of_slopes))
 
@@ -125,7 +109,8 @@ def differentiate_rows():
 
 def _loss_traffic(size, values, activations, deltas, capacity, rows, vector, layout, hidden, scales, losses, of_target):
     """The bias is added to z in place, and dz written."""
-    outputs = rows.size * 3 * int(layout[hidden:, COLUMNS].sum()) * vector.itemsize
+    columns = sum(Layer(*row).columns for row in layout[hidden:].tolist())
+    outputs = rows.size * 3 * columns * vector.itemsize
     return outputs + values.nbytes * rows.size // capacity + rows.nbytes + rows.size * of_target
 
 
@@ -143,10 +128,10 @@ def loss_rows():
             first = block * BLOCK
             n = min(BLOCK, rows.size - first)
             for k in range(hidden, len(layout)):
-                shape, head = row_at(layout, k), k - hidden
-                z = rows_of(activations, capacity, shape[OUTPUT], first, n, shape[WIDTH])
-                dz = rows_of(deltas, capacity, shape[DELTA], first, n, shape[COLUMNS])
-                add_bias(vector, shape, z)
+                layer, head = layer_at(layout, k), k - hidden
+                z = rows_of(activations, capacity, layer.output, first, n, layer.width)
+                dz = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
+                add_bias(vector, layer, z)
                 written, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
                 invoke(member(losses, head), 0, n, (written, dz, z, these, scales[head]))
 
