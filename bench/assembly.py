@@ -10,7 +10,7 @@ from numba import types
 from gd.activations import ACTIVATIONS
 from gd.losses import LOSSES
 from gd.optimizers import OPTIMIZERS
-from gd.warm import tasks
+from gd.training import tasks
 
 from .instructions import innermost_loops
 from .recording import recorded

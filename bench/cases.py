@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gd.arrays import aligned_empty
+from gd.checks import aligned_empty
 
 from .libraries import installed
 

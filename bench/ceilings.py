@@ -13,7 +13,7 @@ from gd.kernels.compiler import join
 from gd.kernels.loops.elementwise import map_into
 from gd.kernels.loops.reductions import BLOCK, read
 from gd.kernels.loops.update import update
-from gd.kernels.rules.common import CommonCoefficients
+from gd.kernels.rules.stages import CommonCoefficients
 from gd.kernels.rules.touch import TOUCH, add, copy
 
 from .cases import Case, vectors

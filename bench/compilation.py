@@ -17,8 +17,8 @@ from statistics import median
 import numpy as np
 
 import gd
-from gd.information import cache_size
-from gd.warm import tasks
+from gd.runtime import cache_size
+from gd.training import tasks
 
 from .recording import recorded
 

@@ -4,7 +4,7 @@ import functools
 from typing import NamedTuple
 
 from gd.profiling import profile
-from gd.warm import tasks
+from gd.training import tasks
 
 from . import assembly
 

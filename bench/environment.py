@@ -10,8 +10,8 @@ from pathlib import Path
 from threadpoolctl import threadpool_info
 
 import gd
-from gd.information import PACKAGES, processor, sysctl, threading_layer, vector_bits, versions
 from gd.kernels import pool
+from gd.runtime import PACKAGES, processor, sysctl, threading_layer, vector_bits, versions
 
 PEERS = ("torch", "jax", "optax", "numexpr", "scikit-learn", "thinc", "deepspeed")
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}

@@ -16,7 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import gd
-from gd.warm import tasks
+from gd.training import tasks
 
 from . import accuracy, assembly, ceilings, compilation, environment
 from .cases import Family, families

@@ -5,8 +5,7 @@ import os
 import sys
 
 from . import __version__, datasets
-from .commands import bench, compare, info, plan, profile, train
-from .commands.common import Failure
+from .commands import Failure, bench, compare, info, plan, profile, train
 
 COMMANDS = (train, compare, bench, profile, plan, info)
 

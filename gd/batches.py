@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from .arrays import check_label_array
-from .ranges import check_flag, check_integer, check_size
+from .checks import check_flag, check_integer, check_label_array, check_size
 
 
 def shuffled(n, seed, epoch, stratify=None):

@@ -9,16 +9,13 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from .batches import held_out
-from .figures import new_figure, written
-from .history import History
-from .interchange import lent
+from .checks import check_choice, check_integer, lent
+from .files import new_figure, written
 from .kernels.compiler import splitting
-from .linear_model import LinearModel
-from .networks import MLP
+from .models import MLP, LinearModel
 from .optimizers import OPTIMIZERS
-from .progress import check_progress, progress_bar
-from .ranges import check_choice, check_integer
-from .training import fit
+from .runtime import check_progress, progress_bar
+from .training import History, fit
 
 RATES = ("tuned", "default")
 TRIAL_STEPS = 200  # of a trial of a learning rate at least: after fewer, rates look good that are too large

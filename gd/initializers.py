@@ -15,10 +15,9 @@ from math import prod, sqrt
 
 import numpy as np
 
-from .arrays import check_dtype
+from .checks import REAL, check_dtype, check_generator, check_number, is_size, shown
 from .parameters import LARGEST
-from .ranges import REAL, check_generator, check_number, is_size, shown
-from .threads import single_threaded_blas
+from .runtime import single_threaded_blas
 
 INITIALIZERS = {}  # name -> function
 

@@ -15,9 +15,9 @@ messages share a link there.
 from math import nan
 from typing import NamedTuple
 
+from .checks import NON_NEGATIVE, POSITIVE, check_choice, check_integer, check_number
 from .comparison import line_style
-from .figures import new_figure, written
-from .ranges import NON_NEGATIVE, POSITIVE, check_choice, check_integer, check_number
+from .files import new_figure, written
 
 FLOAT = 4  # bytes of a parameter, and of a gradient, on the wire
 COLLECTIVES = ("fastest", "ring", "doubling")

@@ -12,13 +12,13 @@ from time import perf_counter
 
 import numpy as np
 
-from .arrays import aligned_full
+from .checks import aligned_full
 from .kernels import observation, symbols
 from .kernels.compiler import join
 from .kernels.loops.update import update
-from .kernels.rules.common import CommonCoefficients
+from .kernels.rules.stages import CommonCoefficients
 from .kernels.rules.touch import touch
-from .threads import get_threads
+from .runtime import get_threads
 
 WALKED = 512 * 2**20  # bytes of the arrays by which memory is measured: more than most caches hold
 ROUNDS = 5

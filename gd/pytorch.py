@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from .checks import check_integer
 from .optimizers import Optimizer
-from .ranges import check_integer
 
 
 def to_torch(optimizer, torch_optimizer):

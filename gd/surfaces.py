@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .checks import check_choice, check_integer
 from .comparison import label_ends, line_style
-from .figures import new_figure, written
+from .files import new_figure, written
 from .optimizers import OPTIMIZERS
-from .ranges import check_choice, check_integer
 
 RATES = [digit * 10.0**power for power in range(-4, 2) for digit in (1, 2, 5)]  # 0.0001 to 50
 REACHED = 1e-12  # a value that counts as the minimum

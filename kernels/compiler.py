@@ -4,7 +4,7 @@ A *rule* is a scalar formula. A *loop* is a function that takes rules and return
 ``start <= i < stop`` of its arrays; what an item is (an element, a row, a block of rows) is the loop's business. `join`
 makes a kernel of the two. On its way from Python to memory a call passes
 
-    Kernel      chooses: in one part, or in several over the pool of threads (see `choice`)
+    Kernel      chooses: in one part, or in several over the pool of threads (see `break_even`)
     entry       packs the arguments, finds the code for their types, and calls it: body(start, stop, arguments)
     machine_code, cache         have made that code on the first call, or loaded it
 
@@ -32,7 +32,7 @@ from traceback import walk_tb
 import numba
 
 from . import cache, machine_code, observation, pool
-from .choice import Choice
+from .break_even import Choice
 from .entry import Entry, launcher
 from .interruption import Interruption
 from .machine_code import compiling, load, njit, processor, signature_of

@@ -14,10 +14,10 @@ from good_calls import activation_of
 from scipy.sparse import issparse
 
 import gd
-from gd.linear import LOSSES as LINEAR_LOSSES
-from gd.losses import LOSSES
+from gd.checks.values import CLOSED_UNIT, NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, UNIT, Range
+from gd.losses.functions import LOSSES
+from gd.models.linear_gradients import LOSSES as LINEAR_LOSSES
 from gd.optimizers import OPTIMIZERS
-from gd.ranges import CLOSED_UNIT, NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, UNIT, Range
 
 HUGE = 10**5000  # of more digits than Python writes
 KEYWORD = "nonsense"

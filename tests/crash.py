@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from gd.checkpoints import load, save
+from gd.files.checkpoints import load, save
 
 ELEMENTS = 2**20  # of float32
 

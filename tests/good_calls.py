@@ -17,7 +17,7 @@ from communicators import Communicator
 from scipy.sparse import csr_array
 
 import gd
-from gd.activations import ACTIVATIONS
+from gd.activations.functions import ACTIVATIONS
 from gd.optimizers import OPTIMIZERS
 from gd.search import Choice, LogUniform, Uniform
 
@@ -114,7 +114,7 @@ def _methods(cls):
         function = getattr(member, "__func__", member)
         if inspect.isfunction(function) and function.__module__.startswith("gd"):
             kind = "class method" if isinstance(member, (classmethod, staticmethod)) else "method"
-            yield name, function, "estimator" if name == "fit" and cls.__module__ == "gd.estimators" else kind
+            yield name, function, "estimator" if name == "fit" and cls.__module__.startswith("gd.estimators") else kind
 
 
 class World:

@@ -28,8 +28,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import gd
-from gd.checkpoints import CheckpointError, load, save
-from gd.tensors import HEADER_BYTES
+from gd.files.checkpoints import CheckpointError, load, save
+from gd.files.safetensors import HEADER_BYTES
 
 JSON_TIMES, CONSTANT = 50, 2**17  # bytes of memory for one of JSON, and beside all that
 NUMBERS = (

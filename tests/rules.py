@@ -20,7 +20,7 @@ import test_optimizers
 
 import gd
 from gd import reference
-from gd.activations import ACTIVATIONS
+from gd.activations.functions import ACTIVATIONS
 from gd.kernels.settings import INTERPRETED
 from gd.optimizers import OPTIMIZERS
 

@@ -221,10 +221,10 @@ def change():
 
     assert ran() == (0, 0.5)
     assert ran() == (1, 0.5)
-    replace("rules/common.py", "return clip(g, c.clip_value), p", "return FACTOR * clip(g, c.clip_value), p")
-    replace("rules/common.py", "\n\n\n", "\n\nFACTOR = 4\n\n\n")
+    replace("rules/stages.py", "return clip(g, c.clip_value), p", "return FACTOR * clip(g, c.clip_value), p")
+    replace("rules/stages.py", "\n\n\n", "\n\nFACTOR = 4\n\n\n")
     assert ran() == (0, -1.0)
-    replace("rules/common.py", "FACTOR = 4", "FACTOR = 8")
+    replace("rules/stages.py", "FACTOR = 4", "FACTOR = 8")
     assert ran() == (0, -3.0)
     assert ran() == (1, -3.0)
     assert ran(version="0.0.0") == (0, -3.0)

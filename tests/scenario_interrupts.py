@@ -14,8 +14,8 @@ from scenario_tools import Skipped, digest
 
 import gd
 from gd.batches import shuffled
-from gd.model import Model
-from gd.threads import single_threaded_blas
+from gd.models.base import Model
+from gd.runtime.threading import single_threaded_blas
 
 PATIENCE = 10  # seconds until a signal is taken for lost
 

@@ -7,7 +7,7 @@ import pytest
 
 import gd
 from gd import reference
-from gd.activations import ACTIVATIONS
+from gd.activations.functions import ACTIVATIONS
 from gd.kernels.compiler import splitting
 from gd.kernels.loops import elementwise
 

@@ -8,12 +8,12 @@ import pytest
 
 from gd.bench import assembly
 from gd.bench.recording import recorded
-from gd.information import vector_bits
 from gd.kernels import cache
 from gd.kernels.compiler import Kernel, join
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.rules import activations
 from gd.optimizers import OPTIMIZERS
+from gd.runtime.information import vector_bits
 
 x86 = pytest.mark.skipif(not llvmlite.binding.get_host_cpu_features().get("fma"), reason="counted on x86")
 

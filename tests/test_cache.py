@@ -15,7 +15,7 @@ import gd
 from gd.kernels import cache
 from gd.kernels.loops import losses
 from gd.kernels.rules import losses as rules
-from gd.kernels.rules.common import CommonCoefficients
+from gd.kernels.rules.stages import CommonCoefficients
 from gd.kernels.words import local
 
 ROOT = Path(gd.__file__).parent.parent
@@ -151,7 +151,7 @@ def test_a_changed_rule_or_option_is_never_served_from_before(tmp_path):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     assert run(cache, root) == (0, 0.5, "")
     assert run(cache, root) == (1, 0.5, "")
-    rule = root / "kernels" / "rules" / "common.py"  # a helper in another file than the loop's and the rule's
+    rule = root / "kernels" / "rules" / "stages.py"  # a helper in another file than the loop's and the rule's
     rule.write_text(rule.read_text().replace("return clip(g, c.clip_value), p", "return 4 * clip(g, c.clip_value), p"))
     assert run(cache, root) == (0, -1.0, "")
     assert run(cache, root) == (1, -1.0, "")
@@ -166,7 +166,7 @@ def test_code_from_before_an_upgrade_is_not_stored_as_that_of_after(tmp_path):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     upgrade = f"""
 import pathlib, gd
-rule = pathlib.Path({str(root)!r}, "kernels", "rules", "common.py")
+rule = pathlib.Path({str(root)!r}, "kernels", "rules", "stages.py")
 rule.write_text(rule.read_text().replace("return clip(g, c.clip_value), p", "return 4 * clip(g, c.clip_value), p"))
 """
     environment = {**os.environ, "GD_CACHE_DIR": str(cache), "PYTHONPATH": str(root)}

@@ -13,12 +13,12 @@ import pytest
 
 import gd
 from gd.__main__ import main
-from gd.activations import ACTIVATIONS
+from gd.activations.functions import ACTIVATIONS
 from gd.bench import ceilings, measure
 from gd.bench.cases import Side, families
 from gd.bench.libraries import in_dtype, package, torch_compiled
 from gd.bench.verification import verify
-from gd.losses import LOSSES
+from gd.losses.functions import LOSSES
 from gd.optimizers import OPTIMIZERS
 
 FAMILIES = families()

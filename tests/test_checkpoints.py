@@ -27,8 +27,8 @@ from mutations import same
 
 import gd
 import gd.files
-from gd import checkpoints
-from gd.checkpoints import DEPTH, DTYPES, JSON_BYTES, CheckpointError, load, save
+from gd.files import checkpoints
+from gd.files.checkpoints import DEPTH, DTYPES, JSON_BYTES, CheckpointError, load, save
 
 ROOT = Path(__file__).parent.parent
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
@@ -480,7 +480,7 @@ def test_mutated_files_are_refused_or_mean_the_same():
 def test_memory_is_bounded_by_the_size_of_the_file(path):
     """With little memory to be had, hostile claims of much are refused and a file of that size loads."""
     program = (
-        "import resource, sys; from gd.checkpoints import CheckpointError, load\n"
+        "import resource, sys; from gd.files import CheckpointError, load\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**27, used + 2**27))\n"
         "try:\n    print(load(sys.argv[1])['W'].size)\n"
@@ -607,7 +607,7 @@ def test_a_full_disk_leaves_the_old_file(path):
     save(path, {"W": np.zeros(10_000)})
     content = path.read_bytes()
     program = (
-        "import resource, sys; import numpy as np; from gd.checkpoints import save\n"
+        "import resource, sys; import numpy as np; from gd.files import save\n"
         "for limit in (0, 1, 100, 4096, 50_000, 80_000):\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))\n"
         "    try:\n        save(sys.argv[1], {'W': np.ones(10_000)})\n"
@@ -632,7 +632,7 @@ def test_what_killed_saves_left_is_removed_and_nothing_else(path):
     others = [".model.safetensors.notes.gd-save", ".other.safetensors.abcdefgh.gd-save", "model.safetensors.abcdefgh"]
     others += [workspace(name).name for name in others]
     left, used = workspace(".model.safetensors.abcd_123.gd-save"), workspace(".model.safetensors.12345678.gd-save")
-    lock = gd.files.lock(used)
+    lock = gd.files.replacement.lock(used)
     save(path, {"x": 1})
     assert not left.exists()
     assert used.exists()
@@ -642,7 +642,7 @@ def test_what_killed_saves_left_is_removed_and_nothing_else(path):
 
 
 def test_a_folder_that_another_save_took_for_left_over_is_made_anew(path, monkeypatch):
-    lock, tried = gd.files.lock, []
+    lock, tried = gd.files.replacement.lock, []
 
     def taken(folder):
         tried.append(folder)
@@ -650,7 +650,7 @@ def test_a_folder_that_another_save_took_for_left_over_is_made_anew(path, monkey
             folder.rmdir()
         return lock(folder)
 
-    monkeypatch.setattr(gd.files, "lock", taken)
+    monkeypatch.setattr(gd.files.replacement, "lock", taken)
     save(path, {"x": 1})
     assert len(set(tried)) == 3
     assert load(path) == {"x": 1}
@@ -661,7 +661,7 @@ def test_folders_that_cannot_be_locked_do_not_matter(path, monkeypatch):
     def unsupported(_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(gd.files, "lock", unsupported)
+    monkeypatch.setattr(gd.files.replacement, "lock", unsupported)
     save(path, {"x": 1})
     assert load(path) == {"x": 1}
     assert files(path.parent) == [path.name]

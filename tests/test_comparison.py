@@ -9,12 +9,13 @@ from math import inf, isnan
 import numpy as np
 import pytest
 
-from gd import MLP, comparison, gradient_check, surfaces
+from gd import MLP, comparison, surfaces
 from gd.__main__ import main
 from gd.comparison import compare_optimizers
-from gd.history import History
 from gd.kernels.compiler import splitting
+from gd.models import finite_differences as gradient_check
 from gd.optimizers import OPTIMIZERS
+from gd.training.history import History
 
 
 def run(capsys, *arguments):

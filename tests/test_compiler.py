@@ -18,8 +18,8 @@ from gd.kernels import pool
 from gd.kernels.compiler import SURELY, Kernel, join, splitting
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.loops.update import coefficients_of, update
-from gd.kernels.rules import activations, adam, common
-from gd.kernels.rules.common import CommonCoefficients
+from gd.kernels.rules import activations, adam, stages
+from gd.kernels.rules.stages import CommonCoefficients
 from gd.optimizers import OPTIMIZERS
 
 ROOT = Path(gd.__file__).parent.parent
@@ -181,8 +181,8 @@ def test_updates_compile_to_packed_instructions(name):
     if not llvmlite.binding.get_host_cpu_features().get("avx2"):
         pytest.skip("looks for x86 instructions")
     optimizer = OPTIMIZERS[name](np.zeros(64, np.float32))
-    stages = (common.clipped, common.penalized, common.decayed)
-    kernel = Kernel(update, (optimizer.rule, *stages))
+    chosen = (stages.clipped, stages.penalized, stages.decayed)
+    kernel = Kernel(update, (optimizer.rule, *chosen))
     block = optimizer._blocks[None]
     coefficients = block.kind.vector(0, 1.0, True)
     kernel(64, coefficients, np.ones(64, np.float32), 0, block.p, *block.slots)

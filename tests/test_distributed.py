@@ -16,8 +16,8 @@ from conftest import optimized
 from ranks import OPTIMIZERS, stepped
 
 import gd
-from gd import ranks as transport
-from gd.distributed import REFUSED, SPAN
+from gd.distributed import ranks as transport
+from gd.distributed.optimizer import REFUSED, SPAN
 from gd.optimizers import OPTIMIZERS as ALL
 
 ROOT = Path(__file__).parent.parent

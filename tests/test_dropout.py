@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gd
-from gd.activations import ACTIVATIONS
+from gd.activations.functions import ACTIVATIONS
 
 
 def test_kept_elements_are_scaled_and_the_share_is_right(dtype, walk):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import gd
-from gd.activations import ACTIVATIONS
-from gd.losses import LOSSES
+from gd.activations.functions import ACTIVATIONS
+from gd.losses.functions import LOSSES
 
 
 def cubes(w):

@@ -8,7 +8,7 @@ import pytest
 import gd
 from gd import reference
 from gd.kernels.compiler import splitting
-from gd.linear import LOSSES
+from gd.models.linear_gradients import LOSSES
 
 NAMES = sorted(set(LOSSES) - {"softmax"})
 SHAPES = [(1, 1), (3, 10), (31, 1), (33, 64), (130, 100), (2500, 17), (40, 5000)]

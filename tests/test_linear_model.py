@@ -11,9 +11,9 @@ import pytest
 from scipy import sparse
 
 import gd
-from gd import linear_model
 from gd.batches import batches
 from gd.kernels.compiler import splitting
+from gd.models import linear_model
 from gd.optimizers.base import OPTIMIZERS
 
 EPOCHS, BATCH = 2, 60

@@ -8,7 +8,7 @@ import pytest
 import gd
 from gd import reference
 from gd.kernels.loops.losses import BLOCK
-from gd.losses import LOSSES
+from gd.losses.functions import LOSSES
 
 
 def example(name, rng, rows, columns, dtype):

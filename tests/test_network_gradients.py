@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 import gd
-from gd.activations import ACTIVATIONS
-from gd.architecture import UNITS
-from gd.dropout import key_of
+from gd.activations.functions import ACTIVATIONS
 from gd.kernels.compiler import splitting
-from gd.kernels.rules.dropout import random_bits
-from gd.losses import LOSSES
+from gd.kernels.rules.dropout import key_of, random_bits
+from gd.losses.functions import LOSSES
+from gd.models.architecture import UNITS
 
 WIDTHS, ROWS = [4, 6, 5, 3], 40  # two blocks of rows
 ACTIVATION_NAMES = {

@@ -12,7 +12,7 @@ import gd
 from gd import reference
 from gd.batches import batches
 from gd.kernels.compiler import splitting
-from gd.losses import LOSSES
+from gd.losses.functions import LOSSES
 from gd.optimizers import OPTIMIZERS
 
 SHAPES = [[5, 3], [5, 7, 3], [33, 40, 17, 1], [2, 1, 1, 2]]

@@ -8,9 +8,9 @@ import pytest
 
 import gd
 from gd import reference
+from gd.checks.values import Range
 from gd.kernels.rules.sgd import SGDCoefficients
 from gd.optimizers import OPTIMIZERS
-from gd.ranges import Range
 
 NAMES = sorted(OPTIMIZERS)
 VARIANTS = {

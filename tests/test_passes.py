@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gd
-from gd import architecture
+from gd.models import architecture
 
 MODELS = {
     "dropout": lambda: gd.MLP([5, 70, 30, 3], "gelu", dropout=[0.1, 0.2, 0.3], dtype=np.float64),

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import gd
-from gd.losses import LOSSES
+from gd.losses.functions import LOSSES
 from gd.optimizers import OPTIMIZERS
 
 ROOT = Path(gd.__file__).parent.parent

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gd
+from gd.checks.values import Range
 from gd.optimizers import OPTIMIZERS
-from gd.ranges import Range
 
 NAMES = sorted(OPTIMIZERS)
 ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].trust_norms]

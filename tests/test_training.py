@@ -15,8 +15,8 @@ import pytest
 
 import gd
 from gd.batches import emphasized
+from gd.runtime.threading import single_threaded_blas
 from gd.schedules import ReduceOnPlateau
-from gd.threads import single_threaded_blas
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore:gradient_check. the function has a kink")

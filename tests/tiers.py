@@ -60,7 +60,7 @@ LONG = {  # of the full tier, as they take four seconds and more: mostly new pro
     ),
     "test_environment.py": ("test_compilation_tells_of_every_kernel_behind_a_name",),
     "test_linear_model.py": ("test_training_reaches_the_optimum",),
-    "test_many.py": ("test_gradients_may_be_other_objects_at_every_step",),
+    "test_array_lists.py": ("test_gradients_may_be_other_objects_at_every_step",),
     "test_profiling.py": (
         "test_perf_finds_kernels",
         "test_the_command_runs_a_script",

@@ -17,7 +17,7 @@ import numpy as np
 import gd
 from gd import datasets, reference
 from gd.batches import batches
-from gd.threads import single_threaded_blas
+from gd.runtime import single_threaded_blas
 
 from ..cases import Family, Side
 from ..libraries import installed

@@ -10,7 +10,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from gd.figures import new_figure
+from gd.files import new_figure
 
 from . import results as tree
 from .document import Picture

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import gd
-from gd.figures import new_figure, written
+from gd.files.figures import new_figure, written
 
 HIDDEN, CLASSES = (50, 30), 10
 RATES = [2.0**k for k in range(-9, 6)]

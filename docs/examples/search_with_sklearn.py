@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import HalvingRandomSearchCV, RandomizedSearchCV, train_test_split
 
-from gd.estimators import MLPClassifier
+from gd.estimators.classes import MLPClassifier
 from gd.search import Choice, LogUniform
 
 RANGES = {

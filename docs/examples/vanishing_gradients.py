@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import gd
-from gd.figures import new_figure, written
+from gd.files.figures import new_figure, written
 
 LAYERS, WIDTH = 8, 40
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from ..kernels import pool
-from ..progress import progress_bar
-from .common import Failure, HelpFormatter
+from ..runtime import progress_bar
+from .arguments import Failure, HelpFormatter
 
 SIZE_LIMITS = 1, 10**9
 

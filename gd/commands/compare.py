@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import comparison, datasets, surfaces
 from ..optimizers import OPTIMIZERS
-from .common import (
+from .arguments import (
     Failure,
     HelpFormatter,
     add_data_and_model,

@@ -1,6 +1,6 @@
 """``gd info``: versions, threads, processor and kernel cache."""
 
-from ..information import information
+from ..runtime import information
 
 
 def add(commands):

@@ -4,11 +4,10 @@ import argparse
 
 import numpy as np
 
-from ..networks import MLP
-from ..optimizers import OPTIMIZERS
-from ..optimizers.storage import DTYPES
+from ..models import MLP
+from ..optimizers import DTYPES, OPTIMIZERS
 from ..plan import COLLECTIVES, SCALINGS, Network, Rates, plot, rows_of_a_node, step, table
-from .common import Failure, HelpFormatter, draw, positive_integers, try_plot
+from .arguments import Failure, HelpFormatter, draw, positive_integers, try_plot
 
 NAMES = {name.lower(): name for name, each in OPTIMIZERS.items() if each.trust_norms is None}
 NODES = [2**k for k in range(11)]

@@ -6,7 +6,7 @@ import runpy
 import sys
 
 from ..profiling import perf_map, profile
-from .common import Failure
+from .arguments import Failure
 
 
 def add(commands):

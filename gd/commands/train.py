@@ -7,13 +7,12 @@ import numpy as np
 
 from .. import datasets, reference, schedules
 from ..batches import batches, held_out
-from ..checkpoints import CheckpointError, require_safetensors
-from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed
+from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed, world
+from ..files import CheckpointError, require_safetensors
 from ..optimizers import OPTIMIZERS
-from ..progress import compiling_bar
-from ..ranks import world
+from ..runtime import compiling_bar
 from ..training import fit
-from .common import (
+from .arguments import (
     Failure,
     HelpFormatter,
     add_data_and_model,

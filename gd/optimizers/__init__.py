@@ -4,21 +4,14 @@ Every class is its constructor, its state slots, its rule and the scalars that t
 `Optimizer`, in base.py, does the rest. The formulas are in the files of the same names in kernels/rules.
 """
 
-from .adabelief import AdaBelief
-from .adadelta import Adadelta
-from .adagrad import Adagrad
-from .adam import Adam, Adamax, AdamW, NAdam, RAdam
-from .ademamix import AdEMAMix
-from .adopt import ADOPT
-from .asgd import ASGD
-from .base import OPTIMIZERS, Optimizer
-from .lamb import LAMB
-from .lars import LARS
-from .lion import Lion
-from .rmsprop import RMSprop
-from .rprop import Rprop
-from .schedule_free import ScheduleFreeAdamW
-from .sgd import SGD, Momentum, Nesterov
-from .yogi import Yogi
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["OPTIMIZERS", "Optimizer", *OPTIMIZERS]
+from .base import OPTIMIZERS, Optimizer
+from .storage import DTYPES
+
+for _module in iter_modules(__path__):  # a class that is declared in any of them is there
+    import_module(f"{__name__}.{_module.name}")
+globals().update(OPTIMIZERS)
+
+__all__ = ["DTYPES", "OPTIMIZERS", "Optimizer", *OPTIMIZERS]

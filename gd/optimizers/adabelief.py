@@ -1,7 +1,7 @@
 """AdaBelief."""
 
+from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import adabelief
-from ..ranges import NON_NEGATIVE, UNIT
 from .adam import bias_corrections
 from .base import Optimizer
 from .hyperparameters import split_eps

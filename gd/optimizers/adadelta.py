@@ -1,7 +1,7 @@
 """Adadelta."""
 
+from ..checks import POSITIVE, UNIT
 from ..kernels.rules import adadelta
-from ..ranges import POSITIVE, UNIT
 from .base import Optimizer
 
 

@@ -1,7 +1,7 @@
 """Adagrad."""
 
+from ..checks import NON_NEGATIVE
 from ..kernels.rules import adagrad
-from ..ranges import NON_NEGATIVE
 from .base import Optimizer
 from .hyperparameters import split_eps
 

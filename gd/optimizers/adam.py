@@ -2,8 +2,8 @@
 
 from math import inf, sqrt
 
+from ..checks import NON_NEGATIVE, UNIT, Range, check_choice
 from ..kernels.rules import adam
-from ..ranges import NON_NEGATIVE, UNIT, Range, check_choice
 from .base import Optimizer
 from .hyperparameters import split_eps
 

@@ -2,8 +2,8 @@
 
 from math import exp, log
 
+from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import ademamix
-from ..ranges import NON_NEGATIVE, UNIT
 from .adam import bias_corrections
 from .base import Optimizer
 from .hyperparameters import split_eps

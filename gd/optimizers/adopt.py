@@ -1,7 +1,7 @@
 """ADOPT."""
 
+from ..checks import POSITIVE, UNIT
 from ..kernels.rules import adopt
-from ..ranges import POSITIVE, UNIT
 from .base import Optimizer
 
 

@@ -1,7 +1,7 @@
 """Averaged stochastic gradient descent."""
 
+from ..checks import NON_NEGATIVE
 from ..kernels.rules import asgd
-from ..ranges import NON_NEGATIVE
 from .base import Optimizer
 
 

@@ -6,15 +6,26 @@ from math import inf, isfinite
 
 import numpy as np
 
-from ..arrays import aligned_empty, aligned_full, check_apart, check_apart_from, check_array, check_indices
-from ..interchange import lent
+from ..checks import (
+    NON_NEGATIVE,
+    POSITIVE,
+    REAL,
+    UNIT,
+    aligned_empty,
+    aligned_full,
+    check_apart,
+    check_apart_from,
+    check_array,
+    check_flag,
+    check_indices,
+    check_number,
+    lent,
+)
 from ..kernels.compiler import has_run, join
 from ..kernels.interruption import Interruption
 from ..kernels.loops.update import sum_rows, update_rows
-from ..kernels.rules import common
-from ..parameters import ParameterVector
-from ..ranges import NON_NEGATIVE, POSITIVE, REAL, UNIT, check_flag, check_number
-from .blocks import entries
+from ..kernels.rules import stages
+from ..parameters import ParameterVector, entries
 from .disk import StateFolder
 from .hyperparameters import SHARED
 from .kind import Norms, combine
@@ -316,7 +327,7 @@ class Optimizer(State, ABC):
             self._alone = None
             for block, g in pairs:
                 key = keys[id(block)]
-                rule = common.accumulate if key in self._summed else common.start_accumulation
+                rule = stages.accumulate if key in self._summed else stages.start_accumulation
                 block.kind.accumulate(rule, grad_scale, self._sums[key], g)
                 self._summed.add(key)
 

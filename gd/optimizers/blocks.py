@@ -1,12 +1,10 @@
 """The arrays that an optimizer steps: their state, and what their gradients must match."""
 
 import weakref
-from collections.abc import Mapping
 
 import numpy as np
 
-from ..arrays import check_array
-from ..interchange import lent
+from ..checks import check_array
 
 
 class Block:
@@ -41,25 +39,3 @@ class Block:
     def remember(self, g):
         """Note that an array lies apart from the parameters."""
         self._known = weakref.ref(g)
-
-
-def entries(where, name, arrays):
-    """Return {key: (label, array)} of an array, or a list, tuple or mapping of arrays, tensors as their memory."""
-    if isinstance(arrays, np.ndarray):
-        return {None: (name, arrays)}
-    if isinstance(arrays, (list, tuple)):
-        labelled = {k: (f"{name}[{k}]", array) for k, array in enumerate(arrays)}
-    elif isinstance(arrays, Mapping):
-        labelled = {key: (f"{name}[{key!r}]", array) for key, array in arrays.items()}
-    elif (array := lent(where, name, arrays)) is not arrays:
-        return {None: (name, array)}
-    else:
-        raise TypeError(
-            f"{where}: {name} must be a NumPy array, or a list, tuple or dict of them, got {type(arrays).__name__}"
-        )
-    if not labelled:
-        raise ValueError(f"{where}: {name} must hold at least one array, got none")
-    for key, (label, array) in labelled.items():
-        if type(array) is not np.ndarray:
-            labelled[key] = label, lent(where, label, array)
-    return labelled

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import address
+from ..checks import address, check_path
 from ..files import flush, lock, replacement
-from ..ranges import check_path
 
 CHUNK = 2**20  # elements that are stepped at a time
 MANIFEST = "state.json"

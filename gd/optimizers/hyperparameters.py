@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from math import sqrt
 
-from ..ranges import NON_NEGATIVE, Range, check_flag, check_number, check_numbers
+from ..checks import NON_NEGATIVE, Range, check_flag, check_number, check_numbers
 from .storage import OPTIONS
 
 SHARED = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema", *OPTIONS)

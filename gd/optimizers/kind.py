@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import FLOATS
-from ..dropout import key_of
+from ..checks import FLOATS
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
 from ..kernels.loops.update import update
-from ..kernels.rules import common
-from ..kernels.rules.dropout import GOLDEN
+from ..kernels.rules import stages
+from ..kernels.rules.dropout import GOLDEN, key_of
 from ..kernels.storage import BLOCK
 from .disk import Streamed
 
@@ -83,8 +82,8 @@ class Kind:
     def gradient_norms(self, g, grad_scale):
         """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite above the largest of its dtype."""
         if g.dtype in FLOATS:
-            vector = np.array(common.CommonCoefficients(scale=grad_scale), self.dtype)
-            return parts_of(join(reductions.norms, common.gradient), 1, vector, g, g)
+            vector = np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
+            return parts_of(join(reductions.norms, stages.gradient), 1, vector, g, g)
         parts = np.empty((1, -(-g.size // BLOCK)))
         join(norm_blocks)(parts.size, parts[0], g)
         with np.errstate(over="ignore"):
@@ -94,7 +93,7 @@ class Kind:
 
     def accumulate(self, rule, grad_scale, total, g):
         """Add a gradient to a total, or put it there, by one of the rules for that."""
-        vector = np.array(common.CommonCoefficients(scale=grad_scale), self.dtype)
+        vector = np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
         if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:

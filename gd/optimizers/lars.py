@@ -1,7 +1,7 @@
 """LARS."""
 
+from ..checks import POSITIVE, UNIT
 from ..kernels.rules import lars
-from ..ranges import POSITIVE, UNIT
 from .base import Optimizer
 
 

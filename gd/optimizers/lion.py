@@ -1,7 +1,7 @@
 """Lion."""
 
+from ..checks import UNIT
 from ..kernels.rules import lion
-from ..ranges import UNIT
 from .base import Optimizer
 
 

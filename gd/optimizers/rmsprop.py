@@ -1,7 +1,7 @@
 """RMSprop."""
 
+from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import rmsprop
-from ..ranges import NON_NEGATIVE, UNIT
 from .base import Optimizer
 from .hyperparameters import split_eps
 

@@ -1,7 +1,7 @@
 """Rprop."""
 
+from ..checks import POSITIVE, Range
 from ..kernels.rules import rprop
-from ..ranges import POSITIVE, Range
 from .base import Optimizer
 
 

@@ -1,7 +1,7 @@
 """Schedule-Free AdamW."""
 
+from ..checks import NON_NEGATIVE, UNIT, Range
 from ..kernels.rules import schedule_free
-from ..ranges import NON_NEGATIVE, UNIT, Range
 from .base import Optimizer
 from .hyperparameters import split_eps
 from .storage import widened

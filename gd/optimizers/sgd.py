@@ -1,7 +1,7 @@
 """Gradient descent, plain and with momentum."""
 
+from ..checks import UNIT
 from ..kernels.rules import sgd
-from ..ranges import UNIT
 from .base import Optimizer
 
 

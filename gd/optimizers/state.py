@@ -5,15 +5,14 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from ..arrays import check_array
+from ..checks import NON_NEGATIVE, check_array, check_integer, check_number, renamed
 from ..kernels.interruption import Interruption
-from ..kernels.rules import common
-from ..parameters import ParameterVector
-from ..ranges import NON_NEGATIVE, check_integer, check_number, renamed
-from .blocks import Block, entries
+from ..kernels.rules import stages
+from ..parameters import ParameterVector, entries
+from .array_lists import ArrayList
+from .blocks import Block
 from .hyperparameters import SHARED, Hyperparameters
 from .kind import Kind
-from .many import Many
 from .storage import MASTER, OPTIONS, allocate, real_of, widened
 
 
@@ -33,12 +32,12 @@ class State(Hyperparameters):
         """Make groups, state arrays and kernels."""
         master, average = (MASTER,) if self.master_weights else (), () if self.ema is None else ("ema",)
         self._slots = (*master, *self.slots, *average)
-        stages = {
-            common.clipped: self.clip_value is not None,
-            common.penalized: self.l1 or self.l2,
-            common.decayed: self.weight_decay and not self.decays_itself,
+        wanted = {
+            stages.clipped: self.clip_value is not None,
+            stages.penalized: self.l1 or self.l2,
+            stages.decayed: self.weight_decay and not self.decays_itself,
         }
-        self._stages = tuple(stage for stage, wanted in stages.items() if wanted)
+        self._stages = tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
         self._looks_first = self.skip_nonfinite or self.clip_norm is not None
         self._kinds, self._sums, self._summed, self._ragged = {}, {}, set(), False
         self.groups = tuple(self._group(k, group, arrays) for k, group in enumerate(self._specifications))
@@ -53,7 +52,7 @@ class State(Hyperparameters):
                 start += array.size
             self._blocks[key] = grouped[key] if key in grouped else self._block(label, array, slots)
             self._blocks[key].label, self._blocks[key].number = label, len(self._blocks)
-        self._alone, self._many = self._only_block(), Many.of(self, self._blocks)
+        self._alone, self._many = self._only_block(), ArrayList.of(self, self._blocks)
 
     def _allocate_in(self, folder, arrays):
         """Make the same with state arrays in a folder, or leave that as it is."""

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ..arrays import FLOATS, aligned_full, check_array
+from ..checks import FLOATS, aligned_full, check_array, check_choice, check_flag, check_integer
 from ..kernels.storage import BLOCK, MOST, SCALE, SHIFT, stored_size
-from ..ranges import check_choice, check_flag, check_integer
 
 DTYPES = ("bfloat16", "int8")
 OPTIONS = ("state_dtype", "param_dtype", "master_weights", "seed", "zero_grads", "track_norms")

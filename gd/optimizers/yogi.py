@@ -1,8 +1,8 @@
 """Yogi."""
 
+from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import yogi
 from ..kernels.rules.adam import AdamCoefficients
-from ..ranges import NON_NEGATIVE, UNIT
 from .adam import bias_corrections
 from .base import Optimizer
 from .hyperparameters import split_eps

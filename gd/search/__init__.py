@@ -1,5 +1,14 @@
 """Random search of hyper-parameters."""
 
+from .distributions import Choice, LogUniform, Uniform
 from .narrowing import narrowing_search
-from .ranges import Choice, LogUniform, Uniform
 from .results import SearchResult, Trial
+
+__all__ = [
+    "Choice",
+    "LogUniform",
+    "SearchResult",
+    "Trial",
+    "Uniform",
+    "narrowing_search",
+]

@@ -8,12 +8,11 @@ from time import perf_counter
 
 import numpy as np
 
+from ..checks import Range, check_functions, check_integer, check_number, check_path
 from ..kernels.pool import max_threads
-from ..progress import check_progress, progress_bar
-from ..ranges import Range, check_functions, check_integer, check_number, check_path
-from ..threads import get_threads, threads
+from ..runtime import check_progress, get_threads, progress_bar, threads
 from . import journal as journals
-from .ranges import RangeOfValues, shown
+from .distributions import RangeOfValues, shown
 from .results import SearchResult, Trial
 
 SHARE = Range(0.0, 1.0, False, True)

@@ -5,8 +5,8 @@ from math import ceil, inf, sqrt
 
 import numpy as np
 
-from ..figures import new_figure, written
-from .ranges import Choice, LogUniform, shown
+from ..files import new_figure, written
+from .distributions import Choice, LogUniform, shown
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..blas import product, transposed_product
 from ..compiler import NEVER, device, loop
-from ..rules.common import CommonCoefficients, penalized
+from ..rules.stages import CommonCoefficients, penalized
 from ..traffic import of_rows
 from ..words import allocate, invoke, local, matrix_at, release, row_at, split, vector_at
 from .reductions import lanes_of

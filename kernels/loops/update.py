@@ -1,6 +1,6 @@
 """The optimizer step: p[i], slots[k][i] = rule(p[i], gradient, slots[k][i], coefficients).
 
-The stages of `rules.common` stand between the gradient as given and the rule. State arrays beyond
+The stages of `rules.stages` stand between the gradient as given and the rule. State arrays beyond
 those that the rule takes are averages of the parameters.
 """
 
@@ -9,7 +9,7 @@ import typing
 
 from ..compiler import device, loop
 from ..machine_code import overload
-from ..rules.common import CommonCoefficients, averaged
+from ..rules.stages import CommonCoefficients, averaged
 from ..traffic import of_rows
 from ..words import invoke, load, numbers, part, store, vector_at
 

@@ -1,9 +1,9 @@
-"""Adam, AMSGrad, Adamax, NAdam, RAdam. AdamW is Adam with decoupled weight decay, a stage of `common`."""
+"""Adam, AMSGrad, Adamax, NAdam, RAdam. AdamW is Adam with decoupled weight decay, a stage of `stages`."""
 
 from typing import NamedTuple
 
 from ..math import cast, maximum
-from .common import root
+from .stages import root
 
 
 class AdamCoefficients(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .common import root
+from .stages import root
 
 
 class AdEMAMixCoefficients(NamedTuple):

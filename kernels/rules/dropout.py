@@ -11,3 +11,15 @@ def random_bits(key, i):
     z = (z ^ (z >> np.uint64(30))) * FIRST
     z = (z ^ (z >> np.uint64(27))) * SECOND
     return z ^ (z >> np.uint64(31))
+
+
+def key_of(*numbers):
+    """Return 64 bits made of all bits of some integers, such as a seed and a step, which name a pattern."""
+    key = np.uint64(0)
+    with np.errstate(over="ignore"):
+        for number in numbers:
+            while True:
+                key, number = random_bits(key, number % 2**64), number >> 64
+                if number == 0:
+                    break
+    return key

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ..compiler import device
-from .common import TrustNorms, root
+from .stages import TrustNorms, root
 
 
 class LAMBCoefficients(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .common import TrustNorms
+from .stages import TrustNorms
 
 
 class LARSCoefficients(NamedTuple):

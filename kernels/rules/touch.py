@@ -1,6 +1,6 @@
 """Rules that compute next to nothing: walks by them show how fast memory is."""
 
-from .common import NoCoefficients
+from .stages import NoCoefficients
 
 
 def copy(x):

@@ -2,7 +2,7 @@
 
 from ..math import sign
 from .adam import AdamCoefficients
-from .common import root
+from .stages import root
 
 
 def yogi(p, g, m, v, c: AdamCoefficients):

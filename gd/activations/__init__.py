@@ -1,0 +1,9 @@
+"""Activations and their derivatives, elementwise or along the last axis, and dropout."""
+
+from .activation import ACTIVATIONS, Activation
+from .dropping import dropout, dropout_backward
+from .functions import functions
+
+globals().update(functions())  # one function for each form of each activation
+
+__all__ = ["ACTIVATIONS", "Activation", "dropout", "dropout_backward", *functions()]

@@ -1,0 +1,150 @@
+"""Activation: what is common to all activations, and the registry that they are entered into."""
+
+import numpy as np
+
+from ..checks import FLOATS, check_alike, check_array, check_flag, check_out, check_reals, lent
+from ..kernels.compiler import join
+from ..kernels.loops import rows
+from ..kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
+from ..kernels.rules import activations as rules
+
+ACTIVATIONS = {}  # name -> Activation
+_IN_PLACE = (map_elements_over_first, map_elements_over_second)
+
+
+class Activation:
+    """One activation: its functions, its parameters, and what a network needs to know of it.
+
+    Attributes
+    ----------
+    name : str
+    parameters : dict of str to (default, Range)
+    forward, backward : callable
+        ``forward(x, out=None, **parameters)`` and ``backward(dy, x, out=None, **parameters)``.
+    backward_from_output : callable or None
+        ``backward_from_output(dy, y, out=None, **parameters)`` where the derivative follows from the output.
+    rules : tuple of callable
+        The scalar rules of the three (None for the last where there is none).
+    initializer : str
+        The initializer of weights before this activation.
+    """
+
+    elementwise = True
+
+    def __init__(self, name, formula, initializer, source="", *, variant=(None, None), **parameters):
+        self.name, self.parameters, self.initializer = name, parameters, initializer
+        self.rules = self._find(name)
+        self._flag, other = variant  # a keyword that puts the rules of another name in place of these
+        self._others = self._find(other) if other else None
+        self._defaults = {dtype: check_reals(name, {}, parameters, dtype) for dtype in FLOATS}
+        names = (name, f"{name}_backward", f"{name}_backward_from_output")
+
+        def forward(x, out=None, **parameters):
+            return self._apply(0, names[0], (("x", x),), out, parameters)
+
+        def backward(dy, x, out=None, **parameters):
+            return self._apply(1, names[1], (("dy", dy), ("x", x)), out, parameters)
+
+        def backward_from_output(dy, y, out=None, **parameters):
+            return self._apply(2, names[2], (("dy", dy), ("y", y)), out, parameters)
+
+        self.forward, self.backward = forward, backward
+        self.backward_from_output = backward_from_output if self.rules[2] else None
+        along = "elementwise" if self.elementwise else "along the last axis"
+        texts = (
+            (forward, f"Return {formula}, {along}.", ("x",)),
+            (backward, f"Return dy times the derivative of {formula} at x.", ("dy", "x")),
+            (backward_from_output, f"Return dy times the derivative of y = {formula}, from y.", ("dy", "y")),
+        )
+        for function_name, (function, summary, operands) in zip(names, texts, strict=True):
+            function.__name__ = function.__qualname__ = function_name
+            function.__doc__ = _documentation(summary, operands, parameters, self._flag, source)
+        ACTIVATIONS[name] = self
+
+    def _find(self, name):
+        return tuple(getattr(rules, name + end, None) for end in ("", "_backward", "_backward_from_output"))
+
+    def values(self, where, given, dtype):
+        """Return the parameters in order, checked and in the dtype of the arrays."""
+        return check_reals(where, given, self.parameters, dtype) if given else self._defaults[dtype]
+
+    def chosen(self, form, where, parameters):
+        """Return the rule that the parameters choose, and the parameters that are numbers."""
+        if self._flag in parameters:
+            given = dict(parameters)
+            return (self._others if check_flag(where, self._flag, given.pop(self._flag)) else self.rules)[form], given
+        return self.rules[form], parameters
+
+    def _apply(self, form, where, operands, out, parameters):
+        """Check the operands, choose the loop for where the result goes, and run it."""
+        rule = self.rules[form]
+        if parameters:
+            rule, parameters = self.chosen(form, where, parameters)
+        operands = check_alike(where, operands, -1)
+        x = operands[-1][1]
+        values = self.values(where, parameters, x.dtype)
+        out, over = check_out(where, out, x, operands)
+        flat = [operand.ravel() for _, operand in operands]
+        if over is None:
+            join(map_into(out), rule)(x.size, out.ravel(), *flat, *values)
+        else:
+            flat[over] = out.ravel()  # the same memory, and writeable
+            join(_IN_PLACE[over], rule)(x.size, *flat, *values)
+        return out
+
+    def __repr__(self):
+        return f"<activation {self.name}>"
+
+
+class RowActivation(Activation):
+    """An activation that needs the whole last axis: softmax and its logarithm."""
+
+    elementwise = False
+
+    def _find(self, name):
+        return tuple(getattr(rows, name + end) for end in ("", "_backward", "_backward_from_output"))
+
+    def _apply(self, form, where, operands, out, parameters):
+        rule, parameters = self.chosen(form, where, parameters)
+        operands = check_alike(where, operands, -1)
+        x = operands[-1][1]
+        self.values(where, parameters, x.dtype)
+        out, over = check_out(where, out, x, operands)
+        shape, walk = (-1, x.shape[-1]), rows.map_rows if over is None else rows.map_rows_over
+        join(walk, rule)(x.size // x.shape[-1], out.reshape(shape), *(a.reshape(shape) for _, a in operands))
+        return out
+
+
+class ColumnActivation(Activation):
+    """An activation whose weight may have one entry per column of the last axis."""
+
+    def _apply(self, form, where, operands, out, parameters):
+        weight = lent(where, "weight", parameters.get("weight"))
+        if not isinstance(weight, np.ndarray):
+            return super()._apply(form, where, operands, out, parameters)
+        operands = check_alike(where, operands, -1)
+        x = operands[-1][1]
+        self.values(where, parameters | {"weight": 0.0}, x.dtype)  # the others are checked as ever
+        check_array(where, "weight", weight, dtype=("x", x.dtype), shape=("the last axis of x", x.shape[-1:]))
+        out, _ = check_out(where, out, x, operands)
+        if np.may_share_memory(out, weight):
+            raise ValueError(f"{where}: out overlaps weight in memory")
+        shape = (-1, x.shape[-1])
+        flat = (operand.reshape(shape) for _, operand in operands)
+        join(rows.map_columns, self.rules[form])(x.size // x.shape[-1], out.reshape(shape), weight, *flat)
+        return out
+
+
+def _documentation(summary, names, parameters, flag, source):
+    lines = [summary, "", "Parameters", "----------"]
+    lines += [f"{', '.join(names)} : ndarray", "    float32 or float64, any shape, contiguous in C order."]
+    lines += ["out : ndarray, optional", f"    Where to write: like {names[-1]}, or {' or '.join(names)} itself."]
+    for name, (default, allowed) in parameters.items():
+        lines += [f"{name} : float, default: {default:g}", f"    In {allowed}."]
+    if flag:
+        lines += [f"{flag} : bool, default: False", "    The other form of the references."]
+    lines += ["", "Returns", "-------", "ndarray", f"    `out`, or a new array like {names[-1]}."]
+    lines += ["", "Raises", "------", "TypeError, ValueError", "    If an array does not fit; nothing is written then."]
+    if source:
+        lines += ["", "References", "----------", source]
+    return "\n".join(lines)

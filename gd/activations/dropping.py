@@ -1,0 +1,102 @@
+"""Dropout without a mask: which elements are kept follows from a seed, a step and the position."""
+
+import numpy as np
+
+from ..checks import CLOSED_UNIT, check_alike, check_choice, check_integer, check_number, check_out
+from ..kernels.compiler import join
+from ..kernels.loops.elementwise import map_dropped
+from ..kernels.rules import dropout as rules
+from .activation import ACTIVATIONS
+
+
+def dropout(x, p=0.5, seed=0, step=0, out=None, activation="identity", **parameters):
+    """Return activation(x), each element 0 with probability p and else divided by 1 - p.
+
+    Parameters
+    ----------
+    x : ndarray
+        float32 or float64, any shape, contiguous in C order.
+    p : float, default: 0.5
+        In [0, 1].
+    seed, step : int, default: 0
+        Name the pattern; give `dropout_backward` the same two, and every step of a training its own. 0 or above.
+    out : ndarray, optional
+        Where to write: like x, or x itself.
+    activation : str, default: "identity"
+        A name of `gd.activations.ACTIVATIONS` that is elementwise, applied in the same pass, with **parameters.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array like x. The pattern is the same for any number of threads.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described; nothing is written then.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, JMLR 2014. Numbers: SplitMix64 (Steele, Lea &
+    Flood, OOPSLA 2014), by position.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> y = gd.dropout(np.ones(6), p=0.5, seed=1)
+    >>> sorted(set(y.tolist()))
+    [0.0, 2.0]
+    """
+    return _apply("dropout", 0, (("x", x),), p, seed, step, out, activation, parameters)
+
+
+def dropout_backward(dy, p=0.5, seed=0, step=0, out=None, activation="identity", x=None, **parameters):
+    """Return the gradient of `dropout` with respect to x: dy / (1 - p) times the activation's derivative, or 0.
+
+    Parameters
+    ----------
+    dy : ndarray
+        The gradient with respect to the output.
+    p, seed, step, activation, **parameters
+        Those of the forward pass.
+    out : ndarray, optional
+        Where to write: like dy, or dy itself.
+    x : ndarray, optional
+        The input; needed with an activation.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array like dy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described; nothing is written then.
+    """
+    where = "dropout_backward"
+    if isinstance(activation, str) and activation == "identity":
+        return _apply(where, 0, (("dy", dy),), p, seed, step, out, activation, parameters)
+    return _apply(where, 1, (("dy", dy), ("x", x)), p, seed, step, out, activation, parameters)
+
+
+def _apply(where, form, operands, p, seed, step, out, activation, parameters):
+    p = check_number(where, "p", p, CLOSED_UNIT)
+    seed, step = check_integer(where, "seed", seed, 0), check_integer(where, "step", step, 0)
+    names = [name for name, each in ACTIVATIONS.items() if each.elementwise]
+    each = ACTIVATIONS[check_choice(where, "activation", activation, names)]
+    operands = check_alike(where, operands)
+    x = operands[0][1]
+    rule, numbers = each.chosen(form, where, parameters)
+    values = each.values(where, numbers, x.dtype)
+    out, over = check_out(where, out, x, operands)
+    if over:
+        raise ValueError(f"{where}: out must not be {operands[over][0]}")
+    if p == 1:  # also where x is infinite
+        out.fill(0)
+        return out
+    scale = x.dtype.type(1 / (1 - p))
+    flat = [operand.reshape(-1) for _, operand in operands]
+    key = rules.key_of(seed, step)
+    join(map_dropped, rule)(x.size, out.reshape(-1), key, np.uint64(round(p * 2**64)), scale, *flat, *values)
+    return out

@@ -1,0 +1,202 @@
+"""The contract that arrays must meet before a kernel sees them, and the messages of those that do not.
+
+Kernels check nothing: a wrong size overwrites the neighbour's memory. So every public function
+checks all its arguments here first, and has changed nothing when one raises.
+"""
+
+from bisect import bisect_left
+from ctypes import addressof, c_char
+from itertools import pairwise
+
+import numpy as np
+
+from .interchange import lent
+from .values import shown
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+def check_dtype(where, dtype, name="dtype"):
+    """Return a dtype that is float32 or float64, else raise TypeError."""
+    try:
+        if dtype is not None and np.dtype(dtype) in FLOATS:  # NumPy takes None for float64
+            return np.dtype(dtype)
+    except (SyntaxError, TypeError, ValueError):  # of what is no dtype
+        pass
+    raise TypeError(f"{where}: {name} must be float32 or float64, got {shown(dtype)}")
+
+
+def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=False):
+    """Return x if kernels can take it, or the memory of a tensor (see `lent`) if they can take that, else raise.
+
+    Parameters
+    ----------
+    where, name : str
+        The function and its argument, for the message: ``Adam.step`` and ``grads['W1']``.
+    dtype : (str, dtype), optional
+        What x must match and its dtype; any of float32 and float64 otherwise.
+    shape : (str, tuple), optional
+        What x must match and its shape.
+    ndim : int, optional
+        The number of dimensions x must have.
+    writeable : bool, default: False
+        Whether x will be written to.
+
+    Raises
+    ------
+    TypeError
+        If x is not an array, or of another dtype.
+    ValueError
+        If it has another shape, is empty, 0-d, not contiguous in C order, misaligned or read-only.
+    """
+    if _is_plain(x, None if dtype is None else dtype[1]) and (shape is None or x.shape == shape[1]) and ndim is None:
+        return x  # what nearly all calls bring, in a third of the time
+    x = lent(where, name, x)
+    if not isinstance(x, np.ndarray) or isinstance(x, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
+    check_dtype_of(where, name, x, dtype)
+    if shape is not None and x.shape != shape[1]:
+        raise ValueError(f"{where}: {name} has shape {x.shape}, {shape[0]} has {shape[1]}")
+    if ndim is not None and x.ndim != ndim:
+        raise ValueError(f"{where}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, got shape {x.shape}")
+    if x.ndim == 0 or x.size == 0:
+        raise ValueError(f"{where}: {name} must have at least one dimension and one element, got shape {x.shape}")
+    if not x.flags.c_contiguous:
+        raise ValueError(f"{where}: {name} is not contiguous in C order; pass np.ascontiguousarray({name})")
+    if not x.flags.aligned:
+        raise ValueError(f"{where}: {name} is not aligned in memory; pass a copy")
+    if writeable and not x.flags.writeable:
+        raise ValueError(f"{where}: {name} is read-only and would be written to; np.array({name}) makes a copy")
+    return x
+
+
+def check_alike(where, operands, first=0):
+    """Return (name, array) pairs of which kernels can take the arrays, all like the one that counts as the first."""
+    name, given = operands[first]
+    x = check_array(where, name, given)
+    as_given = x is given
+    for other, operand in operands:
+        if operand is not given:
+            array = check_array(where, other, operand, dtype=(name, x.dtype), shape=(name, x.shape))
+            as_given = as_given and array is operand
+    return operands if as_given else tuple((other, lent(where, other, operand)) for other, operand in operands)
+
+
+def check_dtype_of(where, name, x, dtype):
+    """Raise TypeError unless x is of float32 or float64, or of `dtype`, (what x must match, its dtype)."""
+    if dtype is None and x.dtype not in FLOATS:
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected float32 or float64")
+    if dtype is not None and x.dtype != dtype[1]:
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, {dtype[0]} is {dtype[1]}")
+
+
+def _is_plain(x, dtype):
+    """Whether kernels can read and write x, which has this very dtype, or one of FLOATS; False says nothing."""
+    if type(x) is not np.ndarray or not x.flags.carray or not x.size or not x.ndim:
+        return False
+    own = x.dtype
+    return own is dtype if dtype is not None else own is FLOATS[0] or own is FLOATS[1]
+
+
+def check_apart(where, arrays):
+    """Raise ValueError if any two of the contiguous arrays, given as (name, array), share memory."""
+    spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in arrays)
+    for (_, end, name), (start, _, other) in pairwise(spans):
+        if start < end:
+            raise ValueError(f"{where}: {other} overlaps {name} in memory")
+
+
+def check_apart_from(where, arrays, fixed):
+    """Raise ValueError if one of the arrays shares memory with one of `fixed`, which lie apart from each other."""
+    spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in fixed)
+    starts = [start for start, _, _ in spans]
+    for name, array in arrays:
+        start, end = np.lib.array_utils.byte_bounds(array)
+        last = bisect_left(starts, end) - 1  # the last of those that begin before the array's end
+        if last >= 0 and spans[last][1] > start:
+            raise ValueError(f"{where}: {name} overlaps {spans[last][2]} in memory")
+
+
+def check_out(where, out, x, operands):
+    """Return the array to write into, and which of the operands it is, or None.
+
+    It is a new one like x for None, else `out`, which must match x. It may be one of the operands, given as
+    (name, array) pairs, but not overlap one in part.
+    """
+    if out is None:
+        return aligned_empty(x.size, x.dtype).reshape(x.shape), None
+    if not _is_plain(out, x.dtype) or out.shape != x.shape:
+        like = next((name for name, operand in operands if operand is x), "x")
+        out = check_array(where, "out", out, dtype=(like, x.dtype), shape=(like, x.shape), writeable=True)
+    over = None
+    for k, (name, operand) in enumerate(operands):
+        if out is operand or np.may_share_memory(out, operand):
+            if operand.shape != out.shape or not _same_memory(out, operand):
+                raise ValueError(f"{where}: out overlaps {name} in part; it must be {name} itself or apart from it")
+            over = k if over is None else over
+    return out, over
+
+
+def _same_memory(a, b):
+    """Whether two contiguous arrays of one shape and dtype lie at the same address."""
+    return a is b or a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+
+
+def check_labels(where, name, labels, rows, classes):
+    """Return class indices as an array of intp, one for each row, 0 to classes - 1."""
+    return _check_below(where, name, check_label_array(where, name, labels, rows), classes)
+
+
+def check_label_array(where, name, labels, rows):
+    """Return labels if they are a vector of integers, one for each row, of any value."""
+    labels = _check_integers(where, name, labels, "class labels")
+    if labels.shape != (rows,) or not rows:
+        raise ValueError(f"{where}: {name} has shape {labels.shape}, expected ({rows},), one label for each row")
+    return labels
+
+
+def check_indices(where, name, indices, size):
+    """Return a non-empty vector of indices 0 to size - 1 as an array of intp."""
+    indices = _check_integers(where, name, indices, "indices")
+    if indices.ndim != 1 or indices.size == 0:
+        raise ValueError(f"{where}: {name} must be a vector of one index at least, got shape {indices.shape}")
+    return _check_below(where, name, indices, size)
+
+
+def _check_integers(where, name, x, what):
+    x = lent(where, name, x)
+    if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected integer {what}")
+    return x
+
+
+def _check_below(where, name, x, size):
+    if x.dtype == np.intp and x.flags.c_contiguous and x.view(np.uintp).max() < size:  # a negative one is huge there
+        return x
+    low, high = x.min(), x.max()
+    if low < 0 or high >= size:
+        raise ValueError(f"{where}: {name} must be 0 to {size - 1}, got {low if low < 0 else high}")
+    return np.ascontiguousarray(x, dtype=np.intp)
+
+
+def aligned_empty(size, dtype):
+    """Return an uninitialized vector that begins at a multiple of `ALIGNMENT` bytes."""
+    dtype = np.dtype(dtype)
+    buffer = np.empty(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -addressof(c_char.from_buffer(buffer)) % ALIGNMENT
+    return buffer[start : start + size * dtype.itemsize].view(dtype)
+
+
+def aligned_full(size, dtype, value):
+    """Return an aligned vector filled with one value, or a copy of an array."""
+    vector = aligned_empty(size, dtype)
+    vector[:] = value
+    return vector
+
+
+def address(array):
+    """Return where the elements of an array lie."""
+    return array.__array_interface__["data"][0]

@@ -1,0 +1,46 @@
+"""Sparse matrices: what kernels take of SciPy's CSR, checked."""
+
+import sys
+
+import numpy as np
+
+from ..kernels.compiler import join
+from ..kernels.loops.linear import misplaced
+from .arrays import check_dtype_of
+
+
+def is_sparse(X):
+    """Whether X is a sparse matrix or array of SciPy, which whoever has one has imported."""
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and module.issparse(X)
+
+
+def check_csr(where, name, X, *, dtype=None):
+    """Raise unless X is a sparse matrix that kernels can take; `dtype` is (what X must match, its dtype)."""
+    if X.format != "csr" or X.ndim != 2:
+        raise TypeError(f"{where}: {name} must be a dense matrix or sparse in CSR, got {X.format}; pass {name}.tocsr()")
+    check_dtype_of(where, name, X, dtype)
+    if 0 in X.shape:
+        raise ValueError(f"{where}: {name} must have at least one row and one column, got shape {X.shape}")
+    data, indices, indptr = parts = kernel_arguments(X)
+    sound = all(isinstance(each, np.ndarray) and each.ndim == 1 and each.flags.c_contiguous for each in parts)
+    sound = sound and all(each.flags.aligned for each in parts) and indices.dtype.kind == indptr.dtype.kind == "i"
+    if not sound or data.size != indices.size or indptr.size != X.shape[0] + 1:
+        raise ValueError(f"{where}: {name} is not a sound CSR matrix; pass a copy")
+
+
+def check_places(where, name, X, rows):
+    """Raise unless the elements of these rows of a sparse matrix (none: all) lie inside it."""
+    _, indices, indptr = kernel_arguments(X)
+    count = rows.size or X.shape[0]
+    wrong = np.empty(count, bool)
+    join(misplaced)(count, wrong, indices, indptr, rows, X.shape[1])
+    if wrong.any():
+        at = int(wrong.argmax())
+        row = int(rows[at]) if rows.size else at
+        raise ValueError(f"{where}: {name} has elements outside its {X.shape[1]} columns, in row {row}")
+
+
+def kernel_arguments(X):
+    """Return what kernels take of a matrix, as a tuple: itself, or the parts of a sparse one."""
+    return (X.data, X.indices, X.indptr) if is_sparse(X) else (X,)

@@ -1,0 +1,134 @@
+"""What the sub-commands share: options for data and model, checks, and pictures."""
+
+import argparse
+import os
+import sys
+import traceback
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from io import BytesIO
+from pathlib import Path
+from time import sleep
+
+from ..activations import ACTIVATIONS
+from ..datasets import DataError
+from ..models import MLP
+from ..optimizers import OPTIMIZERS
+from ..training import History
+
+
+class Failure(Exception):
+    """Ends the command with one line on standard error and exit status 2."""
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that there are."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def add_data_and_model(parser, epochs):
+    """Declare the options that say what is trained, and on what."""
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        help="a folder of IDX files (the layout of MNIST and Fashion-MNIST, gzip or plain), "
+        "an .npz with X and y, or a .csv whose last column is the label",
+    )
+    parser.add_argument("--model", choices=("softmax", "mlp"), default="mlp", help="softmax has no hidden layer")
+    parser.add_argument(
+        "--hidden",
+        metavar="WIDTHS",
+        type=positive_integers,
+        default="256,128",
+        help="of the hidden layers, with --model mlp",
+    )
+    parser.add_argument("--activation", choices=sorted(ACTIVATIONS), default="relu", help="with --model mlp")
+    parser.add_argument("--batch-size", type=int, default=64, help="examples a step")
+    parser.add_argument("--epochs", type=int, default=epochs, help="passes over the data")
+    parser.add_argument("--seed", type=int, default=0, help="of the test split, the weights and the order of examples")
+
+
+def positive_integers(text):
+    """Return the numbers in a list like "256,128"."""
+    try:
+        numbers = [int(number) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"expected positive integers like 256,128, got {text!r}")
+    return numbers
+
+
+def optimizer_names(text):
+    """Return the names in a list like "sgd,adam"."""
+    names = {name.lower(): name for name in OPTIMIZERS}
+    given = [name.strip().lower() for name in text.split(",")]
+    for name in given:
+        if name not in names:
+            raise argparse.ArgumentTypeError(f"expected names among {', '.join(names)}, got {name!r}")
+    return [names[name] for name in given]
+
+
+def check_counts(options):
+    """Fail unless epochs, batch size and seed are possible."""
+    if options.epochs < 1 or options.batch_size < 1 or options.seed < 0:
+        raise Failure("--epochs and --batch-size must be 1 at least, --seed 0 at least")
+
+
+def check_folder(option, path):
+    """Fail unless a file can be written there."""
+    if not Path(path).absolute().parent.is_dir():
+        raise Failure(f"{option} {path}: no such folder")
+
+
+def new_model(options, data, dropout=0.0):
+    """Return the network that the options describe."""
+    mlp = options.model == "mlp"
+    widths = [data.X.shape[1], *(options.hidden if mlp else ()), data.classes]
+    activation = options.activation if mlp else "identity"
+    return MLP(widths, activation, dropout=dropout, dtype=data.X.dtype, seed=options.seed)
+
+
+def describe(data, model):
+    """Print what is trained, and on what."""
+    print(
+        f"data       {data.name}: {len(data.X):,} rows to train, {len(data.X_test):,} to test, "
+        f"{data.X.shape[1]} features, {data.classes} classes"
+    )
+    layers = "-".join(map(str, model.widths)) + (f", {model.activation}" if len(model.widths) > 2 else "")
+    print(f"model      {layers}: {model.parameters.vector.size:,} parameters, {model.dtype}")
+
+
+def try_plot(path, option="--plot"):
+    """Fail now rather than after the training, if no picture of this kind can be drawn."""
+    check_folder(option, path)
+    try:
+        History(loss=[1.0]).plot().savefig(BytesIO(), format=Path(path).suffix[1:] or "png")
+    except (ImportError, ValueError) as error:
+        raise Failure(f"{option} {path}: {error}") from error
+
+
+def draw(plot, path, option="--plot"):
+    """Write a picture."""
+    try:
+        plot(path)
+    except OSError as error:
+        raise Failure(f"{option} {path}: {error}") from error
+    print(f"drawn      {path}")
+
+
+@contextmanager
+def together(comm, name):
+    """Let only the first rank print; what one of them raises ends all of them, as they would wait for it for ever."""
+    rank = comm.Get_rank()
+    try:
+        with open(os.devnull, "w") as nothing, redirect_stdout(nothing) if rank else nullcontext():
+            yield
+    except BaseException as error:
+        sleep(min(rank, 1))  # where all fail alike, the first is enough
+        known = isinstance(error, (Failure, DataError, FloatingPointError))
+        text = f"{error}\n" if known else "".join(traceback.format_exception(error))
+        print(f"{name}: rank {rank}: {text}", end="", file=sys.stderr, flush=True)
+        sleep(0.5)  # until mpiexec has passed it on
+        comm.Abort(2 if isinstance(error, (Failure, DataError)) else 1)

@@ -1,0 +1,11 @@
+"""Training over several processes: the optimizer whose state they share, and how they talk."""
+
+from .optimizer import LOGICAL_SHARDS, REDUCTIONS, Distributed
+from .ranks import world
+
+__all__ = [
+    "LOGICAL_SHARDS",
+    "REDUCTIONS",
+    "Distributed",
+    "world",
+]

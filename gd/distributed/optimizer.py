@@ -1,0 +1,502 @@
+"""Distributed: one optimizer over the processes of an MPI communicator, each with a shard of its state."""
+
+from collections.abc import Iterable, Mapping
+from inspect import isabstract
+from math import inf, isfinite
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from ..batches import shuffled_shard
+from ..checks import (
+    REAL,
+    aligned_empty,
+    aligned_full,
+    check_choice,
+    check_integer,
+    check_number,
+    check_path,
+    check_size,
+    renamed,
+)
+from ..files import CheckpointError, encoded, require_safetensors
+from ..kernels.compiler import splitting
+from ..kernels.loops import reductions
+from ..kernels.storage import BLOCK
+from ..optimizers import Optimizer
+from . import shards
+from .flat_vector import Flat
+from .ranks import Ranks, add, world
+
+SPAN = reductions.BLOCK  # shards are multiples of it, so that norms and blocks of 8-bit states never lie on a border
+LOGICAL_SHARDS = 8  # unless another number is asked for
+REDUCTIONS = ("fast", "reproducible")
+REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads")  # of an optimizer's keywords
+
+
+class Times(NamedTuple):
+    """Seconds of one rank: between steps, in messages and waiting for other ranks, and in updates of its shard."""
+
+    compute: float
+    wire: float
+    update: float
+
+
+class Distributed:
+    """An optimizer whose state is shared out among the processes (ranks) of an MPI communicator.
+
+    All parameters are on every rank, as one vector that is cut into a shard for each rank (stage 1 of ZeRO). A step
+    sums the gradients so that each rank gets those of its own shard, updates that by an ordinary optimizer, which has
+    the state of no other, and collects the parameters of all shards. Every rank must call the same methods in the same
+    order.
+
+    Parameters
+    ----------
+    optimizer_class : type
+        Such as `gd.Adam`: any but those with a trust ratio, LAMB and LARS, which measure whole arrays.
+    params : as for every optimizer
+        Of one dtype. All ranks start from those of rank 0. A ParameterVector or one array is fastest: the arrays of a
+        list or a dict are copied into a vector and back in each step.
+    comm : communicator, optional
+        Of mpi4py, or an object with the same upper-case methods; by default that of all processes.
+    reduction : {"fast", "reproducible"}
+        Fast: each rank hands in one gradient, and MPI sums them as it likes; results on other numbers of ranks differ
+        by rounding. Reproducible: a batch has `logical_shards` parts, whatever the number of ranks, their gradients are
+        summed by a fixed binary tree, and results have the same bits on any number of ranks that divides that of the
+        parts.
+    logical_shards : int, default: 8
+        A power of two: into how many parts `gd.fit` cuts data and batches.
+    **options
+        Those of the optimizer, such as lr, betas, state_dtype, ema. clip_norm and skip_nonfinite look at the gradients
+        of all shards. Not groups, state_dir, param_dtype, master_weights and zero_grads.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        This rank's, of its own shard. Do not step it.
+    shards : range
+        The logical shards whose gradients this rank hands in.
+    times : Times
+        Seconds of this rank in compute (between steps), wire and update, so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described; on another rank as well where ranks do not agree.
+    ImportError
+        If comm is None and mpi4py or MPI is missing.
+
+    References
+    ----------
+    Rajbhandari, Rasley, Ruwase & He, "ZeRO: Memory optimizations toward training trillion parameter models", 2020.
+
+    Examples
+    --------
+    Started by ``mpiexec -n 4 python -m mpi4py script.py``::
+
+        optimizer = gd.Distributed(gd.Adam, model.parameters, lr=1e-3, clip_norm=1.0)
+        history = gd.fit(model, X, y, optimizer, comm=optimizer.comm)
+    """
+
+    def __init__(
+        self, optimizer_class, params, comm=None, reduction="fast", *, logical_shards=LOGICAL_SHARDS, **options
+    ):
+        where = "Distributed"
+        _check_class(where, optimizer_class)
+        for name in REFUSED:
+            if options.pop(name, None):
+                raise TypeError(f"{where}: {name} is not for the shards of a vector")
+        self.reduction = check_choice(where, "reduction", reduction, REDUCTIONS)
+        self.logical_shards = check_size(where, "logical_shards", logical_shards, high=2**30)
+        if self.logical_shards & (self.logical_shards - 1):
+            raise ValueError(f"{where}: logical_shards must be a power of two, got {logical_shards}")
+        flat = self._flat = Flat(where, params)
+        name, start = optimizer_class.__name__, np.zeros(1, flat.dtype)
+        renamed(f"{name}:", f"{where}:", lambda: optimizer_class(start, **options))  # before others wait for this rank
+        self.comm = world(where) if comm is None else comm
+        ranks = self._ranks = Ranks(where, self.comm)
+        self._reproducible = self.reduction == "reproducible"
+        if self._reproducible and self.logical_shards % ranks.size:
+            raise ValueError(
+                f"{where}: logical_shards must be a multiple of the {ranks.size} ranks, got {logical_shards}"
+            )
+        self.shards = range(*(self.logical_shards * k // ranks.size for k in (ranks.rank, ranks.rank + 1)))
+        given = np.array([flat.size, flat.dtype.itemsize, self.logical_shards, self._reproducible])
+        if (ranks.gather(given) != given).any():
+            raise ValueError(f"{where}: params, reduction and logical_shards must be alike on all ranks")
+
+        ranks.broadcast(flat.take())
+        flat.give()
+        shard = -(-flat.size // (ranks.size * SPAN)) * SPAN
+        self._mine = slice(ranks.rank * shard, (ranks.rank + 1) * shard)
+        self._shard, self._gradient = (aligned_full(shard, flat.dtype, 0) for _ in range(2))
+        self._levels = []
+        self._refresh()
+        with ranks.in_turn():
+            _compile(optimizer_class, flat.dtype, options)
+        self.optimizer = _of_shard(optimizer_class)(self._shard, **options)
+        self.optimizer._ranks = ranks
+        self.optimizer._blocks[None].before = ranks.rank * shard // BLOCK
+        self._clock, self._started = _Clock(ranks), False
+
+    # --- What it is like
+
+    @property
+    def params(self):
+        """The parameters, as given."""
+        return self._flat.params
+
+    @property
+    def steps(self):
+        """Steps taken."""
+        return self.optimizer.steps
+
+    @property
+    def lr(self):
+        """The learning rate of the next step; set it to a number or a schedule, on all ranks."""
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, value):
+        self._own(":", lambda: setattr(self.optimizer, "lr", value))
+
+    @property
+    def last_lr(self):
+        """The learning rate of the last step; of the first one before any."""
+        return self.optimizer.last_lr
+
+    @property
+    def schedules(self):
+        """The hyper-parameters that are schedules, by name."""
+        return self.optimizer.schedules
+
+    @property
+    def groups(self):
+        """Nothing: arrays cannot have learning rates of their own."""
+        return ()
+
+    @property
+    def skip_nonfinite(self):
+        """Whether gradients that are not finite are skipped."""
+        return self.optimizer.skip_nonfinite
+
+    @property
+    def grad_norm(self):
+        """Norm of the last gradient, of all shards, before clip_norm; None unless it was needed."""
+        return self.optimizer.grad_norm
+
+    @property
+    def norms(self):
+        """The norms of the last step, of all shards; None without track_norms."""
+        return self.optimizer.norms
+
+    @property
+    def times(self):
+        """Seconds of this rank so far, by what they went into."""
+        return Times(self._clock.compute, self._ranks.seconds, self._clock.update)
+
+    def __repr__(self):
+        return f"{self.optimizer}, {self.reduction} on {self._ranks.size} ranks"
+
+    # --- The step
+
+    def step(self, grads, grad_scale=1.0):
+        """Update the parameters on all ranks by the mean of the gradients that the ranks hand in.
+
+        Parameters
+        ----------
+        grads : as params
+            This rank's gradient; the mean is taken over ranks. With reduction="reproducible" a sequence of them, one
+            for each logical shard in `shards`; the mean is taken over all of them. Read, never written.
+        grad_scale : float, default: 1
+            Multiplies the gradients, the same on all ranks.
+
+        Returns
+        -------
+        applied : bool
+            False on all ranks where skip_nonfinite kept everything as it was.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If grads do not match params; nothing has changed then, but other ranks wait for this one: start programs
+            by ``python -m mpi4py``, which ends all of them.
+        """
+        where = "Distributed.step"
+        grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
+        if not self._reproducible:
+            return self._step(self._flat.gradient(where, "grads", grads), grad_scale)
+        count = len(self.shards)
+        if isinstance(grads, (Mapping, np.ndarray)) or not isinstance(grads, Iterable):
+            raise TypeError(f"{where}: grads must be a sequence of {count}, got {type(grads).__name__}")
+        grads = list(grads)
+        if len(grads) != count:
+            raise ValueError(f"{where}: grads must be {count}, one for each logical shard, got {len(grads)}")
+        vectors = (self._flat.gradient(where, f"grads[{k}]", each) for k, each in enumerate(grads))
+        return self._step(self._tree(vectors), grad_scale)
+
+    def _tree(self, vectors):
+        """Return the sum of 2**k vectors: of pairs, then of pairs of pairs, and so on. Each is read before the next."""
+        levels, total = self._levels, None
+        for count, vector in enumerate(vectors, start=1):
+            level, total = 0, vector
+            while not count >> level & 1:
+                total = add(levels[level], total, out=levels[level])
+                level += 1
+            if count < len(self.shards):
+                if level == len(levels):
+                    levels.append(aligned_empty(vector.size, vector.dtype))
+                levels[level][:] = total
+        return total
+
+    def _step(self, vector, grad_scale=1.0):
+        """Take a step by what this rank adds to the sum of all gradients."""
+        self._clock.compute += self._clock.lap()
+        self._ranks.reduce(vector, self._gradient, self._reproducible)
+        self._refresh()
+        applied = self.optimizer.step(self._gradient, grad_scale / self._addends)
+        if applied:
+            self._ranks.collect(self._shard, self._flat.vector)
+            self._flat.give()
+        self._clock.update += self._clock.lap()
+        return applied
+
+    @property
+    def _addends(self):
+        """How many gradients a step is the mean of."""
+        return self.logical_shards if self._reproducible else self._ranks.size
+
+    def _refresh(self):
+        """Copy this rank's part of the parameters into its shard, whose rest is zeros."""
+        mine = self._flat.take()[self._mine]
+        self._shard[: mine.size], self._shard[mine.size :] = mine, 0
+
+    # --- State
+
+    def state_dict(self):
+        """Return the state of this rank's shard, as the optimizer's `state_dict` does."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state):
+        """Restore what `state_dict` returned on the same rank of as many.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If an entry is missing, unknown, or of another shape or dtype; nothing has changed then.
+        """
+        self._own(".load_state_dict:", lambda: self.optimizer.load_state_dict(state))
+
+    def _own(self, begin, function):
+        """Call a function of the rank's optimizer; what it raises speaks of this one."""
+        name = type(self.optimizer).__name__
+        return renamed(f"{name}{begin}", f"Distributed{begin}", function)
+
+    def ema_params(self):
+        """Return a copy of the averaged parameters, all of them, in the structure of params.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer was made without ema.
+        """
+        return self._whole(self.optimizer.ema_params())
+
+    def averaged_params(self):
+        """Return what `averaged_params` of the optimizer does, all of them, in the structure of params.
+
+        Raises
+        ------
+        AttributeError
+            If the optimizer has no such method.
+        """
+        return self._whole(self.optimizer.averaged_params())
+
+    def _whole(self, shard):
+        """Return the shards of all ranks in the structure of params."""
+        return self._flat.like_params(self._collected(shard))
+
+    def _collected(self, shard):
+        """Return the shards of all ranks as one vector."""
+        vector = aligned_empty(self._flat.size, self._flat.dtype)
+        self._ranks.collect(shard, vector)
+        return vector
+
+    def save(self, path, tree=None, keep=1):
+        """Write parameters and state, each rank its shard, into a folder; all ranks call it.
+
+        It is a checkpoint when the manifest is there, which rank 0 writes last; until then the one before counts.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A folder that all ranks see; made if there is none.
+        tree : dict, optional
+            What else to save, as `gd.save` takes it: that of rank 0 is written.
+        keep : int, default: 1
+            How many checkpoints to keep.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError, ImportError
+            As those of `gd.save`.
+        """
+        where = "Distributed.save"
+        require_safetensors(where)
+        path, keep = check_path(where, "path", path), check_integer(where, "keep", keep, 1)
+        tree = {} if tree is None else tree
+        encoded(tree)  # which checks it
+        if Path(path).exists() and not Path(path).is_dir():
+            raise ValueError(f"{where}: path must be that of a folder, {path} is something else")
+        self._refresh()
+        state = {"parameters": self._shard} | self.state_dict()
+        shards.write(self._ranks, path, state, tree, self._flat.size, self.steps, keep)
+
+    def load(self, path):
+        """Restore parameters and state of the newest checkpoint that is complete, on any number of ranks.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The folder. A checkpoint that is unfinished or damaged is passed over for the one before.
+
+        Returns
+        -------
+        tree : dict
+            What `save` was given.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or the newest is of other parameters or of another optimizer; nothing has changed then.
+        """
+        where = "Distributed.load"
+        path = check_path(where, "path", path)
+        vector, state, tree = self.read(where, path)
+        try:
+            self.load_state_dict(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{where}: {path} is of another optimizer: {error}") from error
+        self._flat.vector[:] = vector
+        self._flat.give()
+        return tree
+
+    def has_saved(self, path):
+        """Whether there is a checkpoint in a folder, damaged or not."""
+        return shards.exist(self._ranks, path)
+
+    def read(self, where, path):
+        """Return (parameters as a vector, state of this rank's shard, tree) of the newest complete checkpoint."""
+        state, tree = shards.read(where, self._ranks, path, self._flat.size, self._shard.size)
+        shard = state.pop("parameters", None)
+        if shard is None or shard.dtype != self._flat.dtype:
+            raise CheckpointError(f"{where}: {path} has parameters of another dtype than {self._flat.dtype}")
+        return self._collected(shard), state, tree
+
+    # --- Training
+
+    def check_batches(self, where, batch_size, accumulate, emphasis):
+        """Raise unless `descend` can train by such batches, of all rows if batch_size is None."""
+        parts = self.logical_shards
+        for name, given in (("accumulate", accumulate > 1), ("emphasis", emphasis > 0)):
+            if given:
+                raise ValueError(f"{where}: {name} is not for several ranks")
+        if batch_size is not None and batch_size % parts:
+            raise ValueError(f"{where}: batch_size must be a multiple of the {parts} logical shards, got {batch_size}")
+        if self._ranks.size > parts:
+            raise ValueError(f"{where}: optimizer has {parts} logical shards, too few for {self._ranks.size} ranks")
+
+    def descend(self, model, X, y, seed, epoch, batch_size):
+        """Take a step for every mini-batch of an epoch; yield (mean loss, rows) of each, over all ranks.
+
+        The rows are cut into as many equal parts as there are logical shards. A batch takes as many rows of each, in an
+        order that follows from (seed, epoch, part): no rank has a say in it. The arguments are not checked.
+        """
+        parts = self.logical_shards
+        sizes = np.diff(np.arange(parts + 1) * X.shape[0] // parts)
+        orders = [shuffled_shard(X.shape[0], seed, epoch, k, parts) for k in self.shards]
+        each, gradient = -(-batch_size // parts), model.parameters.zeros_like()
+        if not self._started:
+            rows = np.concatenate(orders)[: each * len(orders)]
+            with self._ranks.in_turn():
+                if rows.size:
+                    model.write_gradients(X, y, rows, 0, gradient)
+            self._started = True
+        self._clock.lap()  # which begins here
+        for first in range(0, sizes.max(), each):
+            pieces = [order[first : first + each] for order in orders]
+            if not self._reproducible:
+                pieces = [np.concatenate(pieces)]
+            rows = int(np.clip(sizes - first, 0, each).sum())
+            losses = np.zeros(parts)
+            vectors = self._gradients(model, X, y, pieces, rows, gradient, losses)
+            vector = self._tree(vectors) if self._reproducible else next(vectors)
+            loss = float(self._ranks.sum(losses).sum()) / rows
+            if not isfinite(loss) and not self.skip_nonfinite:
+                yield loss, rows
+                return
+            if self._step(vector):
+                model.constrain()
+            yield loss, rows
+
+    def _gradients(self, model, X, y, pieces, rows, gradient, losses):
+        """Yield the gradient of each piece of a batch, weighted by its rows; note the sum of its losses."""
+        for k, piece in zip(self.shards, pieces, strict=False):
+            if piece.size:
+                loss = model.write_gradients(X, y, piece, self.logical_shards * self.steps + k, gradient)
+                losses[k], weight = piece.size * loss, piece.size * self._addends / rows
+            else:
+                weight = 0.0
+            if weight == 0:
+                gradient.vector[:] = 0
+            elif weight != 1:
+                with np.errstate(over="ignore", under="ignore"):
+                    np.multiply(gradient.vector, weight, out=gradient.vector)
+            yield gradient.vector
+
+
+class _Clock:
+    """Tells a rank's seconds between steps and in updates, without those on the wire."""
+
+    def __init__(self, ranks):
+        self.ranks, self.compute, self.update = ranks, 0.0, 0.0
+        self.since, self.wired = perf_counter(), ranks.seconds
+
+    def lap(self):
+        """Return the seconds since the last call that were not spent on the wire."""
+        since, wired = self.since, self.wired
+        self.since, self.wired = perf_counter(), self.ranks.seconds
+        return self.since - since - (self.wired - wired)
+
+
+class _Shard:
+    """What an optimizer does differently whose array is a shard: norms are those of all shards."""
+
+    def _combined(self, parts):
+        return super()._combined(np.concatenate(self._ranks.gather(parts), axis=1))
+
+    def _all_finite(self, pairs, grad_scale):
+        return not self._ranks.sum(not super()._all_finite(pairs, grad_scale))
+
+
+def _check_class(where, cls):
+    """Raise unless a class is that of an optimizer that can step a shard."""
+    if not isinstance(cls, type) or not issubclass(cls, Optimizer) or isabstract(cls):
+        raise TypeError(f"{where}: optimizer_class must be an optimizer such as gd.Adam, got {cls!r}")
+    if cls.trust_norms is not None:
+        raise ValueError(
+            f"{where}: optimizer_class must be elementwise, got {cls.__name__}, which measures whole arrays"
+        )
+
+
+def _of_shard(optimizer_class):
+    return type(optimizer_class.__name__, (_Shard, optimizer_class), {"__module__": __name__})
+
+
+def _compile(optimizer_class, dtype, options):
+    """Take a step with another optimizer of the same kind, serially and in parallel."""
+    for parallel_from in (inf, 1):
+        with splitting(parallel_from):
+            optimizer_class(np.zeros(SPAN, dtype), **options).step(np.ones(SPAN, dtype))

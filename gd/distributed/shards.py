@@ -1,0 +1,159 @@
+"""Checkpoints of several ranks: a file for each rank's shard, and a manifest that is written last.
+
+A checkpoint is these files of a folder, for the number 7 and two ranks:
+
+====================================  ==================================================================================
+``checkpoint-7.rank-0.safetensors``   by `gd.save`: rank 0's part of the parameters, and the state of its optimizer
+``checkpoint-7.rank-1.safetensors``   of the next part
+``checkpoint-7.tree.safetensors``     what the caller adds
+``checkpoint-7.json``                 the manifest: step, size, where shards begin, versions, hashes of all files
+====================================  ==================================================================================
+
+Each file is replaced as a whole, so that there is a manifest only where everything is on the disk. What has none is not
+a checkpoint, and one whose files do not have the hashes of its manifest is passed over.
+"""
+
+import hashlib
+import json
+import platform
+import re
+import shutil
+from itertools import count
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from ..files import WORKSPACE, CheckpointError, load, replacement, save
+from ..kernels.storage import BLOCK
+
+FORMAT, VERSION = "gd shards", 1
+NAME = re.compile(r"checkpoint-(\d+)\.(json|tree\.safetensors|rank-\d+\.safetensors)")
+
+
+def write(ranks, folder, state, tree, size, step, keep):
+    """Write a checkpoint of `size` parameters, of which `state` is this rank's: numbers, and arrays of its shard."""
+    from .. import __version__
+
+    folder, number = Path(folder), 0
+    if ranks.rank == 0:
+        folder.mkdir(exist_ok=True)
+        number = max(_numbers(folder), default=0) + 1
+    number = int(ranks.sum(number))  # which waits for the folder, too
+    own = _path(folder, number, ranks.rank)
+    save(own, state)
+    hashes = ranks.gather(np.frombuffer(_hash(own), np.uint8))
+    if ranks.rank == 0:
+        save(_path(folder, number, "tree"), tree)
+        shard = state["parameters"].size
+        files = [
+            {"start": min(k * shard, size), "stop": min((k + 1) * shard, size), "sha256": each.tobytes().hex()}
+            for k, each in enumerate(hashes)
+        ]
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "step": step,
+            "size": size,
+            "shard": shard,
+            "shards": files,
+            "tree": {"sha256": _hash(_path(folder, number, "tree")).hex()},
+            "versions": {
+                "gd": __version__,
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "numba": numba.__version__,
+            },
+        }
+        with replacement(_path(folder, number)) as new:
+            whole = {"manifest": manifest, "sha256": _hash_of(manifest)}
+            new.write_text(json.dumps(whole, indent=1), encoding="utf-8")
+        _remove(folder, keep)
+    ranks.wait()
+
+
+def exist(ranks, folder):
+    """Whether there is a checkpoint, damaged or not."""
+    return bool(ranks.sum(ranks.rank == 0 and any(_numbers(Path(folder), "json"))))
+
+
+def read(where, ranks, folder, size, shard):
+    """Return (state, tree) of the newest checkpoint that is complete and undamaged: of state what this rank has now."""
+    folder = Path(folder)
+    for k in count():
+        manifests = sorted(_numbers(folder, "json"), reverse=True) if ranks.rank == 0 else []
+        number = int(ranks.sum(manifests[k] if k < len(manifests) else 0))
+        if not number:
+            raise CheckpointError(f"{where}: {folder} holds no checkpoint that is complete and undamaged")
+        try:
+            manifest = _checked(ranks, folder, number)
+        except (OSError, KeyError, TypeError, ValueError, RecursionError):
+            manifest = None
+        if not ranks.sum(manifest is None):
+            break
+    if manifest["size"] != size:
+        raise CheckpointError(f"{where}: {folder} is of {manifest['size']} parameters, there are {size}")
+    return _cut_again(ranks, folder, number, manifest, shard), load(_path(folder, number, "tree"))
+
+
+def _cut_again(ranks, folder, number, manifest, shard):
+    """Return the state of this rank's shard, of those that the files have, in blocks of 256 elements."""
+    blocks, old = shard // BLOCK, manifest["shard"] // BLOCK
+    first = ranks.rank * blocks  # of this shard among all blocks
+    overlapping = [k for k in range(len(manifest["shards"])) if k * old < first + blocks and first < (k + 1) * old]
+    state = {}
+    for k in overlapping or [0]:
+        for name, value in load(_path(folder, number, k)).items():
+            if not isinstance(value, np.ndarray):
+                state[name] = value
+                continue
+            rows = value.reshape(old, -1)
+            new = state.setdefault(name, np.zeros((blocks, rows.shape[1]), rows.dtype))
+            low, high = max(first, k * old), min(first + blocks, (k + 1) * old)
+            if low < high:
+                new[low - first : high - first] = rows[low - k * old : high - k * old]
+    return {name: value.reshape(-1) if isinstance(value, np.ndarray) else value for name, value in state.items()}
+
+
+def _checked(ranks, folder, number):
+    """Return a manifest, or raise where it or one of the files that this rank looks at is not as it was written."""
+    whole = json.loads(_path(folder, number).read_text(encoding="utf-8"))
+    manifest = whole["manifest"]
+    if (manifest["format"], manifest["version"], _hash_of(manifest)) != (FORMAT, VERSION, whole["sha256"]):
+        raise ValueError("a damaged manifest, or of another format")
+    files = [*enumerate(manifest["shards"]), ("tree", manifest["tree"])]
+    for part, file in files[ranks.rank :: ranks.size]:
+        if _hash(_path(folder, number, part)).hex() != file["sha256"]:
+            raise ValueError("a damaged file")
+    return manifest
+
+
+def _remove(folder, keep):
+    """Remove all but the newest checkpoints, their manifests first, and what was never completed; no rank is saving."""
+    kept = sorted(_numbers(folder, "json"))[-keep:]
+    old = [path for path in folder.iterdir() if (found := NAME.fullmatch(path.name)) and int(found[1]) not in kept]
+    for path in sorted(old, key=lambda path: path.suffix != ".json"):
+        path.unlink(missing_ok=True)
+    for workspace in folder.glob(f".checkpoint-*{WORKSPACE}"):  # of saves that were killed
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _numbers(folder, kind=""):
+    """Return the numbers of the checkpoints of which there are files, or files of a kind."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {int(found[1]) for name in names if (found := NAME.fullmatch(name)) and found[2].startswith(kind)}
+
+
+def _path(folder, number, part=None):
+    """Return the path of a manifest, or of the file of a rank or of the tree."""
+    kind = "json" if part is None else f"{part if part == 'tree' else f'rank-{part}'}.safetensors"
+    return folder / f"checkpoint-{number}.{kind}"
+
+
+def _hash_of(manifest):
+    return hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+
+
+def _hash(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

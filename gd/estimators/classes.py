@@ -1,0 +1,300 @@
+"""Estimators with scikit-learn's contract, trained by `gd.fit`: for pipelines, searches and whoever knows that API."""
+
+import numpy as np
+
+from ..activations import sigmoid
+from ..checks import check_choice
+from .base import Classifier, Linear, Network, Regressor, documented, keep
+
+
+@documented(lr=0.01)
+class LinearRegressor(Regressor, Linear):
+    """Linear regression by gradient descent: predictions X w + b.
+
+    Parameters
+    ----------
+    loss : str, default: "squared"
+        "squared", "huber" (delta), "epsilon_insensitive" (epsilon), "quantile" (q) or "poisson", of which the
+        predictions are e**(X w + b); see `gd.linear_model_gradient`.
+    loss_parameters : dict, optional
+        Of the loss, such as ``{"delta": 1.0}``.
+    l1, l2 : float, default: 0
+        Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's Ridge has alpha = rows * l2 / 2 with
+        the loss "squared".)
+    <shared>
+    coef_ : ndarray of shape (features,) or (outputs, features)
+    intercept_ : float or ndarray of shape (outputs,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gd.estimators import LinearRegressor
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> model = LinearRegressor(optimizer="SGD", lr=0.1, tol=1e-9).fit(X, 2 * X[:, 0] + 1)
+    >>> model.predict([[10.0]]).round(3).tolist()
+    [21.0]
+    """
+
+    def __init__(
+        self,
+        loss="squared",
+        *,
+        loss_parameters=None,
+        l1=0.0,
+        l2=0.0,
+        optimizer="Adam",
+        lr=0.01,
+        optimizer_options=None,
+        batch_size=128,
+        max_iter=200,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        keep(self, locals())
+
+    _losses = ("squared", "huber", "epsilon_insensitive", "quantile", "poisson")
+
+    def _targets(self, y, dtype, reset):
+        check_choice("LinearRegressor", "loss", self.loss, self._losses)
+        y = super()._targets(y, dtype, reset)
+        if self.loss == "poisson" and np.min(y) < 0:
+            raise ValueError(f"LinearRegressor: y must be 0 or above with the loss poisson, got {np.min(y)}")
+        return y
+
+    def _model(self, features, dtype, seed):
+        outputs = self._shape[0] if self._shape else None
+        return self._linear(features, dtype, outputs, self.loss, self.loss_parameters)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.loss == "poisson"
+        return tags
+
+
+@documented(lr=0.01)
+class LogisticClassifier(Classifier, Linear):
+    """Logistic regression of two classes by gradient descent: the logits X w + b of the second class.
+
+    Parameters
+    ----------
+    l1, l2 : float, default: 0
+        Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's C is 1 / (rows * l2).)
+    <shared>
+    classes_ : ndarray of shape (2,)
+    coef_ : ndarray of shape (1, features)
+    intercept_ : ndarray of shape (1,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gd.estimators import LogisticClassifier
+    >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    >>> model = LogisticClassifier(lr=0.1, tol=1e-3, random_state=0).fit(X, ["no", "no", "yes", "yes"])
+    >>> model.predict([[3.0]]).tolist()
+    ['yes']
+    """
+
+    def __init__(
+        self,
+        *,
+        l1=0.0,
+        l2=0.0,
+        optimizer="Adam",
+        lr=0.01,
+        optimizer_options=None,
+        batch_size=128,
+        max_iter=200,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        keep(self, locals())
+
+    def _set_classes(self, classes):
+        if len(classes) > 2:
+            raise ValueError(
+                f"LogisticClassifier: Only binary classification is supported, y has {len(classes)} classes; "
+                "use SoftmaxClassifier"
+            )
+        super()._set_classes(classes)
+
+    def _targets(self, y, dtype, reset):
+        return super()._targets(y, dtype, reset).astype(np.int8)
+
+    def _model(self, features, dtype, seed):
+        return self._linear(features, dtype, None, "logistic")
+
+    def _read(self):
+        super()._read()
+        self.coef_, self.intercept_ = self.coef_[np.newaxis], np.array([self.intercept_])
+
+    def _indices(self, outputs):
+        return (outputs > 0).astype(np.intp)
+
+    def _probabilities(self, outputs):
+        return np.stack([sigmoid(-outputs), sigmoid(outputs)], axis=1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+@documented(lr=0.01)
+class SoftmaxClassifier(Classifier, Linear):
+    """Softmax regression (multinomial logistic regression) by gradient descent: logits X W + b.
+
+    Parameters
+    ----------
+    l1, l2 : float, default: 0
+        Penalties l1 |W| + l2 / 2 |W|**2 added to the mean loss. (scikit-learn's C is 1 / (rows * l2).)
+    <shared>
+    classes_ : ndarray of shape (classes,)
+    coef_ : ndarray of shape (classes, features)
+    intercept_ : ndarray of shape (classes,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gd.estimators import SoftmaxClassifier
+    >>> X = np.array([[-2.0], [0.0], [2.0]])
+    >>> model = SoftmaxClassifier(lr=0.1, tol=1e-3, max_iter=1000, random_state=0).fit(X, [3, 5, 7])
+    >>> model.predict([[-3.0], [3.0]]).tolist()
+    [3, 7]
+    """
+
+    def __init__(
+        self,
+        *,
+        l1=0.0,
+        l2=0.0,
+        optimizer="Adam",
+        lr=0.01,
+        optimizer_options=None,
+        batch_size=128,
+        max_iter=200,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        keep(self, locals())
+
+    def _model(self, features, dtype, seed):
+        return self._linear(features, dtype, len(self.classes_), "softmax")
+
+
+@documented(lr=0.001)
+class MLPClassifier(Classifier, Network):
+    """A network of dense layers with a softmax output, trained by gradient descent: `gd.MLP`.
+
+    Parameters
+    ----------
+    <network>
+    <shared>
+    classes_ : ndarray of shape (classes,)
+    coefs_, intercepts_ : list of ndarray
+        Weights of shape (fan_in, fan_out), and biases, of each layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gd.estimators import MLPClassifier
+    >>> X, y = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), ["same", "other", "other", "same"]
+    >>> MLPClassifier((16,), lr=0.05, max_iter=300, random_state=0).fit(X, y).predict(X).tolist()
+    ['same', 'other', 'other', 'same']
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        *,
+        activation="relu",
+        l1=0.0,
+        l2=0.0,
+        weight_decay=0.0,
+        optimizer="Adam",
+        lr=0.001,
+        optimizer_options=None,
+        batch_size=128,
+        max_iter=200,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        keep(self, locals())
+
+    def _model(self, features, dtype, seed):
+        return self._network(features, dtype, seed, len(self.classes_), "softmax_cross_entropy")
+
+
+@documented(lr=0.001)
+class MLPRegressor(Regressor, Network):
+    """A network of dense layers with a linear output, trained on the squared error by gradient descent: `gd.MLP`.
+
+    Parameters
+    ----------
+    <network>
+    <shared>
+    coefs_, intercepts_ : list of ndarray
+        Weights of shape (fan_in, fan_out), and biases, of each layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gd.estimators import MLPRegressor
+    >>> X = np.linspace(-1, 1, 50)[:, np.newaxis]
+    >>> model = MLPRegressor((32,), lr=0.01, tol=1e-5, max_iter=1000, random_state=0).fit(X, X[:, 0] ** 2)
+    >>> model.score(X, X[:, 0] ** 2) > 0.99
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        *,
+        activation="relu",
+        l1=0.0,
+        l2=0.0,
+        weight_decay=0.0,
+        optimizer="Adam",
+        lr=0.001,
+        optimizer_options=None,
+        batch_size=128,
+        max_iter=200,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        random_state=None,
+        verbose=False,
+    ):
+        keep(self, locals())
+
+    def _targets(self, y, dtype, reset):
+        return super()._targets(y, dtype, reset).reshape(len(y), -1)
+
+    def _model(self, features, dtype, seed):
+        return self._network(features, dtype, seed, *self._shape[:1] or (1,), "mse")
+
+    def predict(self, X):
+        """Return the predictions: like y."""
+        outputs = self._outputs(X)
+        return outputs if self._shape else outputs[:, 0]

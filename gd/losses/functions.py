@@ -1,0 +1,407 @@
+"""Losses: the value and the gradient with respect to the prediction, in one pass."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..checks import (
+    CLOSED_UNIT,
+    NON_NEGATIVE,
+    OPEN_UNIT,
+    POSITIVE,
+    aligned_empty,
+    check_alike,
+    check_array,
+    check_choice,
+    check_flag,
+    check_label_array,
+    check_labels,
+    check_number,
+    check_real,
+    check_reals,
+    lent,
+)
+from ..kernels.compiler import join
+from ..kernels.loops import losses as loops
+from ..kernels.rules import losses as rules
+
+REDUCTIONS = ("mean", "sum", "none")
+
+_SHARED = """
+    reduction : {"mean", "sum", "none"}, default: "mean"
+        Over all elements; "none" returns a value for each.
+
+    Returns
+    -------
+    value : float, or ndarray for reduction="none"
+        The loss. Sums are taken by fixed blocks: the same bits for any number of threads.
+    gradient : ndarray
+        The derivative of the value with respect to the prediction.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array does not fit, a parameter is out of range or the reduction is unknown.
+"""
+
+
+def _elementwise(function):
+    """Complete the docstring of an elementwise loss."""
+    if function.__doc__ is None:  # python -OO
+        return function
+    before, mark, after = function.__doc__.partition("    ...\n")
+    function.__doc__ = before + _SHARED.lstrip("\n") + after if mark else before + _SHARED
+    return function
+
+
+def _apply(where, rule, prediction, target, reduction, *parameters):
+    (_, prediction), (_, target) = check_alike(where, (("prediction", prediction), ("target", target)))
+    check_choice(where, "reduction", reduction, REDUCTIONS)
+    real = prediction.dtype.type
+    parameters = [check_real(where, *each, prediction.dtype) for each in parameters]
+    gradient = aligned_empty(prediction.size, prediction.dtype)
+    flat = gradient, prediction.reshape(-1), target.reshape(-1)
+    if reduction == "none":
+        values = aligned_empty(prediction.size, prediction.dtype)
+        join(loops.elementwise_loss_values, rule)(prediction.size, values, *flat, *parameters)
+        return values.reshape(prediction.shape), gradient.reshape(prediction.shape)
+    scale = 1 / prediction.size if reduction == "mean" else 1.0
+    sums = np.empty(-(-prediction.size // loops.BLOCK))
+    join(loops.elementwise_loss, rule)(len(sums), sums, *flat, real(scale), *parameters)
+    return total(sums) * scale, gradient.reshape(prediction.shape)
+
+
+@_elementwise
+def mse(prediction, target, reduction="mean"):
+    """Mean squared error: (prediction - target)**2, without a factor 1/2.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    ...
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> gd.mse(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
+    (2.0, array([0., 2.]))
+    """
+    return _apply("mse", rules.squared, prediction, target, reduction)
+
+
+@_elementwise
+def mae(prediction, target, reduction="mean"):
+    """Mean absolute error: |prediction - target|; its derivative at 0 is 0.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    ...
+    """
+    return _apply("mae", rules.absolute, prediction, target, reduction)
+
+
+@_elementwise
+def huber(prediction, target, reduction="mean", *, delta=1.0):
+    """Huber's loss: error**2 / 2 where |error| <= delta, else delta (|error| - delta / 2).
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    delta : float, default: 1
+        Above 0.
+    ...
+
+    References
+    ----------
+    Huber, "Robust estimation of a location parameter", 1964. With delta=1 it is `smooth_l1` with beta=1.
+    """
+    return _apply("huber", rules.huber, prediction, target, reduction, ("delta", delta, POSITIVE))
+
+
+@_elementwise
+def smooth_l1(prediction, target, reduction="mean", *, beta=1.0):
+    """Smooth L1 loss: error**2 / (2 beta) where |error| < beta, else |error| - beta / 2.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    beta : float, default: 1
+        0 or above; with 0 it is `mae`.
+    ...
+
+    References
+    ----------
+    Girshick, "Fast R-CNN", ICCV 2015.
+    """
+    return _apply("smooth_l1", rules.smooth_l1, prediction, target, reduction, ("beta", beta, NON_NEGATIVE))
+
+
+@_elementwise
+def binary_cross_entropy_with_logits(prediction, target, reduction="mean", *, positive_weight=1.0):
+    """Cross-entropy of sigmoid(prediction): -target log(s) - (1 - target) log(1 - s), stable for any logit.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Logits, and probabilities in [0, 1] (such as labels 0 and 1); float32 or float64, one dtype and shape.
+    positive_weight : float, default: 1
+        Multiplies the first term: above 1, missed positives cost more. (PyTorch's pos_weight.)
+    ...
+    """
+    where = "binary_cross_entropy_with_logits"
+    weight = ("positive_weight", positive_weight, NON_NEGATIVE)
+    return _apply(where, rules.logistic, prediction, target, reduction, weight)
+
+
+@_elementwise
+def hinge(prediction, target, reduction="mean"):
+    """Hinge loss: max(0, 1 - target * prediction); its derivative at the kink is 0.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
+    ...
+    """
+    return _apply("hinge", rules.hinge, prediction, target, reduction)
+
+
+@_elementwise
+def squared_hinge(prediction, target, reduction="mean"):
+    """Squared hinge loss: max(0, 1 - target * prediction)**2.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
+    ...
+    """
+    return _apply("squared_hinge", rules.squared_hinge, prediction, target, reduction)
+
+
+@_elementwise
+def poisson(prediction, target, reduction="mean", *, log_input=True, eps=1e-8):
+    """Negative log-likelihood of counts, without the terms of target alone: e**prediction - target * prediction.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Logarithms of rates, and counts; float32 or float64, one dtype and shape.
+    log_input : bool, default: True
+        With False, predictions are the rates: prediction - target * log(prediction + eps), as in Keras.
+    eps : float, default: 1e-8
+        0 or above.
+    ...
+    """
+    check_number("poisson", "eps", eps, NON_NEGATIVE)
+    if check_flag("poisson", "log_input", log_input):
+        return _apply("poisson", rules.poisson, prediction, target, reduction)
+    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, ("eps", eps, NON_NEGATIVE))
+
+
+@_elementwise
+def quantile(prediction, target, reduction="mean", *, q=0.5):
+    """Pinball loss: q * error for error = target - prediction > 0, else (q - 1) * error.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    q : float, default: 0.5
+        The quantile that minimizes it, in (0, 1). With 0.5 it is half of `mae`.
+    ...
+
+    References
+    ----------
+    Koenker & Bassett, "Regression quantiles", 1978.
+    """
+    return _apply("quantile", rules.quantile, prediction, target, reduction, ("q", q, OPEN_UNIT))
+
+
+@_elementwise
+def kl_divergence(prediction, target, reduction="mean"):
+    """Kullback & Leibler's divergence: target * (log(target) - prediction), 0 where target is 0.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        Log-probabilities, such as `log_softmax` returns, and probabilities; float32 or float64, one dtype and
+        shape. As in PyTorch's kl_div, "mean" is over elements; the divergence of n distributions on average
+        is the "sum" over n.
+    ...
+    """
+    return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction)
+
+
+def softmax_cross_entropy(
+    logits, labels, reduction="mean", *, label_smoothing=0.0, class_weights=None, ignore_index=None
+):
+    """Cross-entropy of the softmax of logits: -log softmax(logits)[label], averaged over the rows.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (rows, classes)
+        float32 or float64. Any size of logits is safe: their maximum is subtracted first.
+    labels : ndarray of int, shape (rows,), or ndarray of shape (rows, classes)
+        The class of each row, 0 to classes - 1; or its probabilities, of the dtype of logits.
+    reduction : {"mean", "sum", "none"}, default: "mean"
+        Over the rows; "none" returns a value for each. As in PyTorch, the mean for labels is weighted by
+        class_weights[label], and ignored rows do not count; for probabilities it is over all rows.
+    label_smoothing : float, default: 0
+        In [0, 1]: this share of every target is given to all classes in equal parts.
+    class_weights : ndarray of shape (classes,), optional
+        Multiply the terms of the classes; 0 or above, of the dtype of logits.
+    ignore_index : int, optional
+        Rows with this label have neither loss nor gradient. (PyTorch's default is -100.)
+
+    Returns
+    -------
+    value : float, or ndarray of shape (rows,) for reduction="none"
+        The loss; NaN for the mean over no rows.
+    gradient : ndarray of shape (rows, classes)
+        With respect to logits: (softmax(logits) - one_hot(labels)) / rows for "mean".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array does not fit, a label is out of range or the reduction is unknown.
+
+    References
+    ----------
+    Bridle, "Training stochastic model recognition algorithms as networks", NeurIPS 1989. Smoothing: Szegedy
+    et al., CVPR 2016.
+    """
+    where = "softmax_cross_entropy"
+    logits, labels = check_array(where, "logits", logits, ndim=2), lent(where, "labels", labels)
+    (rows, classes), real = logits.shape, logits.dtype.type
+    smoothing = check_number(where, "label_smoothing", label_smoothing, CLOSED_UNIT)
+    check_choice(where, "reduction", reduction, REDUCTIONS)
+    probabilities = isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype.kind == "f"
+    weights = _checked_class_weights(where, class_weights, classes, ("logits", logits.dtype))
+    count = rows
+    if probabilities:
+        check_array(where, "labels", labels, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
+        if ignore_index is not None:
+            raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
+        row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))
+    else:
+        ignored = _ignored(where, check_label_array(where, "labels", labels, rows), ignore_index)
+        if ignored is not None:
+            labels = np.where(ignored, 0, labels)
+        labels = check_labels(where, "labels", labels, rows, classes)
+        if class_weights is not None or ignored is not None:
+            each = weights[labels].astype(np.float64)
+            count = float(np.sum(each if ignored is None else each[~ignored]))
+        if ignored is not None:
+            labels = np.where(ignored, loops.IGNORED, labels)
+        row, parameters = loops.softmax_cross_entropy_row, ()
+        if smoothing > 0:
+            row, parameters = loops.smoothed_cross_entropy_row, (weights, real(smoothing))
+        elif class_weights is not None or ignored is not None:
+            row, parameters = loops.weighted_cross_entropy_row, (weights,)
+    gradient = aligned_empty(logits.size, logits.dtype).reshape(logits.shape)
+    scale = 1.0 if reduction != "mean" else 1 / count if count else 0.0
+    values = np.empty(rows)
+    join(loops.row_loss, row)(rows, values, gradient, logits, labels, real(scale), *parameters)
+    if reduction == "none":
+        return values.astype(logits.dtype), gradient
+    return total(values) * (scale if count else np.nan if reduction == "mean" else 1.0), gradient
+
+
+def _ignored(where, labels, ignore_index):
+    """Return which rows to ignore, or None where there are none."""
+    if ignore_index is None:
+        return None
+    if isinstance(ignore_index, (bool, np.bool_)) or not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"{where}: ignore_index must be an integer, got {ignore_index!r}")
+    ignored = labels == int(ignore_index)
+    return ignored if ignored.any() else None
+
+
+def total(values):
+    """Return the sum of a float64 vector: NumPy's fixed tree, infinite where it overflows."""
+    if values.size == 1:
+        return values.item()  # in a tenth of the time
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(values.sum())
+
+
+def r_squared(target, prediction):
+    """Return the coefficient of determination 1 - (squared errors) / (squared distances from the mean).
+
+    Over all outputs; where the targets are constant it is 1 for perfect predictions and 0 for others.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = np.sum((target.astype(np.float64) - prediction) ** 2)
+        spread = np.sum((target - target.mean(axis=0, dtype=np.float64)) ** 2)
+    return float(1 - errors / spread) if spread > 0 else float(errors == 0)
+
+
+class Loss(NamedTuple):
+    """What others need to know of a loss."""
+
+    function: object  # (prediction, target, reduction="mean", **parameters) -> value, gradient
+    rule: object = None  # of one element; None for softmax_cross_entropy
+    parameters: dict = {}  # noqa: RUF012  (what the rule takes: name -> (default, Range))
+
+    @property
+    def labels(self):
+        """Whether targets are class labels, and predictions logits."""
+        return self.rule is None
+
+    def of_row(self, where, given, width, dtype, optional=False):
+        """Return the loss of a row for kernels, and its parameters; where `optional`, a label may be IGNORED."""
+        if self.labels:
+            return _cross_entropy_row(where, given, width, dtype, optional)
+        return loops.row_of(self.rule), check_reals(where, given, self.parameters, dtype)
+
+
+def _cross_entropy_row(where, given, width, dtype, optional):
+    """Return the loss of a row and its parameters, as `softmax_cross_entropy` chooses them for labels."""
+    for name in given.keys() - {"label_smoothing", "class_weights"}:
+        raise TypeError(f"{where}: unexpected keyword {name!r}")
+    smoothing = check_number(where, "label_smoothing", given.get("label_smoothing", 0.0), CLOSED_UNIT)
+    weights = given.get("class_weights")
+    if not smoothing and weights is None and not optional:
+        return loops.softmax_cross_entropy_row, ()
+    weights = _checked_class_weights(where, weights, width, ("the model", dtype))
+    if smoothing:
+        return loops.smoothed_cross_entropy_row, (weights, dtype.type(smoothing))
+    return loops.weighted_cross_entropy_row, (weights,)
+
+
+def _checked_class_weights(where, weights, classes, dtype):
+    weights = np.ones(classes, dtype[1]) if weights is None else weights
+    weights = check_array(where, "class_weights", weights, dtype=dtype, shape=("a row of logits", (classes,)))
+    if not (weights >= 0).all():
+        raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
+    if np.isinf(weights).any():
+        raise ValueError(f"{where}: class_weights must be finite, got {weights.max()}")
+    return weights
+
+
+LOSSES = {
+    "softmax_cross_entropy": Loss(softmax_cross_entropy),
+    "mse": Loss(mse, rules.squared),
+    "mae": Loss(mae, rules.absolute),
+    "huber": Loss(huber, rules.huber, {"delta": (1.0, POSITIVE)}),
+    "smooth_l1": Loss(smooth_l1, rules.smooth_l1, {"beta": (1.0, NON_NEGATIVE)}),
+    "binary_cross_entropy_with_logits": Loss(
+        binary_cross_entropy_with_logits, rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}
+    ),
+    "hinge": Loss(hinge, rules.hinge),
+    "squared_hinge": Loss(squared_hinge, rules.squared_hinge),
+    "poisson": Loss(poisson, rules.poisson),
+    "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}),
+    "kl_divergence": Loss(kl_divergence, rules.kullback_leibler),
+}
+
+
+def functions():
+    """Return the public functions of all losses, by name."""
+    return {name: loss.function for name, loss in LOSSES.items()}

@@ -1,0 +1,186 @@
+"""Architecture: what the arguments of a network mean to its kernels."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from ..activations import ACTIVATIONS
+from ..checks import UNIT, check_choice, check_dtype, check_number, check_size
+from ..kernels.compiler import join
+from ..kernels.loops import dense, units
+from ..kernels.loops.losses import loss_of_rows
+from ..kernels.traffic import of_rows
+from ..losses import LOSSES
+from .heads import OUTPUTS, Head, Output
+
+ONLY = "output"  # the head of a network that has no named ones
+WIDEST = 2**30  # columns of a layer
+CACHED = 1_000_000  # weights of a layer that rows of a batch may read again and again
+UNITS = tuple(name for name, each in ACTIVATIONS.items() if each.elementwise or name == "maxout")
+
+
+class Sizes:
+    """The checked arguments of an `MLP` that say how large it is: known before there is memory for as much.
+
+    Attributes
+    ----------
+    widths, hidden : list of int
+        As given, and of the hidden layers.
+    activation : str
+    activation_parameters : dict
+    pieces : int
+        How many columns a hidden unit has.
+    single : bool
+        Whether there is one output without a name.
+    heads : dict of str to Head
+        As given, or that of the one output.
+    shapes : dict of str to tuple of int
+        Of the parameters.
+    """
+
+    def __init__(self, widths, activation, heads, activation_parameters):
+        least = 2 if heads is None else 1
+        if not isinstance(widths, (list, tuple)) or len(widths) < least:
+            raise ValueError(f"MLP: widths must be a list of {least} integers at least, got {widths!r}")
+        self.widths = [check_size("MLP", f"widths[{k}]", width, high=WIDEST) for k, width in enumerate(widths)]
+        self.activation = check_choice("MLP", "activation", activation, UNITS)
+        given = self.activation_parameters = _checked_dict("activation_parameters", activation_parameters)
+        self.pieces = check_size("MLP", "pieces", given.get("pieces", 2), high=WIDEST) if activation == "maxout" else 1
+        self.single = heads is None
+        self.heads = {ONLY: Head(self.widths[-1])} if self.single else _checked_heads(heads)
+        self.hidden = self.widths[1:-1] if self.single else self.widths[1:]
+        self.shapes, fan_in = {}, self.widths[0]
+        for k, width in enumerate(self.hidden, start=1):
+            columns = self.pieces * width
+            self.shapes |= {f"W{k}": (fan_in, columns), f"b{k}": (columns,)}
+            if activation == "prelu":
+                self.shapes[f"a{k}"] = (width,)
+            fan_in = width
+        for name, head in self.heads.items():
+            end = str(len(self.widths) - 1) if self.single else f"_{name}"
+            self.shapes |= {f"W{end}": (fan_in, head.outputs), f"b{end}": (head.outputs,)}
+
+
+class Architecture(Sizes):
+    """All checked arguments of an `MLP`, and what follows from them. It holds functions: made anew from a pickle.
+
+    Attributes
+    ----------
+    outputs : dict of str to Output
+    rates : ndarray of float, shape (hidden layers + 1,)
+        Of dropout of the features, and of each hidden layer.
+    units : tuple of Kernel
+        The pair of `kernels.loops.units`.
+    numbers : tuple
+        Parameters of the activation, as kernels take them.
+    layers : list of dense.Layer
+    layout : ndarray of int
+        The same, as kernels take them.
+    by_layer : bool
+        Whether weights are too many for a cache: see `kernels.loops.layers`.
+    slope : float
+        The first slopes of prelu.
+    """
+
+    def __init__(self, widths, activation, dropout, heads, loss, dtype, output, activation_parameters, loss_parameters):
+        super().__init__(widths, activation, heads, activation_parameters)
+        self.dtype = check_dtype("MLP", dtype)
+        check_choice("MLP", "loss", loss, LOSSES)
+        check_choice("MLP", "output", output, OUTPUTS)
+        given = _checked_dict("loss_parameters", loss_parameters)
+        heads = {name: head.completed(loss, output, given) for name, head in self.heads.items()}
+        if given and all(head.loss_parameters is not given for head in heads.values()):
+            raise ValueError(
+                "MLP: loss_parameters must be None where each head has a loss or loss_parameters of its own, "
+                f"got {list(given)}"
+            )
+        self.outputs = {}
+        for name, head in heads.items():
+            where = "MLP" if self.single else f"MLP: heads[{name!r}]"
+            self.outputs[name] = Output(where, head, self.dtype, optional=not self.single)
+        self.rates = self._checked_rates(dropout)
+        self._choose_units(self.activation_parameters)
+        self._lay_out()
+
+    def _checked_rates(self, dropout):
+        layers = len(self.hidden)
+        if np.ndim(dropout) == 0:
+            rate = check_number("MLP", "dropout", dropout.item() if isinstance(dropout, np.ndarray) else dropout, UNIT)
+            if rate and not layers:
+                raise ValueError(
+                    f"MLP: dropout must be 0, or a list of one rate for the features, got {dropout!r}: "
+                    "there is no hidden layer"
+                )
+            return np.array([0.0] + [rate] * layers)
+        if len(dropout) not in (layers, layers + 1):
+            raise ValueError(f"MLP: dropout must be a number, or {layers} or {layers + 1} of them, got {dropout!r}")
+        rates = [check_number("MLP", f"dropout[{k}]", rate, UNIT) for k, rate in enumerate(dropout)]
+        return np.array([0.0] * (layers + 1 - len(rates)) + rates)
+
+    def _choose_units(self, given):
+        each, self.numbers, self.slope = ACTIVATIONS[self.activation], (), None
+        if self.activation == "maxout":
+            for name in given.keys() - {"pieces"}:
+                raise TypeError(f"MLP: unexpected keyword {name!r}")
+            self.units = join(units.maxout), join(units.maxout_backward)
+            return
+        (forward, numbers), (backward, _), (from_output, _) = (each.chosen(form, "MLP", given) for form in range(3))
+        values = each.values("MLP", numbers, self.dtype)
+        if self.activation == "prelu":
+            self.units, (self.slope,) = (join(units.prelu), join(units.prelu_backward)), values
+        else:
+            undropped = not self.rates.any()  # a dropped output is scaled: limits such as 6 would not be met
+            self.units = units.elementwise(forward, (undropped and from_output) or backward)
+            self.numbers = values
+
+    def _lay_out(self):
+        """Place every layer in the parameter vector and in workspaces."""
+        begins, begin = {}, 0
+        for name, shape in self.shapes.items():
+            begins[name], begin = begin, begin + prod(shape)
+        rows, source, place, delta = [], 0, self.widths[0], 0
+        for k, name in enumerate(name for name in self.shapes if name.startswith("W")):
+            fan_in, columns = self.shapes[name]
+            width = columns // self.pieces if k < len(self.hidden) else columns
+            own = begins[name], begins[f"b{name[1:]}"], begins.get(f"a{name[1:]}", -1)
+            rows.append(dense.Layer(fan_in, columns, width, *own, source, place, delta))
+            if k < len(self.hidden):
+                source = place
+            place, delta = place + width, delta + columns
+        self.layers, self.layout = rows, np.array(rows)
+        self.by_layer = max(layer.fan_in * layer.columns for layer in rows) > CACHED
+
+    @cached_property
+    def tiles(self):
+        """Tiles of the gradients, as in `kernels.loops.dense`: only training needs them."""
+        return dense.weight_tiles(self.layout)
+
+    @cached_property
+    def bound_units(self):
+        """The pair of units as kernels take them."""
+        return tuple(each.bind(self.dtype, *self.numbers) for each in self.units)
+
+    def bound_losses(self, targets):
+        """Return the loss of each head as kernels take it, and how many bytes the targets of a row have."""
+        heads = zip(self.outputs.values(), targets, strict=True)
+        losses = [join(loss_of_rows, head.row).bind(self.dtype, each, *head.numbers) for head, each in heads]
+        return losses, sum(of_rows(each, 1) for each in targets)
+
+
+def _checked_dict(name, given):
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"MLP: {name} must be a dict, got {type(given).__name__}")
+    return dict(given or {})
+
+
+def _checked_heads(given):
+    if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) and name for name in given):
+        raise TypeError(f"MLP: heads must be a dict of names to numbers of outputs, got {given!r}")
+    heads = {name: head if isinstance(head, Head) else Head(head) for name, head in given.items()}
+    return {
+        name: replace(head, outputs=check_size(f"MLP: heads[{name!r}]", "outputs", head.outputs, high=WIDEST))
+        for name, head in heads.items()
+    }

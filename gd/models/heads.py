@@ -1,0 +1,124 @@
+"""Heads: the outputs of a network, each with its loss, its weight, and what its targets must be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..activations import ACTIVATIONS
+from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real
+from ..kernels.loops import losses as loops
+from ..losses import LOSSES, r_squared
+
+FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
+ROWS = ("softmax", "log_softmax")
+ELEMENTWISE = tuple(
+    name for name, each in ACTIVATIONS.items() if each.elementwise and each.rules[2] and not each.parameters
+)
+OUTPUTS = (*ELEMENTWISE, *ROWS)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One of several outputs of an `MLP`, for its argument `heads`.
+
+    Parameters
+    ----------
+    outputs : int
+    loss, output : str, optional
+        By default those of the network.
+    weight : float, default: 1
+        Multiplies the loss; 0 or above.
+    loss_parameters : dict, optional
+        As the network's.
+    """
+
+    outputs: int
+    loss: str | None = None
+    weight: float = 1.0
+    output: str | None = None
+    loss_parameters: dict | None = None
+
+    def completed(self, loss, output, loss_parameters):
+        """Return this head with those of the network where it has none of its own."""
+        own = self.loss in (None, loss)  # the network's parameters are of the network's loss
+        inherited = {"loss": loss, "output": output, "loss_parameters": loss_parameters if own else {}}
+        return replace(self, **{name: value for name, value in inherited.items() if getattr(self, name) is None})
+
+
+class Output:
+    """What a network knows of one output: the loss of a row for kernels, and how to check and to judge targets.
+
+    A target may be missing where `optional`: the label is -1, or the row is NaN. Such a row has no loss here, and
+    means are over the others.
+    """
+
+    def __init__(self, where, head, dtype, optional):
+        self.width = head.outputs
+        self.loss = check_choice(where, "loss", head.loss, LOSSES)
+        self.output = check_choice(where, "output", head.output, OUTPUTS)
+        self.weight = float(check_real(where, "weight", head.weight, NON_NEGATIVE, dtype))
+        self.labels, self.dtype, self.optional = LOSSES[self.loss].labels, dtype, optional
+        if not isinstance(head.loss_parameters, Mapping):
+            raise TypeError(f"{where}: loss_parameters must be a dict, got {type(head.loss_parameters).__name__}")
+        row, self.numbers = LOSSES[self.loss].of_row(where, dict(head.loss_parameters), self.width, dtype, optional)
+        fused = FUSED.get(self.output) == self.loss
+        if self.labels and not fused and self.output != "identity":
+            raise ValueError(f"{where}: output must be identity or softmax with {self.loss}, got {self.output!r}")
+        if optional and not self.labels:
+            row = loops.present_row_of(row)
+        if self.output != "identity" and not fused:
+            rules = ACTIVATIONS[self.output].rules
+            row = (loops.through_rows if self.output in ROWS else loops.through)(rules[0], rules[2], row)
+        self.row = row
+        self._class_weights = self.numbers[0] if self.labels and self.numbers else None
+
+    def check(self, where, name, y, rows):
+        """Raise unless y are targets of so many rows; return them as kernels take them."""
+        if not self.labels:
+            shape = ("the output", (rows, self.width))
+            y = check_array(where, name, y, dtype=("the model", self.dtype), shape=shape)
+            if self.optional:
+                missing = np.isnan(y)
+                partly = missing.any(axis=1) != missing.all(axis=1)
+                if partly.any():
+                    raise ValueError(
+                        f"{where}: {name} must be NaN in all columns of a row or in none, got {y[partly][0]}"
+                    )
+            return y
+        if not self.optional:
+            return check_labels(where, name, y, rows, self.width)
+        y = check_label_array(where, name, y, rows)
+        if y.min() < loops.IGNORED or y.max() >= self.width:
+            raise ValueError(
+                f"{where}: {name} must be 0 to {self.width - 1}, or -1 where it is missing, got {y.min()} to {y.max()}"
+            )
+        return np.ascontiguousarray(y, np.intp)
+
+    def scale(self, y, rows):
+        """Return what the sum of the losses of some rows of y is multiplied by: a mean over targets that are there."""
+        if self.labels:
+            if self._class_weights is None:
+                return self.weight / rows.size
+            labels = y[rows]
+            count = float(np.sum(self._class_weights[labels], where=labels >= 0, dtype=np.float64))
+        else:
+            count = rows.size if not self.optional else rows.size - int(np.isnan(y[rows, 0]).sum())
+            count *= self.width
+        return self.weight / count if count else 0.0
+
+    def activated(self, z):
+        """Return activation(z), written over z."""
+        return z if self.output == "identity" else ACTIVATIONS[self.output].forward(z, out=z)
+
+    def predicted(self, y):
+        """Return the class of each row of outputs, or the outputs with a loss that is not of classes."""
+        return y.argmax(axis=1) if self.labels else y
+
+    def score(self, y, outputs):
+        """Return accuracy or R**2 over the rows that have a target; None if none has."""
+        present = (y >= 0 if self.labels else ~np.isnan(y[:, 0])) if self.optional else slice(None)
+        y, outputs = y[present], outputs[present]
+        if not len(y):
+            return None
+        return float(np.mean(outputs.argmax(axis=1) == y)) if self.labels else r_squared(y, outputs)

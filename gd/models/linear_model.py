@@ -1,0 +1,227 @@
+"""LinearModel: a linear model whose weights and intercepts lie in one vector, for `fit`."""
+
+import numpy as np
+
+from ..checks import (
+    NON_NEGATIVE,
+    aligned_empty,
+    check_choice,
+    check_dtype,
+    check_places,
+    check_real,
+    check_reals,
+    check_size,
+    is_sparse,
+    kernel_arguments,
+)
+from ..kernels.blas import load_blas
+from ..kernels.compiler import join
+from ..kernels.loops import linear as loops
+from ..losses import r_squared, total
+from ..parameters import LARGEST, ParameterVector
+from .base import Model
+from .linear_gradients import (
+    LOSSES,
+    NONE,
+    bound_losses,
+    check_matrix,
+    check_targets,
+    compute,
+    gradient_loop,
+    per_output,
+)
+
+COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
+CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
+STEP = 5_000  # products that the rest of a step takes as long as, at least
+
+
+class LinearModel(Model):
+    """A linear model X w + b, its loss, and penalties of its weights.
+
+    ::
+
+        mean of loss(x w + b, y) + l1 |w| + l2 / 2 |w|**2
+
+    Parameters
+    ----------
+    features : int
+    outputs : int, optional
+        With it w is a matrix and predictions have a column for each output; else there is one, and w is a vector.
+    loss : str, default: "squared"
+        One of `gd.linear_model_gradient`'s; "softmax" needs outputs.
+    l1, l2 : float, default: 0
+        Penalties of w, not of b; 0 or above. (An optimizer's own l1 and l2 penalize both.)
+    dtype : dtype, default: float32
+        Of parameters and data, float32 or float64.
+    **parameters
+        Of the loss, such as ``delta=1.0``.
+
+    Attributes
+    ----------
+    parameters : ParameterVector
+        w and b, at first 0. The loss is convex: training needs no random start.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0])
+    >>> model = gd.LinearModel(1, dtype=np.float64)
+    >>> optimizer = gd.SGD(model.parameters, lr=0.2, momentum=0.5)
+    >>> history = gd.fit(model, X, y, optimizer, batch_size=3, epochs=200, progress=False)
+    >>> model.predict(np.array([[10.0]])).round(6).tolist()
+    [21.0]
+    """
+
+    def __init__(self, features, outputs=None, loss="squared", l1=0.0, l2=0.0, dtype=np.float32, **parameters):
+        where = "LinearModel"
+        shapes = self._shapes(features, outputs)
+        self.outputs = shapes["w"][1:]
+        self.loss = check_choice(where, "loss", loss, LOSSES)
+        if outputs is None and loss == "softmax":
+            raise TypeError(f"{where}: outputs must be the number of classes with the loss softmax, got None")
+        dtype = check_dtype(where, dtype)
+        self._penalties = (
+            check_real(where, "l1", l1, NON_NEGATIVE, dtype),
+            check_real(where, "l2", l2, NON_NEGATIVE, dtype),
+        )
+        self._arguments = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2, **parameters}
+        self._numbers = check_reals(where, parameters, LOSSES[loss][1], dtype)
+        self.parameters = ParameterVector(shapes, dtype)
+        super().__init__()
+
+    def _plain_arguments(self):
+        return self._arguments | {"dtype": str(self.dtype)}
+
+    @staticmethod
+    def _shapes(features, outputs, **_):
+        features = check_size("LinearModel", "features", features, high=LARGEST)
+        outputs = () if outputs is None else (check_size("LinearModel", "outputs", outputs, high=LARGEST // features),)
+        return {"w": (features, *outputs), "b": outputs or (1,)}
+
+    def forward(self, X):
+        """Return X w + b: of shape (rows,), or (rows, outputs)."""
+        return self._outputs(self.check_inputs("LinearModel.forward", X))
+
+    def _outputs(self, X):
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = X @ self.parameters["w"]
+            out += self.parameters["b"]
+        return out
+
+    def predict(self, X):
+        """Return the class of each row with the loss softmax, e**(X w + b) with poisson, else what `forward` does."""
+        return self._predictions(self.forward(X))
+
+    def _predictions(self, outputs):
+        if self.loss == "softmax":
+            return outputs.argmax(axis=1)
+        return np.exp(outputs) if self.loss == "poisson" else outputs
+
+    def score(self, X, y):
+        """Return the accuracy with the losses softmax, logistic and of hinges, else R**2 as `MLP.score` does."""
+        X, y = self.check_data("LinearModel.score", X, y)
+        outputs = self._predictions(self._outputs(X))
+        if self.loss == "softmax":
+            return float(np.mean(outputs == y))
+        if self.loss in ("logistic", "hinge", "squared_hinge"):
+            return float(np.mean((outputs > 0) == (y > (0.5 if self.loss == "logistic" else 0))))
+        return r_squared(y, outputs)
+
+    def loss_and_gradients(self, X, y):
+        """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""
+        X, y = self.check_data("LinearModel.loss_and_gradients", X, y)
+        gradients = self.parameters.zeros_like()
+        return self._gradient(X, y, NONE, gradients.vector), gradients
+
+    def penalty(self):
+        """Return l1 |w| + l2 / 2 |w|**2, of all outputs."""
+        l1, l2 = map(float, self._penalties)
+        w = self.parameters["w"]
+        value = l1 * float(np.sum(np.abs(w), dtype=np.float64)) if l1 else 0.0
+        return value + (l2 / 2 * float(np.sum(np.square(w), dtype=np.float64)) if l2 else 0.0)
+
+    def write_gradients(self, X, y, rows, step, out, losses=None):
+        """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
+        return self._gradient(X, y, rows if rows.size < X.shape[0] else NONE, out.vector)
+
+    def _gradient(self, X, y, rows, out):
+        w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
+        value = compute(X, y, w, self.parameters["b"], self.loss, self._numbers, rows, no_weights, out)
+        if any(self._penalties):
+            join(loops.penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
+        return value + self.penalty()
+
+    def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
+        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss before them, rows).
+
+        What is yielded covers several steps where they ran in compiled code; these are the same to the bit. A batch
+        whose loss is not finite is not stepped, unless the optimizer decides that itself. A batch of all rows takes
+        them as they lie. The arguments are not checked.
+        """
+        products = batch_size * self.parameters["w"].size
+        if optimizer.steps_inside and accumulate == 1 and batch_size < order.size and products <= COMPILED:
+            return self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
+        return super().descend(X, y, order, batch_size, optimizer, accumulate)
+
+    def _descend_compiled(self, X, y, order, batch_size, optimizer, chunk):
+        """The same, `chunk` steps at a time."""
+        if self.outputs:
+            load_blas()
+        w = self.parameters["w"]
+        loop, outputs = loops.TRAINING[gradient_loop(X, w.ndim)], self.parameters["b"].size
+        vector = aligned_empty(self.parameters.vector.size, self.dtype)
+        sizes = {batch_size, order.size % batch_size or batch_size}  # the shorter batch can have more blocks
+        blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)
+        work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
+        losses_of, of_target = bound_losses(self.loss, w, y, np.empty(0, self.dtype), self._numbers)
+        data = kernel_arguments(X)
+        of_blocks = join(gradient_loop(X, w.ndim)).bind(self.dtype, *data, losses_of, of_target)
+        of_example = loops.of_examples(data, order) // order.size + of_target
+        for start in range(0, order.size, chunk * batch_size):
+            rows = order[start : start + chunk * batch_size]
+            steps = -(-rows.size // batch_size)
+            losses = np.zeros(steps)
+            taken = optimizer.run_inside(
+                loop,
+                steps,
+                batch_size * w.size,
+                losses,
+                *work,
+                rows,
+                batch_size,
+                of_example,
+                outputs,
+                per_output(self.loss),
+                *self._penalties,
+                of_blocks,
+            )
+            terms = outputs if per_output(self.loss) else 1  # of the loss of a row
+            if taken < steps:
+                count = min(batch_size, rows.size - taken * batch_size)
+                yield float(losses[taken]) / (count * terms), count
+                return
+            yield total(losses) / (rows.size * terms), rows.size
+
+    def check_inputs(self, where, X):
+        """Return X if it is a matrix of this model's dtype and number of features, else raise."""
+        X = check_matrix(where, X, ("the model", self.dtype))
+        if X.shape[1] != len(self.parameters["w"]):
+            raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {len(self.parameters['w'])} features")
+        if is_sparse(X):
+            check_places(where, "X", X, NONE)
+        return X
+
+    def check_data(self, where, X, y):
+        """Return X and y as kernels take them, or raise if they do not fit this model."""
+        X = self.check_inputs(where, X)
+        return X, check_targets(where, y, X.shape[0], self.outputs, self.loss, ("the model", self.dtype))
+
+    def __repr__(self):
+        shape = self.parameters["w"].shape
+        return f"LinearModel({', '.join(map(str, shape))}, loss={self.loss!r}, dtype={self.dtype})"

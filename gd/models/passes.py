@@ -1,0 +1,116 @@
+"""Passes: how a mini-batch goes through a network, forward and backward, and its arrays that stay for the next one."""
+
+import numpy as np
+
+from ..checks import aligned_empty
+from ..kernels.compiler import join
+from ..kernels.loops import dense, layers
+from ..kernels.words import address
+
+
+def new_pass(plan, capacity):
+    """Return the pass that suits an `Architecture`, for batches of up to `capacity` rows."""
+    return (_ByLayers if plan.by_layer else _ByBlocks)(plan, capacity)
+
+
+class _Pass:
+    """The arrays: losses of rows, inputs of layers, and gradients with respect to what activations take."""
+
+    def __init__(self, plan, capacity):
+        self.plan, self.capacity, self.rows = plan, capacity, None
+        columns, slopes = sum(layer.columns for layer in plan.layers), any(layer.slopes >= 0 for layer in plan.layers)
+        places = plan.layers[0].fan_in + sum(layer.width for layer in plan.layers)
+        self.values = np.zeros((len(plan.outputs), capacity))
+        self.activations, self.deltas = (aligned_empty(capacity * n, plan.dtype) for n in (places, columns))
+        self.dslopes = aligned_empty(capacity * columns if slopes else 0, plan.dtype)
+        self.nothing = np.empty((0, 0), plan.dtype)
+
+    def _piece(self, tiles, dx, add):
+        """Return what `dense.store_gradients` and `update_weights` take first."""
+        arrays = self.plan.layout, self.activations, self.deltas, self.dslopes
+        return len(tiles), tiles, *arrays, self.capacity, self.rows.size, dx, add
+
+
+class _ByBlocks(_Pass):
+    """Blocks of rows go through all layers and back, each on one thread."""
+
+    def run(self, X, targets, rows, vector, scales, key):
+        """Write the loss of each row of X[rows] into `values`, by head; the gradients are then a product away."""
+        self.rows, plan = rows, self.plan
+        losses, of_target = plan.bound_losses(targets)
+        join(dense.forward_backward)(
+            -(-rows.size // dense.BLOCK),
+            self.values,
+            self.activations,
+            self.deltas,
+            self.dslopes,
+            self.capacity,
+            X,
+            rows,
+            vector,
+            plan.layout,
+            len(plan.hidden),
+            scales,
+            plan.rates,
+            key,
+            *plan.bound_units,
+            np.array([address(each) for each in losses]),
+            of_target,
+        )
+
+    def pieces(self, vector):
+        """Yield the arguments that kernels take first, in the order in which the gradients can be had."""
+        yield self._piece(self.plan.tiles, self.nothing, False)
+
+
+class _ByLayers(_Pass):
+    """All rows go through one layer after the other, each on all threads; weights are read once in each direction."""
+
+    def __init__(self, plan, capacity):
+        super().__init__(plan, capacity)
+        self.key = None
+        self.gradient = aligned_empty(capacity * max(plan.hidden, default=0), plan.dtype)  # of a layer's output
+        self.tiles = [plan.tiles[plan.tiles[:, 0] == k] for k in range(len(plan.layers))]
+
+    def run(self, X, targets, rows, vector, scales, key):
+        """As that of `_ByBlocks`, but the gradients are known only as `pieces` gets to them."""
+        self.rows, self.key, plan = rows, key, self.plan
+        hidden, blocks = len(plan.hidden), -(-rows.size // dense.BLOCK)
+        features = self._matrix(self.activations, 0, X.shape[1])
+        np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
+        if plan.rates[0] > 0:
+            join(layers.drop_features)(blocks, features, plan.rates[0], key)
+        for k, layer in enumerate(plan.layers):
+            x = self._matrix(self.activations, layer.input, layer.fan_in)
+            workspace, begin = (self.deltas, layer.delta) if k < hidden else (self.activations, layer.output)
+            z = self._matrix(workspace, begin, layer.columns)
+            end = layer.weights + layer.fan_in * layer.columns
+            weights = vector[layer.weights : end].reshape(layer.fan_in, layer.columns)
+            join(layers.multiply)(layers.column_tiles(layer.columns), x, weights, z)
+            if k < hidden:
+                arrays = self.activations, self.deltas, self.capacity, rows.size, vector, plan.layout
+                join(layers.activate_rows)(blocks, *arrays, k, plan.rates[k + 1], key, plan.bound_units[0])
+        arrays = self.values, self.activations, self.deltas, self.capacity, rows, vector, plan.layout, hidden, scales
+        losses, of_target = plan.bound_losses(targets)
+        join(layers.loss_rows)(blocks, *arrays, np.array([address(each) for each in losses]), of_target)
+
+    def pieces(self, vector):
+        """As that of `_ByBlocks`; between two of them the gradient goes through an activation. It can be run once."""
+        plan, last = self.plan, len(self.plan.layers) - 1
+        hidden, blocks = len(plan.hidden), -(-self.rows.size // dense.BLOCK)
+        for k in range(last, -1, -1):
+            before = min(k, hidden) - 1  # the layer whose output this one takes
+            if before < 0:
+                yield self._piece(self.tiles[k], self.nothing, False)
+                continue
+            dx = self._matrix(self.gradient, 0, plan.hidden[before])
+            yield self._piece(self.tiles[k], dx, hidden <= k < last)
+            if k <= hidden:  # all that take that output have been here
+                arrays = self.gradient, self.activations, self.deltas, self.dslopes, self.capacity, self.rows.size
+                rest = before, plan.rates[before + 1], self.key, plan.bound_units[1]
+                join(layers.differentiate_rows)(blocks, *arrays, vector, plan.layout, *rest)
+
+    def _matrix(self, workspace, begin, columns):
+        """Return the rows of the batch in one layer's matrix."""
+        start = self.capacity * begin
+        return workspace[start : start + self.rows.size * columns].reshape(-1, columns)

@@ -1,0 +1,92 @@
+"""What `gd info` prints."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import llvmlite.binding
+import numba
+import numpy as np
+
+from ..kernels import cache, pool
+from ..kernels.compiler import join, splitting
+from ..kernels.loops.elementwise import map_elements
+from ..kernels.rules.activations import identity
+
+PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
+
+
+def information():
+    """Return (what, value) pairs on versions, processor, threads and cache."""
+    installed = versions(("gd", *PACKAGES))
+    return [
+        ("gd", installed.get("gd", "not installed")),
+        ("Python", platform.python_version()),
+        *((name, installed.get(name, "not installed")) for name in PACKAGES),
+        ("system", platform.platform()),
+        ("processor", f"{processor()} ({llvmlite.binding.get_host_cpu_name()})"),
+        ("vector width", f"{vector_bits()} bits"),
+        ("threads", f"{pool.get_threads()} (pool of {pool.max_threads()}, {os.cpu_count()} cores)"),
+        ("threading layer", threading_layer()),
+        ("idle threads", pool.waiting()),
+        ("kernel cache", _cache()),
+    ]
+
+
+def versions(names):
+    """Return {name: version} of those packages that are installed; none is imported."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def processor():
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = [sysctl("machdep.cpu.brand_string")]
+    return next(filter(None, names), platform.processor() or platform.machine())
+
+
+def sysctl(name):
+    """Return what macOS says of something, or an empty text."""
+    if sys.platform != "darwin":
+        return ""
+    return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def vector_bits():
+    """Return the width of the processor's vectors."""
+    features = llvmlite.binding.get_host_cpu_features()
+    return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
+
+
+def threading_layer():
+    """Return the name of Numba's threading layer, which is known when its pool has started."""
+    if pool.get_threads() == 1:
+        return "none needed for one thread"
+    x = np.zeros(2, np.float32)
+    with splitting(1):
+        join(map_elements, identity)(2, np.empty_like(x), x)  # starts the pool
+    return numba.threading_layer()
+
+
+def cache_size():
+    """Return how many kernels the disk cache holds, and their bytes."""
+    folder = cache.folder()
+    files = [] if folder is None else list(folder.glob("*.kernel"))
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _cache():
+    folder, (kernels, size) = cache.folder(), cache_size()
+    return "off" if folder is None else f"{folder} ({kernels} kernels, {size / 1e6:.1f} MB)"

@@ -1,0 +1,97 @@
+"""Schedule: what all learning-rate schedules share, and the rate for another batch size."""
+
+from abc import ABC, abstractmethod
+from itertools import pairwise
+from math import cos, inf, pi, sqrt
+
+from ..checks import NON_NEGATIVE, Range, check_choice, check_integer, check_number, check_size, shown
+
+_FRACTION = Range(0.0, 1.0, False, True)
+LONGEST = 2**53  # steps, that floats can count
+
+
+class Schedule(ABC):
+    """A learning rate that depends on the number of steps taken before."""
+
+    @abstractmethod
+    def __call__(self, step):
+        """Return the learning rate of the step after `step` steps (0, 1, ...)."""
+
+    def _counted(self, step):
+        """Return step if it is a number of steps, else raise."""
+        if type(step) is int and 0 <= step < LONGEST:
+            return step
+        name = type(self).__name__
+        if check_integer(name, "step", step, 0) >= LONGEST:
+            raise ValueError(f"{name}: step must be below 2**53, got {shown(step, str)}")
+        return int(step)
+
+    def _check(self, **ranges):
+        """Raise unless the named arguments are numbers in their ranges."""
+        for name, allowed in ranges.items():
+            value = getattr(self, name)
+            if allowed is int:
+                check_size(type(self).__name__, name, value)
+            else:
+                check_number(type(self).__name__, name, value, allowed)
+
+
+def scale_lr_for_batch(lr, batch, base_batch, rule="linear"):
+    """Return the learning rate for another batch size.
+
+    Parameters
+    ----------
+    lr : float
+        What is right for batches of `base_batch`.
+    batch, base_batch : int
+        Examples in a batch.
+    rule : {"linear", "sqrt"}, default: "linear"
+        ``lr * batch / base_batch`` (Goyal et al. 2017, for SGD), or its root in the place of the ratio
+        (Krizhevsky 2014; for Adam and its kin Malladi et al. 2022).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> from gd.schedules import scale_lr_for_batch
+    >>> scale_lr_for_batch(0.1, 1024, 256), scale_lr_for_batch(1e-3, 1024, 256, rule="sqrt")
+    (0.4, 0.002)
+    """
+    where = "scale_lr_for_batch"
+    ratio = check_size(where, "batch", batch) / check_size(where, "base_batch", base_batch)
+    check_choice(where, "rule", rule, ("linear", "sqrt"))
+    return check_number(where, "lr", lr, NON_NEGATIVE) * (ratio if rule == "linear" else sqrt(ratio))
+
+
+def _cosine(start, end, part):
+    return end + (start - end) * (1 + cos(pi * part)) / 2
+
+
+def _or_infinite(function, *arguments):
+    """Return the value of a function, infinite where it is too large for a float."""
+    try:
+        return function(*arguments)
+    except OverflowError:
+        return inf
+
+
+def _at(rate, step):
+    """Return the value of a schedule or of a number."""
+    return rate(step) if callable(rate) else rate
+
+
+def _rate(where, name, value):
+    return value if callable(value) else check_number(where, name, value, NON_NEGATIVE)
+
+
+def _ascending(where, name, values):
+    """Return a tuple of integers if they ascend."""
+    if not isinstance(values, (list, tuple)) or not values:
+        raise TypeError(f"{where}: {name} must be a list of integers, got {shown(values)}")
+    values = tuple(check_size(where, f"{name}[{k}]", value) for k, value in enumerate(values))
+    if any(a >= b for a, b in pairwise(values)):
+        raise ValueError(f"{where}: {name} must ascend, got {values}")
+    return values

@@ -1,0 +1,119 @@
+"""ReduceOnPlateau: a rate that falls when a value stops improving."""
+
+from math import inf, isfinite
+from numbers import Real
+
+from ..checks import NON_NEGATIVE, Range, check_choice, check_integer, check_number, shown
+from .base import Schedule, _at, _rate
+
+
+class ReduceOnPlateau(Schedule):
+    """Multiply the rate by a factor where a metric has stopped improving.
+
+    Parameters
+    ----------
+    lr : float or callable
+        The rate, or a schedule, which is multiplied.
+    factor : float, default: 0.1
+        In (0, 1).
+    patience : int, default: 10
+        How many updates without improvement are put up with; the one after reduces the rate.
+    threshold : float, default: 1e-4
+        What counts as an improvement, in parts of the best metric, or with threshold_mode="abs" of itself.
+    cooldown : int, default: 0
+        Updates after a reduction that do not count.
+    lr_min : float, default: 0
+        The smallest rate.
+    mode : {"min", "max"}, default: "min"
+        Whether the metric, such as a loss or an accuracy, is to fall or to rise.
+    threshold_mode : {"rel", "abs"}, default: "rel"
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> plateau = gd.schedules.ReduceOnPlateau(0.1, factor=0.5, patience=1)
+    >>> optimizer = gd.SGD(np.ones(3), lr=plateau)
+    >>> for loss in (1.0, 0.9, 0.9, 0.9):
+    ...     reduced = plateau.update(loss)
+    >>> reduced, optimizer.lr
+    (True, 0.05)
+    """
+
+    def __init__(
+        self,
+        lr,
+        factor=0.1,
+        patience=10,
+        threshold=1e-4,
+        cooldown=0,
+        lr_min=0.0,
+        mode="min",
+        threshold_mode="rel",
+    ):
+        name = "ReduceOnPlateau"
+        self.lr = _rate(name, "lr", lr)
+        self.factor = check_number(name, "factor", factor, Range(0.0, 1.0, False))
+        self.patience = check_integer(name, "patience", patience, 0)
+        self.threshold = check_number(name, "threshold", threshold, NON_NEGATIVE)
+        self.cooldown = check_integer(name, "cooldown", cooldown, 0)
+        self.lr_min = check_number(name, "lr_min", lr_min, NON_NEGATIVE)
+        self.mode = check_choice(name, "mode", mode, ("min", "max"))
+        self.threshold_mode = check_choice(name, "threshold_mode", threshold_mode, ("rel", "abs"))
+        self.best = inf if mode == "min" else -inf
+        self.reductions = self.bad = self.cooling = 0
+
+    def __call__(self, step):
+        """Return the learning rate."""
+        lr = _at(self.lr, self._counted(step))
+        return max(lr * self.factor**self.reductions, min(lr, self.lr_min))
+
+    def update(self, metric):
+        """Take note of a metric, once an epoch for example; return whether the rate was reduced."""
+        if isinstance(metric, bool) or not isinstance(metric, Real):
+            raise TypeError(f"ReduceOnPlateau.update: metric must be a number, got {shown(metric)}")
+        if self._improves(metric):
+            self.best, self.bad = metric, 0
+        else:
+            self.bad += 1
+        if self.cooling > 0:
+            self.cooling, self.bad = self.cooling - 1, 0
+        if self.bad <= self.patience:
+            return False
+        self.reductions, self.cooling, self.bad = self.reductions + 1, self.cooldown, 0
+        return True
+
+    def _improves(self, metric):
+        """Whether a metric is better than the best by the threshold; NaN never is."""
+        margin = self.threshold
+        if self.threshold_mode == "rel":
+            margin = margin * abs(self.best) if isfinite(self.best) else 0.0
+        return metric < self.best - margin if self.mode == "min" else metric > self.best + margin
+
+    def state_dict(self):
+        """Return what `update` has counted, as numbers."""
+        return {name: getattr(self, name) for name in ("best", "reductions", "bad", "cooling")}
+
+    def load_state_dict(self, state):
+        """Restore what `state_dict` returned.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If the state is not of this kind; nothing has changed then.
+        """
+        where = "ReduceOnPlateau.load_state_dict"
+        if not isinstance(state, dict) or state.keys() != self.state_dict().keys():
+            raise KeyError(f"{where}: state must have {', '.join(self.state_dict())}")
+        best = check_number(where, "state['best']", state["best"], Range(-inf, inf, True, True))
+        counts = {
+            name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("reductions", "bad", "cooling")
+        }
+        vars(self).update(counts, best=best)
+
+    def __repr__(self):
+        return f"ReduceOnPlateau({self.lr}, factor={self.factor:g}, patience={self.patience})"
