@@ -24,16 +24,16 @@ def to_torch(optimizer, torch_optimizer):
     """
     import torch
 
-    blocks = _matched("to_torch", optimizer, torch_optimizer)
+    arrays = _matched("to_torch", optimizer, torch_optimizer)
     state = {}
-    for index, (block, parameter) in enumerate(blocks):
-        steps = block.steps if optimizer._ragged else optimizer.steps
+    for index, (array, parameter) in enumerate(arrays.values()):
+        steps = array.steps if optimizer._state.ragged else optimizer.steps
         if steps == 0:
             continue
-        owner = block.kind.owner
-        slots = dict(zip(owner.slots, block.slots, strict=False))  # without ema, which torch.optim does not have
+        owner = array.update.owner
+        slots = dict(zip(owner.slots, array.slots, strict=False))  # without ema, which torch.optim does not have
         state[index] = {
-            name: torch.from_numpy(slot.reshape(block.shape).copy()).to(parameter.dtype) for name, slot in slots.items()
+            name: torch.from_numpy(slot.reshape(array.shape).copy()).to(parameter.dtype) for name, slot in slots.items()
         }
         if type(optimizer).__name__ != "SGD":
             state[index]["step"] = torch.tensor(float(steps))
@@ -57,27 +57,28 @@ def from_torch(torch_optimizer, optimizer, steps=None):
     TypeError, ValueError
         If the two do not match; nothing has changed then.
     """
-    blocks = _matched("from_torch", optimizer, torch_optimizer)
+    arrays = _matched("from_torch", optimizer, torch_optimizer)
+    name_of = optimizer._structure.name
     stored = torch_optimizer.state_dict()["state"]
     state, counts = optimizer.state_dict(), {}
-    for index, (key, (block, _)) in enumerate(zip(optimizer._blocks, blocks, strict=True)):
+    for index, (key, (array, _)) in enumerate(arrays.items()):
         entry = stored.get(index, {})
-        known = {name for name in block.kind.owner.slots if entry.get(name) is not None}
+        known = {name for name in array.update.owner.slots if entry.get(name) is not None}
         for name in known:
-            array = entry[name].detach().cpu().numpy().astype(block.dtype, copy=True)
-            state[optimizer._key(key, name)] = np.ascontiguousarray(array).reshape(block.shape)
+            values = entry[name].detach().cpu().numpy().astype(array.dtype, copy=True)
+            state[name_of(key, name)] = np.ascontiguousarray(values).reshape(array.shape)
         counts[key] = int(entry["step"]) if "step" in entry else int(bool(known))
         if steps is not None:
             counts[key] = check_integer("from_torch", "steps", steps, 0)
     state = {name: value for name, value in state.items() if not name.endswith("step")}
     state["steps"] = max(counts.values())
     if len(set(counts.values())) > 1:
-        state |= {optimizer._key(key, "step"): count for key, count in counts.items()}
+        state |= {name_of(key, "step"): count for key, count in counts.items()}
     optimizer.load_state_dict(state)
 
 
 def _matched(where, optimizer, torch_optimizer):
-    """Return (block, parameter) pairs of two optimizers of the same name."""
+    """Return {key: (array, parameter)} of two optimizers of the same name."""
     name, theirs = type(optimizer).__name__, type(torch_optimizer)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{where}: optimizer must be one of gd's, such as gd.Adam, got {name}")
@@ -86,8 +87,8 @@ def _matched(where, optimizer, torch_optimizer):
     if not theirs.__module__.startswith("torch.optim") or theirs.__name__ != name:
         raise TypeError(f"{where}: torch_optimizer must be a torch.optim.{name}, got {theirs.__name__}")
     parameters = [parameter for group in torch_optimizer.param_groups for parameter in group["params"]]
-    blocks = list(optimizer._blocks.values())
-    shapes, expected = [tuple(p.shape) for p in parameters], [block.shape for block in blocks]
+    arrays = optimizer._structure.arrays
+    shapes, expected = [tuple(p.shape) for p in parameters], [array.shape for array in arrays.values()]
     if shapes != expected:
         raise ValueError(f"{where}: torch_optimizer has parameters of shapes {shapes}, optimizer has {expected}")
-    return list(zip(blocks, parameters, strict=True))
+    return {key: (arrays[key], parameter) for key, parameter in zip(arrays, parameters, strict=True)}

@@ -43,7 +43,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
     r"(\w+)\.(check_data|check_inputs|check)": "a part of the checks of other methods",
     r"profile\.(started|ended)": "called by kernels",
-    r"\w+\.(write_gradients|backpropagate|descend|step_inside|run_inside)": "called by fit with what it has checked",
+    r"\w+\.(write_gradients|backpropagate|descend)": "called by fit with what it has checked",
     r"Distributed\.(check_batches|has_saved|read)": "called by fit with what it has checked",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
     r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|trust_norms|mu|mu_product|uses)": (

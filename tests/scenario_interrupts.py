@@ -51,7 +51,7 @@ def step(name):
     def take(which):
         g = gradients[which.steps % len(gradients)]
         for _ in range(calls - 1):
-            if len(which._summed) < len(sizes):  # an interrupted step keeps what was accumulated
+            if len(which._steps._summed) < len(sizes):  # an interrupted step keeps what was accumulated
                 which.accumulate(g)
         which.step(g)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gd
-from gd.kernels import compiler
+from gd.kernels import break_even, compiler
 from gd.kernels.break_even import FIRST_TRIAL, KEPT, PATIENCE, TRIAL, Choice
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.rules import activations

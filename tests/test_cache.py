@@ -27,7 +27,7 @@ from gd.kernels.loops.update import update
 p = np.ones(64)
 optimizer = gd.SGD(p, lr=0.5, clip_value=1.0)
 optimizer.step(np.ones(64))
-kernel = join(update, optimizer.rule, *optimizer._stages)
+kernel = join(update, optimizer.rule, *optimizer._structure.arrays[None].update.stages)
 print(sum(each.was_cached for each in kernel.compiled.values()), p[0])
 """
 

@@ -21,6 +21,7 @@ from gd.kernels.loops.update import coefficients_of, update
 from gd.kernels.rules import activations, adam, stages
 from gd.kernels.rules.stages import CommonCoefficients
 from gd.optimizers import OPTIMIZERS
+from gd.optimizers.coefficients import values as values_of
 
 ROOT = Path(gd.__file__).parent.parent
 several_threads = pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
@@ -183,8 +184,8 @@ def test_updates_compile_to_packed_instructions(name):
     optimizer = OPTIMIZERS[name](np.zeros(64, np.float32))
     chosen = (stages.clipped, stages.penalized, stages.decayed)
     kernel = Kernel(update, (optimizer.rule, *chosen))
-    block = optimizer._blocks[None]
-    coefficients = block.kind.vector(0, 1.0, True)
+    block = optimizer._structure.arrays[None]
+    coefficients = block.update.coefficients.vector(0, 1.0)
     kernel(64, coefficients, np.ones(64, np.float32), 0, block.p, *block.slots)
     text = kernel.assembly(*kernel.compiled)
     assert re.search(r"v(mul|fmadd\w+|fnmadd\w+)ps\s.*%[yz]mm", text)
@@ -195,10 +196,10 @@ def test_updates_compile_to_packed_instructions(name):
 
 def test_the_common_coefficients_come_first_in_every_vector():
     optimizer = gd.SGD(np.ones(2), lr=0.5, l1=0.25, l2=0.125, weight_decay=0.5, maximize=True, clip_value=3.0, ema=0.75)
-    values = optimizer._values(0, 2.0)
+    values = values_of(optimizer, 0, 2.0)
     common = CommonCoefficients(scale=-2.0, clip_value=3.0, l1=0.25, l2=0.125, decay=0.75, ema=0.75, one_minus_ema=0.25)
     assert values == (*common, 0.5)
-    assert gd.SGD(np.ones(2), lr=0.5)._values(0, 1.0) == (*CommonCoefficients(), 0.5)
+    assert values_of(gd.SGD(np.ones(2), lr=0.5), 0, 1.0) == (*CommonCoefficients(), 0.5)
 
 
 def test_coefficients_come_from_the_annotation_of_the_rule():

@@ -14,7 +14,7 @@ import gd
 from gd.batches import batches
 from gd.kernels.compiler import splitting
 from gd.models import linear_model
-from gd.optimizers.base import OPTIMIZERS
+from gd.optimizers import OPTIMIZERS
 
 EPOCHS, BATCH = 2, 60
 

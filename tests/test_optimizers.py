@@ -242,7 +242,9 @@ def test_second_step_compiles_nothing_new(rng):
     p, g = rng.standard_normal((2, 50))
     optimizer = gd.Adam(p)
     optimizer.step(g)
-    kernel = gd.kernels.compiler.join(gd.kernels.loops.update.update, optimizer.rule, *optimizer._stages)
+    kernel = gd.kernels.compiler.join(
+        gd.kernels.loops.update.update, optimizer.rule, *optimizer._structure.arrays[None].update.stages
+    )
     before = len(kernel.compiled)
     for _ in range(3):
         optimizer.step(g)

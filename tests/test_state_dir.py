@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import gd
-from gd.optimizers import OPTIMIZERS, disk
+from gd.optimizers import OPTIMIZERS, state_folder
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures memory as Linux does")
 NAMES = sorted(OPTIMIZERS)
@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(disk, "CHUNK", 1024)
+    monkeypatch.setattr(state_folder, "CHUNK", 1024)
 
 
 def made(rng, dtype=np.float32):
@@ -163,7 +163,7 @@ def test_a_copy_that_did_not_end_is_refused(rng, folder, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk.shutil, "copyfile", interrupted)
+        patch.setattr(state_folder.shutil, "copyfile", interrupted)
         with pytest.raises(KeyboardInterrupt):
             optimizer.save_state(tmp_path / "copy")
     with pytest.raises(ValueError, match="was not closed"):
@@ -183,8 +183,8 @@ def test_a_step_that_was_interrupted_is_not_closed(rng, folder, monkeypatch):
             if len(calls) == 3:
                 raise KeyboardInterrupt
 
-        (kind,) = optimizer._kinds.values()
-        monkeypatch.setattr(kind.kernel, "_kernel", interrupted)
+        (update,) = {array.update for array in optimizer._structure.arrays.values()}
+        monkeypatch.setattr(update.kernel, "_kernel", interrupted)
         with pytest.raises(KeyboardInterrupt):
             optimizer.step(made(rng))
         with pytest.raises(ValueError, match="Adam: a step was interrupted"):
@@ -270,7 +270,7 @@ def test_an_optimizer_that_cannot_be_made_leaves_nothing(rng, folder, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(disk, "_reserve", full)
+    monkeypatch.setattr(state_folder, "_reserve", full)
     with pytest.raises(OSError, match="No space"):
         gd.Adam(made(rng), state_dir=folder)
     assert not folder.exists()

@@ -25,9 +25,9 @@ from ..files import CheckpointError, encoded, require_safetensors
 from ..kernels.compiler import splitting
 from ..kernels.loops import reductions
 from ..kernels.storage import BLOCK
-from ..optimizers import Optimizer
+from ..optimizers import Optimizer, Together
 from . import shards
-from .flat_vector import Flat
+from .flat_vector import FlatVector
 from .ranks import Ranks, add, world
 
 SPAN = reductions.BLOCK  # shards are multiples of it, so that norms and blocks of 8-bit states never lie on a border
@@ -112,7 +112,7 @@ class Distributed:
         self.logical_shards = check_size(where, "logical_shards", logical_shards, high=2**30)
         if self.logical_shards & (self.logical_shards - 1):
             raise ValueError(f"{where}: logical_shards must be a power of two, got {logical_shards}")
-        flat = self._flat = Flat(where, params)
+        flat = self._flat = FlatVector(where, params)
         name, start = optimizer_class.__name__, np.zeros(1, flat.dtype)
         renamed(f"{name}:", f"{where}:", lambda: optimizer_class(start, **options))  # before others wait for this rank
         self.comm = world(where) if comm is None else comm
@@ -136,9 +136,9 @@ class Distributed:
         self._refresh()
         with ranks.in_turn():
             _compile(optimizer_class, flat.dtype, options)
-        self.optimizer = _of_shard(optimizer_class)(self._shard, **options)
-        self.optimizer._ranks = ranks
-        self.optimizer._blocks[None].before = ranks.rank * shard // BLOCK
+        self.optimizer = optimizer_class(self._shard, **options)
+        self.optimizer.inside.together = _Shards(ranks)
+        self.optimizer._structure.arrays[None].first_block = ranks.rank * shard // BLOCK
         self._clock, self._started = _Clock(ranks), False
 
     # --- What it is like
@@ -471,14 +471,17 @@ class _Clock:
         return self.since - since - (self.wired - wired)
 
 
-class _Shard:
-    """What an optimizer does differently whose array is a shard: norms are those of all shards."""
+class _Shards(Together):
+    """How norms are put together where each rank has a shard of the one array."""
 
-    def _combined(self, parts):
-        return super()._combined(np.concatenate(self._ranks.gather(parts), axis=1))
+    def __init__(self, ranks):
+        self._ranks = ranks
 
-    def _all_finite(self, pairs, grad_scale):
-        return not self._ranks.sum(not super()._all_finite(pairs, grad_scale))
+    def norm(self, parts):
+        return super().norm(np.concatenate(self._ranks.gather(parts), axis=1))
+
+    def is_true(self, found):
+        return not self._ranks.sum(not found)
 
 
 def _check_class(where, cls):
@@ -489,10 +492,6 @@ def _check_class(where, cls):
         raise ValueError(
             f"{where}: optimizer_class must be elementwise, got {cls.__name__}, which measures whole arrays"
         )
-
-
-def _of_shard(optimizer_class):
-    return type(optimizer_class.__name__, (_Shard, optimizer_class), {"__module__": __name__})
 
 
 def _compile(optimizer_class, dtype, options):

@@ -165,7 +165,7 @@ class LinearModel(Model):
         them as they lie. The arguments are not checked.
         """
         products = batch_size * self.parameters["w"].size
-        if optimizer.steps_inside and accumulate == 1 and batch_size < order.size and products <= COMPILED:
+        if optimizer.inside.is_possible and accumulate == 1 and batch_size < order.size and products <= COMPILED:
             return self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
         return super().descend(X, y, order, batch_size, optimizer, accumulate)
 
@@ -187,7 +187,7 @@ class LinearModel(Model):
             rows = order[start : start + chunk * batch_size]
             steps = -(-rows.size // batch_size)
             losses = np.zeros(steps)
-            taken = optimizer.run_inside(
+            taken = optimizer.inside.run(
                 loop,
                 steps,
                 batch_size * w.size,

@@ -328,13 +328,13 @@ class MLP(Model):
         Where it can, the optimizer steps each tile of the gradient while that is in cache, and the gradient is never
         in memory as a whole. Else as `Model.descend`.
         """
-        if accumulate > 1 or not optimizer.steps_inside:
+        if accumulate > 1 or not optimizer.inside.is_possible:
             yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
             return
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses)
             if isfinite(loss):
-                optimizer.step_inside(dense.update_weights, self._pass.pieces(self.parameters.vector))
+                optimizer.inside.step(dense.update_weights, self._pass.pieces(self.parameters.vector))
                 self.constrain()
             yield loss, rows.size
 

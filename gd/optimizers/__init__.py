@@ -7,11 +7,13 @@ Every class is its constructor, its state slots, its rule and the scalars that t
 from importlib import import_module
 from pkgutil import iter_modules
 
-from .base import OPTIMIZERS, Optimizer
+from .base import Optimizer
+from .declaration import OPTIMIZERS
+from .steps import Together
 from .storage import DTYPES
 
 for _module in iter_modules(__path__):  # a class that is declared in any of them is there
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
 
-__all__ = ["DTYPES", "OPTIMIZERS", "Optimizer", *OPTIMIZERS]
+__all__ = ["DTYPES", "OPTIMIZERS", "Optimizer", "Together", *OPTIMIZERS]

@@ -3,7 +3,7 @@
 from ..checks import NON_NEGATIVE
 from ..kernels.rules import adagrad
 from .base import Optimizer
-from .hyperparameters import split_eps
+from .coefficients import split_eps
 
 
 class Adagrad(Optimizer):

@@ -5,7 +5,7 @@ from math import inf, sqrt
 from ..checks import NON_NEGATIVE, UNIT, Range, check_choice
 from ..kernels.rules import adam
 from .base import Optimizer
-from .hyperparameters import split_eps
+from .coefficients import bias_corrections, split_eps
 
 
 def _amsgrad(where, name, value):
@@ -357,11 +357,3 @@ class RAdam(Optimizer):
             rectification = sqrt((rho - 4.0) * (rho - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * rho))
         step_size, eps = lr * m_scale * rectification, split_eps(self, v_scale)
         return adam.RAdamCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, step_size, rectified, v_scale, *eps)
-
-
-def bias_corrections(optimizer, t):
-    """Return 1 / (1 - beta1**t) and 1 / (1 - beta2**t), or 1 and 1 where bias_correction is off."""
-    if not optimizer.bias_correction:
-        return 1.0, 1.0
-    betas = optimizer.betas
-    return 1.0 / (1.0 - betas[0] ** t), 1.0 / (1.0 - betas[1] ** t)

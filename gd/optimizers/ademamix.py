@@ -4,9 +4,8 @@ from math import exp, log
 
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import ademamix
-from .adam import bias_corrections
 from .base import Optimizer
-from .hyperparameters import split_eps
+from .coefficients import bias_corrections, split_eps
 
 
 class AdEMAMix(Optimizer):

@@ -13,31 +13,26 @@ FEWEST = 8  # arrays: fewer are stepped one by one
 class ArrayList:
     """The arrays of an optimizer, by the addresses of their memory.
 
-    Gradients are looked at anew in each step, where they are and what they are, so that nothing is kept of them.
+    Gradients are looked at again in each step, where they are and what they are, so that nothing is kept of them.
     """
 
-    def __init__(self, blocks):
-        self._keys, blocks = list(blocks), list(blocks.values())
-        self._ordered = self._keys == list(range(len(blocks)))
-        self._likes = _objects([block.p.reshape(block.shape) for block in blocks])
-        starts, self._sizes = np.array([[address(block.p), block.p.nbytes] for block in blocks]).T
+    def __init__(self, arrays):
+        self._keys, arrays = list(arrays), list(arrays.values())
+        self._ordered = self._keys == list(range(len(arrays)))
+        self._likes = _objects([array.p.reshape(array.shape) for array in arrays])
+        starts, self._sizes = np.array([[address(array.p), array.p.nbytes] for array in arrays]).T
         order = np.argsort(starts)
         self._begins, self._ends = starts[order], (starts + self._sizes)[order]
         self._apart = None  # the addresses that were last found to lie apart from the parameters
         places = {}
-        for k, block in enumerate(blocks):
-            places.setdefault(block.kind, []).append(k)
-        self._parts = [Part(kind, [blocks[k] for k in at], np.array(at)) for kind, at in places.items()]
+        for k, array in enumerate(arrays):
+            places.setdefault(array.update, []).append(k)
+        self._parts = [Part(update, [arrays[k] for k in at], np.array(at)) for update, at in places.items()]
 
     @classmethod
-    def of(cls, optimizer, blocks):
-        """Return that of an optimizer, or None where its arrays are stepped in other ways."""
-        if not KNOWN or len(blocks) < FEWEST or optimizer._vector_block is not None or optimizer._folder is not None:
-            return None
-        detour = optimizer._looks_first or optimizer.by_blocks or optimizer.trust_norms is not None
-        if detour or not all(map(_is_plain, blocks.values())):
-            return None
-        return cls(blocks)
+    def of(cls, arrays):
+        """Return that of some arrays, by key, or None where they are few, or not stored as they are computed with."""
+        return cls(arrays) if KNOWN and len(arrays) >= FEWEST and all(map(_is_plain, arrays.values())) else None
 
     def find(self, grads):
         """Return (array objects, the addresses of their elements) of gradients that match, 0 where there is none.
@@ -65,37 +60,37 @@ class ArrayList:
 
 
 class Part:
-    """The arrays of one kind."""
+    """The arrays that step alike: those with one `Update`."""
 
-    def __init__(self, kind, blocks, places):
-        self.kind, self.blocks, self.places = kind, blocks, places
+    def __init__(self, update, arrays, places):
+        self.update, self.arrays, self.places = update, arrays, places
         self.kernel = join(update_many)
-        places = [[address(each) for each in (block.p, *block.slots)] for block in blocks]
+        places = [[address(each) for each in (array.p, *array.slots)] for array in arrays]
         self._places = np.array(places, np.intp).T.copy()  # a row each for the parameters and every slot
-        self._step = kind.rebound(kind.update, len(self._places) - 1)
-        self._sizes = np.array([block.size for block in blocks])
-        self._starts, self._rows = _starts(self._sizes), np.zeros(len(blocks), np.intp)
+        self._step = update.unbound(len(self._places) - 1)
+        self._sizes = np.array([array.size for array in arrays])
+        self._starts, self._rows = _starts(self._sizes), np.zeros(len(arrays), np.intp)
 
     def call(self, g, grad_scale, steps):
-        """Return (part, arguments of its kernel, the blocks that step); None where no array has a gradient."""
-        blocks, places, starts, rows = self.blocks, self._places, self._starts, self._rows
+        """Return (part, arguments of its kernel, the arrays that step); None where no array has a gradient."""
+        arrays, places, starts, rows = self.arrays, self._places, self._starts, self._rows
         if not g.all():
             given = np.flatnonzero(g)
             if not given.size:
                 return None
             g, places = g[given], places[:, given].copy()
-            blocks, starts, rows = [blocks[k] for k in given], _starts(self._sizes[given]), rows[given]
+            arrays, starts, rows = [arrays[k] for k in given], _starts(self._sizes[given]), rows[given]
         if steps is not None:
-            coefficients = self.kind.vector(steps, grad_scale, True)[None]
+            coefficients = self.update.coefficients.vector(steps, grad_scale)[None]
         else:
-            different, rows = np.unique([block.steps for block in blocks], return_inverse=True)
-            coefficients = np.stack([self.kind.vector(t, grad_scale, False) for t in different.tolist()])
-        return self, (int(starts[-1]), starts, coefficients, rows, g, places, self._step), blocks
+            different, rows = np.unique([array.steps for array in arrays], return_inverse=True)
+            vector = self.update.coefficients.vector
+            coefficients = np.stack([vector(t, grad_scale, reuse=False) for t in different.tolist()])
+        return self, (int(starts[-1]), starts, coefficients, rows, g, places, self._step), arrays
 
 
-def _is_plain(block):
-    """Whether a block and its state are stored as they are computed with."""
-    return all(type(each) is np.ndarray and each.dtype == block.kind.dtype for each in (block.p, *block.slots))
+def _is_plain(array):
+    return all(type(each) is np.ndarray and each.dtype == array.update.dtype for each in (array.p, *array.slots))
 
 
 def _objects(arrays):

@@ -59,4 +59,4 @@ class ASGD(Optimizer):
 
     def averaged_params(self):
         """Return a copy of the averaged parameters, in the structure of params."""
-        return self._like_params({key: self._slot(block, "ax").copy() for key, block in self._blocks.items()})
+        return self._state.copies("ax")

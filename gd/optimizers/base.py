@@ -1,42 +1,20 @@
-"""Optimizer: what all optimizers share. Here is the step; arguments and state are in the modules of its bases."""
+"""Optimizer: the base class of all optimizers, and what users call."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
-from math import inf, isfinite
+from math import isfinite
 
-import numpy as np
-
-from ..checks import (
-    NON_NEGATIVE,
-    POSITIVE,
-    REAL,
-    UNIT,
-    aligned_empty,
-    aligned_full,
-    check_apart,
-    check_apart_from,
-    check_array,
-    check_flag,
-    check_indices,
-    check_number,
-    lent,
-)
-from ..kernels.compiler import has_run, join
+from ..checks import NON_NEGATIVE, REAL, check_number, renamed
+from ..kernels.compiler import has_run
 from ..kernels.interruption import Interruption
-from ..kernels.loops.update import sum_rows, update_rows
-from ..kernels.rules import stages
-from ..parameters import ParameterVector, entries
-from .disk import StateFolder
-from .hyperparameters import SHARED
-from .kind import Norms, combine
+from ..parameters import Structure
+from .declaration import Declaration
+from .hyperparameters import SHARED, check_groups, keywords_of_group, set_own, set_shared
 from .state import State
-from .storage import OPTIONS, check_options, check_parameter, widened
+from .state_folder import StateFolder
+from .steps import Steps
+from .storage import check_parameter
 
-OPTIMIZERS = {}  # name -> class, in order of declaration
-SMALLER = 2.0**-64  # times the norm of any finite gradient is finite
 
-
-class Optimizer(State, ABC):
+class Optimizer(Declaration):
     """The base class of all optimizers: it owns arguments, state and traversal.
 
     A step takes the gradient g of each array, and the parameters p, through these stages, of which those
@@ -119,15 +97,6 @@ class Optimizer(State, ABC):
         For arrays that kernels cannot take and hyper-parameters out of range; nothing has changed then.
     """
 
-    rule = None  # the scalar formula, from kernels.rules
-    trust_norms = None  # of an optimizer with a trust ratio: what to measure of each array before its step
-    steady = False  # whether the coefficients depend on the learning rate alone, after the first step
-    decays_itself = False  # whether weight_decay is a coefficient of the rule's own
-
-    def __init_subclass__(cls):
-        if cls.__module__.startswith(f"{__package__}."):  # not those of users
-            OPTIMIZERS[cls.__name__] = cls
-
     def __init__(
         self,
         params,
@@ -155,63 +124,59 @@ class Optimizer(State, ABC):
         name = self._name = type(self).__name__
         for keyword in unknown:
             raise TypeError(f"{name}: unexpected keyword {keyword!r}")
-        self._schedules = {}
-        for key, value in hyperparameters.items():
-            setattr(self, key, self._checked(key, value, self.ranges[key]))
-        self.l1 = check_number(name, "l1", l1, NON_NEGATIVE)
-        self.l2 = check_number(name, "l2", l2, NON_NEGATIVE)
-        self.weight_decay = check_number(name, "weight_decay", weight_decay, NON_NEGATIVE)
-        self.maximize = check_flag(name, "maximize", maximize)
-        self.clip_value = None if clip_value is None else check_number(name, "clip_value", clip_value, POSITIVE)
-        self.clip_norm = None if clip_norm is None else check_number(name, "clip_norm", clip_norm, POSITIVE)
-        self.skip_nonfinite = check_flag(name, "skip_nonfinite", skip_nonfinite)
-        self.ema = None if ema is None else check_number(name, "ema", ema, UNIT)
-        given = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
-        for key, value in check_options(name, dict(zip(OPTIONS, given, strict=True))).items():
-            setattr(self, key, value)
+        set_own(self, hyperparameters)
+        given = l1, l2, weight_decay, maximize, clip_value, clip_norm, skip_nonfinite, ema
+        given += state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
+        set_shared(self, dict(zip(SHARED, given, strict=True)))
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
-        self._hyperparameters = tuple(hyperparameters)
         self.steps, self.grad_norm, self.norms = 0, None, None
         self.lr = lr
-        arrays = entries(name, "params", params)
-        self.params = params if isinstance(params, (list, tuple, Mapping)) else arrays[None][1]
         for key, value in self.scalars.items():
             setattr(self, key, value)
         self.choose()
-        for label, array in arrays.values():
-            check_parameter(name, label, array, param_dtype)
-        check_apart(name, list(arrays.values()))
-        if len({str(key) for key in arrays}) < len(arrays):
-            raise ValueError(f"{name}: params has keys that read alike, got {', '.join(map(repr, arrays))}")
+
+        def check(where, label, array):
+            check_parameter(where, label, array, param_dtype)
+
+        structure = Structure(name, params, check, clears=self.zero_grads)
+        self.params = structure.params
         if (state_dtype or param_dtype) and self.trust_norms is not None:
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
         if self.by_blocks and state_dir is not None:
             raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
-        self._specifications = self._checked_groups(groups, arrays)
+        self._specifications = check_groups(self, groups, structure.arrays)
         if state_dir is None or isinstance(state_dir, StateFolder):  # that of the optimizer of which this is a group
-            self._folder = state_dir
-            self._allocate(arrays)
-        else:
-            self._allocate_in(StateFolder(name, state_dir), arrays)
+            self._prepare(structure, state_dir)
+            return
+        folder = StateFolder(name, state_dir)
+        try:
+            self._prepare(structure, folder)
+            folder.begin(self._restore_numbers, self._state.numbers)
+        except BaseException:
+            folder.abandon()
+            raise
 
-    # --- What a subclass defines
+    def _prepare(self, structure, folder):
+        """Make groups, state arrays and kernels."""
+        self._structure = structure
+        self.groups = tuple(self._group(k, each, folder) for k, each in enumerate(self._specifications))
+        self._state = State(self, structure, self.groups, folder)
+        self._steps = Steps(self, structure, self._state)
 
-    def choose(self):
-        """Choose `rule` and `slots` by the hyper-parameters, where they decide."""
+    def _group(self, k, group, folder):
+        """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
+        arrays, keywords = self._structure.arrays, keywords_of_group(self, group) | {"state_dir": folder}
+        params = {key: arrays[key].p.reshape(arrays[key].shape) for key in group["params"]}
+        return renamed(f"{self._name}:", f"{self._name}: groups[{k}]:", lambda: type(self)(params, **keywords))
 
-    @abstractmethod
-    def coefficients(self, t, lr):
-        """Return the named tuple of scalars that the rule takes at step t (1, 2, ...)."""
+    def _restore_numbers(self, numbers):
+        """Take the numbers of a state folder."""
+        self._state.set_numbers(self._state.checked_numbers(f"{self._name}: state_dir", numbers))
 
-    def trust(self, parameter, update):
-        """Return the trust ratio, by which the rule's last coefficient is multiplied, from an array's norms."""
-
-    def stepped(self, lr):
-        """Bring the scalars of the state up to date, before `steps` counts a step at this rate."""
-
-    def torch_scalars(self, t):
-        """Return the numbers besides `step` that torch.optim keeps after t steps, by name."""
-        return {}
+    def __setattr__(self, name, value):
+        if name in self.__dict__ and (name in self.ranges or name in SHARED):
+            raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
+        super().__setattr__(name, value)
 
     # --- The step
 
@@ -241,46 +206,23 @@ class Optimizer(State, ABC):
         """
         if type(grad_scale) is not float or not isfinite(grad_scale):
             grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, REAL)
-        block = self._alone
-        if block is not None and grads is not None:  # as in `_apply`, without the detours
-            known = block.knows(grads) and block.fits(grads)
-            g = grads.reshape(-1) if known else self._paired(f"{self._name}.step", grads)[0][1]
-            kind = block.kind
-            vector = kind.vector(self.steps, grad_scale, True)
-            if kind.trust_norms is not None:
-                vector = kind.trusted(block, g, vector)
-            state = vars(self)
-            try:
-                kind.kernel(block.size, vector, g, 0, block.p, *block.slots)
-            except KeyboardInterrupt as interrupt:
-                if has_run(interrupt):
-                    state["steps"] += 1
-                raise
-            state["steps"] += 1
-            return True
-        if grads is None or self._summed:
-            return self._step_accumulated(grads, grad_scale)
-        return self._step(grads, grad_scale)
-
-    def _step(self, grads, grad_scale):
-        if self._many is not None and (found := self._many.find(grads)) is not None:
-            return self._apply_at_once(found, grad_scale)
-        return self._apply(self._paired(f"{self._name}.step", grads), grad_scale)
-
-    def _step_accumulated(self, grads, grad_scale):
-        where = f"{self._name}.step"
-        if grads is not None:
-            for owner in (self, *self.groups):
-                owner._scheduled(owner._lr)  # a schedule that raises shall do so before anything is added
-        elif not self._summed:
-            raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
-        with Interruption():
-            if grads is not None:
-                self._accumulate(where, grads, 1.0)
-            applied = self._step(self._accumulated(), grad_scale)
-            self._alone = self._only_block()
-            self._summed.clear()
-        return applied
+        array = self._alone
+        if array is None or grads is None:
+            return self._steps.take(f"{self._name}.step", grads, grad_scale)
+        known = array.knows(grads) and array.fits(grads)  # from here on as `Steps` does, without its detours
+        g = grads.reshape(-1) if known else self._structure.pairs(f"{self._name}.step", grads)[0][1]
+        update, state = array.update, vars(self)
+        vector = update.coefficients.vector(self.steps, grad_scale)
+        if update.trust is not None:
+            vector = update.trusted(array, g, vector)
+        try:
+            update.kernel(array.size, vector, g, 0, array.p, *array.slots)
+        except KeyboardInterrupt as interrupt:
+            if has_run(interrupt):
+                state["steps"] += 1
+            raise
+        state["steps"] += 1
+        return True
 
     def accumulate(self, grads, grad_scale=1.0):
         """Add gradients to those that the next step without grads will take.
@@ -310,26 +252,7 @@ class Optimizer(State, ABC):
         [-2.0, -3.0]
         """
         where = f"{self._name}.accumulate"
-        self._accumulate(where, grads, check_number(where, "grad_scale", grad_scale, REAL))
-
-    def _accumulate(self, where, grads, grad_scale):
-        pairs = self._paired(where, grads)
-        if pairs and pairs[0][0] is self._vector_block:
-            pairs = self._pieces(pairs[0][1])
-        if not self._sums:
-            if isinstance(self.params, ParameterVector):
-                self._sum = self.params.zeros_like()
-                self._sums = {key: self._sum[key].reshape(-1) for key in self._blocks}
-            else:
-                self._sums = {key: aligned_full(b.size, b.kind.dtype, 0.0) for key, b in self._blocks.items()}
-        keys = {id(block): key for key, block in self._blocks.items()}
-        with Interruption():
-            self._alone = None
-            for block, g in pairs:
-                key = keys[id(block)]
-                rule = stages.accumulate if key in self._summed else stages.start_accumulation
-                block.kind.accumulate(rule, grad_scale, self._sums[key], g)
-                self._summed.add(key)
+        self._steps.accumulate(where, grads, check_number(where, "grad_scale", grad_scale, REAL))
 
     def step_rows(self, key, rows, grad_rows, grad_scale=1.0):
         """Update some rows of a matrix, such as those of an embedding that a batch has used.
@@ -371,264 +294,122 @@ class Optimizer(State, ABC):
         >>> embedding.tolist()
         [[-1.0, -1.0], [0.0, 0.0], [-2.0, -2.0]]
         """
-        where = f"{self._name}.step_rows"
-        if self.by_blocks:
-            given = "state_dtype, param_dtype, zero_grads or track_norms"
-            raise TypeError(f"{where}: rows cannot be stepped where {given} is given")
-        grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
-        if self.trust_norms is not None:
-            raise TypeError(f"{where}: {self._name} measures whole arrays, it cannot step single rows")
-        if not isinstance(key, Hashable) or key not in self._blocks:
-            raise KeyError(f"{where}: key must be one of {', '.join(map(repr, self._blocks))}, got {key!r}")
-        block = self._blocks[key]
-        if len(block.shape) != 2:
-            raise ValueError(f"{where}: {block.label} must be a matrix, it has shape {block.shape}")
-        rows = check_indices(where, "rows", rows, block.shape[0])
-        expected = ("rows and columns", (rows.size, block.shape[1]))
-        grad_rows = check_array(where, "grad_rows", grad_rows, dtype=(block.label, block.dtype), shape=expected)
-        check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in self._blocks.values()])
-        order = np.argsort(rows, kind="stable")
-        rows = rows[order]
-        starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1], [True])))
-        summed = aligned_empty((starts.size - 1) * block.shape[1], block.dtype)
-        join(sum_rows)(starts.size - 1, summed.reshape(-1, block.shape[1]), grad_rows, order, starts)
-        return self._apply([(block, summed)], grad_scale, rows[starts[:-1]])
+        return self._steps.rows(f"{self._name}.step_rows", key, rows, grad_rows, grad_scale)
 
-    def _apply(self, pairs, grad_scale, rows=None):
-        """Step every block by its flat gradient, or the given rows of the only block."""
-        if not pairs:
-            return False
-        if self._looks_first:
-            norm = self._norm(pairs, grad_scale)
-            vars(self)["grad_norm"] = norm
-            if self.skip_nonfinite and not isfinite(norm) and not self._all_finite(pairs, grad_scale):
-                return False
-            if self.clip_norm is not None and not norm <= self.clip_norm:
-                if norm == inf and self._all_finite(pairs, grad_scale):  # it is above the largest float
-                    grad_scale *= SMALLER
-                    norm = self._norm(pairs, grad_scale)
-                grad_scale *= self.clip_norm / norm
-        if len(self._blocks) > 1 and pairs[0][0] is not self._whole:
-            if rows is not None or len(pairs) < len(self._blocks):
-                self._count_apart()
-        steps, work, kinds, parts = self.steps, [], {}, []
-        for block, g in pairs:  # all scalars before anything changes: a schedule may raise
-            kind, t = block.kind, block.steps if self._ragged else steps
-            if (vector := kinds.get((kind, t))) is None:
-                vector = kinds[kind, t] = kind.vector(t, grad_scale, not kinds)
-            work.append((block, g, vector))
-        with Interruption(), self._change():
-            for block, g, vector in work:
-                kind = block.kind
-                if kind.trust_norms is not None:
-                    vector = kind.trusted(block, g, vector)
-                if rows is None:
-                    parts.append(kind.step(block, vector, g, block.steps if self._ragged else steps))
-                else:
-                    self._update_rows(block, g, vector, rows)
-                block.steps += 1
-            if self.track_norms:
-                gradient, update, parameters = self._combined(np.concatenate(parts, axis=1))
-                vars(self)["norms"] = Norms(abs(grad_scale) * gradient, update, parameters)
-            if self.scalars:
-                for owner in {block.kind.owner for block, _ in pairs}:
-                    owner.stepped(owner._lr_of_step)
-            self._set_steps(max(steps, pairs[0][0].steps) if self._ragged and rows is not None else steps + 1)
-        return True
+    @property
+    def inside(self):
+        """The steps by loops of compiled code that compute gradients themselves: see `Steps`."""
+        return self._steps
 
-    def _apply_at_once(self, found, grad_scale):
-        """Step all arrays by gradients that were found, as `_apply` does, by one call of a kernel for each kind."""
-        _objects, addresses = found  # the objects are kept until the kernels have run
-        if not addresses.any():
-            return False
-        if not addresses.all():
-            self._count_apart()
-        calls = self._many.calls(addresses, grad_scale, None if self._ragged else self.steps)
+    # --- The state
+
+    def close(self):
+        """Have the state of `state_dir` written to the disk; the optimizer takes no further step.
+
+        An optimizer is also a context that closes it. Without state_dir there is nothing to do. After a step that a
+        second Ctrl-C interrupted the folder stays marked as in use.
+        """
+        if self._state.folder is not None:
+            self._state.folder.close(self._state.numbers())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def save_state(self, path):
+        """Copy the state of `state_dir` into a new folder, from which another optimizer can go on.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Save the parameters with it: the two belong together. A copy that was interrupted is refused.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer was made without state_dir, or closed.
+        FileExistsError
+            If there is something at path.
+        """
+        if self._state.folder is None:
+            raise ValueError(f"{self._name}.save_state: the optimizer was made without state_dir; save its state_dict")
+        self._state.folder.check()
         with Interruption():
-            for part, arguments, blocks in calls:
-                part.kernel(*arguments)
-                if self._ragged:
-                    for block in blocks:
-                        block.steps += 1
-            if self.scalars:
-                for owner in {part.kind.owner for part, _, _ in calls}:
-                    owner.stepped(owner._lr_of_step)
-            self._set_steps(self.steps + 1)
-        return True
+            self._state.folder.copy(path, self._state.numbers())
 
-    def _update_rows(self, block, g, vector, rows):
-        owner, shape = block.kind.owner, block.shape
-        arguments = block.p.reshape(shape), len(block.slots), owner._bound_step(block)
-        join(update_rows)(rows.size, vector, rows, g.reshape(-1, shape[1]), *arguments)
+    def __getstate__(self):
+        """Views, kernels and groups are not part of a copy or a pickle: they are made again for the new params."""
+        if self._state.folder is not None:
+            raise TypeError(f"{self._name}: an optimizer with state_dir cannot be copied; see save_state")
+        made_again = {"_alone", "_structure", "_state", "_steps", "groups"}
+        kept = {name: value for name, value in vars(self).items() if name not in made_again}
+        specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
+        return kept | {"_specifications": tuple(specifications), "saved": self._state.to_dict()}
 
-    def _bound_step(self, block):
-        """Return the step of a block's arrays, for loops that compute or find its gradient piece by piece."""
-        return block.kind.update.bind(block.kind.dtype, block.p, *block.slots)
+    def __setstate__(self, state):
+        saved = state.pop("saved")
+        vars(self).update(state)
+        self._prepare(Structure(self._name, self.params, lambda *given: None, clears=self.zero_grads), None)
+        self.load_state_dict(saved)
 
-    def _count_apart(self):
-        """From now on count the steps of every array by itself."""
-        if not self._ragged:
-            for block in self._blocks.values():
-                block.steps = self.steps
-            self._ragged = True
+    def state_dict(self):
+        """Return the state as a flat dict: `steps`, and a copy of every state array.
 
-    def _norm(self, pairs, grad_scale):
-        """Return the Euclidean norm of all gradients together, times |grad_scale|."""
-        parts = [block.kind.gradient_norms(g, grad_scale) for block, g in pairs]
-        return self._combined(np.concatenate(parts, axis=1))[0] if parts else 0.0
-
-    def _combined(self, parts):
-        """Return the norms of all elements from those of their parts, in rows."""
-        return combine(parts)
-
-    def _all_finite(self, pairs, grad_scale):
-        """Whether all gradients are finite although their norm is not."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return all(np.isfinite(block.kind.dtype.type(grad_scale) * widened(g)).all() for block, g in pairs)
-
-    @property
-    def _whole(self):
-        """The block of all arrays of a ParameterVector, as long as they step together."""
-        return None if self._ragged or self.groups or self.trust_norms or self.by_blocks else self._vector_block
-
-    @property
-    def steps_inside(self):
-        """Whether `step_inside` can step: nothing needs the whole gradient first, and all arrays step alike."""
-        return self._whole is not None and not self._looks_first and not self._summed
-
-    def step_inside(self, loop, pieces):
-        """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece.
-
-        `pieces` yields (size, *arguments) of the kernel, one for each call.
+        The keys are PyTorch's slot names (`exp_avg`, ...), with the key of the array before them where
+        params is a list or a dict: `0.exp_avg`, `W1.exp_avg`. `W1.step` is there where arrays differ in the
+        number of steps they took. Hyper-parameters and accumulated gradients are not part of it.
         """
-        block = self._whole
-        vector = block.kind.vector(self.steps, 1.0, True)
-        self._count()  # before: whoever interrupts a kernel is heard when it has ended
-        kernel, step = join(loop), self._bound_step(block)
-        for arguments in pieces:
-            kernel(*arguments, vector, block.p, len(block.slots), step)
+        return self._state.to_dict()
 
-    def run_inside(self, loop, count, work, *arguments):
-        """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.
+    def load_state_dict(self, state):
+        """Restore what `state_dict` returned; the optimizer goes on as if it had not stopped.
 
-        `work` is how much a step is. The loop counts the steps in its first argument.
+        Raises
+        ------
+        KeyError
+            If entries are missing or unknown.
+        TypeError, ValueError
+            If an entry has another shape or dtype; nothing has changed then.
         """
-        block, before = self._whole, (self.steps, [getattr(self, name) for name in self.scalars])
-        taken = np.zeros(1, np.intp)
-        try:
-            coefficients = self._ahead(block.kind, count)
-            step = self._bound_step(block)
-            join(loop)(count, work, taken, *arguments, coefficients, block.p, len(block.slots), step)
-        finally:
-            if taken[0] < count:
-                self._set_steps(before[0])
-                for name, value in zip(self.scalars, before[1], strict=True):
-                    setattr(self, name, value)
-                self._ahead(block.kind, int(taken[0]))
-        return int(taken[0])
+        where = f"{self._name}.load_state_dict"
+        self._state.load(where, state)
 
-    def _ahead(self, kind, count):
-        """Return the scalars of the next steps, one row each, and count these steps."""
-        rows = None
-        for k in range(count):
-            vector = kind.vector(self.steps, 1.0, True)
-            if rows is None:
-                rows = np.empty((count, vector.size), kind.dtype)
-            if kind.is_settled(self.steps, 1.0):
-                rows[k:] = vector
-                self._set_steps(self.steps + count - k)
-                break
-            rows[k] = vector
-            self._count()
-        return rows
+    def ema_params(self):
+        """Return a copy of the averaged parameters, in the structure of params.
 
-    def _count(self):
-        """Note that a step of all arrays was taken."""
-        if self.scalars:
-            self.stepped(self._lr_of_step)
-        self._set_steps(self.steps + 1)
-
-    def _values(self, t, grad_scale):
-        """The common and the rule's scalars of the step after t steps, in float64."""
-        lr = self._lr
-        if callable(lr) or self._schedules:
-            lr = self._scheduled(lr)
-        if self.scalars:
-            vars(self)["_lr_of_step"] = lr
-        clip_value, ema = self.clip_value, self.ema
-        return (
-            -grad_scale if self.maximize else grad_scale,
-            inf if clip_value is None else clip_value,
-            self.l1,
-            self.l2,
-            1.0 - lr * self.weight_decay,
-            0.0 if ema is None else ema,
-            1.0 if ema is None else 1.0 - ema,
-            *self.coefficients(t + 1, lr),
-        )
-
-    def _accumulated(self):
-        """Return the accumulated gradients, in the structure of params."""
-        if isinstance(self.params, ParameterVector) and len(self._summed) == len(self._blocks):
-            return self._sum
-        arrays = {
-            key: self._sums[key].reshape(block.shape) if key in self._summed else None
-            for key, block in self._blocks.items()
-        }
-        if isinstance(self.params, np.ndarray):
-            return arrays[None]
-        return list(arrays.values()) if isinstance(self.params, (list, tuple)) else arrays
-
-    def _paired(self, where, grads):
-        """Return (block, flat gradient) for every array that has one; raise before anything has changed."""
-        vector_block = self._vector_block
-        if vector_block is not None and not isinstance(grads, (ParameterVector, np.ndarray, dict)):
-            grads = lent(where, "grads", grads)
-        if vector_block is not None and isinstance(grads, (ParameterVector, np.ndarray)):
-            g, shapes = grads, self.params.shapes
-            if isinstance(grads, ParameterVector):
-                if grads.shapes != shapes:
-                    raise ValueError(f"{where}: grads has shapes {grads.shapes}, params has {shapes}")
-                g = grads.vector if list(grads.shapes) == list(shapes) else None  # else by name, as any dict
-            if g is not None:
-                g = vector_block.gradient(where, "grads" if g is grads else "grads.vector", g)
-                return [(vector_block, g)] if self._whole is not None else self._pieces(g)
-        if isinstance(self.params, np.ndarray):
-            block = self._blocks[None]
-            g = block.gradient(where, "grads", grads)
-            if not block.knows(grads):
-                block.remember(grads)
-            return [(block, g)]
-        given = entries(where, "grads", grads)
-        blocks = self._blocks
-        if given.keys() != blocks.keys():
-            missing = [blocks[key].label for key in blocks.keys() - given.keys()]
-            extra = [given[key][0] for key in given.keys() - blocks.keys()]
+        Raises
+        ------
+        ValueError
+            If the optimizer was made without ema.
+        """
+        if self.ema is None:
             raise ValueError(
-                f"{where}: grads must have the structure of params; "
-                + "; ".join([f"none for {label}" for label in missing] + [f"unknown {label}" for label in extra])
+                f"{self._name}.ema_params: the optimizer was made without ema; pass ema=0.999, for example"
             )
-        given = {key: entry for key, entry in given.items() if entry[1] is not None}
-        pairs = [(blocks[key], blocks[key].gradient(where, *entry)) for key, entry in given.items()]
-        if len(blocks) > 1 and not all(blocks[key].knows(array) for key, (_, array) in given.items()):
-            self._check_grads_apart(where, given)
-        return pairs
+        return self._state.copies("ema")
 
-    def _pieces(self, g):
-        """Return (block, piece of a flat gradient) for every array of a ParameterVector."""
-        pieces, start = [], 0
-        for block in self._blocks.values():
-            pieces.append((block, g[start : start + block.size]))
-            start += block.size
-        return pieces
+    @property
+    def schedules(self):
+        """The hyper-parameters that are schedules, by name; those of groups as ``groups[0].lr``."""
+        own = ({"lr": self._lr} if callable(self._lr) else {}) | self._schedules
+        groups = enumerate(self.groups)
+        return own | {f"groups[{k}].{name}": each for k, group in groups for name, each in group.schedules.items()}
 
-    def _check_grads_apart(self, where, given):
-        """Raise if a gradient shares memory with any parameter; they may share with each other unless set to 0."""
-        if self.zero_grads:
-            check_apart(where, list(given.values()))
-        check_apart_from(where, given.values(), [(block.label, block.p) for block in self._blocks.values()])
-        for key, (_, g) in given.items():
-            self._blocks[key].remember(g)
+    @property
+    def lr(self):
+        """The learning rate of the next step; set it to a number or a schedule."""
+        return self._lr(self.steps) if callable(self._lr) else self._lr
+
+    @lr.setter
+    def lr(self, value):
+        self._lr = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE)
+
+    @property
+    def last_lr(self):
+        """The learning rate of the last step; of the first one before any."""
+        return self._lr(max(self.steps - 1, 0)) if callable(self._lr) else self._lr
 
     def __repr__(self):
         lr = self._lr if callable(self._lr) else f"{self._lr:g}"

@@ -2,9 +2,8 @@
 
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import lamb
-from .adam import bias_corrections
 from .base import Optimizer
-from .hyperparameters import split_eps
+from .coefficients import bias_corrections, split_eps
 
 
 class LAMB(Optimizer):

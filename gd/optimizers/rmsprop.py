@@ -3,7 +3,7 @@
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import rmsprop
 from .base import Optimizer
-from .hyperparameters import split_eps
+from .coefficients import split_eps
 
 
 class RMSprop(Optimizer):

@@ -3,7 +3,7 @@
 from ..checks import NON_NEGATIVE, UNIT, Range
 from ..kernels.rules import schedule_free
 from .base import Optimizer
-from .hyperparameters import split_eps
+from .coefficients import split_eps
 from .storage import widened
 
 
@@ -113,10 +113,6 @@ class ScheduleFreeAdamW(Optimizer):
 
     def averaged_params(self):
         """Return x, the averaged parameters, as a copy in the structure of params."""
-        beta1 = self.betas[0]
-        return self._like_params(
-            {
-                key: (widened(block.p) - (1.0 - beta1) * self._slot(block, "z")) / beta1
-                for key, block in self._blocks.items()
-            }
-        )
+        beta1, structure, z = self.betas[0], self._structure, self._state.vectors("z")
+        y = {key: widened(array.p) for key, array in structure.arrays.items()}
+        return structure.like({key: (y[key] - (1.0 - beta1) * z[key]) / beta1 for key in y})

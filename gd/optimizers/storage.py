@@ -30,11 +30,6 @@ def check_parameter(where, label, array, param_dtype):
         check_array(where, label, array, dtype=("param_dtype='bfloat16'", np.dtype(np.uint16)), writeable=True)
 
 
-def real_of(dtype):
-    """Return the dtype of the scalars of a rule for parameters of a dtype."""
-    return dtype if dtype in FLOATS else np.dtype(np.float32)
-
-
 def widened(p):
     """Return parameters as floats: a view, or a copy of bfloat16."""
     return p if p.dtype in FLOATS else (p.astype(np.uint32) << 16).view(np.float32)
@@ -45,7 +40,7 @@ def allocate(slot, p, value, state_dtype, unsigned):
     if slot == MASTER:
         return aligned_full(p.size, np.uint16, 0)
     if state_dtype is None:
-        return aligned_full(p.size, real_of(p.dtype), value)
+        return aligned_full(p.size, widened(p[:0]).dtype, value)
     if state_dtype == "bfloat16":
         return aligned_full(p.size, np.uint16, np.float32(value).view(np.uint32) >> 16)
     dtype = np.dtype(np.uint8 if unsigned else np.int8)

@@ -1,0 +1,320 @@
+"""The ways to take a step: array by array, all in one call, rows of one array, or inside of a loop of compiled code.
+
+Each of them checks all arguments first, then computes all coefficients, as a schedule may raise, and only then runs
+kernels, while Ctrl-C waits; `_count` notes what was done. `Optimizer.step` has one more, the shortest, for one array.
+"""
+
+from collections.abc import Hashable
+from math import inf, isfinite
+from typing import NamedTuple
+
+import numpy as np
+
+from ..checks import (
+    REAL,
+    aligned_empty,
+    aligned_full,
+    check_apart_from,
+    check_array,
+    check_indices,
+    check_number,
+)
+from ..kernels.compiler import join
+from ..kernels.interruption import Interruption
+from ..kernels.loops.update import sum_rows
+from ..parameters import ParameterVector
+from .array_lists import ArrayList
+from .hyperparameters import scheduled
+from .storage import widened
+from .update import combined
+
+SMALLER = 2.0**-64  # times the norm of any finite gradient is finite
+
+
+class Norms(NamedTuple):
+    """Euclidean norms, over all arrays, of a step."""
+
+    gradient: float
+    update: float
+    parameters: float
+
+
+class Together:
+    """How norms of an optimizer's arrays are put together: here all arrays are at hand."""
+
+    def norm(self, parts):
+        """Return the norms of all elements from those of their parts, in rows."""
+        return combined(parts)
+
+    def is_true(self, found):
+        """Return whether something holds for all arrays."""
+        return found
+
+
+class Steps:
+    """The steps of an optimizer.
+
+    Attributes
+    ----------
+    together : Together
+        Another one where arrays are shards, and norms those of all shards.
+    """
+
+    def __init__(self, owner, structure, state):
+        self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
+        self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None
+        self._sums, self._summed = None, set()  # accumulated gradients in the structure of params, and keys of those
+        plain = not (self._looks_first or owner.by_blocks or owner.trust_norms or state.folder or structure.vector)
+        self._list = ArrayList.of(structure.arrays) if plain else None
+        owner._alone = self._only_array()
+
+    def _only_array(self):
+        """Return the array of an optimizer of one array whose step is one call of its kernel, else None."""
+        owner = self._owner
+        detour = self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
+        return self._structure.arrays[None] if None in self._structure.arrays and not detour else None
+
+    def take(self, where, grads, grad_scale):
+        """Step by gradients and those accumulated; return whether anything was stepped."""
+        owner = self._owner
+        if grads is not None and not self._summed:
+            return self._by(where, grads, grad_scale)
+        if grads is not None:
+            for each in (owner, *owner.groups):
+                scheduled(each)  # a schedule that raises shall do so before anything is added
+        elif not self._summed:
+            raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
+        with Interruption():
+            if grads is not None:
+                self.accumulate(where, grads, 1.0)
+            applied = self._by(where, self._accumulated(), grad_scale)
+            owner._alone = self._only_array()
+            self._summed.clear()
+        return applied
+
+    def _by(self, where, grads, grad_scale):
+        if self._list is not None and (found := self._list.find(grads)) is not None:
+            return self._at_once(found, grad_scale)
+        return self._one_by_one(self._structure.pairs(where, grads, self.whole is not None), grad_scale)
+
+    # --- Array by array
+
+    def _one_by_one(self, pairs, grad_scale):
+        """Step every array by its flat gradient."""
+        if not pairs or (grad_scale := self._looked_at(pairs, grad_scale)) is None:
+            return False
+        state, structure = self._state, self._structure
+        if pairs[0][0] is not structure.vector and len(pairs) < len(structure.arrays):
+            state.count_apart()
+        steps, work, parts = self._owner.steps, self._with_coefficients(pairs, grad_scale), []
+        with Interruption(), state.change():
+            for array, g, vector in work:
+                update = array.update
+                if update.trust is not None:
+                    vector = update.trusted(array, g, vector)
+                parts.append(update.step(array, vector, g, array.steps if state.ragged else steps))
+            self._note_norms(parts, grad_scale)
+            self._count([array for array, _ in pairs])
+        return True
+
+    def rows(self, where, key, rows, grad_rows, grad_scale):
+        """Step the named rows of one matrix by their gradients: see `Optimizer.step_rows`."""
+        owner = self._owner
+        if owner.by_blocks:
+            given = "state_dtype, param_dtype, zero_grads or track_norms"
+            raise TypeError(f"{where}: rows cannot be stepped where {given} is given")
+        grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
+        if owner.trust_norms is not None:
+            raise TypeError(f"{where}: {owner._name} measures whole arrays, it cannot step single rows")
+        arrays = self._structure.arrays
+        if not isinstance(key, Hashable) or key not in arrays:
+            raise KeyError(f"{where}: key must be one of {', '.join(map(repr, arrays))}, got {key!r}")
+        array = arrays[key]
+        if len(array.shape) != 2:
+            raise ValueError(f"{where}: {array.label} must be a matrix, it has shape {array.shape}")
+        rows = check_indices(where, "rows", rows, array.shape[0])
+        expected = ("rows and columns", (rows.size, array.shape[1]))
+        grad_rows = check_array(where, "grad_rows", grad_rows, dtype=(array.label, array.dtype), shape=expected)
+        check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1], [True])))
+        summed = aligned_empty((starts.size - 1) * array.shape[1], array.dtype)
+        join(sum_rows)(starts.size - 1, summed.reshape(-1, array.shape[1]), grad_rows, order, starts)
+        return self._rows(array, rows[starts[:-1]], summed, grad_scale)
+
+    def _rows(self, array, rows, g, grad_scale):
+        if (grad_scale := self._looked_at([(array, g)], grad_scale)) is None:
+            return False
+        state = self._state
+        if len(self._structure.arrays) > 1:
+            state.count_apart()
+        ((_, _, vector),) = self._with_coefficients([(array, g)], grad_scale)
+        with Interruption(), state.change():
+            array.update.step_rows(array, vector, rows, g)
+            self._count([array], max(self._owner.steps, array.steps + 1) if state.ragged else None)
+        return True
+
+    def _with_coefficients(self, pairs, grad_scale):
+        """Return (array, gradient, coefficients) of each pair."""
+        self._state.check()
+        found, work, steps = {}, [], self._owner.steps
+        for array, g in pairs:
+            t = array.steps if self._state.ragged else steps
+            vector = found.get((array.update, t))
+            if vector is None:
+                vector = found[array.update, t] = array.update.coefficients.vector(t, grad_scale, reuse=not found)
+            work.append((array, g, vector))
+        return work
+
+    def _count(self, arrays, steps=None):
+        """Note that a step of some arrays was taken; `steps` are those of the optimizer, by default one more."""
+        owner, state = self._owner, self._state
+        if state.ragged:
+            for array in arrays:
+                array.steps += 1
+        if owner.scalars:
+            for each in {array.update.owner for array in arrays}:
+                each.stepped(each._lr_of_step)
+        state.set_steps(owner.steps + 1 if steps is None else steps)
+
+    # --- All arrays by one call of a kernel
+
+    def _at_once(self, found, grad_scale):
+        _objects, addresses = found  # the objects are kept until the kernels have run
+        if not addresses.any():
+            return False
+        state = self._state
+        if not addresses.all():
+            state.count_apart()
+        calls = self._list.calls(addresses, grad_scale, None if state.ragged else self._owner.steps)
+        with Interruption():
+            for part, arguments, _ in calls:
+                part.kernel(*arguments)
+            counted = state.ragged or self._owner.scalars  # else it takes longer to name the arrays than to step them
+            self._count([array for _, _, arrays in calls for array in arrays] if counted else ())
+        return True
+
+    # --- Inside of a loop that computes the gradients
+
+    @property
+    def whole(self):
+        """The array of all parameters of a ParameterVector, as long as they step together."""
+        owner, apart = self._owner, self._state.ragged
+        return None if apart or owner.groups or owner.trust_norms or owner.by_blocks else self._structure.vector
+
+    @property
+    def is_possible(self):
+        """Whether `step` and `run` can step: nothing needs the whole gradient first, and all arrays step alike."""
+        return self.whole is not None and not self._looks_first and not self._summed
+
+    def step(self, loop, pieces):
+        """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece.
+
+        `pieces` yields (size, *arguments) of the kernel, one for each call.
+        """
+        array = self.whole
+        ((_, _, vector),) = self._with_coefficients([(array, None)], 1.0)
+        self._count([array])  # before: whoever interrupts a kernel is heard when it has ended
+        kernel, step = join(loop), array.update.bound(array)
+        for arguments in pieces:
+            kernel(*arguments, vector, array.p, len(array.slots), step)
+
+    def run(self, loop, count, work, *arguments):
+        """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.
+
+        `work` is how much a step is. The loop counts the steps in its first argument.
+        """
+        owner, array = self._owner, self.whole
+        before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
+        try:
+            coefficients = self._ahead(array, count)
+            step = array.update.bound(array)
+            join(loop)(count, work, taken, *arguments, coefficients, array.p, len(array.slots), step)
+        finally:
+            if taken[0] < count:
+                self._state.set_steps(before[0])
+                for name, value in zip(owner.scalars, before[1], strict=True):
+                    setattr(owner, name, value)
+                self._ahead(array, int(taken[0]))
+        return int(taken[0])
+
+    def _ahead(self, array, count):
+        """Return the coefficients of the next steps, one row each, and count these steps."""
+        owner, rows = self._owner, None
+        coefficients = array.update.coefficients
+        for k in range(count):
+            ((_, _, vector),) = self._with_coefficients([(array, None)], 1.0)
+            if rows is None:
+                rows = np.empty((count, vector.size), array.dtype)
+            if coefficients.is_settled(owner.steps, 1.0):
+                rows[k:] = vector
+                self._state.set_steps(owner.steps + count - k)
+                break
+            rows[k] = vector
+            self._count([array])
+        return rows
+
+    # --- Gradients of several batches
+
+    def accumulate(self, where, grads, grad_scale):
+        """Add gradients to those that the next step takes."""
+        structure, owner = self._structure, self._owner
+        pairs = structure.pairs(where, grads)
+        if self._sums is None:
+            if structure.vector is not None:
+                self._sums = owner.params.zeros_like()
+            else:
+                zeros = {key: aligned_full(each.size, each.real, 0.0) for key, each in structure.arrays.items()}
+                self._sums = {key: each.reshape(structure.arrays[key].shape) for key, each in zeros.items()}
+        keys = {id(array): key for key, array in structure.arrays.items()}
+        with Interruption():
+            owner._alone = None
+            for array, g in pairs:
+                key = keys[id(array)]
+                array.update.accumulate(key not in self._summed, grad_scale, self._sums[key].reshape(-1), g)
+                self._summed.add(key)
+
+    def _accumulated(self):
+        """Return the accumulated gradients, in the structure of params."""
+        arrays = self._structure.arrays
+        if isinstance(self._sums, ParameterVector) and len(self._summed) == len(arrays):
+            return self._sums
+        found = {key: self._sums[key] if key in self._summed else None for key in arrays}
+        if None in arrays:
+            return found[None]
+        return list(found.values()) if isinstance(self._owner.params, (list, tuple)) else found
+
+    # --- Norms
+
+    def _looked_at(self, pairs, grad_scale):
+        """Return the scale of the gradients by which their norm is within clip_norm, or None to skip the step."""
+        owner = self._owner
+        if not self._looks_first:
+            return grad_scale
+        norm = self._norm(pairs, grad_scale)
+        vars(owner)["grad_norm"] = norm
+        if owner.skip_nonfinite and not isfinite(norm) and not self._all_finite(pairs, grad_scale):
+            return None
+        if owner.clip_norm is not None and not norm <= owner.clip_norm:
+            if norm == inf and self._all_finite(pairs, grad_scale):  # it is above the largest float
+                grad_scale *= SMALLER
+                norm = self._norm(pairs, grad_scale)
+            grad_scale *= owner.clip_norm / norm
+        return grad_scale
+
+    def _norm(self, pairs, grad_scale):
+        """Return the Euclidean norm of all gradients together, times |grad_scale|."""
+        parts = [array.update.gradient_norms(g, grad_scale) for array, g in pairs]
+        return self.together.norm(np.concatenate(parts, axis=1))[0]
+
+    def _all_finite(self, pairs, grad_scale):
+        """Return whether all gradients are finite although their norm is not."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = all(np.isfinite(array.real.type(grad_scale) * widened(g)).all() for array, g in pairs)
+        return self.together.is_true(found)
+
+    def _note_norms(self, parts, grad_scale):
+        if self._owner.track_norms:
+            gradient, update, parameters = self.together.norm(np.concatenate(parts, axis=1))
+            vars(self._owner)["norms"] = Norms(abs(grad_scale) * gradient, update, parameters)

@@ -1,0 +1,145 @@
+"""The kernels of an optimizer: how one array is stepped, by which coefficients, and how its gradient is measured."""
+
+from math import inf
+
+import numpy as np
+
+from ..checks import FLOATS
+from ..kernels.compiler import join
+from ..kernels.loops import reductions
+from ..kernels.loops.blocks import norm_blocks, update_blocks
+from ..kernels.loops.update import coefficients_of, update, update_rows
+from ..kernels.rules import stages
+from ..kernels.rules.dropout import GOLDEN, key_of
+from ..kernels.storage import BLOCK
+from .coefficients import Coefficients
+from .state_folder import Streamed
+
+QUANTITIES = 3  # that are measured of a step: the norms of gradient, update and parameters
+
+
+class Update:
+    """How the arrays of one optimizer, or group, and one dtype are stepped.
+
+    Attributes
+    ----------
+    owner : Optimizer
+        Of the arrays: the optimizer itself, or that of a group.
+    dtype : dtype
+        Of coefficients and gradients.
+    slots : tuple of str
+        Names of the state arrays, in order.
+    stages : tuple of callable
+        What stands around the rule: `kernels.rules.stages`.
+    coefficients : Coefficients
+    kernel : Kernel
+        Steps an array: the rule's own, or the loop over blocks that calls it.
+    trust : Kernel or None
+        Measures an array, before its step, for a trust ratio.
+    """
+
+    def __init__(self, owner, dtype, slots, by_chunks=False):
+        self.owner, self.dtype, self.slots = owner, dtype, slots
+        self.stages = _stages(owner)
+        self.coefficients = Coefficients(owner, dtype)
+        self._largest = float(np.finfo(dtype).max)
+        self._update = join(update, owner.rule, *self.stages)
+        self.kernel = join(update_blocks) if owner.by_blocks else self._update
+        if by_chunks:
+            self.kernel = Streamed(self.kernel)
+        self.trust, self._lr = None, None
+        if owner.trust_norms is not None:
+            self._lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
+            self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
+
+    def step(self, array, vector, g, t):
+        """Step one array by its flat gradient and the coefficients; return the norms of its blocks, or None."""
+        owner = self.owner
+        if not owner.by_blocks:
+            self.kernel(array.size, vector, g, 0, array.p, *array.slots)
+            return None
+        blocks, key = -(-array.size // BLOCK), advanced(key_of(owner.seed, t, array.number), array.first_block)
+        low, slots = (array.slots[0], array.slots[1:]) if owner.master_weights else (None, array.slots)
+        norms = np.empty((QUANTITIES, blocks)) if owner.track_norms else None
+        cleared, step = g if owner.zero_grads else None, self.unbound(len(slots))
+        self.kernel(blocks, key, vector, norms, cleared, step, array.p, low, g, *slots)
+        return norms
+
+    def step_rows(self, array, vector, rows, g):
+        """Step some rows of a matrix by the gradient of each."""
+        shape = array.shape
+        arguments = rows, g.reshape(-1, shape[1]), array.p.reshape(shape), len(array.slots), self.bound(array)
+        join(update_rows)(rows.size, vector, *arguments)
+
+    def bound(self, array):
+        """Return the step of an array, for loops that compute or find its gradient piece by piece."""
+        return self._update.bind(self.dtype, array.p, *array.slots)
+
+    def unbound(self, slots):
+        """Return the step of a parameter with so many slots, for a kernel that binds it to vectors of its own."""
+        return _of_nothing(self._update, self.dtype, slots)
+
+    def trusted(self, array, g, vector):
+        """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
+        slots = array.slots[: len(self.owner.slots)]  # without the average of p
+        parts = _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
+        ratio = self.owner.trust(*(parts.ravel().tolist() if parts.shape[1] == 1 else combined(parts)))
+        vector, lr = vector.copy(), float(vector[self._lr]) * ratio
+        vector[self._lr] = lr if abs(lr) <= self._largest else lr * inf  # without a warning that it overflows
+        return vector
+
+    def gradient_norms(self, g, grad_scale):
+        """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite above the largest of its dtype."""
+        if g.dtype in FLOATS:
+            return _parts(join(reductions.norms, stages.gradient), 1, g.size, self._scale(grad_scale), g, g)
+        parts = np.empty((1, -(-g.size // BLOCK)))
+        join(norm_blocks)(parts.size, parts[0], g)
+        with np.errstate(over="ignore"):
+            parts *= abs(grad_scale)
+        parts[parts > self._largest] = inf
+        return parts
+
+    def accumulate(self, is_first, grad_scale, total, g):
+        """Put a scaled gradient into a total, or add it."""
+        rule, vector = stages.start_accumulation if is_first else stages.accumulate, self._scale(grad_scale)
+        if g.dtype in FLOATS:
+            join(update, rule)(g.size, vector, g, 0, total)
+        else:
+            step = _of_nothing(join(update, rule), self.dtype, 0)
+            join(update_blocks)(-(-g.size // BLOCK), np.uint64(0), vector, None, None, step, total, None, g)
+
+    def _scale(self, grad_scale):
+        return np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
+
+
+def _stages(owner):
+    wanted = {
+        stages.clipped: owner.clip_value is not None,
+        stages.penalized: owner.l1 or owner.l2,
+        stages.decayed: owner.weight_decay and not owner.decays_itself,
+    }
+    return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
+
+
+def _of_nothing(kernel, dtype, slots):
+    return kernel.bind(dtype, *(np.empty(0, dtype),) * (1 + slots))
+
+
+def advanced(key, blocks):
+    """Return the key of which block k has the random numbers that block k + blocks has of another."""
+    return np.uint64((int(key) + blocks * int(GOLDEN)) % 2**64) if blocks else key  # of SplitMix64's sequence
+
+
+def _parts(kernel, quantities, size, *arguments):
+    """Return the norms of each block of an array, in rows."""
+    blocks = -(-size // reductions.BLOCK)
+    parts = np.empty((quantities, blocks))
+    kernel(blocks, parts, *arguments)
+    return parts
+
+
+def combined(parts):
+    """Return the norm of the norms in each row."""
+    out = np.empty(len(parts))
+    join(reductions.combine)(out.size, out, parts)
+    return out.tolist()
