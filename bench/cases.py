@@ -1,4 +1,4 @@
-"""The registry: what is computed, at which size, by which library. All comparisons, tests and timings start here.
+"""What is computed, at which size, by which library: all comparisons, tests and timings start here.
 
 A *case* names a computation; a *family* of cases makes its *sides*: one for each library, on arrays of its own that
 start with the same numbers. To add a library or a computation is to add it to its family in `bench.families`.
@@ -135,19 +135,3 @@ def normal(shape, dtype, rng):
     array = aligned_empty(prod(shape), np.dtype(dtype))
     rng.standard_normal(array.size, array.dtype, array)
     return array.reshape(shape)
-
-
-def families():
-    """Return {name: family}, in the order of the report."""
-    from .families import activations, gradients, lists, losses, low_bit, optimizers, training
-
-    made = (
-        optimizers.Optimizers(),
-        lists.Lists(),
-        low_bit.LowBit(),
-        activations.Activations(),
-        losses.Losses(),
-        gradients.Gradients(),
-        training.Training(),
-    )
-    return {family.name: family for family in made}

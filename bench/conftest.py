@@ -8,9 +8,9 @@ from threadpoolctl import threadpool_limits
 
 import gd
 
-from .cases import families
 from .cost import cost
 from .environment import environment
+from .families import families
 from .libraries import installed, set_threads
 from .measure import MOST, TURN, interleaved
 from .verification import verify

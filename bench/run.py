@@ -19,8 +19,9 @@ import gd
 from gd.training import tasks
 
 from . import accuracy, assembly, ceilings, compilation, environment
-from .cases import Family, families
+from .cases import Family
 from .cost import cost
+from .families import families
 from .families.training import ROWS, WIDE, peak_memory
 from .libraries import obeys, set_threads
 from .measure import interleaved

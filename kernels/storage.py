@@ -26,7 +26,7 @@ from numba.extending import intrinsic
 from .compiler import device
 from .machine_code import overload
 from .math import bits_of, float_of
-from .rules.dropout import random_bits
+from .random_numbers import random_bits
 from .words import vector_at
 
 BLOCK = 256

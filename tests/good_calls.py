@@ -24,16 +24,14 @@ from gd.search import Choice, LogUniform, Uniform
 OWN = (  # modules whose names are public, though gd does not export them
     "activations batches comparison estimators initializers losses optimizers pytorch schedules search surfaces"
 ).split()
-HOMES = (  # modules of which gd exports what is public, if anything
-    "architecture arrays checkpoints commands datasets distributed dropout early_stopping estimator_base figures files "
-    "flat gradient_check heads history information interchange layer_norms linear linear_model model networks "
-    "normalization parameters passes plan profiling progress ranges ranks reference shards sparse targets tensors "
-    "threads training warm"
+HOMES = (  # rooms and modules of which gd exports what is public, if anything
+    "checks commands datasets distributed files models parameters plan preprocessing profiling reference runtime "
+    "training version"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",
     r"GradientCheck|History|search\.SearchResult|search\.Trial|comparison\.Result": "a record that gd makes",
-    r"losses\.Loss|losses\.Loss\.of_row|surfaces\.Surface|surfaces\.Descent": "a record of gd's own",
+    r"surfaces\.Surface|surfaces\.Descent": "a record of gd's own",
     r"activations\.(Row)?Activation(\.\w+)?": "declares one of gd's own activations",
     r".*\.plot|LayerNorms\.draw|comparison\.(line_style|label_ends)": "a picture: of its path matplotlib complains",
     r"(comparison|surfaces)\.(table|ranked)": "a table of gd's own records",

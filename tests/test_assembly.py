@@ -13,7 +13,7 @@ from gd.kernels.compiler import Kernel, join
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.rules import activations
 from gd.optimizers import OPTIMIZERS
-from gd.runtime.information import vector_bits
+from gd.runtime.machine import vector_bits
 
 x86 = pytest.mark.skipif(not llvmlite.binding.get_host_cpu_features().get("fma"), reason="counted on x86")
 

@@ -15,7 +15,8 @@ import gd
 from gd.__main__ import main
 from gd.activations.functions import ACTIVATIONS
 from gd.bench import ceilings, measure
-from gd.bench.cases import Side, families
+from gd.bench.cases import Side
+from gd.bench.families import families
 from gd.bench.libraries import in_dtype, package, torch_compiled
 from gd.bench.verification import verify
 from gd.losses.functions import LOSSES

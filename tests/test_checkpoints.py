@@ -632,7 +632,7 @@ def test_what_killed_saves_left_is_removed_and_nothing_else(path):
     others = [".model.safetensors.notes.gd-save", ".other.safetensors.abcdefgh.gd-save", "model.safetensors.abcdefgh"]
     others += [workspace(name).name for name in others]
     left, used = workspace(".model.safetensors.abcd_123.gd-save"), workspace(".model.safetensors.12345678.gd-save")
-    lock = gd.files.replacement.lock(used)
+    lock = gd.files.atomic.lock(used)
     save(path, {"x": 1})
     assert not left.exists()
     assert used.exists()
@@ -642,7 +642,7 @@ def test_what_killed_saves_left_is_removed_and_nothing_else(path):
 
 
 def test_a_folder_that_another_save_took_for_left_over_is_made_anew(path, monkeypatch):
-    lock, tried = gd.files.replacement.lock, []
+    lock, tried = gd.files.atomic.lock, []
 
     def taken(folder):
         tried.append(folder)
@@ -650,7 +650,7 @@ def test_a_folder_that_another_save_took_for_left_over_is_made_anew(path, monkey
             folder.rmdir()
         return lock(folder)
 
-    monkeypatch.setattr(gd.files.replacement, "lock", taken)
+    monkeypatch.setattr(gd.files.atomic, "lock", taken)
     save(path, {"x": 1})
     assert len(set(tried)) == 3
     assert load(path) == {"x": 1}
@@ -661,7 +661,7 @@ def test_folders_that_cannot_be_locked_do_not_matter(path, monkeypatch):
     def unsupported(_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(gd.files.replacement, "lock", unsupported)
+    monkeypatch.setattr(gd.files.atomic, "lock", unsupported)
     save(path, {"x": 1})
     assert load(path) == {"x": 1}
     assert files(path.parent) == [path.name]

@@ -9,11 +9,11 @@ from math import inf, isnan
 import numpy as np
 import pytest
 
+import gd
 from gd import MLP, comparison, surfaces
 from gd.__main__ import main
 from gd.comparison import compare_optimizers
 from gd.kernels.compiler import splitting
-from gd.models import finite_differences as gradient_check
 from gd.optimizers import OPTIMIZERS
 from gd.training.history import History
 
@@ -205,7 +205,7 @@ def test_labels_lie_beside_the_picture_and_apart(losses):
 def test_surfaces_have_their_gradients_and_minima(name, rng):
     surface = surfaces.SURFACES[name]
     for p in (np.array(surface.start), *rng.uniform(-1.5, 1.5, (20, 2))):
-        assert gradient_check(lambda p: surface.value(*p), p, np.array(surface.gradient(*p))).error < 1e-7
+        assert gd.gradient_check(lambda p: surface.value(*p), p, np.array(surface.gradient(*p))).error < 1e-7
     for minimum in surface.minima:
         assert surface.value(*minimum) == 0
         assert surface.gradient(*minimum) == (0, 0)
@@ -324,8 +324,8 @@ def test_options_that_do_not_fit_are_one_line_and_status_2(capsys, options, matc
 @pytest.mark.parametrize(
     "options, match",
     [
-        (("--optimizers", "sgd,adamm"), "argument --optimizers: expected names among adam, .* got 'adamm'"),
-        (("--optimizers", ""), "argument --optimizers: expected names among adam, .* got ''"),
+        (("--optimizers", "sgd,adamm"), "argument --optimizers: expected names among adabelief, .* got 'adamm'"),
+        (("--optimizers", ""), "argument --optimizers: expected names among adabelief, .* got ''"),
         (("--surface", "hill"), "argument --surface: invalid choice: 'hill'"),
         (("--lr", "0.1"), "argument --lr: invalid choice: '0.1'"),
     ],

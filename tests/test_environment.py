@@ -11,7 +11,7 @@ import gd
 from gd.bench import environment
 from gd.bench.accuracy import accuracy
 from gd.bench.compilation import compilation
-from gd.runtime.information import information
+from gd.runtime.machine import information
 
 
 def test_environment_can_be_written_and_agrees_with_gd_info():

@@ -8,7 +8,7 @@ import pytest
 import gd
 from gd.activations.functions import ACTIVATIONS
 from gd.kernels.compiler import splitting
-from gd.kernels.rules.dropout import key_of, random_bits
+from gd.kernels.random_numbers import key_of, random_bits
 from gd.losses.functions import LOSSES
 from gd.models.architecture import UNITS
 

@@ -1,10 +1,14 @@
 """The package as a whole: what is exported, what may import what, and what an import costs."""
 
 import ast
+import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
+import house
 import pytest
 
 import gd
@@ -31,6 +35,24 @@ def test_the_fixed_names_are_exported():
         assert hasattr(gd, name), name
 
 
+def test_rooms_import_what_others_show_and_only_downwards():
+    pytest.importorskip("importlinter")
+    assert house.keep_contracts() == 0, "an import that the contracts in pyproject.toml do not allow"
+    known = house.modules()
+    for name, path in known.items():
+        for source, imported in house.imports(name, path, known):
+            shown = known.get(house.room(source))
+            if house.room(source) == house.room(name) or source in ("gd", "gd.kernels", "gd.bench") or not shown:
+                continue
+            if house.room(source) in ("gd.kernels", "gd.bench") or shown.name != "__init__.py":
+                continue
+            where = f"{name} imports {imported} from {source}"
+            assert source == house.room(source), f"{where}: a room shows in its __init__ what others may use"
+            assert imported is None or imported in __import__(source, fromlist=["_"]).__all__, (
+                f"{where}, which is not in its __all__"
+            )
+
+
 def test_kernels_import_nothing_of_gd_and_only_relatively():
     for path in (ROOT / "kernels").rglob("*.py"):
         depth = len(path.relative_to(ROOT / "kernels").parts)
@@ -39,13 +61,24 @@ def test_kernels_import_nothing_of_gd_and_only_relatively():
             assert level <= depth, f"{path} reaches out of kernels"
 
 
-def test_rules_know_no_loops():
-    for path in (ROOT / "kernels" / "rules").glob("*.py"):
-        assert not any("loops" in module for _, module in imports(path)), path
-
-
 def test_the_reference_is_independent():
-    assert not any(level for level, _ in imports(ROOT / "gd" / "reference.py"))
+    for path in (ROOT / "gd" / "reference").glob("*.py"):
+        assert not any(level > 1 or module.startswith("gd") for level, module in imports(path)), path
+
+
+def test_no_name_that_a_room_shows_is_that_of_one_of_its_modules():
+    for folder in (path.parent for path in (ROOT / "gd").glob("*/__init__.py")):
+        room = import_module(f"gd.{folder.name}")
+        assert not {path.stem for path in folder.glob("*.py")} & set(getattr(room, "__all__", ())), folder.name
+    assert all(
+        inspect.ismodule(getattr(gd, name)) for name in {each.name for each in iter_modules(gd.__path__)} & set(dir(gd))
+    )
+
+
+def test_dir_holds_what_is_public_and_nothing_else():
+    assert dir(gd) == sorted(gd.__all__)
+    assert all(hasattr(gd, name) for name in gd.__all__)
+    assert len(set(gd.__all__)) == len(gd.__all__)
 
 
 def test_an_installed_copy_is_complete_and_kernels_is_no_top_level_package():
@@ -70,12 +103,12 @@ def test_import_loads_nothing_heavy_and_leaves_the_environment_alone():
 
 
 @pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("gd/*.py")) + sorted(ROOT.glob("kernels/**/*.py")), ids=lambda p: p.stem
+    "path", sorted(ROOT.glob("gd/**/*.py")) + sorted(ROOT.glob("kernels/**/*.py")), ids=lambda p: p.stem
 )
 def test_every_public_function_and_class_is_documented(path):
     tree = ast.parse(path.read_text())
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            if path.name == "reference.py" or path.parent.name == "rules":
+            if path.parent.name in ("reference", "rules"):
                 continue  # formulas that speak for themselves
             assert ast.get_docstring(node), f"{path.name}: {node.name}"

@@ -1,1 +1,19 @@
-"""One family of cases a module, with the code of every library for it."""
+"""The families of cases, each in a module of its own; `families` returns all of them."""
+
+from . import activations, gradients, lists, losses, low_bit, optimizers, training
+
+__all__ = ["families"]
+
+
+def families():
+    """Return {name: family}, in the order of the report."""
+    made = (
+        optimizers.Optimizers(),
+        lists.Lists(),
+        low_bit.LowBit(),
+        activations.Activations(),
+        losses.Losses(),
+        gradients.Gradients(),
+        training.Training(),
+    )
+    return {family.name: family for family in made}

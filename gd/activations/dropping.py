@@ -5,7 +5,7 @@ import numpy as np
 from ..checks import CLOSED_UNIT, check_alike, check_choice, check_integer, check_number, check_out
 from ..kernels.compiler import join
 from ..kernels.loops.elementwise import map_dropped
-from ..kernels.rules import dropout as rules
+from ..kernels.random_numbers import key_of
 from .activation import ACTIVATIONS
 
 
@@ -97,6 +97,6 @@ def _apply(where, form, operands, p, seed, step, out, activation, parameters):
         return out
     scale = x.dtype.type(1 / (1 - p))
     flat = [operand.reshape(-1) for _, operand in operands]
-    key = rules.key_of(seed, step)
+    key = key_of(seed, step)
     join(map_dropped, rule)(x.size, out.reshape(-1), key, np.uint64(round(p * 2**64)), scale, *flat, *values)
     return out

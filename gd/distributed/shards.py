@@ -26,6 +26,7 @@ import numpy as np
 
 from ..files import WORKSPACE, CheckpointError, load, replacement, save
 from ..kernels.storage import BLOCK
+from ..version import __version__
 
 FORMAT, VERSION = "gd shards", 1
 NAME = re.compile(r"checkpoint-(\d+)\.(json|tree\.safetensors|rank-\d+\.safetensors)")
@@ -33,8 +34,6 @@ NAME = re.compile(r"checkpoint-(\d+)\.(json|tree\.safetensors|rank-\d+\.safetens
 
 def write(ranks, folder, state, tree, size, step, keep):
     """Write a checkpoint of `size` parameters, of which `state` is this rank's: numbers, and arrays of its shard."""
-    from .. import __version__
-
     folder, number = Path(folder), 0
     if ranks.rank == 0:
         folder.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """Files: checkpoints, the safetensors format, replacement of a whole file at once, figures."""
 
+from .atomic import WORKSPACE, flush, lock, replacement
 from .checkpoints import CheckpointError, encoded, load, require_safetensors, save
 from .figures import new_figure, written
-from .replacement import WORKSPACE, flush, lock, replacement
 
 __all__ = [
     "WORKSPACE",

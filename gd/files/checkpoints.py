@@ -27,7 +27,7 @@ from zlib import crc32
 import numpy as np
 
 from ..checks import check_integer, check_path
-from .replacement import replacement
+from .atomic import replacement
 from .safetensors import HEADER_BYTES, Tensors, unique
 
 FORMAT, VERSION = "gd", "1"

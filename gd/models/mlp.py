@@ -23,7 +23,7 @@ from ..checks import (
 from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
 from ..kernels.loops import dense
-from ..kernels.rules.dropout import key_of
+from ..kernels.random_numbers import key_of
 from ..losses import total
 from ..parameters import ParameterVector
 from ..runtime import single_threaded_blas

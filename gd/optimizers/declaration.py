@@ -20,7 +20,7 @@ class Declaration(ABC):
     bias_correction, eps_hat = True, False  # where the optimizer has no such hyper-parameter
 
     def __init_subclass__(cls):
-        if cls.__module__.startswith(f"{__package__}."):  # not those of users
+        if Declaration not in cls.__bases__ and cls.__module__.startswith(f"{__package__}."):  # not those of users
             OPTIMIZERS[cls.__name__] = cls
 
     def choose(self):

@@ -9,8 +9,8 @@ from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
 from ..kernels.loops.update import coefficients_of, update, update_rows
+from ..kernels.random_numbers import GOLDEN, key_of
 from ..kernels.rules import stages
-from ..kernels.rules.dropout import GOLDEN, key_of
 from ..kernels.storage import BLOCK
 from .coefficients import Coefficients
 from .state_folder import Streamed

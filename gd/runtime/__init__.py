@@ -1,6 +1,6 @@
 """What gd runs on: threads, the machine and its libraries, progress bars."""
 
-from .information import (
+from .machine import (
     PACKAGES,
     cache_size,
     information,

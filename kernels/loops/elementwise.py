@@ -4,7 +4,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import cast
-from ..rules.dropout import random_bits
+from ..random_numbers import random_bits
 from ..streaming import STREAM_FROM, finish, stream
 from ..words import load, local, part
 

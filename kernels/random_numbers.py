@@ -1,4 +1,4 @@
-"""Dropout's random numbers: a function of a key and a position, so that no mask is stored."""
+"""Random numbers as a function of a key and a position: dropout stores no mask, and threads change no bit."""
 
 import numpy as np
 
