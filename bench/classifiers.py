@@ -26,7 +26,7 @@ ITERATIONS = (10, 15, 20, 30, 40, 60, 100)
 def of_gd(data):
     """Yield (seconds of training so far, test accuracy) epoch by epoch."""
     start = perf_counter()
-    model = gd.LinearModel(data.X.shape[1], data.classes, "softmax")
+    model = gd.LinearModel(data.X.shape[1], data.classes, "softmax_cross_entropy")
     optimizer, seconds = gd.Adam(model.parameters, lr=LR), perf_counter() - start
     for _ in range(EPOCHS):
         start = perf_counter()

@@ -5,9 +5,7 @@ import os
 import sys
 
 from . import __version__, datasets
-from .commands import Failure, bench, compare, info, plan, profile, train
-
-COMMANDS = (train, compare, bench, profile, plan, info)
+from .commands import COMMANDS, Failure
 
 
 def main(arguments=None):

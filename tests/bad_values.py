@@ -15,8 +15,7 @@ from scipy.sparse import issparse
 
 import gd
 from gd.checks.values import CLOSED_UNIT, NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, UNIT, Range
-from gd.losses.functions import LOSSES
-from gd.models.linear_gradients import LOSSES as LINEAR_LOSSES
+from gd.losses import ALIASES, LOSSES
 from gd.optimizers import OPTIMIZERS
 
 HUGE = 10**5000  # of more digits than Python writes
@@ -192,11 +191,10 @@ def spec_of(call, name):
     activation = activation_of(each) if each.owner is None else None
     if activation is not None and name in activation.parameters:
         return Integer(1) if name == "pieces" else activation.parameters[name][1]
-    for losses in (LOSSES, LINEAR_LOSSES):
-        loss = losses.get(call.arguments.get("loss", each.name))
-        parameters = {} if loss is None else loss[-1]
-        if name in parameters and isinstance(value, float):
-            return parameters[name][1]
+    loss = call.arguments.get("loss", each.name)
+    loss = LOSSES.get(ALIASES.get(loss, loss))
+    if loss is not None and name in loss.parameters and isinstance(value, float):
+        return loss.parameters[name][1]
     if name == "negative_slope":
         return NON_NEGATIVE
     for pattern, spec in SPECS.items():

@@ -37,12 +37,13 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"(comparison|surfaces)\.(table|ranked)": "a table of gd's own records",
     r"Optimizer(\..*)?|schedules\.Schedule(\..*)?": "abstract: its subclasses are called",
     r"estimators\.\w+": "scikit-learn wants arguments to be checked by fit, which is called with them",
-    r"batches\.(shuffled\w*|emphasized|held_out|cut)|losses\.(total|r_squared)": "called with what gd has checked",
+    r"batches\.(shuffled\w*|emphasized|held_out|cut)|losses\.(total|r_squared|check_loss)": "called with what gd has checked",
     r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
     r"(\w+)\.(check_data|check_inputs|check)": "a part of the checks of other methods",
     r"profile\.(started|ended)": "called by kernels",
     r"\w+\.(write_gradients|backpropagate|descend)": "called by fit with what it has checked",
     r"Distributed\.(check_batches|has_saved|read)": "called by fit with what it has checked",
+    r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
     r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|trust_norms|mu|mu_product|uses)": (
         "what a subclass defines, and Optimizer calls with its own numbers"

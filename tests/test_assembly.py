@@ -141,5 +141,5 @@ def test_the_listing_is_the_assembly_of_each_kernel():
     text = assembly.listing("ADAM")
     assert text.startswith("# update-adam\n")
     assert "sqrtps" in text or "fsqrt" in text
-    with pytest.raises(ValueError, match="listing: pattern must match one of Adam"):
+    with pytest.raises(ValueError, match="listing: pattern must match one of AdaBelief"):
         assembly.listing("adams")

@@ -7,10 +7,11 @@ import pytest
 
 import gd
 from gd import reference
+from gd.batches import batches
 from gd.kernels.compiler import splitting
-from gd.models.linear_gradients import LOSSES
+from gd.losses import ALIASES, LOSSES
 
-NAMES = sorted(set(LOSSES) - {"softmax"})
+NAMES = sorted(set(LOSSES) - {"softmax_cross_entropy"})
 SHAPES = [(1, 1), (3, 10), (31, 1), (33, 64), (130, 100), (2500, 17), (40, 5000)]
 
 
@@ -19,13 +20,16 @@ def example(loss, n, features, outputs, rng, dtype):
     shape = (features,) if outputs is None else (features, outputs)
     w = (rng.standard_normal(shape) / np.sqrt(features)).astype(dtype)
     b = rng.standard_normal(outputs or 1).astype(dtype)
-    if loss == "softmax":
+    loss = ALIASES.get(loss, loss)
+    if LOSSES[loss].labels:
         return X, rng.integers(0, outputs, n), w, b
     y = rng.standard_normal((n,) if outputs is None else (n, outputs))
     if "hinge" in loss:
         y = np.sign(y)
-    elif loss == "logistic":
+    elif loss == "binary_cross_entropy_with_logits":
         y = (y > 0).astype(dtype)
+    elif loss == "kl_divergence":
+        y = abs(y)
     elif loss == "poisson":
         y = rng.poisson(1.0, y.shape)
     return X, y.astype(dtype), w, b
@@ -49,14 +53,14 @@ def test_one_output_equals_plain_numpy(loss, shape, rng, dtype):
         assert found[1].dtype == found[2].dtype == dtype
 
 
-@pytest.mark.parametrize("loss", ["softmax", "squared", "logistic"])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_several_outputs_equal_plain_numpy(loss, shape, rng, dtype):
     X, y, W, b = example(loss, *shape, 5, rng, dtype)
     for rows in (None, rng.integers(0, len(X), len(X))):
         found = gd.linear_model_gradient(X, y, W, b, loss, rows)
         batch = slice(None) if rows is None else rows
-        targets = y[batch] if loss == "softmax" else y[batch].astype(float)
+        targets = y[batch] if LOSSES[loss].labels else y[batch].astype(float)
         wide = X[batch].astype(float), targets, W.astype(float), b.astype(float)
         check(found, reference.linear_model_gradient(*wide, loss), dtype)
 
@@ -188,3 +192,40 @@ def test_bad_arguments_are_refused_and_nothing_is_written():
     assert not out[0].any()
     with pytest.raises(ValueError, match="X is not contiguous in C order"):
         gd.linear_regression_gradient(np.asfortranarray(X), y, w, 0.0)
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_short_names_are_aliases_everywhere(alias, rng):
+    outputs = 3 if alias == "softmax" else None
+    X, y, w, b = example(alias, 20, 4, outputs, rng, np.float64)
+    found, expected = (gd.linear_model_gradient(X, y, w, b, loss) for loss in (alias, ALIASES[alias]))
+    assert found[0] == expected[0]
+    assert np.array_equal(found[1], expected[1])
+    assert gd.LinearModel(4, outputs, alias).loss == gd.MLP([4, 3], loss=alias).loss == ALIASES[alias]
+
+
+def test_labels_can_be_smoothed_and_classes_weighted(rng):
+    X, y, W, b = example("softmax", 50, 4, 3, rng, np.float64)
+    weights = np.array([0.5, 2.0, 0.0])
+    for given in (
+        {"label_smoothing": 0.2},
+        {"class_weights": weights},
+        {"label_smoothing": 0.1, "class_weights": weights},
+    ):
+        for rows in (None, rng.integers(0, 50, 20)):
+            found = gd.linear_model_gradient(X, y, W, b, "softmax", rows, **given)
+            batch = slice(None) if rows is None else rows
+            check(
+                found,
+                reference.linear_model_gradient(X[batch], y[batch], W, b, "softmax_cross_entropy", **given),
+                np.float64,
+            )
+        model = gd.LinearModel(4, 3, "softmax", dtype=np.float64, **given)
+        plain, optimizer = [W * 0, b * 0], gd.SGD(model.parameters, lr=0.1)
+        gd.fit(model, X, y, optimizer, batch_size=20, epochs=1, seed=5, progress=False)
+        for rows in batches(50, 20, 5, 0):
+            _, *gradient = reference.linear_model_gradient(X[rows], y[rows], *plain, "softmax_cross_entropy", **given)
+            plain = [p - 0.1 * g for p, g in zip(plain, gradient, strict=True)]
+        check(model.parameters.values(), plain, np.float64)
+    with pytest.raises(ValueError, match="class_weights must be 0 or above"):
+        gd.LinearModel(4, 3, "softmax", class_weights=-np.ones(3, np.float32))

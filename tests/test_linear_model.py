@@ -258,7 +258,7 @@ def test_bad_arguments_are_refused():
         ((0,), {}, "features must be 1 at least"),
         ((3,), {"loss": "softmax"}, "outputs must be the number of classes"),
         ((3, 0), {}, "outputs must be 1 at least"),
-        ((3,), {"loss": "mse"}, "loss must be one of"),
+        ((3,), {"loss": "mses"}, "loss must be one of"),
         ((3,), {"l1": -1.0}, "l1 must be in"),
         ((3,), {"delta": 1.0}, "unexpected keyword 'delta'"),
         ((3,), {"dtype": int}, "dtype must be float32 or float64"),

@@ -31,6 +31,7 @@ LOSS_NAMES = {
 LOSS_FORMULAS = {
     "hinge": lambda torch, p, t: (1 - t * p).clamp(min=0).mean(),
     "squared_hinge": lambda torch, p, t: (1 - t * p).clamp(min=0).square().mean(),
+    "epsilon_insensitive": lambda torch, p, t, epsilon=0.1: ((p - t).abs() - epsilon).clamp(min=0).mean(),
     "quantile": lambda torch, p, t, q=0.5: torch.maximum(q * (t - p), (q - 1) * (t - p)).mean(),
     "kl_divergence": lambda torch, p, t: torch.nn.functional.kl_div(p, t, reduction="sum") / t.numel(),
 }

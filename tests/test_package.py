@@ -9,6 +9,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import house
+import public_api
 import pytest
 
 import gd
@@ -112,3 +113,10 @@ def test_every_public_function_and_class_is_documented(path):
             if path.parent.name in ("reference", "rules"):
                 continue  # formulas that speak for themselves
             assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_names_and_signatures_are_those_that_were_agreed_on():
+    pytest.importorskip("sklearn")
+    agreed = (ROOT / "tests" / "public_api.txt").read_text().splitlines()
+    found = public_api.lines()
+    assert found == agreed, "`python tests/public_api.py > tests/public_api.txt` shows the difference to a reviewer"

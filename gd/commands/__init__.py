@@ -1,5 +1,8 @@
 """The sub-commands of `gd`: each module declares its options by `add(commands)`."""
 
+from . import bench, compare, info, plan, profile, train
 from .arguments import Failure
 
-__all__ = ["Failure"]
+COMMANDS = (train, compare, bench, profile, plan, info)
+
+__all__ = ["COMMANDS", "Failure"]

@@ -13,14 +13,15 @@ class LinearRegressor(Regressor, Linear):
 
     Parameters
     ----------
-    loss : str, default: "squared"
-        "squared", "huber" (delta), "epsilon_insensitive" (epsilon), "quantile" (q) or "poisson", of which the
+    loss : str, default: "mse"
+        "mse" (or "squared"), "mae", "huber" (delta), "smooth_l1" (beta), "epsilon_insensitive" (epsilon),
+        "quantile" (q) or "poisson", of which the
         predictions are e**(X w + b); see `gd.linear_model_gradient`.
     loss_parameters : dict, optional
         Of the loss, such as ``{"delta": 1.0}``.
     l1, l2 : float, default: 0
         Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's Ridge has alpha = rows * l2 / 2 with
-        the loss "squared".)
+        the loss "mse".)
     <shared>
     coef_ : ndarray of shape (features,) or (outputs, features)
     intercept_ : float or ndarray of shape (outputs,)
@@ -37,7 +38,7 @@ class LinearRegressor(Regressor, Linear):
 
     def __init__(
         self,
-        loss="squared",
+        loss="mse",
         *,
         loss_parameters=None,
         l1=0.0,
@@ -57,7 +58,7 @@ class LinearRegressor(Regressor, Linear):
     ):
         keep(self, locals())
 
-    _losses = ("squared", "huber", "epsilon_insensitive", "quantile", "poisson")
+    _losses = ("mse", "squared", "mae", "huber", "smooth_l1", "epsilon_insensitive", "quantile", "poisson")
 
     def _targets(self, y, dtype, reset):
         check_choice("LinearRegressor", "loss", self.loss, self._losses)
@@ -131,7 +132,7 @@ class LogisticClassifier(Classifier, Linear):
         return super()._targets(y, dtype, reset).astype(np.int8)
 
     def _model(self, features, dtype, seed):
-        return self._linear(features, dtype, None, "logistic")
+        return self._linear(features, dtype, None, "binary_cross_entropy_with_logits")
 
     def _read(self):
         super()._read()
@@ -193,7 +194,7 @@ class SoftmaxClassifier(Classifier, Linear):
         keep(self, locals())
 
     def _model(self, features, dtype, seed):
-        return self._linear(features, dtype, len(self.classes_), "softmax")
+        return self._linear(features, dtype, len(self.classes_), "softmax_cross_entropy")
 
 
 @documented(lr=0.001)

@@ -1,7 +1,5 @@
 """Losses: the value and the gradient with respect to the prediction, in one pass."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..checks import (
@@ -18,12 +16,12 @@ from ..checks import (
     check_labels,
     check_number,
     check_real,
-    check_reals,
     lent,
 )
 from ..kernels.compiler import join
 from ..kernels.loops import losses as loops
 from ..kernels.rules import losses as rules
+from .loss import Loss, check_class_weights, total
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -120,6 +118,26 @@ def huber(prediction, target, reduction="mean", *, delta=1.0):
     Huber, "Robust estimation of a location parameter", 1964. With delta=1 it is `smooth_l1` with beta=1.
     """
     return _apply("huber", rules.huber, prediction, target, reduction, ("delta", delta, POSITIVE))
+
+
+@_elementwise
+def epsilon_insensitive(prediction, target, reduction="mean", *, epsilon=0.1):
+    """Epsilon-insensitive loss: max(0, |prediction - target| - epsilon); its derivative is 0 where it is 0.
+
+    Parameters
+    ----------
+    prediction, target : ndarray
+        float32 or float64, one dtype and shape, any number of dimensions.
+    epsilon : float, default: 0.1
+        0 or above: errors up to it cost nothing.
+    ...
+
+    References
+    ----------
+    Vapnik, "The nature of statistical learning theory", 1995.
+    """
+    parameter = ("epsilon", epsilon, NON_NEGATIVE)
+    return _apply("epsilon_insensitive", rules.epsilon_insensitive, prediction, target, reduction, parameter)
 
 
 @_elementwise
@@ -282,7 +300,7 @@ def softmax_cross_entropy(
     smoothing = check_number(where, "label_smoothing", label_smoothing, CLOSED_UNIT)
     check_choice(where, "reduction", reduction, REDUCTIONS)
     probabilities = isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype.kind == "f"
-    weights = _checked_class_weights(where, class_weights, classes, ("logits", logits.dtype))
+    weights = check_class_weights(where, class_weights, classes, ("logits", logits.dtype))
     count = rows
     if probabilities:
         check_array(where, "labels", labels, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
@@ -323,73 +341,12 @@ def _ignored(where, labels, ignore_index):
     return ignored if ignored.any() else None
 
 
-def total(values):
-    """Return the sum of a float64 vector: NumPy's fixed tree, infinite where it overflows."""
-    if values.size == 1:
-        return values.item()  # in a tenth of the time
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(values.sum())
-
-
-def r_squared(target, prediction):
-    """Return the coefficient of determination 1 - (squared errors) / (squared distances from the mean).
-
-    Over all outputs; where the targets are constant it is 1 for perfect predictions and 0 for others.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        errors = np.sum((target.astype(np.float64) - prediction) ** 2)
-        spread = np.sum((target - target.mean(axis=0, dtype=np.float64)) ** 2)
-    return float(1 - errors / spread) if spread > 0 else float(errors == 0)
-
-
-class Loss(NamedTuple):
-    """What others need to know of a loss."""
-
-    function: object  # (prediction, target, reduction="mean", **parameters) -> value, gradient
-    rule: object = None  # of one element; None for softmax_cross_entropy
-    parameters: dict = {}  # noqa: RUF012  (what the rule takes: name -> (default, Range))
-
-    @property
-    def labels(self):
-        """Whether targets are class labels, and predictions logits."""
-        return self.rule is None
-
-    def of_row(self, where, given, width, dtype, optional=False):
-        """Return the loss of a row for kernels, and its parameters; where `optional`, a label may be IGNORED."""
-        if self.labels:
-            return _cross_entropy_row(where, given, width, dtype, optional)
-        return loops.row_of(self.rule), check_reals(where, given, self.parameters, dtype)
-
-
-def _cross_entropy_row(where, given, width, dtype, optional):
-    """Return the loss of a row and its parameters, as `softmax_cross_entropy` chooses them for labels."""
-    for name in given.keys() - {"label_smoothing", "class_weights"}:
-        raise TypeError(f"{where}: unexpected keyword {name!r}")
-    smoothing = check_number(where, "label_smoothing", given.get("label_smoothing", 0.0), CLOSED_UNIT)
-    weights = given.get("class_weights")
-    if not smoothing and weights is None and not optional:
-        return loops.softmax_cross_entropy_row, ()
-    weights = _checked_class_weights(where, weights, width, ("the model", dtype))
-    if smoothing:
-        return loops.smoothed_cross_entropy_row, (weights, dtype.type(smoothing))
-    return loops.weighted_cross_entropy_row, (weights,)
-
-
-def _checked_class_weights(where, weights, classes, dtype):
-    weights = np.ones(classes, dtype[1]) if weights is None else weights
-    weights = check_array(where, "class_weights", weights, dtype=dtype, shape=("a row of logits", (classes,)))
-    if not (weights >= 0).all():
-        raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
-    if np.isinf(weights).any():
-        raise ValueError(f"{where}: class_weights must be finite, got {weights.max()}")
-    return weights
-
-
 LOSSES = {
     "softmax_cross_entropy": Loss(softmax_cross_entropy),
     "mse": Loss(mse, rules.squared),
     "mae": Loss(mae, rules.absolute),
     "huber": Loss(huber, rules.huber, {"delta": (1.0, POSITIVE)}),
+    "epsilon_insensitive": Loss(epsilon_insensitive, rules.epsilon_insensitive, {"epsilon": (0.1, NON_NEGATIVE)}),
     "smooth_l1": Loss(smooth_l1, rules.smooth_l1, {"beta": (1.0, NON_NEGATIVE)}),
     "binary_cross_entropy_with_logits": Loss(
         binary_cross_entropy_with_logits, rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}
@@ -400,6 +357,18 @@ LOSSES = {
     "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}),
     "kl_divergence": Loss(kl_divergence, rules.kullback_leibler),
 }
+ALIASES = {  # further names, which linear models had
+    "squared": "mse",
+    "logistic": "binary_cross_entropy_with_logits",
+    "softmax": "softmax_cross_entropy",
+}
+
+
+def check_loss(where, name):
+    """Return the name of a loss in `LOSSES`, for that or an alias, else raise."""
+    if isinstance(name, str) and name in ALIASES:
+        return ALIASES[name]
+    return check_choice(where, "loss", name, LOSSES)
 
 
 def functions():

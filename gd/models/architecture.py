@@ -13,7 +13,7 @@ from ..kernels.compiler import join
 from ..kernels.loops import dense, units
 from ..kernels.loops.losses import loss_of_rows
 from ..kernels.traffic import of_rows
-from ..losses import LOSSES
+from ..losses import check_loss
 from .heads import OUTPUTS, Head, Output
 
 ONLY = "output"  # the head of a network that has no named ones
@@ -88,7 +88,7 @@ class Architecture(Sizes):
     def __init__(self, widths, activation, dropout, heads, loss, dtype, output, activation_parameters, loss_parameters):
         super().__init__(widths, activation, heads, activation_parameters)
         self.dtype = check_dtype("MLP", dtype)
-        check_choice("MLP", "loss", loss, LOSSES)
+        loss = check_loss("MLP", loss)
         check_choice("MLP", "output", output, OUTPUTS)
         given = _checked_dict("loss_parameters", loss_parameters)
         heads = {name: head.completed(loss, output, given) for name, head in self.heads.items()}

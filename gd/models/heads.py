@@ -8,7 +8,7 @@ import numpy as np
 from ..activations import ACTIVATIONS
 from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real
 from ..kernels.loops import losses as loops
-from ..losses import LOSSES, r_squared
+from ..losses import ALIASES, LOSSES, check_loss, r_squared
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
 ROWS = ("softmax", "log_softmax")
@@ -41,7 +41,7 @@ class Head:
 
     def completed(self, loss, output, loss_parameters):
         """Return this head with those of the network where it has none of its own."""
-        own = self.loss in (None, loss)  # the network's parameters are of the network's loss
+        own = ALIASES.get(self.loss, self.loss) in (None, loss)  # the network's parameters are of the network's loss
         inherited = {"loss": loss, "output": output, "loss_parameters": loss_parameters if own else {}}
         return replace(self, **{name: value for name, value in inherited.items() if getattr(self, name) is None})
 
@@ -55,7 +55,7 @@ class Output:
 
     def __init__(self, where, head, dtype, optional):
         self.width = head.outputs
-        self.loss = check_choice(where, "loss", head.loss, LOSSES)
+        self.loss = check_loss(where, head.loss)
         self.output = check_choice(where, "output", head.output, OUTPUTS)
         self.weight = float(check_real(where, "weight", head.weight, NON_NEGATIVE, dtype))
         self.labels, self.dtype, self.optional = LOSSES[self.loss].labels, dtype, optional

@@ -3,18 +3,13 @@
 import numpy as np
 
 from ..checks import (
-    NON_NEGATIVE,
-    OPEN_UNIT,
-    POSITIVE,
     REAL,
     check_array,
-    check_choice,
     check_csr,
     check_indices,
     check_labels,
     check_places,
     check_real,
-    check_reals,
     is_sparse,
     kernel_arguments,
     lent,
@@ -22,26 +17,14 @@ from ..checks import (
 from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
-from ..kernels.loops import losses as row_losses
-from ..kernels.rules import losses as rules
 from ..kernels.traffic import of_rows
+from ..losses import LOSSES, check_loss
 from ..runtime import single_threaded_blas
 
-LOSSES = {  # name -> (rule, {parameter: (default, range)}); all but "softmax" are of each output by itself
-    "squared": (rules.squared, {}),
-    "logistic": (rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}),
-    "hinge": (rules.hinge, {}),
-    "squared_hinge": (rules.squared_hinge, {}),
-    "huber": (rules.huber, {"delta": (1.0, POSITIVE)}),
-    "epsilon_insensitive": (rules.epsilon_insensitive, {"epsilon": (0.1, NON_NEGATIVE)}),
-    "quantile": (rules.quantile, {"q": (0.5, OPEN_UNIT)}),
-    "poisson": (rules.poisson, {}),
-    "softmax": (None, {}),
-}
 NONE = np.empty(0, np.intp)  # in place of rows: all of them, in order
 
 
-def linear_model_gradient(X, y, w, b, loss="squared", rows=None, out=None, sample_weight=None, **parameters):
+def linear_model_gradient(X, y, w, b, loss="mse", rows=None, out=None, sample_weight=None, **parameters):
     """Return the mean loss of the predictions X[rows] w + b, and its gradients with respect to w and b.
 
     Parameters
@@ -50,16 +33,16 @@ def linear_model_gradient(X, y, w, b, loss="squared", rows=None, out=None, sampl
         float32 or float64; may be read-only or an np.memmap. Never copied as a whole. Sparse matrices are
         SciPy's, in CSR.
     y : ndarray of shape (n,) or (n, outputs)
-        Targets; integers or of the dtype of X. Labels are 0 and 1 for "logistic", -1 and 1 for the hinge
-        losses, and 0 to classes - 1 for "softmax".
+        Targets; integers or of the dtype of X. Labels are 0 and 1 for "binary_cross_entropy_with_logits", -1 and 1
+        for the hinge losses, and 0 to classes - 1 for "softmax_cross_entropy".
     w : ndarray of shape (features,) or (features, outputs)
         Of the dtype of X.
     b : float or ndarray of shape (1,) or (outputs,)
         The intercept.
-    loss : str, default: "squared"
-        "squared" (the mean of the squares, no factor 1/2), "logistic" (positive_weight=1), "hinge",
-        "squared_hinge", "huber" (delta=1), "epsilon_insensitive" (epsilon=0.1), "quantile" (q=0.5), "poisson"
-        (of logarithms of rates) or "softmax".
+    loss : str, default: "mse"
+        A name of `gd.losses.LOSSES`, such as "mse" (no factor 1/2), "huber" or "poisson" (of logarithms of rates); or
+        "squared", "logistic" or "softmax", short for "mse", "binary_cross_entropy_with_logits" and
+        "softmax_cross_entropy".
     rows : ndarray of int, optional
         The rows of the mini-batch, which may repeat; by default all, in order.
     out : tuple of two ndarrays, optional
@@ -67,12 +50,12 @@ def linear_model_gradient(X, y, w, b, loss="squared", rows=None, out=None, sampl
     sample_weight : ndarray of shape (n,), optional
         Multiplies the loss of each row, 0 or above. The mean stays over the number of rows.
     **parameters
-        Of the loss.
+        Of the loss, such as ``delta=1.0``: those of its function, with the same defaults.
 
     Returns
     -------
     loss : float
-        Over rows, and over outputs but for "softmax". The same bits for any number of threads.
+        Over rows, and over outputs but for "softmax_cross_entropy". The same bits for any number of threads.
     dw, db : ndarray, and ndarray or float
         Like w and b.
 
@@ -96,7 +79,7 @@ def linear_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=No
 
     The gradient with respect to w is 2 / n X^T (X w + b - y).
     """
-    return _gradient("linear_regression_gradient", X, y, w, b, "squared", rows, out, sample_weight, {})
+    return _gradient("linear_regression_gradient", X, y, w, b, "mse", rows, out, sample_weight, {})
 
 
 def logistic_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=None):
@@ -104,7 +87,9 @@ def logistic_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=
 
     Labels are 0 and 1, or probabilities of 1.
     """
-    return _gradient("logistic_regression_gradient", X, y, w, b, "logistic", rows, out, sample_weight, {})
+    return _gradient(
+        "logistic_regression_gradient", X, y, w, b, "binary_cross_entropy_with_logits", rows, out, sample_weight, {}
+    )
 
 
 def softmax_regression_gradient(X, y, W, b, rows=None, out=None, sample_weight=None):
@@ -112,28 +97,30 @@ def softmax_regression_gradient(X, y, W, b, rows=None, out=None, sample_weight=N
 
     W has shape (features, classes), labels are 0 to classes - 1.
     """
-    return _gradient("softmax_regression_gradient", X, y, W, b, "softmax", rows, out, sample_weight, {}, "W")
+    return _gradient(
+        "softmax_regression_gradient", X, y, W, b, "softmax_cross_entropy", rows, out, sample_weight, {}, "W"
+    )
 
 
 def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, matrix="w"):
     X = check_matrix(where, X)
     (n, features), dtype = X.shape, X.dtype
     own = ("X", dtype)
-    check_choice(where, "loss", loss, LOSSES)
+    labels = LOSSES[loss := check_loss(where, loss)].labels
     w, b = check_array(where, matrix, w, dtype=own), lent(where, "b", b)
-    if w.shape[0] != features or w.ndim > 2 or (loss == "softmax" and w.ndim != 2):
-        expected = f"({features}, outputs)" if loss == "softmax" else f"({features},) or ({features}, outputs)"
+    if w.shape[0] != features or w.ndim > 2 or (labels and w.ndim != 2):
+        expected = f"({features}, outputs)" if labels else f"({features},) or ({features}, outputs)"
         raise ValueError(f"{where}: {matrix} has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
     rows = NONE if rows is None else check_indices(where, "rows", rows, n)
-    y = check_targets(where, y, n, w.shape[1:], loss, own, "labels" if rows.size else "numbers")
+    y = check_targets(where, y, n, w.shape[1:], labels, own, "labels" if rows.size else "numbers")
     weights = np.empty(0, dtype)
     if sample_weight is not None:
         weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
         lowest = (weights[rows] if rows.size else weights).min()  # NaN if there is one
         if not lowest >= 0:
             raise ValueError(f"{where}: sample_weight must be 0 or above, got {lowest}")
-    numbers = check_reals(where, parameters, LOSSES[loss][1], dtype)
+    loss = OfLinear(where, loss, parameters, w.shape[1:], dtype)
     data = X
     if is_sparse(X):
         check_places(where, "X", X, rows)
@@ -141,7 +128,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
     operands = [("X", data), ("y", y), (matrix, w)] + [("sample_weight", weights)] * (sample_weight is not None)
     out = _checked_out(where, out, w, b, own, operands)
     gradient = np.empty(w.size + bias.size, dtype)
-    value = compute(X, y, w, bias, loss, numbers, rows, weights, gradient)
+    value = compute(X, y, w, bias, loss, rows, weights, gradient)
     dw, db = gradient[: w.size].reshape(w.shape), gradient[w.size :]
     if out is not None:
         out[0][...] = dw
@@ -152,16 +139,46 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
     return value, dw, db if isinstance(b, np.ndarray) else float(db[0])
 
 
-def compute(X, y, w, b, loss, numbers, rows, weights, gradient):
+class OfLinear:
+    """The loss of a linear model, as kernels take it.
+
+    Attributes
+    ----------
+    terms : int
+        How many losses of an example are averaged: one for each output, but one where labels are classes.
+    class_weights : ndarray or None
+        By which the mean over examples is weighted.
+    """
+
+    def __init__(self, where, name, given, outputs, dtype):
+        loss, width = LOSSES[name], outputs[0] if outputs else 1
+        row, self._numbers = loss.of_row(where, given, width, dtype)
+        self._kernel = join(loops.losses_of_vectors, row) if outputs else join(loops.losses_of_numbers, loss.rule)
+        self._dtype, self.labels, self.terms = dtype, loss.labels, 1 if loss.labels else width
+        self.class_weights = self._numbers[0] if loss.labels and self._numbers else None
+
+    def bound(self, y, weights):
+        """Return the losses of examples as kernels take them, and how many bytes they read of each."""
+        return self._kernel.bind(self._dtype, y, weights, *self._numbers), of_rows(y, 1) + of_rows(weights, 1)
+
+    def count(self, y, rows, examples):
+        """Return by what the sum of the losses of some rows is divided."""
+        if self.class_weights is None:
+            return examples * self.terms
+        return float(self.class_weights[y[rows] if rows.size else y].sum(dtype=np.float64))
+
+
+def compute(X, y, w, b, loss, rows, weights, gradient):
     """Write the gradient, of w and then b, and return the mean loss; arguments are those of kernels, not checked."""
-    count, outputs = rows.size or X.shape[0], b.size
+    count = rows.size or X.shape[0]
     size = loops.block_rows(count, gradient.size)
     blocks = -(-count // size)
     values = np.empty(blocks)
     parts = gradient.reshape(1, -1) if blocks == 1 else np.empty((blocks, gradient.size), w.dtype)
-    scale = 1 / (count * outputs if per_output(loss) else count)
+    divisor = loss.count(y, rows, count)
+    scale = 1 / divisor if divisor else 0.0
     bias = b if w.ndim == 2 else b[0]
-    losses, of_target = bound_losses(loss, w, y, weights, numbers)
+    losses, of_target = loss.bound(y, weights)
     common = (w, bias, rows, size, w.dtype.type(scale), *kernel_arguments(X), losses, of_target)
     kernel = join(gradient_loop(X, w.ndim))
     if w.ndim == 1:
@@ -184,22 +201,6 @@ def gradient_loop(X, ndim):
     return loops.vector_gradient if ndim == 1 else loops.matrix_gradient
 
 
-def bound_losses(loss, w, y, weights, numbers):
-    """Return the losses of examples as kernels for these weights take them, and how many bytes they read of each."""
-    rule = LOSSES[loss][0]
-    if w.ndim == 1:
-        kernel = join(loops.losses_of_numbers, rule)
-    else:
-        row = row_losses.softmax_cross_entropy_row if loss == "softmax" else row_losses.row_of(rule)
-        kernel = join(loops.losses_of_vectors, row)
-    return kernel.bind(w.dtype, y, weights, *numbers), of_rows(y, 1) + of_rows(weights, 1)
-
-
-def per_output(loss):
-    """Whether the loss is a mean over outputs, too."""
-    return loss != "softmax"
-
-
 def check_matrix(where, X, dtype=None):
     """Return X if it is a matrix that kernels can take, dense or sparse, else raise."""
     if is_sparse(X):
@@ -218,13 +219,14 @@ def _checked_bias(where, b, w, own):
     return np.array([check_real(where, "b", b, REAL, own[1])])
 
 
-def check_targets(where, y, n, outputs, loss, own, integers="numbers"):
+def check_targets(where, y, n, outputs, labels, own, integers="numbers"):
     """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,).
 
     Integers become numbers like the predictions, or stay integers as "labels": to read only some of them. Those of
-    several outputs become numbers: kernels would compute with integers, and round otherwise.
+    several outputs become numbers: kernels would compute with integers, and round otherwise. With `labels` they are
+    those of classes.
     """
-    if loss == "softmax":
+    if labels:
         return check_labels(where, "y", y, n, *outputs)
     y = lent(where, "y", y)
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":

@@ -1,15 +1,15 @@
 """LinearModel: a linear model whose weights and intercepts lie in one vector, for `fit`."""
 
+from copy import deepcopy
+
 import numpy as np
 
 from ..checks import (
     NON_NEGATIVE,
     aligned_empty,
-    check_choice,
     check_dtype,
     check_places,
     check_real,
-    check_reals,
     check_size,
     is_sparse,
     kernel_arguments,
@@ -17,22 +17,14 @@ from ..checks import (
 from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
-from ..losses import r_squared, total
+from ..losses import LOSSES, check_loss, r_squared, total
 from ..parameters import LARGEST, ParameterVector
 from .base import Model
-from .linear_gradients import (
-    LOSSES,
-    NONE,
-    bound_losses,
-    check_matrix,
-    check_targets,
-    compute,
-    gradient_loop,
-    per_output,
-)
+from .linear_gradients import NONE, OfLinear, check_matrix, check_targets, compute, gradient_loop
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
 CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
+BORDERS = {"binary_cross_entropy_with_logits": 0.5, "hinge": 0, "squared_hinge": 0}  # of the targets of two classes
 STEP = 5_000  # products that the rest of a step takes as long as, at least
 
 
@@ -48,8 +40,8 @@ class LinearModel(Model):
     features : int
     outputs : int, optional
         With it w is a matrix and predictions have a column for each output; else there is one, and w is a vector.
-    loss : str, default: "squared"
-        One of `gd.linear_model_gradient`'s; "softmax" needs outputs.
+    loss : str, default: "mse"
+        As in `gd.linear_model_gradient`; "softmax_cross_entropy" needs outputs.
     l1, l2 : float, default: 0
         Penalties of w, not of b; 0 or above. (An optimizer's own l1 and l2 penalize both.)
     dtype : dtype, default: float32
@@ -78,25 +70,32 @@ class LinearModel(Model):
     [21.0]
     """
 
-    def __init__(self, features, outputs=None, loss="squared", l1=0.0, l2=0.0, dtype=np.float32, **parameters):
+    _unsaved = ("lock", "_loss")
+
+    def __init__(self, features, outputs=None, loss="mse", l1=0.0, l2=0.0, dtype=np.float32, **parameters):
         where = "LinearModel"
         shapes = self._shapes(features, outputs)
         self.outputs = shapes["w"][1:]
-        self.loss = check_choice(where, "loss", loss, LOSSES)
-        if outputs is None and loss == "softmax":
-            raise TypeError(f"{where}: outputs must be the number of classes with the loss softmax, got None")
+        self.loss = check_loss(where, loss)
+        if outputs is None and LOSSES[self.loss].labels:
+            raise TypeError(f"{where}: outputs must be the number of classes with the loss {loss}, got None")
         dtype = check_dtype(where, dtype)
         self._penalties = (
             check_real(where, "l1", l1, NON_NEGATIVE, dtype),
             check_real(where, "l2", l2, NON_NEGATIVE, dtype),
         )
-        self._arguments = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2, **parameters}
-        self._numbers = check_reals(where, parameters, LOSSES[loss][1], dtype)
+        self._arguments = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2}
+        self._loss_parameters = deepcopy(parameters)  # the caller may change theirs later
+        self._loss = OfLinear(where, self.loss, self._loss_parameters, self.outputs, dtype)
         self.parameters = ParameterVector(shapes, dtype)
         super().__init__()
 
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._loss = OfLinear("LinearModel", self.loss, self._loss_parameters, self.outputs, self.dtype)
+
     def _plain_arguments(self):
-        return self._arguments | {"dtype": str(self.dtype)}
+        return self._arguments | self._loss_parameters | {"dtype": str(self.dtype)}
 
     @staticmethod
     def _shapes(features, outputs, **_):
@@ -115,22 +114,22 @@ class LinearModel(Model):
         return out
 
     def predict(self, X):
-        """Return the class of each row with the loss softmax, e**(X w + b) with poisson, else what `forward` does."""
+        """Return the class of each row with softmax_cross_entropy, e**(X w + b) with poisson, else as `forward`."""
         return self._predictions(self.forward(X))
 
     def _predictions(self, outputs):
-        if self.loss == "softmax":
+        if self._loss.labels:
             return outputs.argmax(axis=1)
         return np.exp(outputs) if self.loss == "poisson" else outputs
 
     def score(self, X, y):
-        """Return the accuracy with the losses softmax, logistic and of hinges, else R**2 as `MLP.score` does."""
+        """Return the accuracy with the losses of cross-entropy and hinges, else R**2 as `MLP.score` does."""
         X, y = self.check_data("LinearModel.score", X, y)
         outputs = self._predictions(self._outputs(X))
-        if self.loss == "softmax":
+        if self._loss.labels:
             return float(np.mean(outputs == y))
-        if self.loss in ("logistic", "hinge", "squared_hinge"):
-            return float(np.mean((outputs > 0) == (y > (0.5 if self.loss == "logistic" else 0))))
+        if self.loss in BORDERS:
+            return float(np.mean((outputs > 0) == (y > BORDERS[self.loss])))
         return r_squared(y, outputs)
 
     def loss_and_gradients(self, X, y):
@@ -152,7 +151,7 @@ class LinearModel(Model):
 
     def _gradient(self, X, y, rows, out):
         w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
-        value = compute(X, y, w, self.parameters["b"], self.loss, self._numbers, rows, no_weights, out)
+        value = compute(X, y, w, self.parameters["b"], self._loss, rows, no_weights, out)
         if any(self._penalties):
             join(loops.penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
         return value + self.penalty()
@@ -165,7 +164,8 @@ class LinearModel(Model):
         them as they lie. The arguments are not checked.
         """
         products = batch_size * self.parameters["w"].size
-        if optimizer.inside.is_possible and accumulate == 1 and batch_size < order.size and products <= COMPILED:
+        plain = accumulate == 1 and batch_size < order.size and self._loss.class_weights is None
+        if optimizer.inside.is_possible and plain and products <= COMPILED:
             return self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
         return super().descend(X, y, order, batch_size, optimizer, accumulate)
 
@@ -179,7 +179,7 @@ class LinearModel(Model):
         sizes = {batch_size, order.size % batch_size or batch_size}  # the shorter batch can have more blocks
         blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)
         work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
-        losses_of, of_target = bound_losses(self.loss, w, y, np.empty(0, self.dtype), self._numbers)
+        losses_of, of_target = self._loss.bound(y, np.empty(0, self.dtype))
         data = kernel_arguments(X)
         of_blocks = join(gradient_loop(X, w.ndim)).bind(self.dtype, *data, losses_of, of_target)
         of_example = loops.of_examples(data, order) // order.size + of_target
@@ -197,11 +197,11 @@ class LinearModel(Model):
                 batch_size,
                 of_example,
                 outputs,
-                per_output(self.loss),
+                not self._loss.labels,
                 *self._penalties,
                 of_blocks,
             )
-            terms = outputs if per_output(self.loss) else 1  # of the loss of a row
+            terms = self._loss.terms
             if taken < steps:
                 count = min(batch_size, rows.size - taken * batch_size)
                 yield float(losses[taken]) / (count * terms), count
@@ -220,7 +220,7 @@ class LinearModel(Model):
     def check_data(self, where, X, y):
         """Return X and y as kernels take them, or raise if they do not fit this model."""
         X = self.check_inputs(where, X)
-        return X, check_targets(where, y, X.shape[0], self.outputs, self.loss, ("the model", self.dtype))
+        return X, check_targets(where, y, X.shape[0], self.outputs, self._loss.labels, ("the model", self.dtype))
 
     def __repr__(self):
         shape = self.parameters["w"].shape

@@ -24,7 +24,7 @@ from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
 from ..kernels.loops import dense
 from ..kernels.random_numbers import key_of
-from ..losses import total
+from ..losses import check_loss, total
 from ..parameters import ParameterVector
 from ..runtime import single_threaded_blas
 from .architecture import ONLY, Architecture, Sizes
@@ -63,7 +63,8 @@ class MLP(Model):
         which a row's target may be missing: a label of -1, or NaN in the whole row. Such a row counts neither in
         the head's loss nor in its mean. What is computed for outputs comes as a dict, too.
     loss : str, default: "softmax_cross_entropy"
-        A name of `gd.losses.LOSSES`. With softmax_cross_entropy the targets are class labels 0 to outputs - 1;
+        A name of `gd.losses.LOSSES`, or an alias as in `gd.linear_model_gradient`. With softmax_cross_entropy the
+        targets are class labels 0 to outputs - 1;
         with others they have the shape of the outputs. Means over the batch.
     dtype : dtype, default: float32
         Of parameters and data, float32 or float64.
@@ -139,7 +140,7 @@ class MLP(Model):
         }
         self._arguments = deepcopy(arguments)  # the caller may change his
         self._plan = Architecture(**self._arguments)
-        self.widths, self.activation, self.loss = self._plan.widths, activation, loss
+        self.widths, self.activation, self.loss = self._plan.widths, activation, check_loss("MLP", loss)
         self.seed = check_integer("MLP", "seed", seed, 0)
         self.max_norm = (
             None if max_norm is None else float(check_real("MLP", "max_norm", max_norm, POSITIVE, self._plan.dtype))

@@ -29,6 +29,7 @@ from .activations import (
 from .losses import (
     LOSSES,
     binary_cross_entropy_with_logits,
+    epsilon_insensitive,
     hinge,
     huber,
     kl_divergence,
@@ -43,8 +44,6 @@ from .losses import (
 )
 from .low_bit import bfloat16, from_8_bits, from_bfloat16
 from .models import (
-    LINEAR_LOSSES,
-    epsilon_insensitive,
     forward,
     linear_model_gradient,
     loss_and_gradients,
@@ -78,7 +77,6 @@ from .optimizers import (
 
 __all__ = [
     "ACTIVATIONS",
-    "LINEAR_LOSSES",
     "LOSSES",
     "OPTIMIZERS",
     "ROW_ACTIVATIONS",

@@ -28,6 +28,13 @@ def huber(prediction, target, delta=1.0):
     )
 
 
+def epsilon_insensitive(prediction, target, epsilon=0.1):
+    """Vapnik 1995."""
+    error = prediction - target
+    excess = np.maximum(np.abs(error) - epsilon, 0)
+    return mean(excess, np.where(excess > 0, np.sign(error), 0))
+
+
 def smooth_l1(prediction, target, beta=1.0):
     """Girshick 2015."""
     error = prediction - target
@@ -99,6 +106,7 @@ LOSSES = {
     "mse": mse,
     "mae": mae,
     "huber": huber,
+    "epsilon_insensitive": epsilon_insensitive,
     "smooth_l1": smooth_l1,
     "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
     "hinge": hinge,

@@ -1,45 +1,14 @@
 """Linear models and networks: the mean loss of a batch, and its gradients."""
 
-import numpy as np
-
 from .activations import ACTIVATIONS
 from .losses import (
     LOSSES,
-    binary_cross_entropy_with_logits,
-    hinge,
-    huber,
-    mean,
-    mse,
-    poisson,
-    quantile,
-    softmax_cross_entropy,
-    squared_hinge,
 )
 
 
-def epsilon_insensitive(prediction, target, epsilon=0.1):
-    """Vapnik 1995."""
-    error = prediction - target
-    excess = np.maximum(np.abs(error) - epsilon, 0)
-    return mean(excess, np.where(excess > 0, np.sign(error), 0))
-
-
-LINEAR_LOSSES = {
-    "squared": mse,
-    "logistic": binary_cross_entropy_with_logits,
-    "hinge": hinge,
-    "squared_hinge": squared_hinge,
-    "huber": huber,
-    "epsilon_insensitive": epsilon_insensitive,
-    "quantile": quantile,
-    "poisson": poisson,
-    "softmax": softmax_cross_entropy,
-}
-
-
-def linear_model_gradient(X, y, w, b, loss="squared", **parameters):
+def linear_model_gradient(X, y, w, b, loss="mse", **parameters):
     """Return the loss, X^T slopes and the sum of slopes, where slopes is the derivative of the loss at X w + b."""
-    value, slopes = LINEAR_LOSSES[loss](X @ w + b, y, **parameters)
+    value, slopes = LOSSES[loss](X @ w + b, y, **parameters)
     return value, X.T @ slopes, slopes.sum(axis=0)
 
 

@@ -113,7 +113,7 @@ def tasks():
 
     def linear(dtype):
         X, y = np.zeros((3, 2), dtype), np.array([0, 1, 0])
-        model = LinearModel(2, 2, "softmax", dtype=dtype)
+        model = LinearModel(2, 2, "softmax_cross_entropy", dtype=dtype)
         fit(model, X, y, OPTIMIZERS["Adam"](model.parameters), batch_size=2, epochs=1, progress=False)
         model.loss_and_gradients(X, y)
 
