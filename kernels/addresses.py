@@ -1,26 +1,18 @@
-"""Arrays by the addresses of their memory, for kernels that walk many; and what NumPy's arrays say of themselves.
+"""Reads array objects by address, so that one call can visit many arrays.
 
-To look at 1,000 arrays takes Python as long as to step them. An array object is a struct that NumPy promises to
-extensions (PyArrayObject in its ndarraytypes.h), and CPython's `id` is its address, so that compiled code can look.
+To look at 1,000 arrays takes Python as long as to step them. Compiled code looks at the fields of the objects instead.
 """
-
-import sys
-from struct import calcsize
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, SHAPE, TYPE
 from .compiler import device
 from .words import array_at
 
-HEAD = object.__basicsize__  # bytes that all objects begin with, the type last; then come an array's own fields
-POINTER = calcsize("P")
-TYPE, DATA, NDIM, SHAPE, DTYPE, FLAGS = (HEAD + k * POINTER for k in (-1, 0, 1, 2, 5, 6))
-KIND = HEAD + POINTER, 0xFFFFFF  # of a dtype: three characters, its kind, its type and its byte order
-READABLE = 0x0001 | 0x0100  # flags of an array: in C order, aligned
-KNOWN = sys.implementation.name == "cpython" and POINTER == 8  # whether array objects are laid out like that
+READABLE = C_ORDER | ALIGNED
 
 
 def _loading(bits):
@@ -71,6 +63,6 @@ def matching(array, like):
         return -1
     shape, expected = load_pointer(array + SHAPE), load_pointer(like + SHAPE)
     for k in range(ndim):
-        if load_pointer(shape + k * POINTER) != load_pointer(expected + k * POINTER):
+        if load_pointer(shape + k * 8) != load_pointer(expected + k * 8):
             return -1
     return load_pointer(array + DATA)

@@ -5,11 +5,12 @@
     enter(parts, size, *arguments)      walks items 0 to size, in one part or in several over the pool
     bind(*arguments)                    returns `bytes`, a bound body: an argument of bodies that call it
 
-They are written here for LLVM, since what Numba makes has to be compiled for each combination of types, takes longer to
-call, and needs all of Numba in every process. They read arrays and numbers as NumPy and CPython promise to extensions.
-Where a body has no code for the types of its arguments they call Python, which compiles or loads it, and go on.
+They are written for LLVM, in `entry_code`, since what Numba makes has to be compiled for each combination of types,
+takes longer to call, and needs all of Numba in every process. They read arrays and numbers as NumPy and CPython
+promise to extensions. Where a body has no code for the types of its arguments they call Python, which compiles or
+loads it, and go on.
 
-The third function here, `LAUNCH`, splits a walk: Numba's pool runs a part of it in each thread. `numba.prange` takes
+The third function there, `LAUNCH`, splits a walk: Numba's pool runs a part of it in each thread. `numba.prange` takes
 the GIL before it starts (with another Python thread at work a call took 17 ms instead of 0.3), loses what a body
 raises, and takes 0.35 s to compile.
 
@@ -17,41 +18,15 @@ The GIL is released while a body runs. A bound body holds addresses: whoever kee
 """
 
 import ctypes
-import platform
 import sys
 
-import llvmlite.binding as llvm
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils
 
 from . import cache, machine_code
-from .words import BODY, BYTES, HEAD, LAUNCH, STATUS, WORD, WORDS
+from .entry_code import FIRST, LOOKED_UP, OBJECTS, POOL, TAGS, module
+from .words import LAUNCH
 
-OBJECT = object.__basicsize__  # bytes that all objects begin with, the type last; then come their own fields
-TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS = (OBJECT + k * 8 for k in (-1, 0, 1, 2, 3, 5, 6))  # of an array
-KIND = OBJECT + 8, 0xFFFFFF  # of a dtype: three characters, its kind, its type and its byte order
-C_ORDER, FORTRAN_ORDER = 1, 2  # flags of an array
-MOST = 4  # dimensions of an array
-WIDEST = 1 + 2 * MOST  # words of an argument at most
-MESSAGE = f"kernels take numbers and arrays of up to {MOST} dimensions"
-NUMBERS = {  # read where an object's own fields begin: so many bytes
-    float: 8,
-    np.float64: 8,
-    np.float32: 4,
-    np.int64: 8,
-    np.uint64: 8,
-    np.int32: 4,
-    np.uint32: 4,
-    np.bool_: 1,
-}
-FIRST, GIVEN, PREPARE, NUMBER, FLUSH = range(5)  # the table of a body; FIRST is where its first node lies
-NEXT, CODE, COUNT, TAGS = range(4)  # a node: the code for some types
-_OBJECTS = (np.ndarray, int, bytes, None, True, False, TypeError, OverflowError, machine_code.raise_from, *NUMBERS)
-_POOL = len(_OBJECTS)  # where the addresses of Numba's functions follow
-_lookup = (ctypes.c_int64 * (_POOL + 2))(*map(id, _OBJECTS))
-POINTER, NOTHING = BYTES, ir.VoidType()
-CONTROLLED = platform.machine() in ("x86_64", "AMD64")  # elsewhere subnormal results stay
+_lookup = (ctypes.c_int64 * LOOKED_UP)(*map(id, OBJECTS))
 FLUSH_TO_ZERO = 1 << 15  # the bit of MXCSR, the control register of a thread
 
 
@@ -82,7 +57,7 @@ class Entry:
 
 def connect_pool():
     """Tell the launcher of Numba's pool, which has been started."""
-    _lookup[_POOL : _POOL + 2] = machine_code.functions_of_pool()
+    _lookup[POOL : POOL + 2] = machine_code.functions_of_pool()
 
 
 # --- From LLVM to Python
@@ -125,349 +100,9 @@ def _functions():
 def _linked():
     """Return the addresses of the functions below."""
     details = machine_code.processor(), sys.version
-    code, _ = cache.code("entry", [_module], details, lambda symbol: machine_code.assemble(_module(), symbol))
+    code, _ = cache.code("entry", [module], details, lambda symbol: machine_code.assemble(module(), symbol))
     imports = {"gd_lookup": ctypes.addressof(_lookup)}
     for each in code.needs:
         if each.startswith("Py"):
             imports[each] = ctypes.cast(getattr(ctypes.pythonapi, each), ctypes.c_void_p).value
     return machine_code.load(code, imports, ("gd_enter", "gd_bind", LAUNCH[0]))
-
-
-# --- The functions
-
-
-class _Writer:
-    """Writes a function; addresses are words."""
-
-    def __init__(self, module, name, kind, names):
-        self.module = module
-        self.function = ir.Function(module, kind, name)
-        self.function.linkage = "external" if name.startswith("gd_") else "internal"
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-        for argument, each in zip(self.function.args, names.split(), strict=True):
-            argument.name = each
-
-    def at(self, address, offset=0, kind=WORD):
-        """Return a pointer to what lies so many bytes behind an address."""
-        address = self.builder.add(address, self.word(offset))
-        return self.builder.inttoptr(address, kind.as_pointer())
-
-    def word(self, value):
-        return WORD(value) if isinstance(value, int) else value
-
-    def load(self, address, offset=0, kind=WORD):
-        return self.builder.load(self.at(address, offset, kind))
-
-    def store(self, value, address, offset=0):
-        value = self.word(value)
-        self.builder.store(value, self.at(address, offset, value.type))
-
-    def nth(self, address, k):
-        """Return the k-th word behind an address."""
-        return self.load(address, self.times(k, 8))
-
-    def times(self, value, factor):
-        return self.builder.mul(self.word(value), self.word(factor))
-
-    def known(self, what):
-        """Return the address of one of `_OBJECTS`, or one of the pool's functions."""
-        position = what if isinstance(what, int) and what >= _POOL else _position(what)
-        table = self.module.globals.get("gd_lookup")
-        if table is None:
-            table = ir.GlobalVariable(self.module, ir.ArrayType(WORD, len(_lookup)), "gd_lookup")
-        return self.builder.load(cgutils.gep_inbounds(self.builder, table, 0, position))
-
-    def call(self, name, result, *arguments):
-        """Call a function of CPython's or of this module."""
-        function = self.module.globals.get(name)
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(result, [each.type for each in arguments]), name)
-        return self.builder.call(function, arguments)
-
-    def room(self, words):
-        """Return the address of so many words on the stack."""
-        return self.builder.ptrtoint(self.builder.alloca(WORD, self.word(words)), WORD)
-
-    def equal(self, a, b):
-        return self.builder.icmp_signed("==", a, self.word(b) if a.type == WORD else b)
-
-    def control(self):
-        """Return this thread's control register."""
-        if not CONTROLLED:
-            return STATUS(0)
-        slot = cgutils.alloca_once(self.builder, STATUS)
-        self.call("llvm.x86.sse.stmxcsr", NOTHING, self.builder.bitcast(slot, POINTER))
-        return self.builder.load(slot)
-
-    def set_control(self, value):
-        """Set it."""
-        if CONTROLLED:
-            slot = cgutils.alloca_once_value(self.builder, value)
-            self.call("llvm.x86.sse.ldmxcsr", NOTHING, self.builder.bitcast(slot, POINTER))
-
-    def integer(self, value, result):
-        """Return what an integer object holds; if it is none, or too large, return `result` with an exception set."""
-        number = self.call("PyNumber_AsSsize_t", WORD, value, self.known(OverflowError))
-        with self.builder.if_then(self.equal(number, -1), likely=False):
-            error = self.call("PyErr_Occurred", WORD)
-            self.fail_if(self.builder.icmp_signed("!=", error, WORD(0)), result)
-        return number
-
-    def set_error(self, message):
-        """Set a TypeError."""
-        text = cgutils.global_constant(self.module, "message", cgutils.make_bytearray(message.encode() + b"\0"))
-        self.call("PyErr_SetString", NOTHING, self.known(TypeError), self.builder.ptrtoint(text, WORD))
-
-    def fail_if(self, condition, result=None):
-        """Return with an exception that is set."""
-        with self.builder.if_then(condition, likely=False):
-            self.builder.ret(result if result is not None else WORD(0))
-
-
-def _position(what):
-    return next(k for k, each in enumerate(_OBJECTS) if each is what)
-
-
-def _module():
-    module = ir.Module("gd_entry")
-    module.triple = llvm.get_process_triple()
-    _write_pack(module)
-    _write_look_up(module)
-    _write_launch(module)
-    _write_enter(module)
-    _write_bind(module)
-    return module
-
-
-def _write_pack(module):
-    """Emit word pack(objects, count, given, tags, words, own): the number of words, -1 with an exception set."""
-    w = _Writer(module, "pack", ir.FunctionType(WORD, [WORD] * 6), "objects count given tags words own")
-    b, (objects, count, given, tags, words, own) = w.builder, w.function.args
-    size = b.alloca(WORD)
-    b.store(WORD(0), size)
-    done = w.function.append_basic_block("done")
-
-    def put(value, k=0):
-        """Write a word k behind those that are there."""
-        w.store(value, words, w.times(b.add(b.load(size), w.word(k)), 8))
-
-    def end(tag, used):
-        """Finish one object."""
-        w.store(tag, tags, w.times(loop.index, 8))
-        b.store(b.add(b.load(size), w.word(used)), size)
-        b.branch(following)
-
-    def case(condition):
-        """Return the builder's place where a condition holds, and go on where it does not."""
-        holds, otherwise = (w.function.append_basic_block() for _ in range(2))
-        b.cbranch(condition, holds, otherwise)
-        b.position_at_end(holds)
-        return otherwise
-
-    with cgutils.for_range(b, count, intp=WORD) as loop:
-        following = w.function.append_basic_block("following")
-        with b.if_then(w.equal(loop.index, given)):
-            w.store(b.add(words, w.times(b.load(size), 8)), own)
-        value = w.nth(objects, loop.index)
-        kind = w.load(value, TYPE)
-        exactly = w.equal(kind, w.known(np.ndarray))
-        arrays, others = (w.function.append_basic_block(name) for name in ("array", "other"))
-        b.cbranch(exactly, arrays, others)
-
-        b.position_at_end(arrays)
-        ndim = w.load(value, NDIM, STATUS)
-        few = b.icmp_signed("<=", ndim, STATUS(MOST))
-        many, flags = w.function.append_basic_block("many"), w.load(value, FLAGS, STATUS)
-        fits = w.function.append_basic_block("fits")
-        b.cbranch(few, fits, many)
-        b.position_at_end(fits)
-        dimensions = b.sext(ndim, WORD)
-        put(w.load(value, DATA))
-        shape, strides = w.load(value, SHAPE), w.load(value, STRIDES)
-        with cgutils.for_range(b, dimensions, intp=WORD) as axes:
-            put(w.nth(shape, axes.index), b.add(axes.index, WORD(1)))
-            put(w.nth(strides, axes.index), b.add(axes.index, b.add(dimensions, WORD(1))))
-        in_c, in_fortran = (
-            b.icmp_signed("!=", b.and_(flags, STATUS(flag)), STATUS(0)) for flag in (C_ORDER, FORTRAN_ORDER)
-        )
-        order = b.select(in_c, WORD(1), b.select(in_fortran, WORD(2), WORD(3)))
-        offset, mask = KIND
-        tag = b.and_(b.zext(w.load(w.load(value, DTYPE), offset, STATUS), WORD), WORD(mask))
-        tag = b.or_(tag, b.or_(b.shl(dimensions, WORD(24)), b.shl(order, WORD(32))))
-        end(tag, b.add(WORD(1), b.select(in_c, dimensions, w.times(dimensions, 2))))
-
-        b.position_at_end(others)
-        for type_, width in NUMBERS.items():
-            otherwise = case(w.equal(kind, w.known(type_)))
-            put(b.and_(w.load(value, OBJECT), WORD(2 ** (8 * width) - 1)))
-            end(WORD(_position(type_)), 1)
-            b.position_at_end(otherwise)
-        otherwise = case(w.equal(kind, w.known(int)))
-        put(w.integer(value, WORD(-1)))
-        end(WORD(_position(int)), 1)
-        b.position_at_end(otherwise)
-        for constant in (True, False):
-            otherwise = case(w.equal(value, w.known(constant)))
-            put(int(constant))
-            end(WORD(_position(True)), 1)
-            b.position_at_end(otherwise)
-        otherwise = case(w.equal(kind, w.known(bytes)))
-        put(w.call("PyBytes_AsString", WORD, value))
-        end(WORD(_position(bytes)), 1)
-        b.position_at_end(otherwise)
-        otherwise = case(w.equal(value, w.known(None)))
-        end(WORD(_position(None)), 0)
-        b.position_at_end(otherwise)
-        is_array = w.call("PyType_IsSubtype", STATUS, kind, w.known(np.ndarray))  # such as np.memmap
-        b.cbranch(b.icmp_signed("!=", is_array, STATUS(0)), arrays, many)
-
-        b.position_at_end(many)
-        w.set_error(MESSAGE)
-        b.ret(WORD(-1))
-        b.position_at_end(following)
-    with b.if_then(b.icmp_signed(">=", given, count)):
-        w.store(b.add(words, w.times(b.load(size), 8)), own)
-    b.branch(done)
-    b.position_at_end(done)
-    b.ret(b.load(size))
-
-
-def _write_look_up(module):
-    """Emit word look_up(table, tags, count): the code for arguments of these tags, or 0."""
-    w = _Writer(module, "look_up", ir.FunctionType(WORD, [WORD] * 3), "table tags count")
-    b, (table, tags, count) = w.builder, w.function.args
-    node, matching = b.alloca(WORD), b.alloca(ir.IntType(1))
-    b.store(w.load(table, 8 * FIRST), node)
-    look, compare, found, proceed = (w.function.append_basic_block(x) for x in ("look", "compare", "found", "proceed"))
-    b.branch(look)
-    b.position_at_end(look)
-    here = b.load(node)
-    w.fail_if(w.equal(here, 0))
-    b.store(w.equal(w.load(here, 8 * COUNT), count), matching)
-    b.cbranch(b.load(matching), compare, proceed)
-    b.position_at_end(compare)
-    with cgutils.for_range(b, count, intp=WORD) as loop:
-        same = w.equal(w.nth(tags, loop.index), w.nth(here, b.add(loop.index, WORD(TAGS))))
-        b.store(b.and_(b.load(matching), same), matching)
-    b.cbranch(b.load(matching), found, proceed)
-    b.position_at_end(found)
-    b.ret(w.load(here, 8 * CODE))
-    b.position_at_end(proceed)
-    b.store(w.load(here, 8 * NEXT), node)
-    b.branch(look)
-
-
-def _write_launch(module):
-    """Emit the launcher: int32 gd_launch(void** error, body, word parts, word size, word* given, word* own).
-
-    All threads of the pool flush subnormal results, or not, as the one that calls it.
-    """
-    shared = ir.LiteralStructType([BODY.as_pointer(), WORD, WORD, WORDS, WORDS, STATUS, POINTER, STATUS])
-    w = _Writer(
-        module, "run_part", ir.FunctionType(NOTHING, [WORDS] * 3 + [shared.as_pointer()]), "first count _ shared"
-    )
-    b, (first, count, _, work) = w.builder, w.function.args
-    body, parts, size, given, own = (b.load(cgutils.gep_inbounds(b, work, 0, k)) for k in range(5))
-    error, before = b.alloca(POINTER), w.control()
-    w.set_control(b.load(cgutils.gep_inbounds(b, work, 0, 7)))
-    first, count = b.load(first), b.load(count)  # of what Numba takes for an array at 0 with a step of 1
-    with cgutils.for_range(b, count, intp=WORD) as loop:
-        part = b.add(first, loop.index)
-        start, stop = (b.sdiv(b.mul(size, each), parts) for each in (part, b.add(part, WORD(1))))
-        code = b.call(body, [error, start, stop, given, own])
-        with b.if_then(b.icmp_signed("!=", code, STATUS(0)), likely=False):
-            b.store(b.load(error), cgutils.gep_inbounds(b, work, 0, 6))
-            b.store(code, cgutils.gep_inbounds(b, work, 0, 5))
-    w.set_control(before)
-    b.ret_void()
-
-    name, kind = LAUNCH
-    run_part, w = w.function, _Writer(module, name, kind, "error body parts size given own")
-    b, (error, body, parts, size, given, own) = w.builder, w.function.args
-    with b.if_then(w.equal(parts, 1)):  # the pool need not have been started
-        b.ret(b.call(body, [error, WORD(0), size, given, own]))
-    work = b.alloca(shared)
-    for k, value in enumerate((body, parts, size, given, own, STATUS(0), POINTER(None), w.control())):
-        b.store(value, cgutils.gep_inbounds(b, work, 0, k))
-    first, count, step = (cgutils.alloca_once_value(b, value) for value in (WORD(0), parts, WORD(1)))
-    kind = ir.FunctionType(NOTHING, [POINTER] * 5 + [WORD, WORD, STATUS])
-    parallel_for = b.inttoptr(w.known(_POOL), kind.as_pointer())
-    get_num_threads = b.inttoptr(w.known(_POOL + 1), ir.FunctionType(STATUS, []).as_pointer())
-    pointers = [b.bitcast(each, POINTER) for each in (run_part, first, count, step, work)]
-    b.call(parallel_for, [*pointers, WORD(0), WORD(1), b.call(get_num_threads, [])])
-    b.store(b.load(cgutils.gep_inbounds(b, work, 0, 6)), error)
-    b.ret(b.load(cgutils.gep_inbounds(b, work, 0, 5)))
-
-
-def _packed(w, objects, count, given):
-    """Emit the packing of objects and the search for code; return (code, words, where own ones begin, how many)."""
-    b = w.builder
-    tags, words, own = w.room(count), w.room(w.times(count, WIDEST)), w.room(1)
-    size = w.call("pack", WORD, objects, count, given, tags, words, own)
-    w.fail_if(w.equal(size, -1))
-    table = w.table
-    code = cgutils.alloca_once_value(b, w.call("look_up", WORD, table, tags, count))
-    with b.if_then(w.equal(b.load(code), 0), likely=False):
-        text = w.call("PyBytes_FromStringAndSize", WORD, tags, w.times(count, 8))
-        w.fail_if(w.equal(text, 0))
-        values = w.room(b.add(count, WORD(1)))
-        w.store(text, values)
-        with cgutils.for_range(b, count, intp=WORD) as loop:
-            w.store(w.nth(objects, loop.index), values, w.times(b.add(loop.index, WORD(1)), 8))
-        done = w.call("PyObject_Vectorcall", WORD, w.load(table, 8 * PREPARE), values, b.add(count, WORD(1)), WORD(0))
-        w.call("Py_DecRef", NOTHING, text)
-        w.fail_if(w.equal(done, 0))
-        w.call("Py_DecRef", NOTHING, done)
-        b.store(w.call("look_up", WORD, table, tags, count), code)
-        with b.if_then(w.equal(b.load(code), 0)):
-            w.set_error("there is no code for these arguments")
-            b.ret(WORD(0))
-    return b.load(code), words, w.load(own), size
-
-
-def _builtin_writer(module, name):
-    w = _Writer(module, name, ir.FunctionType(WORD, [WORD] * 3), "self objects count")
-    w.table = w.call("PyLong_AsVoidPtr", WORD, w.function.args[0])
-    return w
-
-
-def _write_enter(module):
-    """Emit the builtin enter(parts, size, *arguments)."""
-    w = _builtin_writer(module, "gd_enter")
-    b, (_, objects, count) = w.builder, w.function.args
-    parts, size = (w.integer(w.load(objects, 8 * k), WORD(0)) for k in range(2))
-    code, given, own, _ = _packed(w, b.add(objects, WORD(16)), b.sub(count, WORD(2)), w.load(w.table, 8 * GIVEN))
-    body, given, own = b.inttoptr(code, BODY.as_pointer()), *(b.inttoptr(each, WORDS) for each in (given, own))
-    error, status = cgutils.alloca_once(b, POINTER), cgutils.alloca_once(b, STATUS)
-    thread, before = w.call("PyEval_SaveThread", WORD), w.control()
-    flush = b.trunc(w.load(w.table, 8 * FLUSH), STATUS)
-    flushes = b.icmp_signed("!=", flush, STATUS(0))
-    with b.if_then(flushes):
-        w.set_control(b.or_(before, flush))
-    b.store(b.call(module.globals[LAUNCH[0]], [error, body, parts, size, given, own]), status)
-    with b.if_then(flushes):
-        w.set_control(before)
-    w.call("PyEval_RestoreThread", NOTHING, thread)
-    with b.if_then(b.icmp_signed("!=", b.load(status), STATUS(0)), likely=False):
-        address = w.call("PyLong_FromVoidPtr", WORD, b.ptrtoint(b.load(error), WORD))
-        w.call("PyObject_CallOneArg", WORD, w.known(machine_code.raise_from), address)
-        w.call("Py_DecRef", NOTHING, address)
-        b.ret(WORD(0))
-    none = w.known(None)
-    w.call("Py_IncRef", NOTHING, none)
-    b.ret(none)
-
-
-def _write_bind(module):
-    """Emit the builtin bind(*arguments)."""
-    w = _builtin_writer(module, "gd_bind")
-    b, (_, objects, count) = w.builder, w.function.args
-    code, words, _, size = _packed(w, objects, count, WORD(0))
-    bound = w.call("PyBytes_FromStringAndSize", WORD, WORD(0), w.times(b.add(size, WORD(HEAD)), 8))
-    w.fail_if(w.equal(bound, 0))
-    at = w.call("PyBytes_AsString", WORD, bound)
-    w.store(code, at)
-    w.store(w.load(w.table, 8 * NUMBER), at, 8)
-    with cgutils.for_range(b, size, intp=WORD) as loop:
-        w.store(w.nth(words, loop.index), at, w.times(b.add(loop.index, WORD(HEAD)), 8))
-    b.ret(bound)

@@ -27,7 +27,7 @@ from .compiler import device
 from .machine_code import overload
 from .math import bits_of, float_of
 from .random_numbers import random_bits
-from .words import vector_at
+from .views import vector_at
 
 BLOCK = 256
 SCALE = 4  # bytes of a block's largest value, before its codes

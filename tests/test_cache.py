@@ -16,7 +16,7 @@ from gd.kernels import cache
 from gd.kernels.loops import losses
 from gd.kernels.rules import losses as rules
 from gd.kernels.rules.stages import CommonCoefficients
-from gd.kernels.words import local
+from gd.kernels.views import local
 
 ROOT = Path(gd.__file__).parent.parent
 pytestmark = optimized

@@ -17,7 +17,8 @@ from ranks import OPTIMIZERS, stepped
 
 import gd
 from gd.distributed import ranks as transport
-from gd.distributed.optimizer import REFUSED, SPAN
+from gd.distributed.optimizer import REFUSED
+from gd.distributed.shard import SPAN
 from gd.optimizers import OPTIMIZERS as ALL
 
 ROOT = Path(__file__).parent.parent

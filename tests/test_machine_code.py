@@ -4,6 +4,7 @@ Of these names Numba promises nothing. Each has a test, so that a new version of
 They were checked with Numba 0.68.1 and llvmlite 0.50.0; pyproject.toml bounds Numba by that.
 """
 
+import ctypes
 import gc
 import os
 import subprocess
@@ -23,13 +24,15 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering
 
+from gd.kernels import array_layout as layout
 from gd.kernels import machine_code, pool
 from gd.kernels.compiler import Kernel, device, join, loop, splitting
 from gd.kernels.entry import Entry
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.loops.update import update
 from gd.kernels.rules import lion, sgd
-from gd.kernels.words import address, allocate, invoke, local, member, release, row_at, split, vector_at
+from gd.kernels.views import allocate, local, release, row_at, vector_at
+from gd.kernels.words import address, invoke, member, split
 
 # --- Calls
 
@@ -464,3 +467,27 @@ def test_arrays_can_go_once_a_call_has_ended():
     gone = weakref.ref(x)
     del x
     assert gone() is None
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_array_objects_are_laid_out_as_numpy_promises(order):
+    array = np.ones((3, 4), np.float32, order=order)[::1]
+    read = {8: ctypes.c_int64, 4: ctypes.c_int32}
+
+    def field(offset, size=8, of=array):
+        return read[size].from_address(id(of) + offset).value
+
+    assert field(layout.TYPE) == id(np.ndarray)
+    assert field(layout.DATA) == array.ctypes.data
+    assert field(layout.NDIM, 4) == 2
+    for k in range(2):
+        assert ctypes.c_int64.from_address(field(layout.SHAPE) + 8 * k).value == array.shape[k]
+        assert ctypes.c_int64.from_address(field(layout.STRIDES) + 8 * k).value == array.strides[k]
+    assert field(layout.DTYPE) == id(array.dtype)
+    flags = field(layout.FLAGS, 4)
+    assert bool(flags & layout.C_ORDER) == array.flags.c_contiguous
+    assert bool(flags & layout.FORTRAN_ORDER) == array.flags.f_contiguous
+    assert bool(flags & layout.ALIGNED) == array.flags.aligned
+    offset, mask = layout.KIND
+    kind = (field(offset, 4, array.dtype) & mask).to_bytes(3, "little").decode()
+    assert kind == array.dtype.kind + array.dtype.char + ("=" if sys.byteorder == "little" else kind[2])

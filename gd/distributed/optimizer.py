@@ -1,15 +1,10 @@
 """Distributed: one optimizer over the processes of an MPI communicator, each with a shard of its state."""
 
 from collections.abc import Iterable, Mapping
-from inspect import isabstract
-from math import inf, isfinite
 from pathlib import Path
-from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 
-from ..batches import shuffled_shard
 from ..checks import (
     REAL,
     aligned_empty,
@@ -22,26 +17,18 @@ from ..checks import (
     renamed,
 )
 from ..files import CheckpointError, encoded, require_safetensors
-from ..kernels.compiler import splitting
-from ..kernels.loops import reductions
 from ..kernels.storage import BLOCK
-from ..optimizers import Optimizer, Together
-from . import shards
+from . import sharded_checkpoint
+from .clock import Clock, Times
+from .descent import descend
 from .flat_vector import FlatVector
-from .ranks import Ranks, add, world
+from .ranks import Ranks, world
+from .shard import SPAN, AllShards, check_class, compile_steps
+from .summation import TreeSum
 
-SPAN = reductions.BLOCK  # shards are multiples of it, so that norms and blocks of 8-bit states never lie on a border
 LOGICAL_SHARDS = 8  # unless another number is asked for
 REDUCTIONS = ("fast", "reproducible")
 REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads")  # of an optimizer's keywords
-
-
-class Times(NamedTuple):
-    """Seconds of one rank: between steps, in messages and waiting for other ranks, and in updates of its shard."""
-
-    compute: float
-    wire: float
-    update: float
 
 
 class Distributed:
@@ -104,7 +91,7 @@ class Distributed:
         self, optimizer_class, params, comm=None, reduction="fast", *, logical_shards=LOGICAL_SHARDS, **options
     ):
         where = "Distributed"
-        _check_class(where, optimizer_class)
+        check_class(where, optimizer_class)
         for name in REFUSED:
             if options.pop(name, None):
                 raise TypeError(f"{where}: {name} is not for the shards of a vector")
@@ -132,14 +119,14 @@ class Distributed:
         shard = -(-flat.size // (ranks.size * SPAN)) * SPAN
         self._mine = slice(ranks.rank * shard, (ranks.rank + 1) * shard)
         self._shard, self._gradient = (aligned_full(shard, flat.dtype, 0) for _ in range(2))
-        self._levels = []
+        self._tree = TreeSum(len(self.shards))
         self._refresh()
         with ranks.in_turn():
-            _compile(optimizer_class, flat.dtype, options)
+            compile_steps(optimizer_class, flat.dtype, options)
         self.optimizer = optimizer_class(self._shard, **options)
-        self.optimizer.inside.together = _Shards(ranks)
+        self.optimizer.inside.together = AllShards(ranks)
         self.optimizer._structure.arrays[None].first_block = ranks.rank * shard // BLOCK
-        self._clock, self._started = _Clock(ranks), False
+        self._clock, self._started = Clock(ranks), False
 
     # --- What it is like
 
@@ -236,20 +223,6 @@ class Distributed:
             raise ValueError(f"{where}: grads must be {count}, one for each logical shard, got {len(grads)}")
         vectors = (self._flat.gradient(where, f"grads[{k}]", each) for k, each in enumerate(grads))
         return self._step(self._tree(vectors), grad_scale)
-
-    def _tree(self, vectors):
-        """Return the sum of 2**k vectors: of pairs, then of pairs of pairs, and so on. Each is read before the next."""
-        levels, total = self._levels, None
-        for count, vector in enumerate(vectors, start=1):
-            level, total = 0, vector
-            while not count >> level & 1:
-                total = add(levels[level], total, out=levels[level])
-                level += 1
-            if count < len(self.shards):
-                if level == len(levels):
-                    levels.append(aligned_empty(vector.size, vector.dtype))
-                levels[level][:] = total
-        return total
 
     def _step(self, vector, grad_scale=1.0):
         """Take a step by what this rank adds to the sum of all gradients."""
@@ -352,7 +325,7 @@ class Distributed:
             raise ValueError(f"{where}: path must be that of a folder, {path} is something else")
         self._refresh()
         state = {"parameters": self._shard} | self.state_dict()
-        shards.write(self._ranks, path, state, tree, self._flat.size, self.steps, keep)
+        sharded_checkpoint.write(self._ranks, path, state, tree, self._flat.size, self.steps, keep)
 
     def load(self, path):
         """Restore parameters and state of the newest checkpoint that is complete, on any number of ranks.
@@ -385,11 +358,11 @@ class Distributed:
 
     def has_saved(self, path):
         """Whether there is a checkpoint in a folder, damaged or not."""
-        return shards.exist(self._ranks, path)
+        return sharded_checkpoint.exist(self._ranks, path)
 
     def read(self, where, path):
         """Return (parameters as a vector, state of this rank's shard, tree) of the newest complete checkpoint."""
-        state, tree = shards.read(where, self._ranks, path, self._flat.size, self._shard.size)
+        state, tree = sharded_checkpoint.read(where, self._ranks, path, self._flat.size, self._shard.size)
         shard = state.pop("parameters", None)
         if shard is None or shard.dtype != self._flat.dtype:
             raise CheckpointError(f"{where}: {path} has parameters of another dtype than {self._flat.dtype}")
@@ -414,88 +387,4 @@ class Distributed:
         The rows are cut into as many equal parts as there are logical shards. A batch takes as many rows of each, in an
         order that follows from (seed, epoch, part): no rank has a say in it. The arguments are not checked.
         """
-        parts = self.logical_shards
-        sizes = np.diff(np.arange(parts + 1) * X.shape[0] // parts)
-        orders = [shuffled_shard(X.shape[0], seed, epoch, k, parts) for k in self.shards]
-        each, gradient = -(-batch_size // parts), model.parameters.zeros_like()
-        if not self._started:
-            rows = np.concatenate(orders)[: each * len(orders)]
-            with self._ranks.in_turn():
-                if rows.size:
-                    model.write_gradients(X, y, rows, 0, gradient)
-            self._started = True
-        self._clock.lap()  # which begins here
-        for first in range(0, sizes.max(), each):
-            pieces = [order[first : first + each] for order in orders]
-            if not self._reproducible:
-                pieces = [np.concatenate(pieces)]
-            rows = int(np.clip(sizes - first, 0, each).sum())
-            losses = np.zeros(parts)
-            vectors = self._gradients(model, X, y, pieces, rows, gradient, losses)
-            vector = self._tree(vectors) if self._reproducible else next(vectors)
-            loss = float(self._ranks.sum(losses).sum()) / rows
-            if not isfinite(loss) and not self.skip_nonfinite:
-                yield loss, rows
-                return
-            if self._step(vector):
-                model.constrain()
-            yield loss, rows
-
-    def _gradients(self, model, X, y, pieces, rows, gradient, losses):
-        """Yield the gradient of each piece of a batch, weighted by its rows; note the sum of its losses."""
-        for k, piece in zip(self.shards, pieces, strict=False):
-            if piece.size:
-                loss = model.write_gradients(X, y, piece, self.logical_shards * self.steps + k, gradient)
-                losses[k], weight = piece.size * loss, piece.size * self._addends / rows
-            else:
-                weight = 0.0
-            if weight == 0:
-                gradient.vector[:] = 0
-            elif weight != 1:
-                with np.errstate(over="ignore", under="ignore"):
-                    np.multiply(gradient.vector, weight, out=gradient.vector)
-            yield gradient.vector
-
-
-class _Clock:
-    """Tells a rank's seconds between steps and in updates, without those on the wire."""
-
-    def __init__(self, ranks):
-        self.ranks, self.compute, self.update = ranks, 0.0, 0.0
-        self.since, self.wired = perf_counter(), ranks.seconds
-
-    def lap(self):
-        """Return the seconds since the last call that were not spent on the wire."""
-        since, wired = self.since, self.wired
-        self.since, self.wired = perf_counter(), self.ranks.seconds
-        return self.since - since - (self.wired - wired)
-
-
-class _Shards(Together):
-    """How norms are put together where each rank has a shard of the one array."""
-
-    def __init__(self, ranks):
-        self._ranks = ranks
-
-    def norm(self, parts):
-        return super().norm(np.concatenate(self._ranks.gather(parts), axis=1))
-
-    def is_true(self, found):
-        return not self._ranks.sum(not found)
-
-
-def _check_class(where, cls):
-    """Raise unless a class is that of an optimizer that can step a shard."""
-    if not isinstance(cls, type) or not issubclass(cls, Optimizer) or isabstract(cls):
-        raise TypeError(f"{where}: optimizer_class must be an optimizer such as gd.Adam, got {cls!r}")
-    if cls.trust_norms is not None:
-        raise ValueError(
-            f"{where}: optimizer_class must be elementwise, got {cls.__name__}, which measures whole arrays"
-        )
-
-
-def _compile(optimizer_class, dtype, options):
-    """Take a step with another optimizer of the same kind, serially and in parallel."""
-    for parallel_from in (inf, 1):
-        with splitting(parallel_from):
-            optimizer_class(np.zeros(SPAN, dtype), **options).step(np.ones(SPAN, dtype))
+        return descend(self, model, X, y, seed, epoch, batch_size)

@@ -4,7 +4,8 @@ import numpy as np
 
 from ..activations import sigmoid
 from ..checks import check_choice
-from .base import Classifier, Linear, Network, Regressor, documented, keep
+from .base import Classifier, Linear, Network, Regressor, keep
+from .documentation import documented
 
 
 @documented(lr=0.01)

@@ -17,6 +17,7 @@ from ..checks import (
 from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
+from ..kernels.loops.linear_training import TRAINING
 from ..losses import LOSSES, check_loss, r_squared, total
 from ..parameters import LARGEST, ParameterVector
 from .base import Model
@@ -174,7 +175,7 @@ class LinearModel(Model):
         if self.outputs:
             load_blas()
         w = self.parameters["w"]
-        loop, outputs = loops.TRAINING[gradient_loop(X, w.ndim)], self.parameters["b"].size
+        loop, outputs = TRAINING[gradient_loop(X, w.ndim)], self.parameters["b"].size
         vector = aligned_empty(self.parameters.vector.size, self.dtype)
         sizes = {batch_size, order.size % batch_size or batch_size}  # the shorter batch can have more blocks
         blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..checks import address
-from ..kernels.addresses import KNOWN
+from ..kernels.array_layout import KNOWN
 from ..kernels.compiler import join
 from ..kernels.loops.array_lists import match, update_many
 

@@ -1,13 +1,14 @@
 """Optimizer: the base class of all optimizers, and what users call."""
 
+from functools import partial
 from math import isfinite
 
-from ..checks import NON_NEGATIVE, REAL, check_number, renamed
+from ..checks import NON_NEGATIVE, REAL, check_number
 from ..kernels.compiler import has_run
 from ..kernels.interruption import Interruption
 from ..parameters import Structure
 from .declaration import Declaration
-from .hyperparameters import SHARED, check_groups, keywords_of_group, set_own, set_shared
+from .hyperparameters import SHARED, check_groups, make_groups, set_own, set_shared
 from .state import State
 from .state_folder import StateFolder
 from .steps import Steps
@@ -122,28 +123,23 @@ class Optimizer(Declaration):
         **unknown,
     ):
         name = self._name = type(self).__name__
-        for keyword in unknown:
-            raise TypeError(f"{name}: unexpected keyword {keyword!r}")
+        if unknown:
+            raise TypeError(f"{name}: unexpected keyword {next(iter(unknown))!r}")
         set_own(self, hyperparameters)
-        given = l1, l2, weight_decay, maximize, clip_value, clip_norm, skip_nonfinite, ema
-        given += state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
-        set_shared(self, dict(zip(SHARED, given, strict=True)))
+        shared = l1, l2, weight_decay, maximize, clip_value, clip_norm, skip_nonfinite, ema
+        storage = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
+        set_shared(self, dict(zip(SHARED, shared + storage, strict=True)))
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
+        if self.by_blocks and state_dir is not None:
+            raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
         self.steps, self.grad_norm, self.norms = 0, None, None
         self.lr = lr
-        for key, value in self.scalars.items():
-            setattr(self, key, value)
+        vars(self).update(self.scalars)
         self.choose()
-
-        def check(where, label, array):
-            check_parameter(where, label, array, param_dtype)
-
-        structure = Structure(name, params, check, clears=self.zero_grads)
+        structure = Structure(name, params, partial(check_parameter, param_dtype=param_dtype), self.zero_grads)
         self.params = structure.params
         if (state_dtype or param_dtype) and self.trust_norms is not None:
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
-        if self.by_blocks and state_dir is not None:
-            raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
         self._specifications = check_groups(self, groups, structure.arrays)
         if state_dir is None or isinstance(state_dir, StateFolder):  # that of the optimizer of which this is a group
             self._prepare(structure, state_dir)
@@ -151,7 +147,7 @@ class Optimizer(Declaration):
         folder = StateFolder(name, state_dir)
         try:
             self._prepare(structure, folder)
-            folder.begin(self._restore_numbers, self._state.numbers)
+            folder.begin(self._state.restore_numbers, self._state.numbers)
         except BaseException:
             folder.abandon()
             raise
@@ -159,26 +155,14 @@ class Optimizer(Declaration):
     def _prepare(self, structure, folder):
         """Make groups, state arrays and kernels."""
         self._structure = structure
-        self.groups = tuple(self._group(k, each, folder) for k, each in enumerate(self._specifications))
+        self.groups = make_groups(self, self._specifications, structure.arrays, folder)
         self._state = State(self, structure, self.groups, folder)
         self._steps = Steps(self, structure, self._state)
-
-    def _group(self, k, group, folder):
-        """Return the optimizer of a group: of the same class, with its own hyper-parameters."""
-        arrays, keywords = self._structure.arrays, keywords_of_group(self, group) | {"state_dir": folder}
-        params = {key: arrays[key].p.reshape(arrays[key].shape) for key in group["params"]}
-        return renamed(f"{self._name}:", f"{self._name}: groups[{k}]:", lambda: type(self)(params, **keywords))
-
-    def _restore_numbers(self, numbers):
-        """Take the numbers of a state folder."""
-        self._state.set_numbers(self._state.checked_numbers(f"{self._name}: state_dir", numbers))
 
     def __setattr__(self, name, value):
         if name in self.__dict__ and (name in self.ranges or name in SHARED):
             raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
         super().__setattr__(name, value)
-
-    # --- The step
 
     def step(self, grads=None, grad_scale=1.0):
         """Update the parameters in place by their gradients.
@@ -301,8 +285,6 @@ class Optimizer(Declaration):
         """The steps by loops of compiled code that compute gradients themselves: see `Steps`."""
         return self._steps
 
-    # --- The state
-
     def close(self):
         """Have the state of `state_dir` written to the disk; the optimizer takes no further step.
 
@@ -345,8 +327,8 @@ class Optimizer(Declaration):
             raise TypeError(f"{self._name}: an optimizer with state_dir cannot be copied; see save_state")
         made_again = {"_alone", "_structure", "_state", "_steps", "groups"}
         kept = {name: value for name, value in vars(self).items() if name not in made_again}
-        specifications = [s | {"lr": g._lr} for s, g in zip(self._specifications, self.groups, strict=True)]
-        return kept | {"_specifications": tuple(specifications), "saved": self._state.to_dict()}
+        groups = [given | {"lr": group._lr} for given, group in zip(self._specifications, self.groups, strict=True)]
+        return kept | {"_specifications": groups, "saved": self._state.to_dict()}
 
     def __setstate__(self, state):
         saved = state.pop("saved")

@@ -1,8 +1,9 @@
 """Hyper-parameters of an optimizer: checked when they are given, fixed from then on, or driven by a schedule."""
 
+import functools
 from collections.abc import Hashable, Mapping
 
-from ..checks import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number, check_numbers
+from ..checks import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number, check_numbers, renamed
 from .storage import OPTIONS, check_options
 
 SHARED = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema", *OPTIONS)
@@ -85,8 +86,14 @@ def check_groups(optimizer, groups, arrays):
     return tuple(dict(group) for group in groups)
 
 
-def keywords_of_group(optimizer, group):
-    """Return the keywords by which the optimizer of a group is made: those of the whole, then the group's own."""
+def make_groups(optimizer, groups, arrays, folder):
+    """Return the optimizers of groups: of the same class, with its hyper-parameters but for the group's own."""
     own = {name: optimizer._schedules.get(name, getattr(optimizer, name)) for name in optimizer._hyperparameters}
     shared = {name: getattr(optimizer, name) for name in (*OF_GROUPS, "ema", *OPTIONS)}
-    return {"lr": optimizer._lr} | own | shared | {name: value for name, value in group.items() if name != "params"}
+    made, name = [], optimizer._name
+    for k, group in enumerate(groups):
+        keywords = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
+        params = {key: arrays[key].p.reshape(arrays[key].shape) for key in keywords.pop("params")}
+        make = functools.partial(type(optimizer), params, **keywords)
+        made.append(renamed(f"{name}:", f"{name}: groups[{k}]:", make))
+    return tuple(made)

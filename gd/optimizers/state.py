@@ -131,6 +131,10 @@ class State:
         numbers = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)}
         return numbers | {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
 
+    def restore_numbers(self, numbers):
+        """Restore the numbers of a state folder."""
+        self.set_numbers(self.checked_numbers(f"{self._owner._name}: state_dir", numbers))
+
     def set_numbers(self, numbers):
         """Restore what `numbers` returned."""
         for name, owner, each in self._scalars():

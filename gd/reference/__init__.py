@@ -52,7 +52,6 @@ from .models import (
 )
 from .optimizers import (
     OPTIMIZERS,
-    Optimizer,
     adabelief,
     adadelta,
     adagrad,
@@ -74,6 +73,7 @@ from .optimizers import (
     sgd,
     yogi,
 )
+from .stages import Optimizer
 
 __all__ = [
     "ACTIVATIONS",

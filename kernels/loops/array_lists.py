@@ -1,8 +1,9 @@
 """The optimizer step of many arrays in one walk, by the addresses of their memory."""
 
-from ..addresses import POINTER, load_pointer, matching, vector
+from ..addresses import load_pointer, matching, vector
 from ..compiler import device, loop
-from ..words import HEAD, allocate, bound_at, invoke, release, row_at, word_of
+from ..views import allocate, release, row_at
+from ..words import HEAD, bound_at, invoke, word_of
 
 
 def _traffic(size, starts, coefficients, rows, g, places, step):
@@ -65,7 +66,7 @@ def match():
     def body(start, stop, arguments):
         found, objects, likes, none = arguments
         for k in range(start, stop):
-            array = load_pointer(objects + k * POINTER)
-            found[k] = 0 if array == none else matching(array, load_pointer(likes + k * POINTER))
+            array = load_pointer(objects + k * 8)
+            found[k] = 0 if array == none else matching(array, load_pointer(likes + k * 8))
 
     return body

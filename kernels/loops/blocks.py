@@ -10,7 +10,8 @@ from numba import types
 from ..compiler import loop
 from ..machine_code import overload
 from ..storage import BLOCK, chance_of, closed, closed_whole, opened, opened_whole
-from ..words import HEAD, INTEGERS, SINGLE, allocate, bind_own, bound_at, invoke, release, vector_at, word_of
+from ..views import INTEGERS, SINGLE, allocate, release, vector_at
+from ..words import HEAD, bind_own, bound_at, invoke, word_of
 from .reductions import block_norm
 
 GRADIENT, UPDATE, PARAMETERS = range(3)  # rows of norms

@@ -17,7 +17,8 @@ import numpy as np
 from ..blas import back_product, product, transposed_product
 from ..compiler import device, loop
 from ..traffic import of_rows
-from ..words import DOUBLE, allocate, invoke, local, matrix_at, member, numbers, release, row_at, vector_at
+from ..views import DOUBLE, allocate, local, matrix_at, numbers, release, row_at, vector_at
+from ..words import invoke, member
 from .elementwise import bits, drop
 
 BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads

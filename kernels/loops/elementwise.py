@@ -6,7 +6,7 @@ from ..compiler import device, loop
 from ..math import cast
 from ..random_numbers import random_bits
 from ..streaming import STREAM_FROM, finish, stream
-from ..words import load, local, part
+from ..views import load, local, part
 
 PARALLEL_FROM = 32_768
 CHUNK = 128  # elements on their way past the caches

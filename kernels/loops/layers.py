@@ -9,7 +9,8 @@ the batch through one layer: `multiply` by tiles of columns, the rest by blocks 
 from ..blas import COLUMNS as TILE_COLUMNS
 from ..blas import column_product
 from ..compiler import loop
-from ..words import invoke, matrix_at, member, row_at, vector_at
+from ..views import matrix_at, row_at, vector_at
+from ..words import invoke, member
 from .dense import BLOCK, Layer, add_bias, bias_of, drop_rows, layer_at, rows_of, slopes_of
 
 

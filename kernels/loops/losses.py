@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 
 from ..compiler import NEVER, device, loop
-from ..words import allocate, release, row_at, vector_at
+from ..views import allocate, release, row_at, vector_at
 from .reductions import block_sum, lanes_of
 from .rows import exponentials, largest
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import fma
-from ..words import load, local, matrix_at, part, row_at, store
+from ..views import load, local, matrix_at, part, row_at, store
 from .update import string, unpack
 
 BLOCK = 2048  # elements a partial norm

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import exp, exp_minus, ordered, unordered
-from ..words import allocate, load, release, row_at, vector_at
+from ..views import allocate, load, release, row_at, vector_at
 from .reductions import LANES, lanes_of
 
 BLOCK = 256  # rows a partial sum of columns

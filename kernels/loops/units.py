@@ -12,7 +12,7 @@ All are matrices with a row for each example but `b` and `slopes`, which have an
 from ..compiler import NEVER, device, join, loop
 from ..math import cast
 from ..rules import activations as rules
-from ..words import row_at, vector_at
+from ..views import row_at, vector_at
 
 ACTIVATE, DIFFERENTIATE = "x[:,:] x[:] x[:,:] x[:]", "x[:,:] x[:,:] x[:,:] x[:] x[:,:]"
 

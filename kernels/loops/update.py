@@ -11,7 +11,8 @@ from ..compiler import device, loop
 from ..machine_code import overload
 from ..rules.stages import CommonCoefficients, averaged
 from ..traffic import of_rows
-from ..words import invoke, load, numbers, part, store, vector_at
+from ..views import load, numbers, part, store, vector_at
+from ..words import invoke
 
 
 @loop(parallel_from=16_384, flush=True, traffic="- r - rw", given="x[:] x[:] int")

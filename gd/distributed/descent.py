@@ -1,0 +1,53 @@
+"""A pass over the data on several ranks: each computes the gradients of its parts of every mini-batch."""
+
+from math import isfinite
+
+import numpy as np
+
+from ..batches import shuffled_shard
+
+
+def descend(optimizer, model, X, y, seed, epoch, batch_size):
+    """See `Distributed.descend`."""
+    parts = optimizer.logical_shards
+    sizes = np.diff(np.arange(parts + 1) * X.shape[0] // parts)
+    orders = [shuffled_shard(X.shape[0], seed, epoch, k, parts) for k in optimizer.shards]
+    each, gradient = -(-batch_size // parts), model.parameters.zeros_like()
+    if not optimizer._started:
+        rows = np.concatenate(orders)[: each * len(orders)]
+        with optimizer._ranks.in_turn():
+            if rows.size:
+                model.write_gradients(X, y, rows, 0, gradient)
+        optimizer._started = True
+    optimizer._clock.lap()  # which begins here
+    for first in range(0, sizes.max(), each):
+        pieces = [order[first : first + each] for order in orders]
+        if not optimizer._reproducible:
+            pieces = [np.concatenate(pieces)]
+        rows = int(np.clip(sizes - first, 0, each).sum())
+        losses = np.zeros(parts)
+        vectors = _gradients(optimizer, model, X, y, pieces, rows, gradient, losses)
+        vector = optimizer._tree(vectors) if optimizer._reproducible else next(vectors)
+        loss = float(optimizer._ranks.sum(losses).sum()) / rows
+        if not isfinite(loss) and not optimizer.skip_nonfinite:
+            yield loss, rows
+            return
+        if optimizer._step(vector):
+            model.constrain()
+        yield loss, rows
+
+
+def _gradients(optimizer, model, X, y, pieces, rows, gradient, losses):
+    """Yield the gradient of each piece of a batch, weighted by its rows; note the sum of its losses."""
+    for k, piece in zip(optimizer.shards, pieces, strict=False):
+        if piece.size:
+            loss = model.write_gradients(X, y, piece, optimizer.logical_shards * optimizer.steps + k, gradient)
+            losses[k], weight = piece.size * loss, piece.size * optimizer._addends / rows
+        else:
+            weight = 0.0
+        if weight == 0:
+            gradient.vector[:] = 0
+        elif weight != 1:
+            with np.errstate(over="ignore", under="ignore"):
+                np.multiply(gradient.vector, weight, out=gradient.vector)
+        yield gradient.vector

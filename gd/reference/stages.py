@@ -1,0 +1,61 @@
+"""Stages around an optimizer: scale, clipping, penalties, decay, average; for a dict of arrays."""
+
+from inspect import signature
+
+import numpy as np
+
+from .optimizers import OPTIMIZERS
+
+
+class Optimizer:
+    """An optimizer of `OPTIMIZERS` over a dict of arrays, with the keywords that all of them take."""
+
+    def __init__(
+        self,
+        name,
+        params,
+        *,
+        lr=None,
+        l1=0.0,
+        l2=0.0,
+        weight_decay=None,
+        maximize=False,
+        clip_value=None,
+        clip_norm=None,
+        ema=None,
+        **keywords,
+    ):
+        self.formula, defaults = OPTIMIZERS[name]
+        self.keywords = keywords if lr is None else {"lr": lr, **keywords}
+        self.params, self.steps = params, 0
+        self.l1, self.l2, self.maximize, self.clip_value, self.clip_norm = l1, l2, maximize, clip_value, clip_norm
+        self.weight_decay = defaults.get("weight_decay", 0.0) if weight_decay is None else weight_decay
+        if "weight_decay" in signature(self.formula).parameters:  # the formula decays by itself
+            self.keywords, self.weight_decay = {**self.keywords, "weight_decay": self.weight_decay}, 0.0
+        self.lr = self.formula.__defaults__[0] if lr is None else lr
+        self.state = {key: {} for key in params}
+        self.ema, self.averages = ema, {key: p.copy() for key, p in params.items()} if ema is not None else {}
+
+    def step(self, grads, grad_scale=1.0):
+        """Clipping, penalties, decoupled decay (Loshchilov & Hutter 2019), then the formula, then the average."""
+        lr = self.lr(self.steps) if callable(self.lr) else self.lr
+        self.steps += 1
+        if self.clip_norm is not None:
+            norm = np.sqrt(sum(np.sum(np.square(grad_scale * g)) for g in grads.values()))
+            grad_scale = grad_scale * min(1, self.clip_norm / norm) if norm > 0 else grad_scale
+        for key, p in self.params.items():
+            g = grads[key]
+            if grad_scale != 1 or self.maximize:
+                g = (-grad_scale if self.maximize else grad_scale) * g
+            if self.clip_value is not None:
+                g = np.clip(g, -self.clip_value, self.clip_value)
+            if self.l2:
+                g = g + self.l2 * p
+            if self.l1:
+                g = g + self.l1 * np.sign(p)
+            if self.weight_decay:
+                p *= 1 - lr * self.weight_decay
+            self.formula(p, g, self.state[key], self.steps, **{**self.keywords, "lr": lr})
+            if self.ema is not None:
+                self.averages[key] *= self.ema
+                self.averages[key] += (1 - self.ema) * p
