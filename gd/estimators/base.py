@@ -27,6 +27,13 @@ from ..training import EarlyStopping, fit
 CHOICES = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # of which the parameters are not the result
 
 
+def keep(estimator, arguments):
+    """Set every argument of a constructor as an attribute of the same name, as scikit-learn asks for."""
+    for name, value in arguments.items():
+        if name != "self":
+            setattr(estimator, name, value)
+
+
 @contextmanager
 def naming(estimator, *names):
     """Let what scikit-learn and NumPy raise in this context name an argument."""

@@ -44,13 +44,6 @@ _NETWORK = """hidden_layer_sizes : tuple of int, default: (100,)
         Penalties of all parameters, and decoupled decay: the optimizer's own."""
 
 
-def keep(estimator, arguments):
-    """Set every argument of a constructor as an attribute of the same name, as scikit-learn asks for."""
-    for name, value in arguments.items():
-        if name != "self":
-            setattr(estimator, name, value)
-
-
 def documented(lr):
     """Put the parameters and attributes that all estimators share into the docstring of a class."""
 
