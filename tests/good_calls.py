@@ -26,7 +26,7 @@ OWN = (  # modules whose names are public, though gd does not export them
 ).split()
 HOMES = (  # rooms and modules of which gd exports what is public, if anything
     "checks commands datasets distributed files models parameters plan preprocessing profiling reference runtime "
-    "training version"
+    "training typing version"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",

@@ -1,8 +1,9 @@
-"""The house, looked at from outside: ``python tests/house.py [--trace]``.
+"""The house, looked at from outside: ``python tests/house.py [--trace, --types, --annotated]``.
 
 Prints what the layout is judged by: modules at the top of gd, files above 400 lines, rooms and the imports among them,
 names in ``dir(gd)``, lines in all; and keeps the contracts of pyproject.toml (import-linter). With ``--trace`` prints
-the rooms and files that one optimizer step, one activation and one `fit` enter, in order.
+the rooms and files that one optimizer step, one activation and one `fit` enter, in order; with ``--types`` runs
+pyright; with ``--annotated`` has it tell which share of the public API is annotated.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -48,16 +50,32 @@ def imports(name, path, known):
                     yield (whole, None) if whole in known else (source, alias.name)
 
 
-def keep_contracts():
-    """Run import-linter on a copy laid out as an installed gd; return its exit status."""
+@contextmanager
+def laid_out():
+    """Yield a folder with a copy of gd as it is installed, where kernels and bench are in gd."""
     with tempfile.TemporaryDirectory() as folder:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "gd", Path(folder, "gd"), ignore=ignored)
         for part in PARTS[1:]:
             shutil.copytree(ROOT / part, Path(folder, "gd", part), ignore=ignored)
-        shutil.copy(ROOT / "pyproject.toml", folder)
-        program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+        for path in (ROOT / "pyproject.toml", ROOT / "tests" / "user_code.py"):
+            shutil.copy(path, folder)
+        yield folder
+
+
+def keep_contracts():
+    """Run import-linter; return its exit status."""
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    with laid_out() as folder:
         command = [sys.executable, "-c", program, "pyproject.toml", "--no-cache"]
+        return subprocess.run(command, cwd=folder, check=False).returncode
+
+
+def check_types(share=False):
+    """Run pyright over gd and a user's code, or have it tell the annotated share of the public API."""
+    arguments = ["--verifytypes", "gd", "--ignoreexternal"] if share else []
+    with laid_out() as folder:
+        command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, *arguments]
         return subprocess.run(command, cwd=folder, check=False).returncode
 
 
@@ -107,11 +125,15 @@ def print_traces():
 def main():
     """Print the figures; return 1 if a contract is broken."""
     parser = argparse.ArgumentParser(description="The house, looked at from outside.")
+    parser.add_argument("--types", action="store_true", help="run pyright")
+    parser.add_argument("--annotated", action="store_true", help="the annotated share of the public API, by pyright")
     parser.add_argument("--trace", action="store_true", help="the files that calls enter")
     options = parser.parse_args()
     if options.trace:
         print_traces()
         return 0
+    if options.types or options.annotated:
+        return check_types(options.annotated)
     found = modules()
     lines = {name: len(path.read_text().splitlines()) for name, path in found.items()}
     arrows = {(room(name), room(source)) for name, path in found.items() for source, _ in imports(name, path, found)}

@@ -10,7 +10,7 @@ from importlib import import_module
 
 MODULES = (
     "gd gd.activations gd.batches gd.comparison gd.datasets gd.initializers gd.losses gd.optimizers gd.plan "
-    "gd.preprocessing gd.profiling gd.pytorch gd.schedules gd.search gd.surfaces"
+    "gd.preprocessing gd.profiling gd.pytorch gd.schedules gd.search gd.surfaces gd.typing"
 ).split()
 EXTRA = ["gd.estimators"]  # needs scikit-learn
 
@@ -52,7 +52,7 @@ def _described(name, value):
 
 
 def _signature(function):
-    if inspect.isclass(function) and issubclass(function, Exception):
+    if inspect.isclass(function) and issubclass(function, (Exception, dict)):
         return ""
     signature = inspect.signature(function)
     plain = [each.replace(annotation=each.empty) for each in signature.parameters.values()]

@@ -1,5 +1,7 @@
 """Activation: what is common to all activations, and the registry that they are entered into."""
 
+from inspect import Parameter, Signature
+
 import numpy as np
 
 from ..checks import FLOATS, check_alike, check_array, check_flag, check_out, check_reals, lent
@@ -59,6 +61,7 @@ class Activation:
         for function_name, (function, summary, operands) in zip(names, texts, strict=True):
             function.__name__ = function.__qualname__ = function_name
             function.__doc__ = _documentation(summary, operands, parameters, self._flag, source)
+            function.__signature__ = _signature(operands, parameters, self._flag)
         ACTIVATIONS[name] = self
 
     def _find(self, name):
@@ -133,6 +136,17 @@ class ColumnActivation(Activation):
         flat = (operand.reshape(shape) for _, operand in operands)
         join(rows.map_columns, self.rules[form])(x.size // x.shape[-1], out.reshape(shape), weight, *flat)
         return out
+
+
+def _signature(operands, parameters, flag):
+    """Return the signature of one of the functions, with each parameter by name."""
+    found = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation="Array") for name in operands]
+    found.append(Parameter("out", Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation="Array | None"))
+    for name, (default, _) in parameters.items():
+        found.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=type(default)))
+    if flag:
+        found.append(Parameter(flag, Parameter.KEYWORD_ONLY, default=False, annotation=bool))
+    return Signature(found, return_annotation="NDArray[Any]")
 
 
 def _documentation(summary, names, parameters, flag, source):

@@ -1,0 +1,19 @@
+# Written by `python tests/stubs.py`: do not edit.
+
+from .functions import ALIASES as ALIASES
+from .functions import LOSSES as LOSSES
+from .functions import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .functions import check_loss as check_loss
+from .functions import epsilon_insensitive as epsilon_insensitive
+from .functions import hinge as hinge
+from .functions import huber as huber
+from .functions import kl_divergence as kl_divergence
+from .functions import mae as mae
+from .functions import mse as mse
+from .functions import poisson as poisson
+from .functions import quantile as quantile
+from .functions import smooth_l1 as smooth_l1
+from .functions import softmax_cross_entropy as softmax_cross_entropy
+from .functions import squared_hinge as squared_hinge
+from .loss import r_squared as r_squared
+from .loss import total as total

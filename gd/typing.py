@@ -1,0 +1,73 @@
+"""Types of gd's public API, for annotations in code that uses it."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Literal, Protocol, TypedDict
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = [
+    "Array",
+    "DTypeLike",
+    "FilePath",
+    "Grads",
+    "LossParameters",
+    "OptimizerOptions",
+    "Params",
+    "Rate",
+    "Reduction",
+]
+
+
+class Tensor(Protocol):
+    """A tensor of another library, on the CPU: gd reads and writes its memory through DLPack."""
+
+    def __dlpack__(self, *arguments: Any, **keywords: Any) -> Any: ...
+
+    def __dlpack_device__(self) -> Any: ...
+
+
+Array = NDArray[Any] | Tensor
+Params = Array | Sequence[Array] | Mapping[Any, Array]  # a ParameterVector is a mapping
+Grads = Array | Sequence[Array | None] | Mapping[Any, Array | None]
+Rate = float | Callable[[int], float]  # a number, or a schedule: a function of the number of steps taken before
+FilePath = str | PathLike[str]
+Reduction = Literal["mean", "sum", "none"]
+Integers = NDArray[np.integer]
+
+
+class LossParameters(TypedDict, total=False):
+    """Parameters of losses: each loss takes those of its function, with the same defaults."""
+
+    beta: float
+    class_weights: NDArray[Any] | None
+    delta: float
+    epsilon: float
+    label_smoothing: float
+    positive_weight: float
+    q: float
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """Keywords that every optimizer takes: see `gd.Optimizer`."""
+
+    l1: float
+    l2: float
+    weight_decay: float
+    maximize: bool
+    clip_value: float | None
+    clip_norm: float | None
+    skip_nonfinite: bool
+    ema: float | None
+    state_dtype: Literal["bfloat16", "int8"] | None
+    param_dtype: Literal["bfloat16"] | None
+    master_weights: bool
+    seed: int
+    zero_grads: bool
+    track_norms: bool
+    groups: Sequence[Mapping[str, Any]]
+    state_dir: FilePath | None
+
+
+Key = Hashable  # of an array in a dict or a list of parameters
