@@ -8,6 +8,7 @@ pyright; with ``--annotated`` has it tell which share of the public API is annot
 
 import argparse
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def check_types(share=False):
     arguments = ["--verifytypes", "gd", "--ignoreexternal"] if share else []
     with laid_out() as folder:
         command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, *arguments]
-        return subprocess.run(command, cwd=folder, check=False).returncode
+        return subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": folder}, check=False).returncode
 
 
 def trace(call):
