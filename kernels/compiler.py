@@ -62,7 +62,7 @@ def device(function, reassociate=False):
     return njit(function, **({"fastmath": {"reassoc", "contract"}} if reassociate else {}))
 
 
-def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, given=""):
+def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, given="", names=None):
     """Declare a loop, and the amount of work from which splitting it over threads can pay: the number of items.
 
     From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items need each
@@ -70,12 +70,14 @@ def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, giv
     says how many bytes a call moves: a function of its arguments, or what happens to each array, as in ``"- rw r"``:
     see the module of that name. Where items are large or small by the arrays' shapes, `work` is a function of size and
     arguments that says how much all of them are, in the unit of `parallel_from`. `given` are the types of the first
-    arguments, which another body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
+    arguments, which another body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype. Where
+    arguments are many, `names` is a named tuple: the body then takes them by name.
     """
 
     def declare(factory):
         factory.parallel_from, factory.ordered, factory.flush, factory.work = parallel_from, ordered, flush, work
         factory.traffic, factory.given = whole(traffic) if isinstance(traffic, str) else traffic, tuple(given.split())
+        factory.names = names
         return factory
 
     return declare
@@ -99,7 +101,7 @@ class Compiled:
         loop, rules = kernel.loop, kernel.rules
 
         def make(symbol):
-            return machine_code.compile_body(kernel.body(), kinds, len(loop.given), symbol)
+            return machine_code.compile_body(kernel.body(), kinds, len(loop.given), symbol, loop.names)
 
         details = [str(each) for each in kinds], loop.given, processor()
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
@@ -124,9 +126,10 @@ class Kernel:
         self.loop, self.rules, self.compiled = loop, rules, {}  # types of arguments -> code
         self.parallel_from, self.traffic, self.work, self._choices = loop.parallel_from, loop.traffic, loop.work, {}
         self._bound, self._lock = {}, threading.RLock()
+        self._named = loop.names._make if loop.names else tuple
         if INTERPRETED:
             self._body = self.body()
-            self.enter = lambda parts, size, *arguments: self._body(0, size, arguments)
+            self.enter = lambda parts, size, *arguments: self._body(0, size, self._named(arguments))
         else:
             self._entry = Entry(self._prepare, len(loop.given), flush=loop.flush)
             self.enter = self._entry.enter
@@ -151,12 +154,12 @@ class Kernel:
 
     def assembly(self, kinds):
         """Return the assembly of the code for some types of arguments."""
-        return machine_code.assembly(self.body(), kinds, len(self.loop.given))
+        return machine_code.assembly(self.body(), kinds, len(self.loop.given), self.loop.names)
 
     def bind(self, dtype, *own):
         """Return a bound body, for arguments of a dtype; whoever keeps it has to keep its own arguments, too."""
         if INTERPRETED:
-            return lambda start, stop, given: self._body(start, stop, (*given, *own))
+            return lambda start, stop, given: self._body(start, stop, self._named((*given, *own)))
         entry = self._bound.get(dtype)
         if entry is None:
             entry = self._bound.setdefault(dtype, self._entry_of_bound(dtype))

@@ -210,12 +210,12 @@ class Code(NamedTuple):
     lasting: bool = True  # whether another process can run it: it holds no address of this one's objects
 
 
-def compile_body(body, kinds, given, symbol):
+def compile_body(body, kinds, given, symbol, names=None):
     """Compile a body for the types of its arguments; so many of the first are given."""
     refusal = f"{body.__name__}: rules compute numbers from numbers; this one allocates, prints or calls Python"
     try:
         with compiling():
-            code = _code(symbol, *_optimized(body, kinds, given, symbol))
+            code = _code(symbol, *_optimized(body, kinds, given, symbol, names))
     except errors.NumbaError as error:
         if "NRT required" in str(error):
             raise TypeError(refusal) from error
@@ -225,15 +225,15 @@ def compile_body(body, kinds, given, symbol):
     return code
 
 
-def assembly(body, kinds, given):
+def assembly(body, kinds, given, names=None):
     """Return the assembly of a body, which is compiled anew."""
     with compiling():
-        module, _ = _optimized(body, kinds, given, "body")
+        module, _ = _optimized(body, kinds, given, "body", names)
         return str(cpu_target.target_context.codegen()._tm.emit_assembly(module))
 
 
-def _optimized(body, kinds, given, symbol):
-    arguments = types.BaseTuple.from_types(kinds)
+def _optimized(body, kinds, given, symbol, names):
+    arguments = types.BaseTuple.from_types(kinds, names)
     dispatcher = njit(body)
     dispatcher.compile((types.intp, types.intp, arguments))
     (result,) = dispatcher.overloads.values()

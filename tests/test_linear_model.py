@@ -32,24 +32,25 @@ def make(cls, model, **keywords):
     return cls(model.parameters, **({} if cls is gd.LARS else {"lr": 0.01}), **keywords)
 
 
-def python_loop(model, optimizer, X, y, loss, l2, batch=BATCH):
+def python_loop(model, optimizer, X, y, loss, l1, l2, batch=BATCH):
     """What a user would write with the public functions."""
     gradients, (w, b) = model.parameters.zeros_like(), model.parameters.values()
     for epoch in range(EPOCHS):
         for rows in batches(X.shape[0], batch, 0, epoch):
             gd.linear_model_gradient(X, y, w, b, loss, rows, out=(gradients["w"], gradients["b"]))
-            gradients["w"][...] += w.dtype.type(l2) * w
+            gradients["w"][...] += w.dtype.type(l1) * np.sign(w) if l1 else w.dtype.type(l2) * w
             optimizer.step(gradients)
 
 
-def compare(cls, loss, outputs, dtype, convert=np.asarray, **keywords):
+def compare(cls, loss, outputs, dtype, convert=np.asarray, l1=0.0, **keywords):
+    l2 = 0.0 if l1 else 1e-3
     X, y = data(loss, outputs, dtype)
     X, results = convert(X), []
     for way in range(2):
-        model = gd.LinearModel(X.shape[1], outputs, loss, l2=1e-3, dtype=dtype)
+        model = gd.LinearModel(X.shape[1], outputs, loss, l1=l1, l2=l2, dtype=dtype)
         optimizer = make(cls, model, **keywords)
         if way:
-            python_loop(model, optimizer, X, y, loss, 1e-3)
+            python_loop(model, optimizer, X, y, loss, l1, l2)
         else:
             gd.fit(model, X, y, optimizer, batch_size=BATCH, epochs=EPOCHS, progress=False)
         results.append((model.parameters.vector, optimizer.state_dict()))
@@ -62,6 +63,11 @@ def compare(cls, loss, outputs, dtype, convert=np.asarray, **keywords):
 @pytest.mark.parametrize("cls", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_compiled_epochs_have_the_bits_of_a_loop_in_python(cls):
     compare(cls, "squared", None, np.float32)
+
+
+@pytest.mark.parametrize("outputs", [None, 3])
+def test_l1_alone_is_a_penalty_too(outputs):
+    compare(gd.SGD, "squared", outputs, np.float64, l1=1e-2)
 
 
 @pytest.mark.parametrize("loss, outputs", [("logistic", None), ("softmax", 4), ("squared", 3)])
@@ -105,7 +111,7 @@ def test_a_shorter_last_batch_may_have_more_blocks(batch, last):
         model = gd.LinearModel(33)
         optimizer = gd.Adam(model.parameters, lr=0.01)
         if way:
-            python_loop(model, optimizer, X, y, "squared", 0.0, batch)
+            python_loop(model, optimizer, X, y, "squared", 0.0, 0.0, batch)
         else:
             gd.fit(model, X, y, optimizer, batch, EPOCHS, progress=False)
         vectors.append(model.parameters.vector)

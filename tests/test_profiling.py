@@ -21,7 +21,7 @@ import gd
 from gd import profiling
 from gd.kernels import loops, pool
 from gd.kernels.compiler import NEVER, Kernel, OrderedKernel, join, splitting
-from gd.kernels.loops import elementwise, linear, reductions
+from gd.kernels.loops import elementwise, linear, linear_training, reductions
 from gd.kernels.rules import activations
 
 ROOT = Path(gd.__file__).parent.parent
@@ -51,7 +51,7 @@ def all_loops():
     ]
     found = {each for module in modules for each in vars(module).values() if hasattr(each, "parallel_from")}
     found = {each for each in found if each.parallel_from != NEVER}  # but those that other bodies alone call
-    return sorted(found | set(linear.TRAINING.values()), key=lambda each: each.__name__)
+    return sorted(found | set(linear_training.TRAINING.values()), key=lambda each: each.__name__)
 
 
 @pytest.mark.parametrize("each", all_loops(), ids=lambda each: each.__name__)

@@ -14,12 +14,12 @@ from ..cases import Family, Side, normal
 
 CLASSES = 10
 WHATS = {  # name -> (loss, features, rows of X for each of a batch; None for a batch of all rows, in order)
-    "squared, 100 features, in order": ("squared", 100, None),
-    "squared, 100 features, shuffled": ("squared", 100, 1),
-    "softmax, 784 features, in order": ("softmax", 784, None),
-    "softmax, 784 features, shuffled": ("softmax", 784, 1),
-    "softmax, 784 features, a batch of many": ("softmax", 784, 400),
-    "logistic, 100 features, a batch of many": ("logistic", 100, 400),
+    "squared, 100 features, in order": ("mse", 100, None),
+    "squared, 100 features, shuffled": ("mse", 100, 1),
+    "softmax, 784 features, in order": ("softmax_cross_entropy", 784, None),
+    "softmax, 784 features, shuffled": ("softmax_cross_entropy", 784, 1),
+    "softmax, 784 features, a batch of many": ("softmax_cross_entropy", 784, 400),
+    "logistic, 100 features, a batch of many": ("binary_cross_entropy_with_logits", 100, 400),
 }
 
 
@@ -49,7 +49,7 @@ class Gradients(Family):
     def flops(self, case):
         """Two products of X, and the gradient's scaling left out."""
         loss, features, _ = WHATS[case.what]
-        return 4 * case.size * features * (CLASSES if loss == "softmax" else 1)
+        return 4 * case.size * features * (CLASSES if loss == "softmax_cross_entropy" else 1)
 
     def arrays(self, case):
         """X, and the copies of it."""
@@ -62,12 +62,12 @@ class Gradients(Family):
         n = case.size * (many or 1)
         X = normal((n, features), case.dtype, rng)
         rows = None if many is None else rng.permutation(n)[: case.size]
-        shape = (CLASSES,) if loss == "softmax" else ()
+        shape = (CLASSES,) if loss == "softmax_cross_entropy" else ()
         w, b = rng.standard_normal((features, *shape)), np.zeros(shape or 1)
-        if loss == "squared":
+        if loss == "mse":
             y = rng.standard_normal(n).astype(X.dtype)
         else:
-            y = rng.integers(0, CLASSES if loss == "softmax" else 2, n)
+            y = rng.integers(0, CLASSES if loss == "softmax_cross_entropy" else 2, n)
         return loss, X, y, (0.01 * w).astype(X.dtype), b.astype(X.dtype), rows
 
     def _gd(self, case, loss, X, y, w, b, rows):
@@ -92,12 +92,12 @@ class Gradients(Family):
 
         functional = torch.nn.functional
         function = {
-            "squared": functional.mse_loss,
-            "logistic": functional.binary_cross_entropy_with_logits,
-            "softmax": functional.cross_entropy,
+            "mse": functional.mse_loss,
+            "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
+            "softmax_cross_entropy": functional.cross_entropy,
         }[loss]
         X, w, b = (torch.from_numpy(each) for each in (X, w.copy(), b.copy()))
-        y = torch.from_numpy(y if loss != "logistic" else y.astype(case.dtype))
+        y = torch.from_numpy(y if loss != "binary_cross_entropy_with_logits" else y.astype(case.dtype))
         w.requires_grad_()
         b.requires_grad_()
         index, found = None if rows is None else torch.from_numpy(rows), []

@@ -25,10 +25,45 @@ class _Pass:
         self.dslopes = aligned_empty(capacity * columns if slopes else 0, plan.dtype)
         self.nothing = np.empty((0, 0), plan.dtype)
 
+    def _batch(self, X, targets, rows, vector, scales, key):
+        """Return the arguments of the kernels that take a mini-batch forward and backward."""
+        plan = self.plan
+        losses, of_target = plan.bound_losses(targets)
+        self._losses = losses  # kept, as kernels get addresses
+        return dense.Batch(
+            values=self.values,
+            activations=self.activations,
+            deltas=self.deltas,
+            dslopes=self.dslopes,
+            capacity=self.capacity,
+            X=X,
+            rows=rows,
+            vector=vector,
+            layout=plan.layout,
+            hidden=len(plan.hidden),
+            scales=scales,
+            rates=plan.rates,
+            key=key,
+            activate=plan.bound_units[0],
+            differentiate=plan.bound_units[1],
+            losses=np.array([address(each) for each in losses]),
+            of_target=of_target,
+        )
+
     def _piece(self, tiles, dx, add):
-        """Return what `dense.store_gradients` and `update_weights` take first."""
-        arrays = self.plan.layout, self.activations, self.deltas, self.dslopes
-        return len(tiles), tiles, *arrays, self.capacity, self.rows.size, dx, add
+        """Return how many tiles there are, and what `dense.store_gradients` and `update_weights` take first."""
+        work = dense.Tiles(
+            tiles=tiles,
+            layout=self.plan.layout,
+            activations=self.activations,
+            deltas=self.deltas,
+            dslopes=self.dslopes,
+            capacity=self.capacity,
+            batch=self.rows.size,
+            dx=dx,
+            add=add,
+        )
+        return len(tiles), *work
 
 
 class _ByBlocks(_Pass):
@@ -36,27 +71,8 @@ class _ByBlocks(_Pass):
 
     def run(self, X, targets, rows, vector, scales, key):
         """Write the loss of each row of X[rows] into `values`, by head; the gradients are then a product away."""
-        self.rows, plan = rows, self.plan
-        losses, of_target = plan.bound_losses(targets)
-        join(dense.forward_backward)(
-            -(-rows.size // dense.BLOCK),
-            self.values,
-            self.activations,
-            self.deltas,
-            self.dslopes,
-            self.capacity,
-            X,
-            rows,
-            vector,
-            plan.layout,
-            len(plan.hidden),
-            scales,
-            plan.rates,
-            key,
-            *plan.bound_units,
-            np.array([address(each) for each in losses]),
-            of_target,
-        )
+        self.rows = rows
+        join(dense.forward_backward)(-(-rows.size // dense.BLOCK), *self._batch(X, targets, rows, vector, scales, key))
 
     def pieces(self, vector):
         """Yield the arguments that kernels take first, in the order in which the gradients can be had."""
@@ -68,13 +84,14 @@ class _ByLayers(_Pass):
 
     def __init__(self, plan, capacity):
         super().__init__(plan, capacity)
-        self.key = None
+        self.batch = None  # the last one
         self.gradient = aligned_empty(capacity * max(plan.hidden, default=0), plan.dtype)  # of a layer's output
         self.tiles = [plan.tiles[plan.tiles[:, 0] == k] for k in range(len(plan.layers))]
 
     def run(self, X, targets, rows, vector, scales, key):
         """As that of `_ByBlocks`, but the gradients are known only as `pieces` gets to them."""
-        self.rows, self.key, plan = rows, key, self.plan
+        self.rows, plan = rows, self.plan
+        self.batch = self._batch(X, targets, rows, vector, scales, key)
         hidden, blocks = len(plan.hidden), -(-rows.size // dense.BLOCK)
         features = self._matrix(self.activations, 0, X.shape[1])
         np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
@@ -88,11 +105,8 @@ class _ByLayers(_Pass):
             weights = vector[layer.weights : end].reshape(layer.fan_in, layer.columns)
             join(layers.multiply)(layers.column_tiles(layer.columns), x, weights, z)
             if k < hidden:
-                arrays = self.activations, self.deltas, self.capacity, rows.size, vector, plan.layout
-                join(layers.activate_rows)(blocks, *arrays, k, plan.rates[k + 1], key, plan.bound_units[0])
-        arrays = self.values, self.activations, self.deltas, self.capacity, rows, vector, plan.layout, hidden, scales
-        losses, of_target = plan.bound_losses(targets)
-        join(layers.loss_rows)(blocks, *arrays, np.array([address(each) for each in losses]), of_target)
+                join(layers.activate_rows)(blocks, k, self.gradient, *self.batch)
+        join(layers.loss_rows)(blocks, *self.batch)
 
     def pieces(self, vector):
         """As that of `_ByBlocks`; between two of them the gradient goes through an activation. It can be run once."""
@@ -106,9 +120,7 @@ class _ByLayers(_Pass):
             dx = self._matrix(self.gradient, 0, plan.hidden[before])
             yield self._piece(self.tiles[k], dx, hidden <= k < last)
             if k <= hidden:  # all that take that output have been here
-                arrays = self.gradient, self.activations, self.deltas, self.dslopes, self.capacity, self.rows.size
-                rest = before, plan.rates[before + 1], self.key, plan.bound_units[1]
-                join(layers.differentiate_rows)(blocks, *arrays, vector, plan.layout, *rest)
+                join(layers.differentiate_rows)(blocks, before, self.gradient, *self.batch._replace(vector=vector))
 
     def _matrix(self, workspace, begin, columns):
         """Return the rows of the batch in one layer's matrix."""

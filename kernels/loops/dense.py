@@ -112,10 +112,6 @@ def _products_of_predictions(size, out, X, vector, *rest):
     return len(X) * vector.size
 
 
-def _products(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
-    return rows.size * vector.size
-
-
 @loop(parallel_from=131_072, traffic="w r r -", work=_products_of_predictions)
 def predict():
     """Items are blocks of rows; arguments: out, X, vector, layout, hidden (layers), activate (see `units`).
@@ -146,67 +142,89 @@ def predict():
     return body
 
 
-def _traffic(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
+class Batch(NamedTuple):
+    """A mini-batch on its way through a network: X[rows], and the workspaces that hold what layers make of it."""
+
+    values: np.ndarray  # (heads, capacity): the loss of each row
+    activations: np.ndarray  # inputs of all layers, and the outputs
+    deltas: np.ndarray
+    dslopes: np.ndarray  # empty but for prelu
+    capacity: int  # rows that there is room for
+    X: np.ndarray
+    rows: np.ndarray
+    vector: np.ndarray  # of all parameters
+    layout: np.ndarray
+    hidden: int  # layers
+    scales: np.ndarray  # of the heads' gradients
+    rates: np.ndarray  # of dropout, of each layer's input
+    key: int  # of dropout
+    activate: bytes  # see `units`
+    differentiate: bytes
+    losses: np.ndarray  # the address of a `loss_of_rows` for each head
+    of_target: int  # bytes of the targets of a row
+
+
+def _products(size, *arguments):
+    batch = Batch(*arguments)
+    return batch.rows.size * batch.vector.size
+
+
+def _traffic(size, *arguments):
     """What a block of rows writes it finds in a cache, and so do the next blocks with the weights."""
-    written = sum(each.nbytes for each in (values, activations, deltas, dslopes))
-    inputs = of_rows(X, rows.size) + rows.nbytes + rows.size * rest[-1]
-    return written * rows.size // capacity + inputs + vector.nbytes
+    batch = Batch(*arguments)
+    written = sum(each.nbytes for each in (batch.values, batch.activations, batch.deltas, batch.dslopes))
+    rows = batch.rows
+    inputs = of_rows(batch.X, rows.size) + rows.nbytes + rows.size * batch.of_target
+    return written * rows.size // batch.capacity + inputs + batch.vector.nbytes
 
 
-@loop(parallel_from=131_072, flush=True, traffic=_traffic, work=_products)
+@loop(parallel_from=131_072, flush=True, traffic=_traffic, work=_products, names=Batch)
 def forward_backward():
-    """Items are blocks of rows of the batch X[rows].
+    """Items are blocks of rows of a `Batch`."""
 
-    Arguments: values (heads, capacity): the loss of each row; activations, deltas, dslopes (empty but for prelu):
-    workspaces; capacity, X, rows, vector, layout, hidden (layers), scales (of the heads' gradients), rates (of
-    dropout, of each layer's input), key (of dropout), activate, differentiate (see `units`), losses (addresses of a
-    `loss_of_rows` for each head), and how many bytes the targets of a row have.
-    """
-
-    def body(start, stop, arguments):
-        values, activations, deltas, dslopes, capacity, X, rows, vector, layout, hidden = arguments[:10]
-        scales, rates, key, activate, differentiate, losses, _ = arguments[10:]
-        total, more = allocate(X, _widest(layout)), allocate(X, _widest(layout))
+    def body(start, stop, batch):
+        layout = batch.layout
+        total, more = allocate(batch.X, _widest(layout)), allocate(batch.X, _widest(layout))
         for block in range(start, stop):
-            first, end = block * BLOCK, min((block + 1) * BLOCK, rows.size)
+            first, end = block * BLOCK, min((block + 1) * BLOCK, batch.rows.size)
             n = end - first
-            x = rows_of(activations, capacity, 0, first, n, layer_at(layout, 0).fan_in)
+            x = rows_of(batch.activations, batch.capacity, 0, first, n, layer_at(layout, 0).fan_in)
             for i in range(n):
-                _copy(row_at(X, rows[first + i]), row_at(x, i))
-            drop_rows(x, first, rates[0], key, 0)
-            for k in range(hidden):
+                _copy(row_at(batch.X, batch.rows[first + i]), row_at(x, i))
+            drop_rows(x, first, batch.rates[0], batch.key, 0)
+            for k in range(batch.hidden):
                 layer = layer_at(layout, k)
-                z = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
-                y = rows_of(activations, capacity, layer.output, first, n, layer.width)
-                product(x, weights_of(vector, layer), False, z)
-                invoke(activate, 0, n, (z, bias_of(vector, layer), y, slopes_of(vector, layer)))
-                drop_rows(y, first, rates[k + 1], key, k + 1)
+                z = rows_of(batch.deltas, batch.capacity, layer.delta, first, n, layer.columns)
+                y = rows_of(batch.activations, batch.capacity, layer.output, first, n, layer.width)
+                product(x, weights_of(batch.vector, layer), False, z)
+                invoke(batch.activate, 0, n, (z, bias_of(batch.vector, layer), y, slopes_of(batch.vector, layer)))
+                drop_rows(y, first, batch.rates[k + 1], batch.key, k + 1)
                 x = y
-            for k in range(hidden, len(layout)):
-                layer, head = layer_at(layout, k), k - hidden
-                z = rows_of(activations, capacity, layer.output, first, n, layer.width)
-                dz = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
-                _linear(x, vector, layer, z)
-                written, these = vector_at(row_at(values, head), first, n), vector_at(rows, first, n)
-                invoke(member(losses, head), 0, n, (written, dz, z, these, scales[head]))
-            for k in range(hidden - 1, -1, -1):
+            for k in range(batch.hidden, len(layout)):
+                layer, head = layer_at(layout, k), k - batch.hidden
+                z = rows_of(batch.activations, batch.capacity, layer.output, first, n, layer.width)
+                dz = rows_of(batch.deltas, batch.capacity, layer.delta, first, n, layer.columns)
+                _linear(x, batch.vector, layer, z)
+                written, these = vector_at(row_at(batch.values, head), first, n), vector_at(batch.rows, first, n)
+                invoke(member(batch.losses, head), 0, n, (written, dz, z, these, batch.scales[head]))
+            for k in range(batch.hidden - 1, -1, -1):
                 layer = layer_at(layout, k)
                 dy = matrix_at(total, 0, n, layer.width)
-                after = len(layout) if k == hidden - 1 else k + 2
+                after = len(layout) if k == batch.hidden - 1 else k + 2
                 for user in range(k + 1, after):
                     of_user = layer_at(layout, user)
-                    dz = rows_of(deltas, capacity, of_user.delta, first, n, of_user.columns)
+                    dz = rows_of(batch.deltas, batch.capacity, of_user.delta, first, n, of_user.columns)
                     term = dy if user == k + 1 else matrix_at(more, 0, n, layer.width)
-                    product(dz, weights_of(vector, of_user), True, term)
+                    product(dz, weights_of(batch.vector, of_user), True, term)
                     if user > k + 1:
                         for i in range(dy.size):
                             total[i] += more[i]
-                drop_rows(dy, first, rates[k + 1], key, k + 1)
-                z = rows_of(deltas, capacity, layer.delta, first, n, layer.columns)
-                y = rows_of(activations, capacity, layer.output, first, n, layer.width)
-                slopes = slopes_of(vector, layer)
-                of_slopes = rows_of(dslopes, capacity, layer.delta, first, n, slopes.size)
-                invoke(differentiate, 0, n, (dy, z, y, slopes, of_slopes))
+                drop_rows(dy, first, batch.rates[k + 1], batch.key, k + 1)
+                z = rows_of(batch.deltas, batch.capacity, layer.delta, first, n, layer.columns)
+                y = rows_of(batch.activations, batch.capacity, layer.output, first, n, layer.width)
+                slopes = slopes_of(batch.vector, layer)
+                of_slopes = rows_of(batch.dslopes, batch.capacity, layer.delta, first, n, slopes.size)
+                invoke(batch.differentiate, 0, n, (dy, z, y, slopes, of_slopes))
         release(total)
         release(more)
 
@@ -292,65 +310,85 @@ def _largest(tiles, layout):
     return largest
 
 
-def _operands(tiles, layout, batch, dx, add):
+class Tiles(NamedTuple):
+    """Tiles whose gradients are products of a batch's workspaces: what `update_weights` and `store_gradients` share."""
+
+    tiles: np.ndarray
+    layout: np.ndarray
+    activations: np.ndarray
+    deltas: np.ndarray
+    dslopes: np.ndarray
+    capacity: int
+    batch: int  # rows
+    dx: np.ndarray  # where it has rows, the gradient with respect to the layer's input goes there
+    add: bool  # or is added there
+
+
+UpdateWeights = NamedTuple(
+    "UpdateWeights",
+    [
+        *Tiles.__annotations__.items(),
+        ("coefficients", np.ndarray),
+        ("p", np.ndarray),
+        ("slots", int),  # how many
+        ("step", bytes),  # an `update` of p
+    ],
+)
+StoreGradients = NamedTuple("StoreGradients", [*Tiles.__annotations__.items(), ("p", np.ndarray), ("out", np.ndarray)])
+
+
+def _operands(work):
     """Return (elements that the products of these tiles' layers read, parameters of the layers, bytes of dx moved)."""
     read, parameters = 0, 0
-    for row in layout[np.unique(tiles[:, 0])].tolist():
+    for row in work.layout[np.unique(work.tiles[:, 0])].tolist():
         layer = Layer(*row)
         slopes = layer.width if layer.slopes >= 0 else 0
-        read += batch * (layer.fan_in + layer.columns + slopes)
+        read += work.batch * (layer.fan_in + layer.columns + slopes)
         parameters += (layer.fan_in + 1) * layer.columns + slopes
-    return read, parameters, dx.nbytes * (2 if add else 1)
+    return read, parameters, work.dx.nbytes * (2 if work.add else 1)
 
 
-def _update_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, c, p, slots, step):
-    read, parameters, of_dx = _operands(tiles, layout, batch, dx, add)
-    return (read + 2 * parameters * (1 + slots)) * p.itemsize + of_dx
+def _update_traffic(size, *arguments):
+    work = UpdateWeights(*arguments)
+    read, parameters, of_dx = _operands(work)
+    return (read + 2 * parameters * (1 + work.slots)) * work.p.itemsize + of_dx
 
 
-def _store_traffic(size, tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, p, out):
-    read, parameters, of_dx = _operands(tiles, layout, batch, dx, add)
-    return (read + parameters * (2 if len(dx) else 1)) * p.itemsize + of_dx  # dx takes the weights
+def _store_traffic(size, *arguments):
+    work = StoreGradients(*arguments)
+    read, parameters, of_dx = _operands(work)
+    return (read + parameters * (2 if len(work.dx) else 1)) * work.p.itemsize + of_dx  # dx takes the weights
 
 
-@loop(parallel_from=2, flush=True, traffic=_update_traffic)
+@loop(parallel_from=2, flush=True, traffic=_update_traffic, names=UpdateWeights)
 def update_weights():
-    """Items are tiles.
+    """Items are tiles: take the optimizer's step of each."""
 
-    Arguments: as of `store_gradients` to add, coefficients, p, slots (how many), step (an `update` of p).
-    """
-
-    def body(start, stop, arguments):
-        tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, coefficients, p, _, step = arguments
-        gradient = allocate(p, _largest(tiles, layout))
+    def body(start, stop, work):
+        gradient = allocate(work.p, _largest(work.tiles, work.layout))
         for i in range(start, stop):
-            tile = row_at(tiles, i)
-            begin, end = _place(tile, layout)
+            tile = row_at(work.tiles, i)
+            begin, end = _place(tile, work.layout)
             g = vector_at(gradient, 0, end - begin)
-            _multiply_back(tile, layout, p, deltas, capacity, dx, add)
-            _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, g)
-            invoke(step, begin, end, (coefficients, g, begin))
+            _multiply_back(tile, work.layout, work.p, work.deltas, work.capacity, work.dx, work.add)
+            _tile_gradient(tile, work.layout, work.activations, work.deltas, work.dslopes, work.capacity, work.batch, g)
+            invoke(work.step, begin, end, (work.coefficients, g, begin))
         release(gradient)
 
     return body
 
 
-@loop(parallel_from=2, flush=True, traffic=_store_traffic)
+@loop(parallel_from=2, flush=True, traffic=_store_traffic, names=StoreGradients)
 def store_gradients():
-    """Items are tiles.
+    """Items are tiles: write the gradient of each into `out`, which is like the parameters p."""
 
-    Arguments: tiles, layout, activations, deltas, dslopes, capacity, batch, dx (where it has rows, the gradient with
-    respect to the layer's input goes there), add (or is added there), p, out (as the parameters p).
-    """
-
-    def body(start, stop, arguments):
-        tiles, layout, activations, deltas, dslopes, capacity, batch, dx, add, p, out = arguments
+    def body(start, stop, work):
         for i in range(start, stop):
-            tile = row_at(tiles, i)
-            begin, end = _place(tile, layout)
-            _multiply_back(tile, layout, p, deltas, capacity, dx, add)
-            g = vector_at(out, begin, end - begin)
-            _tile_gradient(tile, layout, activations, deltas, dslopes, capacity, batch, g)
+            tile = row_at(work.tiles, i)
+            begin, end = _place(tile, work.layout)
+            _multiply_back(tile, work.layout, work.p, work.deltas, work.capacity, work.dx, work.add)
+            g = vector_at(work.out, begin, end - begin)
+            _tile_gradient(tile, work.layout, work.activations, work.deltas, work.dslopes, work.capacity, work.batch, g)
 
     return body
 
