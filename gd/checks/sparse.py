@@ -1,8 +1,10 @@
 """Sparse matrices: what kernels take of SciPy's CSR, checked."""
 
 import sys
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels.compiler import join
 from ..kernels.loops.linear import misplaced
@@ -22,7 +24,7 @@ def check_csr(where, name, X, *, dtype=None):
     check_dtype_of(where, name, X, dtype)
     if 0 in X.shape:
         raise ValueError(f"{where}: {name} must have at least one row and one column, got shape {X.shape}")
-    data, indices, indptr = parts = kernel_arguments(X)
+    data, indices, indptr = parts = X.data, X.indices, X.indptr
     sound = all(isinstance(each, np.ndarray) and each.ndim == 1 and each.flags.c_contiguous for each in parts)
     sound = sound and all(each.flags.aligned for each in parts) and indices.dtype.kind == indptr.dtype.kind == "i"
     if not sound or data.size != indices.size or indptr.size != X.shape[0] + 1:
@@ -31,7 +33,7 @@ def check_csr(where, name, X, *, dtype=None):
 
 def check_places(where, name, X, rows):
     """Raise unless the elements of these rows of a sparse matrix (none: all) lie inside it."""
-    _, indices, indptr = kernel_arguments(X)
+    indices, indptr = X.indices, X.indptr
     count = rows.size or X.shape[0]
     wrong = np.empty(count, bool)
     join(misplaced)(count, wrong, indices, indptr, rows, X.shape[1])
@@ -41,6 +43,6 @@ def check_places(where, name, X, rows):
         raise ValueError(f"{where}: {name} has elements outside its {X.shape[1]} columns, in row {row}")
 
 
-def kernel_arguments(X):
-    """Return what kernels take of a matrix, as a tuple: itself, or the parts of a sparse one."""
-    return (X.data, X.indices, X.indptr) if is_sparse(X) else (X,)
+def kernel_arguments(X: Any) -> dict[str, NDArray[Any]]:
+    """Return the arrays that kernels take of a matrix, by name: X itself, or the parts of a sparse one."""
+    return {"data": X.data, "indices": X.indices, "indptr": X.indptr} if is_sparse(X) else {"X": X}

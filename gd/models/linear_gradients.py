@@ -1,6 +1,10 @@
-"""Linear models: the loss of a mini-batch and its gradient in one pass over the rows, which are never copied."""
+"""Gradients of linear models: one pass over the rows of a mini-batch, which are not copied, gives loss and gradient."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import (
     REAL,
@@ -20,11 +24,26 @@ from ..kernels.loops import linear as loops
 from ..kernels.traffic import of_rows
 from ..losses import LOSSES, check_loss
 from ..runtime import single_threaded_blas
+from ..typing import Array, LossParameters
 
-NONE = np.empty(0, np.intp)  # in place of rows: all of them, in order
+NONE = np.empty(0, np.intp)  # as `rows` it means all rows, in order
+Matrix = Array | Any  # or a matrix of SciPy in CSR
+Bias = float | Array
+Out = tuple[NDArray[Any], NDArray[Any] | None]
+Gradients = tuple[float, NDArray[Any], NDArray[Any] | Any]  # the last is a float if b is one
 
 
-def linear_model_gradient(X, y, w, b, loss="mse", rows=None, out=None, sample_weight=None, **parameters):
+def linear_model_gradient(
+    X: Matrix,
+    y: Array,
+    w: Array,
+    b: Bias,
+    loss: str = "mse",
+    rows: Array | None = None,
+    out: Out | None = None,
+    sample_weight: Array | None = None,
+    **parameters: Unpack[LossParameters],
+) -> Gradients:
     """Return the mean loss of the predictions X[rows] w + b, and its gradients with respect to w and b.
 
     Parameters
@@ -33,36 +52,37 @@ def linear_model_gradient(X, y, w, b, loss="mse", rows=None, out=None, sample_we
         float32 or float64; may be read-only or an np.memmap. Never copied as a whole. Sparse matrices are
         SciPy's, in CSR.
     y : ndarray of shape (n,) or (n, outputs)
-        Targets; integers or of the dtype of X. Labels are 0 and 1 for "binary_cross_entropy_with_logits", -1 and 1
-        for the hinge losses, and 0 to classes - 1 for "softmax_cross_entropy".
+        Targets: integers, or floats in the dtype of X. Labels are 0 and 1 for "binary_cross_entropy_with_logits",
+        -1 and 1 for the hinge losses, and 0 to classes - 1 for "softmax_cross_entropy".
     w : ndarray of shape (features,) or (features, outputs)
-        Of the dtype of X.
+        The weights, in the dtype of X.
     b : float or ndarray of shape (1,) or (outputs,)
         The intercept.
     loss : str, default: "mse"
-        A name of `gd.losses.LOSSES`, such as "mse" (no factor 1/2), "huber" or "poisson" (of logarithms of rates); or
-        "squared", "logistic" or "softmax", short for "mse", "binary_cross_entropy_with_logits" and
+        A name of `gd.losses.LOSSES`, such as "mse" (no factor 1/2), "huber" or "poisson" (predicts logarithms of
+        rates); or "squared", "logistic" or "softmax", short for "mse", "binary_cross_entropy_with_logits" and
         "softmax_cross_entropy".
     rows : ndarray of int, optional
-        The rows of the mini-batch, which may repeat; by default all, in order.
+        The rows of the mini-batch, which may repeat; by default all rows, in order.
     out : tuple of two ndarrays, optional
         Where to write the gradients: like w and b.
     sample_weight : ndarray of shape (n,), optional
-        Multiplies the loss of each row, 0 or above. The mean stays over the number of rows.
+        Multiplies the loss of each row, 0 or above. The sum is still divided by the number of rows.
     **parameters
-        Of the loss, such as ``delta=1.0``: those of its function, with the same defaults.
+        Parameters of the loss function, such as ``delta=1.0``, with the same defaults.
 
     Returns
     -------
     loss : float
-        Over rows, and over outputs but for "softmax_cross_entropy". The same bits for any number of threads.
+        The mean over rows, and over outputs except with "softmax_cross_entropy". Any number of threads gives the same
+        bits.
     dw, db : ndarray, and ndarray or float
         Like w and b.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit; nothing is written then.
+        If an argument does not fit; then nothing is written.
 
     Examples
     --------
@@ -74,7 +94,15 @@ def linear_model_gradient(X, y, w, b, loss="mse", rows=None, out=None, sample_we
     return _gradient("linear_model_gradient", X, y, w, b, loss, rows, out, sample_weight, parameters)
 
 
-def linear_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=None):
+def linear_regression_gradient(
+    X: Matrix,
+    y: Array,
+    w: Array,
+    b: Bias,
+    rows: Array | None = None,
+    out: Out | None = None,
+    sample_weight: Array | None = None,
+) -> Gradients:
     """Return the mean squared error of X[rows] w + b and its gradients; see `linear_model_gradient`.
 
     The gradient with respect to w is 2 / n X^T (X w + b - y).
@@ -82,7 +110,15 @@ def linear_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=No
     return _gradient("linear_regression_gradient", X, y, w, b, "mse", rows, out, sample_weight, {})
 
 
-def logistic_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=None):
+def logistic_regression_gradient(
+    X: Matrix,
+    y: Array,
+    w: Array,
+    b: Bias,
+    rows: Array | None = None,
+    out: Out | None = None,
+    sample_weight: Array | None = None,
+) -> Gradients:
     """Return the mean logistic loss of the logits X[rows] w + b and its gradients; see `linear_model_gradient`.
 
     Labels are 0 and 1, or probabilities of 1.
@@ -92,7 +128,15 @@ def logistic_regression_gradient(X, y, w, b, rows=None, out=None, sample_weight=
     )
 
 
-def softmax_regression_gradient(X, y, W, b, rows=None, out=None, sample_weight=None):
+def softmax_regression_gradient(
+    X: Matrix,
+    y: Array,
+    W: Array,
+    b: Array,
+    rows: Array | None = None,
+    out: Out | None = None,
+    sample_weight: Array | None = None,
+) -> Gradients:
     """Return the mean cross-entropy of the softmax of X[rows] W + b and its gradients; see `linear_model_gradient`.
 
     W has shape (features, classes), labels are 0 to classes - 1.
@@ -144,32 +188,45 @@ class OfLinear:
 
     Attributes
     ----------
+    labels : bool
+        True if targets are class labels.
     terms : int
-        How many losses of an example are averaged: one for each output, but one where labels are classes.
+        The number of losses per example: 1 if targets are class labels, else one for each output.
     class_weights : ndarray or None
-        By which the mean over examples is weighted.
+        The weights in the mean over examples.
     """
 
-    def __init__(self, where, name, given, outputs, dtype):
+    def __init__(
+        self, where: str, name: str, given: Mapping[str, Any], outputs: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
         loss, width = LOSSES[name], outputs[0] if outputs else 1
         row, self._numbers = loss.of_row(where, given, width, dtype)
         self._kernel = join(loops.losses_of_vectors, row) if outputs else join(loops.losses_of_numbers, loss.rule)
         self._dtype, self.labels, self.terms = dtype, loss.labels, 1 if loss.labels else width
         self.class_weights = self._numbers[0] if loss.labels and self._numbers else None
 
-    def bound(self, y, weights):
-        """Return the losses of examples as kernels take them, and how many bytes they read of each."""
+    def bound(self, y: NDArray[Any], weights: NDArray[Any]) -> tuple[Any, int]:
+        """Return the losses of examples as kernels take them, and the bytes that they read for one example."""
         return self._kernel.bind(self._dtype, y, weights, *self._numbers), of_rows(y, 1) + of_rows(weights, 1)
 
-    def count(self, y, rows, examples):
-        """Return by what the sum of the losses of some rows is divided."""
+    def count(self, y: NDArray[Any], rows: NDArray[np.intp], examples: int) -> float:
+        """Return the divisor that turns the sum of the losses of some rows into their mean."""
         if self.class_weights is None:
             return examples * self.terms
         return float(self.class_weights[y[rows] if rows.size else y].sum(dtype=np.float64))
 
 
-def compute(X, y, w, b, loss, rows, weights, gradient):
-    """Write the gradient, of w and then b, and return the mean loss; arguments are those of kernels, not checked."""
+def compute(
+    X: Any,
+    y: NDArray[Any],
+    w: NDArray[Any],
+    b: NDArray[Any],
+    loss: OfLinear,
+    rows: NDArray[np.intp],
+    weights: NDArray[Any],
+    gradient: NDArray[Any],
+) -> float:
+    """Write the gradients of w and then b into one vector, and return the mean loss; arguments are not checked."""
     count = rows.size or X.shape[0]
     size = loops.block_rows(count, gradient.size)
     blocks = -(-count // size)
@@ -177,16 +234,26 @@ def compute(X, y, w, b, loss, rows, weights, gradient):
     parts = gradient.reshape(1, -1) if blocks == 1 else np.empty((blocks, gradient.size), w.dtype)
     divisor = loss.count(y, rows, count)
     scale = 1 / divisor if divisor else 0.0
-    bias = b if w.ndim == 2 else b[0]
     losses, of_target = loss.bound(y, weights)
-    common = (w, bias, rows, size, w.dtype.type(scale), *kernel_arguments(X), losses, of_target)
-    kernel = join(gradient_loop(X, w.ndim))
+    loop = gradient_loop(X, w.ndim)
+    arguments = loop.names(
+        values=values,
+        gradients=parts,
+        w=w,
+        b=b if w.ndim == 2 else b[0],
+        rows=rows,
+        size=size,
+        scale=w.dtype.type(scale),
+        losses=losses,
+        of_target=of_target,
+        **kernel_arguments(X),
+    )
     if w.ndim == 1:
-        kernel(blocks, values, parts, *common)
+        join(loop)(blocks, *arguments)
     else:
         load_blas()
         with single_threaded_blas():
-            kernel(blocks, values, parts, *common)
+            join(loop)(blocks, *arguments)
     if blocks > 1:
         sum_of_values = np.empty(1)
         join(loops.add_blocks)(gradient.size, sum_of_values, gradient, values, parts)
@@ -194,15 +261,15 @@ def compute(X, y, w, b, loss, rows, weights, gradient):
     return values.item() * scale
 
 
-def gradient_loop(X, ndim):
-    """Return the loop for this matrix and weights of so many dimensions."""
+def gradient_loop(X: Any, ndim: int) -> Callable[..., Any]:
+    """Return the loop for this kind of matrix and weights of `ndim` dimensions."""
     if is_sparse(X):
         return loops.sparse_vector_gradient if ndim == 1 else loops.sparse_matrix_gradient
     return loops.vector_gradient if ndim == 1 else loops.matrix_gradient
 
 
-def check_matrix(where, X, dtype=None):
-    """Return X if it is a matrix that kernels can take, dense or sparse, else raise."""
+def check_matrix(where: str, X: Any, dtype: tuple[str, np.dtype[Any]] | None = None) -> Any:
+    """Return X if it is a dense or sparse matrix that kernels can take, else raise."""
     if is_sparse(X):
         check_csr(where, "X", X, dtype=dtype)
         return X
@@ -219,12 +286,20 @@ def _checked_bias(where, b, w, own):
     return np.array([check_real(where, "b", b, REAL, own[1])])
 
 
-def check_targets(where, y, n, outputs, labels, own, integers="numbers"):
+def check_targets(
+    where: str,
+    y: Any,
+    n: int,
+    outputs: tuple[int, ...],
+    labels: bool,
+    own: tuple[str, np.dtype[Any]],
+    integers: str = "numbers",
+) -> NDArray[Any]:
     """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,).
 
-    Integers become numbers like the predictions, or stay integers as "labels": to read only some of them. Those of
-    several outputs become numbers: kernels would compute with integers, and round otherwise. With `labels` they are
-    those of classes.
+    With `labels`, targets are class labels. Otherwise integers are converted to the dtype of the predictions, unless
+    `integers` is "labels": then they stay integers, since only some are read. With several outputs they are always
+    converted: kernels would compute with integers, and round differently.
     """
     if labels:
         return check_labels(where, "y", y, n, *outputs)
@@ -237,7 +312,7 @@ def check_targets(where, y, n, outputs, labels, own, integers="numbers"):
 
 
 def _checked_out(where, out, w, b, own, operands):
-    """Return the arrays for the gradients, if there are any; raise unless they fit and lie apart from all others."""
+    """Return the arrays for the gradients, or None; raise unless they fit and overlap no other array."""
     if out is None:
         return None
     if not isinstance(out, (tuple, list)) or len(out) != 2:

@@ -17,7 +17,7 @@ from ..checks import (
 from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
-from ..kernels.loops.linear_training import TRAINING
+from ..kernels.loops.linear_training import TRAINING, penalize
 from ..losses import LOSSES, check_loss, r_squared, total
 from ..parameters import LARGEST, ParameterVector
 from .base import Model
@@ -154,7 +154,7 @@ class LinearModel(Model):
         w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
         value = compute(X, y, w, self.parameters["b"], self._loss, rows, no_weights, out)
         if any(self._penalties):
-            join(loops.penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
+            join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
         return value + self.penalty()
 
     def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
@@ -179,11 +179,12 @@ class LinearModel(Model):
         vector = aligned_empty(self.parameters.vector.size, self.dtype)
         sizes = {batch_size, order.size % batch_size or batch_size}  # the shorter batch can have more blocks
         blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)
-        work = np.empty(blocks), np.empty((blocks, vector.size), self.dtype), vector
+        partial = np.empty((blocks, vector.size), self.dtype)
+        work = {"values": np.empty(blocks), "gradients": partial, "gradient": vector}
         losses_of, of_target = self._loss.bound(y, np.empty(0, self.dtype))
-        data = kernel_arguments(X)
+        data = kernel_arguments(X).values()
         of_blocks = join(gradient_loop(X, w.ndim)).bind(self.dtype, *data, losses_of, of_target)
-        of_example = loops.of_examples(data, order) // order.size + of_target
+        of_example = loops.of_examples(tuple(data), order) // order.size + of_target
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]
             steps = -(-rows.size // batch_size)
@@ -192,15 +193,16 @@ class LinearModel(Model):
                 loop,
                 steps,
                 batch_size * w.size,
-                losses,
-                *work,
-                rows,
-                batch_size,
-                of_example,
-                outputs,
-                not self._loss.labels,
-                *self._penalties,
-                of_blocks,
+                losses=losses,
+                **work,
+                order=rows,
+                batch=batch_size,
+                of_example=of_example,
+                outputs=outputs,
+                per_output=not self._loss.labels,
+                l1=self._penalties[0],
+                l2=self._penalties[1],
+                of_blocks=of_blocks,
             )
             terms = self._loss.terms
             if taken < steps:

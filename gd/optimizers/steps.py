@@ -1,14 +1,15 @@
-"""The ways to take a step: array by array, all in one call, rows of one array, or inside of a loop of compiled code.
+"""Steps: the ways to step an optimizer: array by array, all in one call, rows of one array, inside a compiled loop.
 
-Each of them checks all arguments first, then computes all coefficients, as a schedule may raise, and only then runs
-kernels, while Ctrl-C waits; `_count` notes what was done. `Optimizer.step` has one more, the shortest, for one array.
+Each way checks all arguments first, then computes all coefficients, as a schedule may raise, and only then runs
+kernels, while Ctrl-C waits; `_count` notes what was done. `Optimizer.step` has a shorter way, for one array.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from math import inf, isfinite
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import (
     REAL,
@@ -22,17 +23,22 @@ from ..checks import (
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops.update import sum_rows
-from ..parameters import ParameterVector
+from ..parameters import ParameterArray, ParameterVector, Structure
 from .array_lists import ArrayList
 from .hyperparameters import scheduled
+from .state import State
 from .storage import widened
 from .update import combined
 
-SMALLER = 2.0**-64  # times the norm of any finite gradient is finite
+if TYPE_CHECKING:
+    from .base import Optimizer
+
+SMALLER = 2.0**-64  # makes the norm of any finite gradient finite
+Pair = tuple[ParameterArray, NDArray[Any]]  # an array and its gradient as a vector
 
 
 class Norms(NamedTuple):
-    """Euclidean norms, over all arrays, of a step."""
+    """Euclidean norms of a step, over all arrays."""
 
     gradient: float
     update: float
@@ -40,14 +46,14 @@ class Norms(NamedTuple):
 
 
 class Together:
-    """How norms of an optimizer's arrays are put together: here all arrays are at hand."""
+    """Combines norms and conditions of all arrays; a subclass may include the arrays of other processes."""
 
-    def norm(self, parts):
-        """Return the norms of all elements from those of their parts, in rows."""
+    def norm(self, parts: NDArray[np.float64]) -> list[float]:
+        """Return the norm of each row of `parts`, which are norms themselves."""
         return combined(parts)
 
-    def is_true(self, found):
-        """Return whether something holds for all arrays."""
+    def is_true(self, found: bool) -> bool:
+        """Return True if a condition, which is `found` here, holds for all arrays."""
         return found
 
 
@@ -57,31 +63,32 @@ class Steps:
     Attributes
     ----------
     together : Together
-        Another one where arrays are shards, and norms those of all shards.
+        Replaced where arrays are shards, so that norms are those of all shards.
     """
 
-    def __init__(self, owner, structure, state):
+    def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
         self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
         self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None
-        self._sums, self._summed = None, set()  # accumulated gradients in the structure of params, and keys of those
+        self._sums: Any = None  # accumulated gradients by key
+        self._summed: set[Any] = set()  # keys that have one
         plain = not (self._looks_first or owner.by_blocks or owner.trust_norms or state.folder or structure.vector)
         self._list = ArrayList.of(structure.arrays) if plain else None
         owner._alone = self._only_array()
 
-    def _only_array(self):
-        """Return the array of an optimizer of one array whose step is one call of its kernel, else None."""
+    def _only_array(self) -> ParameterArray | None:
+        """Return the optimizer's array if it has just one and its step is one kernel call, else None."""
         owner = self._owner
         detour = self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
         return self._structure.arrays[None] if None in self._structure.arrays and not detour else None
 
-    def take(self, where, grads, grad_scale):
-        """Step by gradients and those accumulated; return whether anything was stepped."""
+    def take(self, where: str, grads: Any, grad_scale: float) -> bool:
+        """Step by gradients and the accumulated ones; return True if anything was stepped."""
         owner = self._owner
         if grads is not None and not self._summed:
             return self._by(where, grads, grad_scale)
         if grads is not None:
             for each in (owner, *owner.groups):
-                scheduled(each)  # a schedule that raises shall do so before anything is added
+                scheduled(each)  # a schedule that raises must do so before anything is added
         elif not self._summed:
             raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
         with Interruption():
@@ -92,33 +99,33 @@ class Steps:
             self._summed.clear()
         return applied
 
-    def _by(self, where, grads, grad_scale):
+    def _by(self, where: str, grads: Any, grad_scale: float) -> bool:
         if self._list is not None and (found := self._list.find(grads)) is not None:
-            return self._at_once(found, grad_scale)
+            return self._at_once(self._list, found, grad_scale)
         return self._one_by_one(self._structure.pairs(where, grads, self.whole is not None), grad_scale)
 
     # --- Array by array
 
-    def _one_by_one(self, pairs, grad_scale):
+    def _one_by_one(self, pairs: Sequence[Pair], grad_scale: float) -> bool:
         """Step every array by its flat gradient."""
-        if not pairs or (grad_scale := self._looked_at(pairs, grad_scale)) is None:
+        if not pairs or (scale := self._looked_at(pairs, grad_scale)) is None:
             return False
         state, structure = self._state, self._structure
         if pairs[0][0] is not structure.vector and len(pairs) < len(structure.arrays):
             state.count_apart()
-        steps, work, parts = self._owner.steps, self._with_coefficients(pairs, grad_scale), []
+        steps, work, parts = self._owner.steps, self._with_coefficients(pairs, scale), []
         with Interruption(), state.change():
             for array, g, vector in work:
                 update = array.update
                 if update.trust is not None:
                     vector = update.trusted(array, g, vector)
                 parts.append(update.step(array, vector, g, array.steps if state.ragged else steps))
-            self._note_norms(parts, grad_scale)
+            self._note_norms(parts, scale)
             self._count([array for array, _ in pairs])
         return True
 
-    def rows(self, where, key, rows, grad_rows, grad_scale):
-        """Step the named rows of one matrix by their gradients: see `Optimizer.step_rows`."""
+    def rows(self, where: str, key: Any, rows: Any, grad_rows: Any, grad_scale: float) -> bool:
+        """Step some rows of one matrix by their gradients: see `Optimizer.step_rows`."""
         owner = self._owner
         if owner.by_blocks:
             given = "state_dtype, param_dtype, zero_grads or track_norms"
@@ -143,22 +150,25 @@ class Steps:
         join(sum_rows)(starts.size - 1, summed.reshape(-1, array.shape[1]), grad_rows, order, starts)
         return self._rows(array, rows[starts[:-1]], summed, grad_scale)
 
-    def _rows(self, array, rows, g, grad_scale):
-        if (grad_scale := self._looked_at([(array, g)], grad_scale)) is None:
+    def _rows(self, array: ParameterArray, rows: NDArray[np.intp], g: NDArray[Any], grad_scale: float) -> bool:
+        if (scale := self._looked_at([(array, g)], grad_scale)) is None:
             return False
         state = self._state
         if len(self._structure.arrays) > 1:
             state.count_apart()
-        ((_, _, vector),) = self._with_coefficients([(array, g)], grad_scale)
+        ((_, _, vector),) = self._with_coefficients([(array, g)], scale)
         with Interruption(), state.change():
             array.update.step_rows(array, vector, rows, g)
             self._count([array], max(self._owner.steps, array.steps + 1) if state.ragged else None)
         return True
 
-    def _with_coefficients(self, pairs, grad_scale):
+    def _with_coefficients(
+        self, pairs: Iterable[tuple[ParameterArray, Any]], grad_scale: float
+    ) -> list[tuple[ParameterArray, Any, NDArray[Any]]]:
         """Return (array, gradient, coefficients) of each pair."""
         self._state.check()
-        found, work, steps = {}, [], self._owner.steps
+        found: dict[Any, NDArray[Any]] = {}
+        work, steps = [], self._owner.steps
         for array, g in pairs:
             t = array.steps if self._state.ragged else steps
             vector = found.get((array.update, t))
@@ -167,8 +177,8 @@ class Steps:
             work.append((array, g, vector))
         return work
 
-    def _count(self, arrays, steps=None):
-        """Note that a step of some arrays was taken; `steps` are those of the optimizer, by default one more."""
+    def _count(self, arrays: Iterable[ParameterArray], steps: int | None = None) -> None:
+        """Count a step of some arrays; `steps` is the optimizer's new count, by default one more."""
         owner, state = self._owner, self._state
         if state.ragged:
             for array in arrays:
@@ -178,59 +188,62 @@ class Steps:
                 each.stepped(each._lr_of_step)
         state.set_steps(owner.steps + 1 if steps is None else steps)
 
-    # --- All arrays by one call of a kernel
+    # --- All arrays in one kernel call
 
-    def _at_once(self, found, grad_scale):
-        _objects, addresses = found  # the objects are kept until the kernels have run
+    def _at_once(self, arrays: ArrayList, found: tuple[NDArray[Any], NDArray[np.intp]], grad_scale: float) -> bool:
+        _objects, addresses = found  # the reference keeps the objects until the kernels have run
         if not addresses.any():
             return False
         state = self._state
         if not addresses.all():
             state.count_apart()
-        calls = self._list.calls(addresses, grad_scale, None if state.ragged else self._owner.steps)
+        calls = arrays.calls(addresses, grad_scale, None if state.ragged else self._owner.steps)
         with Interruption():
             for part, arguments, _ in calls:
                 part.kernel(*arguments)
-            counted = state.ragged or self._owner.scalars  # else it takes longer to name the arrays than to step them
-            self._count([array for _, _, arrays in calls for array in arrays] if counted else ())
+            counted = state.ragged or self._owner.scalars  # else to list the arrays takes longer than to step them
+            self._count([array for _, _, stepped in calls for array in stepped] if counted else ())
         return True
 
-    # --- Inside of a loop that computes the gradients
+    # --- Inside a loop that computes the gradients
 
     @property
-    def whole(self):
+    def whole(self) -> ParameterArray | None:
         """The array of all parameters of a ParameterVector, as long as they step together."""
         owner, apart = self._owner, self._state.ragged
         return None if apart or owner.groups or owner.trust_norms or owner.by_blocks else self._structure.vector
 
     @property
-    def is_possible(self):
-        """Whether `step` and `run` can step: nothing needs the whole gradient first, and all arrays step alike."""
+    def is_possible(self) -> bool:
+        """True if `step` and `run` can step: nothing needs the whole gradient first, and all arrays step together."""
         return self.whole is not None and not self._looks_first and not self._summed
 
-    def step(self, loop, pieces):
+    def step(self, loop: Callable[..., Any], pieces: Iterable[tuple[Any, ...]]) -> None:
         """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece.
 
-        `pieces` yields (size, *arguments) of the kernel, one for each call.
+        `pieces` yields (size, *arguments) for each call of the kernel.
         """
-        array = self.whole
+        array = self._stepped_whole()
         ((_, _, vector),) = self._with_coefficients([(array, None)], 1.0)
-        self._count([array])  # before: whoever interrupts a kernel is heard when it has ended
+        self._count([array])  # before the kernels: Ctrl-C during one acts when it has ended
         kernel, step = join(loop), array.update.bound(array)
         for arguments in pieces:
             kernel(*arguments, vector, array.p, len(array.slots), step)
 
-    def run(self, loop, count, work, *arguments):
+    def run(self, loop, count, work, **given):
         """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.
 
-        `work` is how much a step is. The loop counts the steps in its first argument.
+        `work` is how much a step is. `given` are arguments of the loop by name; the optimizer adds those of its own:
+        taken (which counts the steps), coefficients, p, slots and step.
         """
         owner, array = self._owner, self.whole
         before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
         try:
             coefficients = self._ahead(array, count)
             step = array.update.bound(array)
-            join(loop)(count, work, taken, *arguments, coefficients, array.p, len(array.slots), step)
+            own = {"taken": taken, "coefficients": coefficients, "p": array.p, "slots": len(array.slots), "step": step}
+            _, *arguments = loop.names(parts=None, **given, **own)
+            join(loop)(count, work, *arguments)
         finally:
             if taken[0] < count:
                 self._state.set_steps(before[0])
@@ -239,7 +252,7 @@ class Steps:
                 self._ahead(array, int(taken[0]))
         return int(taken[0])
 
-    def _ahead(self, array, count):
+    def _ahead(self, array: ParameterArray, count: int) -> NDArray[Any] | None:
         """Return the coefficients of the next steps, one row each, and count these steps."""
         owner, rows = self._owner, None
         coefficients = array.update.coefficients
@@ -257,7 +270,7 @@ class Steps:
 
     # --- Gradients of several batches
 
-    def accumulate(self, where, grads, grad_scale):
+    def accumulate(self, where: str, grads: Any, grad_scale: float) -> None:
         """Add gradients to those that the next step takes."""
         structure, owner = self._structure, self._owner
         pairs = structure.pairs(where, grads)
@@ -275,7 +288,7 @@ class Steps:
                 array.update.accumulate(key not in self._summed, grad_scale, self._sums[key].reshape(-1), g)
                 self._summed.add(key)
 
-    def _accumulated(self):
+    def _accumulated(self) -> Any:
         """Return the accumulated gradients, in the structure of params."""
         arrays = self._structure.arrays
         if isinstance(self._sums, ParameterVector) and len(self._summed) == len(arrays):
@@ -287,8 +300,8 @@ class Steps:
 
     # --- Norms
 
-    def _looked_at(self, pairs, grad_scale):
-        """Return the scale of the gradients by which their norm is within clip_norm, or None to skip the step."""
+    def _looked_at(self, pairs: Sequence[Pair], grad_scale: float) -> float | None:
+        """Return the scale that brings the norm of the gradients within clip_norm, or None to skip the step."""
         owner = self._owner
         if not self._looks_first:
             return grad_scale
@@ -303,18 +316,19 @@ class Steps:
             grad_scale *= owner.clip_norm / norm
         return grad_scale
 
-    def _norm(self, pairs, grad_scale):
+    def _norm(self, pairs: Sequence[Pair], grad_scale: float) -> float:
         """Return the Euclidean norm of all gradients together, times |grad_scale|."""
         parts = [array.update.gradient_norms(g, grad_scale) for array, g in pairs]
         return self.together.norm(np.concatenate(parts, axis=1))[0]
 
-    def _all_finite(self, pairs, grad_scale):
-        """Return whether all gradients are finite although their norm is not."""
+    def _all_finite(self, pairs: Sequence[Pair], grad_scale: float) -> bool:
+        """Return True if all gradients are finite although their norm is not."""
         with np.errstate(over="ignore", invalid="ignore"):
             found = all(np.isfinite(array.real.type(grad_scale) * widened(g)).all() for array, g in pairs)
         return self.together.is_true(found)
 
-    def _note_norms(self, parts, grad_scale):
+    def _note_norms(self, parts: list[Any], grad_scale: float) -> None:
+        """Set the optimizer's `norms` from those of the blocks of each array."""
         if self._owner.track_norms:
             gradient, update, parameters = self.together.norm(np.concatenate(parts, axis=1))
             vars(self._owner)["norms"] = Norms(abs(grad_scale) * gradient, update, parameters)

@@ -3,17 +3,15 @@
 Blocks of rows have partial sums of their own, and how rows are cut into blocks follows from their number
 alone, so the sums have the same bits for any number of threads.
 
-All gradient loops take the same arguments: values (one a block), gradients (one row a block: of the weights, then of
-the intercepts), w, b, rows, size (rows a block), scale (of gradients), X, losses. For a sparse X in CSR there are data,
-indices, indptr in its place. `losses` are bound bodies, `losses_of_numbers` or `losses_of_vectors`, that are called for
-a group of examples at a time.
+All gradient loops take the arguments of `OfRows`, or of `OfSparseRows`.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from ..blas import product, transposed_product
 from ..compiler import NEVER, device, loop
-from ..rules.stages import CommonCoefficients, penalized
 from ..traffic import of_rows
 from ..views import allocate, local, matrix_at, release, row_at, vector_at
 from ..words import invoke
@@ -24,6 +22,38 @@ LEAST = 32  # rows a block at least
 GROUP = 64  # rows whose products are one call of BLAS
 CHUNK = 16  # examples whose losses are one call, for one output: a multiple of 4
 VECTOR, MATRIX = "float[:] x[:,:] x[:] x int[:] int x", "float[:] x[:,:] x[:,:] x[:] int[:] int x"
+
+
+class OfRows(NamedTuple):
+    """What the gradient of rows X[rows] takes."""
+
+    values: np.ndarray  # the loss of each block
+    gradients: np.ndarray  # a row for each block: of the weights, then of the intercepts
+    w: np.ndarray
+    b: np.ndarray
+    rows: np.ndarray
+    size: int  # rows of a block
+    scale: float  # of the gradient
+    X: np.ndarray
+    losses: bytes  # `losses_of_numbers` or `losses_of_vectors`, called for a group of examples at a time
+    of_target: int  # bytes of an example's target
+
+
+class OfSparseRows(NamedTuple):
+    """The same for a sparse X in CSR: data, indices and indptr are in its place."""
+
+    values: np.ndarray
+    gradients: np.ndarray
+    w: np.ndarray
+    b: np.ndarray
+    rows: np.ndarray
+    size: int
+    scale: float
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    losses: bytes
+    of_target: int
 
 
 def block_rows(n, size):
@@ -128,7 +158,7 @@ def _sparse_work(size, values, gradients, w, b, rows, of_block, scale, data, ind
 _places, _chunk, _group = local(CHUNK), local(CHUNK), local(GROUP)
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work, given=VECTOR)
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work, given=VECTOR, names=OfRows)
 def vector_gradient():
     """Items are blocks of rows of X[rows], for one output x w + b."""
 
@@ -177,7 +207,7 @@ def vector_gradient():
     return body
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work, given=MATRIX)
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work, given=MATRIX, names=OfRows)
 def matrix_gradient():
     """The same for several outputs x W + b, by matrix products."""
 
@@ -231,7 +261,7 @@ def matrix_gradient():
     return body
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_sparse_work, given=VECTOR)
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_sparse_work, given=VECTOR, names=OfSparseRows)
 def sparse_vector_gradient():
     """The same as `vector_gradient` for sparse rows."""
 
@@ -262,7 +292,7 @@ def sparse_vector_gradient():
     return body
 
 
-@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_sparse_work, given=MATRIX)
+@loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_sparse_work, given=MATRIX, names=OfSparseRows)
 def sparse_matrix_gradient():
     """The same as `matrix_gradient` for sparse rows."""
 
@@ -355,26 +385,3 @@ def sum_of_blocks(start, stop, total, out, values, parts):
         part = vector_at(parts, block * parts.shape[1] + start, out.size)
         for j in range(out.size):
             out[j] += part[j]
-
-
-@loop(parallel_from=16_384, flush=True, traffic="rw r")
-def penalize():
-    """Items are weights; arguments: gradient, w, l1, l2: adds the gradient of l1 |w| + l2 / 2 w**2."""
-
-    def body(start, stop, arguments):
-        gradient, w, l1, l2 = arguments
-        add_penalty(vector_at(gradient, start, stop - start), vector_at(w, start, stop - start), l1, l2)
-
-    return body
-
-
-_penalized = device(penalized)
-
-
-@device
-def add_penalty(gradient, w, l1, l2):
-    """Add the gradient of l1 |w| + l2 / 2 w**2."""
-    zero = l1 - l1
-    common = CommonCoefficients(zero, zero, l1, l2, zero, zero, zero)
-    for j in range(w.size):
-        gradient[j], _ = _penalized(gradient[j], w[j], common)
