@@ -19,6 +19,8 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.setdefault("GD_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "kernels"))
 
+import contextlib
+
 import scenario_caches as caches
 import scenario_interrupts as interrupts
 import scenario_processes as processes
@@ -91,10 +93,8 @@ def run(name, limit=LIMIT):
             result = "TIMEOUT"
         finally:
             if hasattr(os, "killpg"):
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             else:
                 process.kill()
         if result == "TIMEOUT":

@@ -48,7 +48,7 @@ def test_every_activation_has_a_reference_and_functions_of_its_name():
         assert all(parameter in getattr(gd, name).__doc__ for parameter in ACTIVATIONS[name].parameters)
 
 
-@pytest.mark.parametrize(("name", "parameters"), CASES)
+@pytest.mark.parametrize("name, parameters", CASES)
 def test_equals_plain_numpy(name, parameters, rng, dtype, size):
     activation, (forward, derivative) = ACTIVATIONS[name], reference.ACTIVATIONS[name]
     x, dy = (4 * rng.standard_normal((2, size))).astype(dtype)
@@ -70,7 +70,7 @@ def test_equals_plain_numpy(name, parameters, rng, dtype, size):
         np.testing.assert_allclose(found, expected, rtol=0, atol=4 * tolerance)
 
 
-@pytest.mark.parametrize(("name", "parameters"), CASES)
+@pytest.mark.parametrize("name, parameters", CASES)
 def test_backward_is_the_derivative(name, parameters, rng):
     activation, h = ACTIVATIONS[name], 1e-6
     x = rng.uniform(-4, 7, 1000)
@@ -168,7 +168,7 @@ def test_other_forms_have_the_same_limits(name, dtype):
 
 
 @pytest.mark.parametrize(
-    ("name", "low", "high"),
+    "name, low, high",
     [
         ("sigmoid", -80, 80),
         ("tanh", -40, 40),

@@ -42,7 +42,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    ("name", "keywords"), VARIANTS, ids=lambda value: value if isinstance(value, str) else "-".join(value)
+    "name, keywords", VARIANTS, ids=lambda value: value if isinstance(value, str) else "-".join(value)
 )
 def test_steps_at_once_equal_steps_one_by_one(name, keywords, rng, walk, one_by_one):
     params = arrays(rng, ("float32", "float64"))

@@ -80,7 +80,7 @@ def divides_by_nothing(x, out):
 
 
 @pytest.mark.parametrize(
-    ("function", "text"),
+    "function, text",
     [
         (changes_before_it_raises, "changed something"),
         (names_nothing, "names none of"),

@@ -29,7 +29,7 @@ ALL = [(name, what) for name, family in FAMILIES.items() for what in (family.wha
 pytestmark = pytest.mark.filterwarnings("ignore")  # other libraries' own
 
 
-@pytest.mark.parametrize(("name", "what"), ALL)
+@pytest.mark.parametrize("name, what", ALL)
 def test_all_libraries_agree(name, what):
     family = FAMILIES[name]
     libraries = [each for each in family.makers(family.case(what, family.odd[0])) if each not in COMPILED]
@@ -38,7 +38,7 @@ def test_all_libraries_agree(name, what):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", COMPILED)
-@pytest.mark.parametrize(("name", "what"), ALL)
+@pytest.mark.parametrize("name, what", ALL)
 def test_libraries_that_compile_agree(name, what, library):
     pytest.importorskip(package(library))
     assert verify(FAMILIES[name], what, libraries=(library,), sizes=(1023,)) == {}
@@ -148,7 +148,7 @@ def test_check_catches_a_slowed_kernel(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "options, message",
     [
         (["--only", "adamm"], "--only: expected names of computations or families, such as optimizers"),
         (["--threads", "100000"], "--threads must be 1 to"),

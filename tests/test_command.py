@@ -45,7 +45,7 @@ def write_idx_folder(folder, rng, compress=True):
         write_idx(folder / f"{prefix}-labels-idx1-ubyte", labels, compress)
 
 
-@pytest.mark.parametrize(("dtype", "agreement"), [("float32", 1e-4), ("float64", 1e-10)])
+@pytest.mark.parametrize("dtype, agreement", [("float32", 1e-4), ("float64", 1e-10)])
 def test_digits_reach_95_percent_and_agree_with_numpy(capsys, dtype, agreement):
     status, out, err = run(capsys, "train", "--compare", "numpy", "--dtype", dtype)
     assert status == 0
@@ -218,7 +218,7 @@ def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"),
+    "arguments, match",
     [
         (["--lr", "-1"], "lr must be in"),
         (["--lr", "nan"], "lr must be in"),

@@ -230,7 +230,7 @@ def test_cpu_quota_limits_the_default(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("groups", "files", "cores"),
+    "groups, files, cores",
     [
         ("", {}, None),
         ("", {"cpu.max": "150000 100000"}, 2),  # a container's own group is the root it sees

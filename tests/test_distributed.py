@@ -1,5 +1,6 @@
 """Optimizers and trainings over several ranks: threads in the place of processes, and processes under MPI."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -40,7 +41,7 @@ def one_thread():
         yield
 
 
-@pytest.mark.parametrize(("name", "state_dtype"), [*((name, None) for name in ELEMENTWISE), ("Adam", "int8")])
+@pytest.mark.parametrize("name, state_dtype", [*((name, None) for name in ELEMENTWISE), ("Adam", "int8")])
 def test_one_rank_has_the_bits_of_the_optimizer_itself(name, state_dtype):
     start = gradients(4)
     p, q, options = start[0].copy(), start[0].copy(), {"clip_norm": 1.0, "state_dtype": state_dtype}
@@ -146,7 +147,7 @@ class Half:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    "arguments, error, message",
     [
         ({"optimizer_class": gd.LAMB}, ValueError, "optimizer_class must be elementwise, got LAMB"),
         ({"optimizer_class": gd.Optimizer}, TypeError, "optimizer_class must be an optimizer such as gd.Adam"),
@@ -175,7 +176,7 @@ def test_ranks_must_agree_and_suit_the_logical_shards():
 
 
 @pytest.mark.parametrize(
-    ("reduction", "grads", "message"),
+    "reduction, grads, message",
     [
         ("fast", [np.zeros(3)], "step: grads must have the structure of params; none for params"),
         ("fast", [np.zeros(3), np.zeros(3)], r"step: grads\[1\] has shape \(3,\), params\[1\] has \(2,\)"),
@@ -340,7 +341,7 @@ def test_a_loss_that_is_not_finite_stops_all_ranks_before_the_step():
 
 
 @pytest.mark.parametrize(
-    ("keywords", "message"),
+    "keywords, message",
     [
         ({"batch_size": 12}, "batch_size must be a multiple of the 8 logical shards, got 12"),
         ({"accumulate": 2}, "accumulate is not for several ranks"),
@@ -392,10 +393,8 @@ def end(process, limit=LIMIT):
     try:
         output, _ = process.communicate(timeout=limit)
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     return process.returncode, output
 
 

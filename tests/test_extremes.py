@@ -11,9 +11,7 @@ NAMES = sorted(OPTIMIZERS)
 ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].trust_norms]
 EXTREMES = [(np.float32, 1e38), (np.float32, 3.4e38), (np.float32, 1e-45), (np.float64, 1e200), (np.float64, 5e-324)]
 EXTREMES += [(dtype, bad) for dtype in (np.float32, np.float64) for bad in (np.nan, np.inf, -np.inf)]
-extremes = pytest.mark.parametrize(
-    ("dtype", "extreme"), EXTREMES, ids=lambda x: x.__name__ if isinstance(x, type) else x
-)
+extremes = pytest.mark.parametrize("dtype, extreme", EXTREMES, ids=lambda x: x.__name__ if isinstance(x, type) else x)
 AT = 20  # the element that has the extreme gradient
 
 
@@ -94,7 +92,7 @@ def test_the_variance_of_centered_rmsprop_is_never_negative(momentum, dtype):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size", "largest"), [(np.float64, 10_000, 1.7e308), (np.float64, 3, 1.7e308), (np.float32, 10_000, 3e38)]
+    "dtype, size, largest", [(np.float64, 10_000, 1.7e308), (np.float64, 3, 1.7e308), (np.float32, 10_000, 3e38)]
 )
 @pytest.mark.parametrize("split", [False, True])
 def test_the_norm_to_clip_by_never_overflows(dtype, size, largest, split, rng):

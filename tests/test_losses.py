@@ -41,7 +41,7 @@ def test_every_loss_has_a_reference():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10), (3, 1), (63, 65), (1000, 10), (BLOCK + 1, 7)], ids=str)
-@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+@pytest.mark.parametrize("name, parameters", CASES, ids=str)
 def test_equals_plain_numpy(name, parameters, shape, rng, dtype):
     prediction, target = example(name, rng, *shape, dtype)
     before = prediction.copy()

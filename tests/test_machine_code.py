@@ -214,7 +214,7 @@ def failing():
 @pytest.mark.parametrize("parallel_from", [1, float("inf")])
 def test_what_a_body_raises_arrives(parallel_from):
     x = np.zeros(10)
-    with splitting(parallel_from), pytest.raises(ValueError) as error:
+    with splitting(parallel_from), pytest.raises(ValueError, match="item seven") as error:
         Kernel(failing, ())(10, x)
     assert error.value.args == ("item seven", 7)
     assert any("test_machine_code.py:" in note for note in error.value.__notes__)

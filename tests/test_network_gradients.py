@@ -131,7 +131,7 @@ def test_activation(activation, rng):
 
 
 @pytest.mark.parametrize(
-    ("activation", "parameters"),
+    "activation, parameters",
     [
         ("leaky_relu", {"negative_slope": 0.2}),
         ("gelu", {"approximate": True}),

@@ -79,7 +79,7 @@ def test_every_optimizer_has_a_reference():
     assert set(reference.OPTIMIZERS) == set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize(("name", "keywords"), CASES)
+@pytest.mark.parametrize("name, keywords", CASES)
 def test_equals_plain_numpy(name, keywords, rng, dtype):
     start = rng.standard_normal(1023).astype(dtype)
     p, expected = start.copy(), start.astype(np.float64)
@@ -280,7 +280,7 @@ OUT_OF_RANGE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "parameter", "allowed"), OUT_OF_RANGE)
+@pytest.mark.parametrize("name, parameter, allowed", OUT_OF_RANGE)
 def test_hyperparameters_out_of_range_are_refused(name, parameter, allowed):
     if isinstance(allowed, Range):
         bad = [*allowed.outside(), "1", None, True, np.array([0.5, 0.5])]
@@ -330,7 +330,7 @@ BAD_PARAMS = [
 ]
 
 
-@pytest.mark.parametrize(("params", "error", "match"), BAD_PARAMS, ids=range(len(BAD_PARAMS)))
+@pytest.mark.parametrize("params, error, match", BAD_PARAMS, ids=range(len(BAD_PARAMS)))
 def test_bad_params_are_refused(params, error, match):
     with pytest.raises(error, match=f"Adam: .*{match}"):
         gd.Adam(params)
@@ -352,7 +352,7 @@ BAD_GRADS = [
 ]
 
 
-@pytest.mark.parametrize(("grads", "error", "match"), BAD_GRADS, ids=range(len(BAD_GRADS)))
+@pytest.mark.parametrize("grads, error, match", BAD_GRADS, ids=range(len(BAD_GRADS)))
 def test_bad_grads_are_refused_and_nothing_changes(grads, error, match):
     p = np.ones(3)
     optimizer = gd.Adam(p)

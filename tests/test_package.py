@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import runpy
 import subprocess
 import sys
 from importlib import import_module
@@ -11,6 +12,7 @@ from pkgutil import iter_modules
 import house
 import public_api
 import pytest
+import stubs
 
 import gd
 
@@ -120,3 +122,19 @@ def test_names_and_signatures_are_those_that_were_agreed_on():
     agreed = (ROOT / "tests" / "public_api.txt").read_text().splitlines()
     found = public_api.lines()
     assert found == agreed, "`python tests/public_api.py > tests/public_api.txt` shows the difference to a reviewer"
+
+
+def test_stubs_show_what_is_collected_at_import():
+    for path, text in stubs.stubs().items():
+        assert path.read_text() == text, f"{path.name} of {path.parent.name}: `python tests/stubs.py` writes it again"
+    for name in gd.activations.functions() | gd.losses.functions():
+        parameters = inspect.signature(getattr(gd, name)).parameters.values()
+        assert all(each.kind is not each.VAR_KEYWORD for each in parameters), name
+
+
+@pytest.mark.full
+def test_the_code_of_a_user_is_well_typed_and_runs(capsys):
+    pytest.importorskip("pyright")
+    runpy.run_path(str(ROOT / "tests" / "user_code.py"), run_name="__main__")
+    assert capsys.readouterr().out
+    assert house.check_types() == 0, "pyright"

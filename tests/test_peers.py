@@ -75,7 +75,7 @@ def step_torch(torch, optimizer, tensors, g):
     optimizer.step()
 
 
-@pytest.mark.parametrize(("name", "keywords", "theirs"), TORCH)
+@pytest.mark.parametrize("name, keywords, theirs", TORCH)
 def test_equals_pytorch_over_50_steps_of_nasty_gradients(name, keywords, theirs, rng, torch):
     params, gradients = nasty(rng)
     tensors = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
@@ -92,7 +92,7 @@ def test_equals_pytorch_over_50_steps_of_nasty_gradients(name, keywords, theirs,
             np.testing.assert_allclose(state[f"{key}.{slot}"], expected, rtol=1e-12, atol=1e-18)
 
 
-@pytest.mark.parametrize(("name", "keywords", "theirs"), TORCH)
+@pytest.mark.parametrize("name, keywords, theirs", TORCH)
 def test_float32_errs_no_more_than_twice_as_much_as_pytorch(name, keywords, theirs, rng, torch):
     params, gradients = nasty(rng)
     gradients = [{key: g.astype(np.float32).astype(np.float64) for key, g in each.items()} for each in gradients]
@@ -112,7 +112,7 @@ def test_float32_errs_no_more_than_twice_as_much_as_pytorch(name, keywords, thei
         assert error <= 2 * theirs_error + scale, key
 
 
-@pytest.mark.parametrize(("name", "keywords", "theirs"), TORCH)
+@pytest.mark.parametrize("name, keywords, theirs", TORCH)
 def test_pytorch_and_gd_take_turns(name, keywords, theirs, rng, torch):
     params, gradients = nasty(rng)
     alone = {key: torch.tensor(p, requires_grad=True) for key, p in params.items()}
@@ -206,7 +206,7 @@ OPTAX = [
 ]
 
 
-@pytest.mark.parametrize(("name", "keywords", "theirs"), OPTAX)
+@pytest.mark.parametrize("name, keywords, theirs", OPTAX)
 @pytest.mark.filterwarnings("ignore")  # of jax's and optax's own
 def test_equals_optax_over_50_steps_of_nasty_gradients(name, keywords, theirs, rng):
     optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")

@@ -91,7 +91,7 @@ def test_rows_are_shared_out_in_strong_scaling_alone():
 
 
 @pytest.mark.parametrize(
-    ("change", "match"),
+    "change, match",
     [
         ({"nodes": 0}, "nodes must be 1 at least"),
         ({"nodes": 1.5}, "nodes must be an integer"),
@@ -111,7 +111,7 @@ def test_bad_arguments_are_refused(change, match):
 
 
 @pytest.mark.parametrize(
-    ("count", "text"),
+    "count, text",
     [(0, "0.0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_999, "1.0 MB"), (123.4e9, "123 GB"), (8e15, "8000 TB")],
 )
 def test_bytes_have_the_unit_that_fits(count, text):
@@ -148,7 +148,7 @@ def test_a_network_is_measured_for_the_rows_of_a_node(capsys, quick):
     assert len({row[1] for row in rows(out)}) == 1
 
 
-@pytest.mark.parametrize(("dtype", "state"), [(None, 8), ("bfloat16", 4), ("int8", 2 * 260 / 256)])
+@pytest.mark.parametrize("dtype, state", [(None, 8), ("bfloat16", 4), ("int8", 2 * 260 / 256)])
 def test_the_state_of_an_element_is_that_of_the_storage(dtype, state, capsys, quick):
     status, out, _ = run(capsys, "--parameters", 1000, "--nodes", 1, *(("--state-dtype", dtype) if dtype else ()))
     assert status == 0
@@ -169,7 +169,7 @@ def test_a_picture(capsys, quick, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"),
+    "arguments, match",
     [
         (("--batch-size", 0), "--batch-size must be 1 at least"),
         (("--latency", -1), "network.latency must be in"),
@@ -203,5 +203,7 @@ def test_every_optimizer_that_steps_elements_alone_can_be_planned():
 
     assert set(OPTIMIZERS) - set(NAMES.values()) == {"LAMB", "LARS"}
     rates = measure_rates("SGD", None, 100)
-    assert rates.update > 0 and rates.adding > 0 and rates.state == 0
+    assert rates.update > 0
+    assert rates.adding > 0
+    assert rates.state == 0
     assert np.isfinite(rates).all()

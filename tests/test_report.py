@@ -359,17 +359,20 @@ def test_where_others_are_better_in_other_ways_is_said(reports, kind):
     assert "Another library is more accurate somewhere in tanh: see Accuracy." in text
     assert "Another library takes less memory in: step of 784-10." in text
     rows = sections_of(reports["full"], kind)["Accuracy"]
-    assert ("tanh", "1.4 / 1.5", "0.60 / 2.0") in rows and ("elu", "1.4 / -", "-") in rows
+    assert ("tanh", "1.4 / 1.5", "0.60 / 2.0") in rows
+    assert ("elu", "1.4 / -", "-") in rows
 
 
 def test_a_speed_up_is_of_what_was_timed_with_the_fewest_threads(reports):
     picture = (reports["full"] / "pictures" / "scaling-1.svg").read_text(encoding="utf-8")
-    assert ">numpy<" in picture and ">torch<" not in picture
+    assert ">numpy<" in picture
+    assert ">torch<" not in picture
 
 
 def test_the_command_to_run_it_again(reports):
     text = (reports["full"] / "report.md").read_text(encoding="utf-8")
-    assert "    git checkout 5ce0431\n" in text and text.endswith("\n    gd bench --quick\n")
+    assert "    git checkout 5ce0431\n" in text
+    assert text.endswith("\n    gd bench --quick\n")
     assert "Files had changed since that commit." in text
 
 
@@ -392,17 +395,20 @@ def test_pictures_of_the_markdown_are_files(reports):
     assert {name.split("/")[1].split("-")[0].removesuffix(".svg") for name in names} == set(plots.KINDS)
     for name in names:
         picture = (reports["full"] / name).read_text(encoding="utf-8")
-        assert picture.startswith("<svg ") and "prefers-color-scheme:dark" in picture
+        assert picture.startswith("<svg ")
+        assert "prefers-color-scheme:dark" in picture
         assert not any(colour in picture for colour in (plots.INK, *plots.SLOTS))
 
 
 def test_a_report_without_matplotlib_has_no_pictures(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     text = write(full(), tmp_path).read_text(encoding="utf-8")
-    assert "<svg" not in text and "There are no pictures" in text and "torch fused 0.92x" in text
+    assert "<svg" not in text
+    assert "There are no pictures" in text
+    assert "torch fused 0.92x" in text
 
 
-@pytest.mark.parametrize(("side", "figure"), [("ceiling", "share of the ceiling"), ("numpy", "ratio to NumPy")])
+@pytest.mark.parametrize("side, figure", [("ceiling", "share of the ceiling"), ("numpy", "ratio to NumPy")])
 @pytest.mark.parametrize("factor", [0.8, 0.9])
 def test_a_fall_of_a_fifth_is_found_and_one_of_a_tenth_is_not(side, figure, factor):
     results = full()
@@ -454,8 +460,10 @@ def test_what_is_not_there_is_missing_and_not_fallen():
 def test_the_readme_is_updated_between_its_markers():
     text = f"# gd\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe rest.\n"
     once = readme.update_readme(text, full())
-    assert once.startswith(f"# gd\n\n{readme.BEGIN}\n") and once.endswith(f"\n{readme.END}\n\nThe rest.\n")
-    assert "old" not in once and readme.readme_table(full()) in once
+    assert once.startswith(f"# gd\n\n{readme.BEGIN}\n")
+    assert once.endswith(f"\n{readme.END}\n\nThe rest.\n")
+    assert "old" not in once
+    assert readme.readme_table(full()) in once
     assert readme.update_readme(once, full()) == once
 
 
@@ -518,7 +526,7 @@ def test_numbers_stand_to_the_right_and_lost_ones_are_bold():
 
 
 @pytest.mark.parametrize(
-    ("function", "value", "text"),
+    "function, value, text",
     [
         (notation.times, 0.012, "0.012x"),
         (notation.times, 0.934, "0.93x"),
@@ -561,7 +569,7 @@ def test_numbers_are_written_with_digits_that_mean_something(function, value, te
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0.97, "0.97"), (0.897, "0.897"), (0.8999, "0.899"), (0.9, "0.90"), (1.04, "1.04")]
+    "share, text", [(0.97, "0.97"), (0.897, "0.897"), (0.8999, "0.899"), (0.9, "0.90"), (1.04, "1.04")]
 )
 def test_a_share_below_what_is_enough_is_never_written_as_enough(share, text):
     assert notation.part(share, 0.9) == text

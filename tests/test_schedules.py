@@ -37,7 +37,7 @@ TORCH = [
 ]
 
 
-@pytest.mark.parametrize(("schedule", "theirs"), TORCH, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("schedule, theirs", TORCH, ids=lambda each: type(each).__name__)
 @pytest.mark.filterwarnings("ignore")  # PyTorch warns of its own use in SequentialLR
 def test_equals_pytorch(schedule, theirs):
     torch = pytest.importorskip("torch")
@@ -111,7 +111,7 @@ def test_a_schedule_of_momentum_that_leaves_its_range_raises_before_anything_cha
 
 
 @pytest.mark.parametrize(
-    ("make", "match"),
+    "make, match",
     [
         (lambda: s.StepDecay(-1.0, 3), "StepDecay: lr must be in"),
         (lambda: s.StepDecay(1.0, 0), "StepDecay: steps must be 1 at least"),

@@ -212,7 +212,7 @@ def test_what_is_closed_takes_no_step(rng, folder):
 
 
 @pytest.mark.parametrize(
-    ("change", "match"),
+    "change, match",
     [
         (lambda p: (gd.SGD, p, {}), "SGD: state_dir .* holds the state of Adam"),
         (lambda p: (gd.Adam, p, {"amsgrad": True}), "does not hold"),

@@ -204,7 +204,7 @@ def test_groups_of_a_parameter_vector_take_every_form_of_gradient(rng):
 
 
 @pytest.mark.parametrize(
-    ("groups", "error", "match"),
+    "groups, error, match",
     [
         ("W", TypeError, "groups must be a list of dicts"),
         ([{"lr": 0.1}], TypeError, r"groups\[0\]\['params'\] must be a list of keys"),
@@ -306,9 +306,7 @@ ALL_STAGES = {"l2": 0.1, "weight_decay": 0.1, "clip_norm": 1.0, "ema": 0.5}
 ROWS = [(name, {}) for name in ELEMENTWISE] + [(name, ALL_STAGES) for name in ("SGD", "Adagrad", "Adam")]
 
 
-@pytest.mark.parametrize(
-    ("name", "keywords"), ROWS, ids=lambda value: value if isinstance(value, str) else "-".join(value)
-)
+@pytest.mark.parametrize("name, keywords", ROWS, ids=lambda value: value if isinstance(value, str) else "-".join(value))
 def test_rows_step_as_a_matrix_of_their_own(name, keywords, rng, dtype, walk):
     matrix = rng.standard_normal((300, 7)).astype(dtype)
     before, optimizer = matrix.copy(), OPTIMIZERS[name](matrix, **keywords)
@@ -438,7 +436,7 @@ def rosenbrock(x):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("function", "steps"), [(quadratic, 5000), (rosenbrock, 20_000)])
+@pytest.mark.parametrize("function, steps", [(quadratic, 5000), (rosenbrock, 20_000)])
 def test_reaches_the_minimum(name, function, steps):
     lr, valley, keywords = RATES[name]
     x = np.array([-1.2, 1.0])

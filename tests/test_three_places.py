@@ -132,9 +132,10 @@ assert {"cubic", "cubic backward"} & set(of["activations"].whats) and "fourth_po
 assert {"SignDescent", "cubic", "fourth_power"} <= tasks().keys()  # gd.warmup
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 model = gd.MLP([3, 4, 1], activation="cubic", loss="fourth_power", activation_parameters={"scale": 0.1})
-gd.fit(model, X, np.ascontiguousarray(X[:, :1]), gd.SignDescent(model.parameters), batch_size=10, epochs=1, progress=False)
+y = X[:, :1].copy()
+gd.fit(model, X, y, gd.SignDescent(model.parameters), batch_size=10, epochs=1, progress=False)
 linear = gd.LinearModel(3, loss="fourth_power")
-gd.fit(linear, X, X[:, 0].copy(), gd.SignDescent(linear.parameters), batch_size=10, epochs=1, progress=False)
+gd.fit(linear, X, y[:, 0], gd.SignDescent(linear.parameters), batch_size=10, epochs=1, progress=False)
 """
 
 

@@ -109,7 +109,9 @@ def test_killed_trainings_resume_with_the_same_bits():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     _, trials, kills, _, resumed, equal = re.search("^all .*$", done.stdout, re.MULTILINE)[0].split()
-    assert trials == equal == "2" and int(kills) > 0 and int(resumed) > 0
+    assert trials == equal == "2"
+    assert int(kills) > 0
+    assert int(resumed) > 0
 
 
 def test_checkpoints_of_other_trainings_are_refused_and_nothing_changes(rng, tmp_path):
@@ -474,7 +476,7 @@ def test_norms_of_layers_show_vanishing_gradients(rng, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "labels"),
+    "model, labels",
     [
         (lambda: gd.MLP([6, *[5] * 6, 3]), (["W1", "W4", "W6", "W7"], ["W1", "W4", "W6"])),
         (lambda: gd.MLP([6, 5], heads={"ner": 3, "pos": 3}), (["W1", "W_ner", "W_pos"], ["W1"])),
