@@ -11,7 +11,7 @@ import numpy as np
 import gd
 from gd.kernels.compiler import join
 from gd.kernels.loops.elementwise import map_into
-from gd.kernels.loops.reductions import BLOCK, read
+from gd.kernels.loops.reductions import NORM_BLOCK, read
 from gd.kernels.loops.update import update
 from gd.kernels.rules.stages import CommonCoefficients
 from gd.kernels.rules.touch import TOUCH, add, copy
@@ -40,7 +40,7 @@ def walk(mix, arrays):
     """Return a function that walks once over arrays of one size; the first are written."""
     size = arrays[0].size
     if mix == "1r":
-        sums = np.empty(-(-size // BLOCK))
+        sums = np.empty(-(-size // NORM_BLOCK))
         return lambda: join(read)(len(sums), sums, arrays[0])
     if mix in ("1r1w", "2r1w"):
         kernel = join(map_into(arrays[0]), copy if mix == "1r1w" else add)

@@ -1,6 +1,9 @@
-"""What is done to data before training: inputs of unit variance, and class labels as targets of real outputs."""
+"""Preprocessing: `Normalizer` gives inputs unit variance, `one_hot` turns class labels into numeric targets."""
+
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .checks import (
     NON_NEGATIVE,
@@ -14,12 +17,13 @@ from .checks import (
     check_size,
 )
 from .parameters import LARGEST
+from .typing import Array, DTypeLike
 
-BLOCK = 4096  # rows whose moments are taken at once
+MOMENT_ROWS = 4096  # rows whose moments are computed at once
 
 
 class Normalizer:
-    """Remove the mean of every feature and scale it to unit variance, or decorrelate all of them (PCA whitening).
+    """Remove the mean of every feature and scale it to unit variance, or decorrelate the features (PCA whitening).
 
     ::
 
@@ -29,21 +33,21 @@ class Normalizer:
     Parameters
     ----------
     whiten : bool, default: False
-        Decorrelate: the covariance of the result is the identity, components come by decreasing variance.
+        Decorrelate: the covariance of the result is the identity; components are ordered by decreasing variance.
     eps : float, default: 0
         Added to the variances; 0 or above.
 
     Attributes
     ----------
     count : int
-        Rows seen.
+        Number of rows seen.
     mean, variance : ndarray of shape (features,)
-        Of the rows seen, in float64; the variance is that of the population (divided by count).
+        Moments of the rows seen, in float64; the variance is the population variance (divided by count).
 
     Notes
     -----
-    `partial_fit` takes one pass over its rows and merges their moments with those seen before (Chan, Golub & LeVeque
-    1983), so data can come in pieces of any size; no sum of squares is taken without the mean removed.
+    `partial_fit` makes one pass over its rows and merges their moments with the earlier ones (Chan, Golub & LeVeque
+    1983), so data can come in pieces of any size. The mean is removed before squares are summed.
 
     References
     ----------
@@ -57,32 +61,34 @@ class Normalizer:
     [[-1.0, 0.0], [1.0, 0.0]]
     """
 
-    def __init__(self, whiten=False, eps=0.0):
+    def __init__(self, whiten: bool = False, eps: float = 0.0) -> None:
         self.whiten = check_flag("Normalizer", "whiten", whiten)
         self.eps = check_number("Normalizer", "eps", eps, NON_NEGATIVE)
-        self.count, self.mean, self._moments = 0, None, None
+        self.count: int = 0
+        self.mean: Any = None  # an array once rows were seen
+        self._moments: Any = None
 
     @property
-    def variance(self):
+    def variance(self) -> NDArray[np.float64]:
         """The variance of every feature."""
         self._check_fitted("variance")
         moments = np.diagonal(self._moments) if self.whiten else self._moments
         return moments / self.count
 
-    def fit(self, X):
-        """Forget what was seen, and see these rows; return self."""
+    def fit(self, X: Array) -> Self:
+        """Forget all rows seen before and learn the moments of these rows; return self."""
         X = self.check("fit", X)
         self.count, self.mean, self._moments = 0, None, None
         return self.partial_fit(X)
 
-    def partial_fit(self, X):
-        """See these rows, too; return self."""
+    def partial_fit(self, X: Array) -> Self:
+        """Add the moments of these rows; return self."""
         X = self.check("partial_fit", X)
-        for start in range(0, len(X), BLOCK):
-            block = np.asarray(X[start : start + BLOCK], np.float64)
+        for start in range(0, len(X), MOMENT_ROWS):
+            block = np.asarray(X[start : start + MOMENT_ROWS], np.float64)
             mean = block.mean(axis=0)
             block = block - mean
-            rest = block.mean(axis=0)  # what the rounding of a long sum left
+            rest = block.mean(axis=0)  # the rounding error of a long sum
             block, mean = block - rest, mean + rest
             moments = block.T @ block if self.whiten else np.einsum("ij,ij->j", block, block)
             if self.count == 0:
@@ -95,7 +101,7 @@ class Normalizer:
             self.count = total
         return self
 
-    def transform(self, X):
+    def transform(self, X: Array) -> NDArray[Any]:
         """Return the normalized rows, in the dtype of X."""
         self._check_fitted("transform")
         X = self.check("transform", X)
@@ -114,13 +120,13 @@ class Normalizer:
         return vectors * factor
 
     def _constant(self, variances):
-        """Return where there is no variance but that of rounding."""
+        """Return a mask of the variances that are no larger than rounding errors."""
         eps = np.finfo(np.float64).eps
         if self.whiten:
             return variances <= max(variances.size * eps * variances.max(), (8 * eps * np.abs(self.mean).max()) ** 2)
         return variances <= (8 * eps * self.mean) ** 2
 
-    def check(self, where, X):
+    def check(self, where: str, X: Array) -> NDArray[Any]:
         """Return X if it is a matrix with the features seen before, else raise."""
         where = f"Normalizer.{where}"
         X = check_array(where, "X", X, ndim=2)
@@ -134,11 +140,13 @@ class Normalizer:
         if self.count == 0:
             raise ValueError(f"Normalizer.{where}: no rows were seen; call fit first")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Normalizer(whiten={self.whiten}, eps={self.eps:g})"
 
 
-def one_hot(labels, classes, low=0.0, high=1.0, dtype=np.float32):
+def one_hot(
+    labels: Array, classes: int, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32
+) -> NDArray[Any]:
     """Return a matrix with a row for each label: `high` in the column of its class, `low` in the others.
 
     Parameters
@@ -147,8 +155,8 @@ def one_hot(labels, classes, low=0.0, high=1.0, dtype=np.float32):
         0 to classes - 1.
     classes : int
     low, high : float, default: 0, 1
-        Targets should lie where the output can reach them with room to spare: 0 and 1 for a softmax or sigmoid that
-        is trained by cross-entropy, -1 and 1 for scaled_tanh (whose limits are +-1.7159) and the hinge losses.
+        The output should be able to exceed the targets: 0 and 1 suit a softmax or sigmoid trained by cross-entropy,
+        -1 and 1 suit scaled_tanh (whose limits are +-1.7159) and the hinge losses.
     dtype : dtype, default: float32
         float32 or float64.
 
@@ -172,9 +180,10 @@ def one_hot(labels, classes, low=0.0, high=1.0, dtype=np.float32):
     [[-1.0, 1.0], [1.0, -1.0]]
     """
     where, dtype = "one_hot", check_dtype("one_hot", dtype)
-    rows = np.shape(labels)[0] if np.ndim(labels) else 1
+    given: Any = labels
+    rows = np.shape(given)[0] if np.ndim(given) else 1
     classes = check_size(where, "classes", classes, high=LARGEST // max(rows, 1))
-    labels = check_labels(where, "labels", labels, rows, classes)
+    labels = check_labels(where, "labels", given, rows, classes)
     targets = np.full((rows, classes), check_real(where, "low", low, REAL, dtype))
     targets[np.arange(rows), labels] = check_real(where, "high", high, REAL, dtype)
     return targets

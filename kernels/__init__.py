@@ -1,6 +1,6 @@
 """Compiled code: rules (scalar formulas) joined with loops (walks over memory) into kernels.
 
-Kernels see arrays and scalars, trust their caller and never validate: that is the job of `gd`.
+Kernels take arrays and scalars, trust their caller and never validate: `gd` does that.
 """
 
 if __name__ == "kernels":

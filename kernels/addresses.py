@@ -1,6 +1,6 @@
 """Reads array objects by address, so that one call can visit many arrays.
 
-To look at 1,000 arrays takes Python as long as to step them. Compiled code looks at the fields of the objects instead.
+Python takes as long to look at 1,000 arrays as to step them. Compiled code reads the fields of the objects instead.
 """
 
 from llvmlite import ir
@@ -34,7 +34,7 @@ load_int, load_pointer = _loading(32), _loading(64)
 
 @intrinsic
 def vector(typing_context, like, address, size):
-    """Return the vector of so many elements at an address, of the dtype of an array."""
+    """Return the vector of `size` elements at an address, with the dtype of the array `like`."""
 
     def generate(context, builder, signature, arguments):
         kind = signature.return_type
@@ -52,9 +52,9 @@ def _dtype(array):
 
 @device
 def matching(array, like):
-    """Return where the elements of an array lie if it matches another, else -1, given the addresses of both objects.
+    """Return the address of the elements of an array if it matches `like`, else -1; both are addresses of objects.
 
-    It matches if kernels can read it and it has the other's very type, its dtype and its shape.
+    It matches if kernels can read it and both have exactly the same type, dtype and shape.
     """
     if load_pointer(array + TYPE) != load_pointer(like + TYPE) or load_int(array + FLAGS) & READABLE != READABLE:
         return -1

@@ -1,14 +1,14 @@
-"""Where NumPy keeps the fields of an array object, for code that reads them by address.
+"""Offsets of the fields of NumPy's array object, for code that reads them by address.
 
 An array object is a struct that NumPy promises to extensions (PyArrayObject in its ndarraytypes.h), and CPython's `id`
-is its address. `tests/test_machine_code.py` reads an array by these offsets and compares with what Python says.
+is its address. `tests/test_machine_code.py` reads an array by these offsets and compares with Python's answers.
 """
 
 import sys
 from struct import calcsize
 
-OBJECT = object.__basicsize__  # bytes that all objects begin with, the type last; then come their own fields
+OBJECT = object.__basicsize__  # bytes of every object's head, which ends with its type; its own fields follow
 TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS = (OBJECT + k * 8 for k in (-1, 0, 1, 2, 3, 5, 6))  # of an array
-KIND = OBJECT + 8, 0xFFFFFF  # of a dtype: three characters, its kind, its type and its byte order
+KIND = OBJECT + 8, 0xFFFFFF  # offset and mask in a dtype: three characters, its kind, its type and its byte order
 C_ORDER, FORTRAN_ORDER, ALIGNED = 0x0001, 0x0002, 0x0100  # flags of an array
-KNOWN = sys.implementation.name == "cpython" and calcsize("P") == 8  # whether objects are laid out like that
+KNOWN = sys.implementation.name == "cpython" and calcsize("P") == 8  # True if objects are laid out like this

@@ -1,9 +1,9 @@
-"""Matrix products inside kernels, by SciPy's BLAS on one thread (the parallelism is the loop's).
+"""Matrix products inside kernels, by SciPy's BLAS on one thread (the loop makes them parallel).
 
-Products are cut into tiles of at most `TILE` multiply-adds, which OpenBLAS multiplies without first
-packing its operands: 32 rows x 784 x 256 in float32 ran at 110 GFLOP/s per core instead of 70, and the tiles here
-are the best of those tried, four times as fast as narrow ones where rows are long. The tiling depends on the shapes
-alone, so results do not depend on threads.
+Products are cut into tiles of at most `TILE` multiply-adds, because OpenBLAS multiplies those without first
+packing its operands: 32 rows x 784 x 256 in float32 ran at 110 GFLOP/s per core instead of 70. These tiles are the best
+of those tried; with long rows they are four times as fast as narrow ones. The tiling depends on the shapes alone, so
+results do not depend on threads.
 
 Operands are 2-D views whose rows are contiguous (any distance between rows).
 """
@@ -16,19 +16,19 @@ from numba.extending import intrinsic
 from .compiler import device
 
 TILE = 1_000_000
-COLUMNS, DEPTH = 256, 64  # of a tile of the second operand
-ROWS = 128  # of a piece of a sum over rows
-TRANSPOSED_TILE = 4096  # and the elements of a transposed operand's tile
+COLUMNS, DEPTH = 256, 64  # size of a tile of the second operand
+ROWS = 128  # rows of a piece of a sum over rows
+TRANSPOSED_TILE = 4096  # elements of a tile of a transposed operand
 
 
 def load_blas():
-    """Load SciPy's BLAS; kernels below need it, and threadpoolctl can limit only what is loaded."""
+    """Load SciPy's BLAS, which the products below need; threadpoolctl can limit only libraries that are loaded."""
     import scipy.linalg.cython_blas  # noqa: F401  (0.2 s: not at import)
 
 
 @intrinsic
 def _gemm(typing_context, transpose_a, transpose_b, add, m, n, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc):
-    """BLAS gemm, column-major: c = op(a) op(b), or c plus that, from the given elements on; by SciPy's BLAS."""
+    """Call BLAS gemm, column-major: c = op(a) op(b), or c += op(a) op(b) with `add`, from the given elements on."""
     real = a.dtype
     kind = {types.float32: "s", types.float64: "d"}[real]
 
@@ -43,7 +43,7 @@ def _gemm(typing_context, transpose_a, transpose_b, add, m, n, k, a, a_start, ld
             return builder.select(arguments[position], char(ord("t")), char(ord("n")))
 
         def matrix(position):
-            """The address and the leading dimension of the operand whose three arguments begin here."""
+            """Return the address and the leading dimension of the operand whose three arguments begin here."""
             array = context.make_array(signature.args[position])(context, builder, arguments[position])
             address = builder.gep(array.data, [arguments[position + 1]])
             return builder.bitcast(address, pointer), arguments[position + 2]
@@ -63,13 +63,13 @@ def _gemm(typing_context, transpose_a, transpose_b, add, m, n, k, a, a_start, ld
 
 @device
 def _row_distance(a):
-    """The leading dimension; a matrix of one row counts as contiguous whatever its stride, 0 and negative too."""
+    """Return the leading dimension; a matrix of one row counts as contiguous, even if its stride is 0 or negative."""
     return max(a.strides[0] // a.itemsize, a.shape[1])
 
 
 @device
 def _tile(size, most):
-    """A multiple of 16 items, 16 at least: most, or all where that is fewer."""
+    """Return min(size, most), rounded down to a multiple of 16, but at least 16."""
     return max(16, min(size, most) // 16 * 16)
 
 
@@ -88,7 +88,7 @@ def product(a, b, transpose_b, out):
 
 @device
 def column_product(a, b, first, last, out):
-    """Compute some columns of out = a @ b, by pieces of the inner dimension."""
+    """Compute columns first to last of out = a @ b, by pieces of the inner dimension."""
     inner = a.shape[1]
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
     for start in range(0, inner, DEPTH):
@@ -98,7 +98,7 @@ def column_product(a, b, first, last, out):
 
 @device
 def back_product(a, b, first, last, out, add):
-    """Compute some columns of out = a @ b.T, those of the rows first to last of b, or add to them."""
+    """Compute columns first to last of out = a @ b.T, or with `add` add to them."""
     inner = a.shape[1]
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
     depth = _tile(inner, TILE // (len(a) * (last - first)))
@@ -110,7 +110,7 @@ def back_product(a, b, first, last, out, add):
 
 @device
 def transposed_product(a, first, last, b, out):
-    """Compute out = a[:, first:last].T @ b by pieces of rows and of columns; callers hold a tile already."""
+    """Compute out = a[:, first:last].T @ b by pieces of rows and columns; first to last is at most a tile."""
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
     m, columns = last - first, b.shape[1]
     depth = _tile(len(a), ROWS)

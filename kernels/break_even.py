@@ -1,25 +1,25 @@
-"""Serial or parallel, for sizes where either may be faster: by the time that each took lately, here.
+"""Choose serial or parallel by timing both on this machine, for sizes where either may be faster.
 
-Splitting a walk pays from a few microseconds of work where the other threads are awake, and from hundreds
-where they sleep (a virtual machine can take 100 us to wake one), or where another pool keeps them from a
-core. No number of items tells these apart, so a kernel tries. What it computes has the same bits either way.
+Splitting a walk pays from a few microseconds of work if the other threads are awake, but only from hundreds
+if they sleep (a virtual machine can take 100 us to wake one), or if another pool occupies the cores.
+The number of items does not show which case holds, so a kernel tries. The results have the same bits either way.
 """
 
 from collections import deque
 from math import inf
 
-KEPT = 8  # times of a side that count, less the longest
+KEPT = 8  # times that are kept of each side; the longest does not count
 FIRST_TRIAL = 16  # calls before the other side is tried
-TRIAL = 3e-3  # seconds a trial takes at least: an operating system can need as long to spread threads over cores
-PATIENCE = 20  # times as long as the last trial took, until the next one
-HASTE = 16  # how many times as fast that passes while calls are slower than the other side last was
+TRIAL = 3e-3  # minimum seconds of a trial: an operating system can need as long to spread threads over cores
+PATIENCE = 20  # pause before the next trial, in durations of the last trial
+HASTE = 16  # the pause passes this many times as fast while calls are slower than the other side last was
 
 
 class Choice:
-    """Whether to split the walks of one kernel over about so many items.
+    """Decides whether to split the walks of one kernel at one size class.
 
-    ``parallel`` says how the next call is to be done, and `record` takes the time it took. From time to time,
-    so that it costs a twentieth at most, the other side is tried, and stays if its last 8 calls were faster.
+    ``parallel`` says how to do the next call, and `record` takes its time. From time to time the other side is tried,
+    in at most a twentieth of the time, and stays if its last 8 calls were faster.
     """
 
     def __init__(self, parallel):
@@ -47,6 +47,6 @@ class Choice:
         self._trying, self._calls, self._pause = False, 0, PATIENCE * self._spent
 
     def _typical(self, side):
-        """The mean of the last calls without the longest: it may have waited for a compiler or another process."""
+        """Return the mean of the last calls without the longest, which may have waited for another process."""
         times = self._times[side]
         return (sum(times) - max(times)) / (len(times) - 1)

@@ -1,11 +1,11 @@
 """The on-disk cache of machine code: a file for each body and the types of its arguments.
 
-A file is named after the body and a hash of all that shapes its code: the sources of the modules that its loop and its
-rules come from and of those that these import, the types, the options, the processor, and the versions of everything
-that compiles. A rule from outside of this package is known by its byte code and by all that this refers to; where that
-cannot be told, nothing is kept. A file is written beside its place and renamed, and begins with a checksum of its name
-and its content: whatever is missing, torn, foreign or unreadable is a recompile, never a wrong result. Files hold
-machine code, so the folder must belong to the user and to nobody else.
+A file is named after the body and a hash of everything that shapes its code: the sources of the modules of its loop and
+its rules and of the modules that these import, the types, the options, the processor, and the versions of everything
+that compiles. A rule from outside this package is identified by its byte code and everything that it refers to; if that
+cannot be identified, nothing is kept. A file is written under a temporary name and renamed, and begins with a checksum
+of its name and its content: a missing, torn, foreign or unreadable file causes a recompile, never a wrong result. Files
+hold machine code, so the folder must belong to the user alone.
 """
 
 import functools
@@ -31,31 +31,31 @@ import numpy as np
 from .machine_code import Code, versions
 from .settings import DEBUG, INTERPRETED
 
-KEPT_FOLDERS = 4  # this version's and the last used of others; older ones are removed
-KEPT_DAYS = 60  # that a file is kept which nobody loads
+KEPT_FOLDERS = 4  # this version's folder and the last used of other versions; older ones are removed
+KEPT_DAYS = 60  # days that a file is kept without being loaded
 CHECKSUM = 32  # bytes of SHA-256 at the beginning of a file
 _DAY = 86_400  # seconds
 _FOLDER = "kernels-"
 _SOURCES = Path(__file__).parent
 _PACKAGE = __name__.rpartition(".")[0]
-# Modules that code does not depend on: what they do happens before and after it runs
-_OUTSIDE = {f"{_PACKAGE}.{name}" for name in ("cache", "choice", "interruption", "observation", "pool", "traffic")}
+# Modules that code does not depend on: they act before and after it runs
+_OUTSIDE = {f"{_PACKAGE}.{name}" for name in ("cache", "break_even", "interruption", "observation", "pool", "traffic")}
 _IMPORT = re.compile(r"^\s*from (\.+)([\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 
 
 class _UnknownError(Exception):
-    """Something that code depends on cannot be told from what it was before."""
+    """Something that code depends on cannot be identified, so a change of it would go unnoticed."""
 
 
 def code(name, functions, details, make):
-    """Return the code of some functions, and whether it was found here; else it is made by `make(symbol)`, and kept.
+    """Return the code of some functions, and True if it was in the cache; else `make(symbol)` makes it, to be kept.
 
-    `details` are all that it depends on but the functions' sources.
+    `details` are everything that it depends on, except the functions' sources.
     """
     symbol = re.sub(r"[^0-9A-Za-z_]", "_", f"gd_{name}")[:100]
     try:
         identity = [_identity(each) for each in functions]
-    except Exception:  # of whatever kind: it looks at objects of others
+    except Exception:  # of any kind: it inspects objects of others
         return make(symbol), False
     symbol += "_" + hashlib.sha256(repr((identity, details)).encode()).hexdigest()[:24]
     found = _find(symbol)
@@ -75,13 +75,13 @@ def _find(symbol):
     try:
         if not path.exists():
             return None
-        _refuse_if_changed()  # else an older gd that still runs would find what a newer one stored
+        _refuse_if_changed()  # else an older gd that still runs would find code that a newer one stored
         content = path.read_bytes()
         checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
         if _checksum(path, payload) != checksum:
             raise ValueError(f"{path} is damaged")
         if time.time() - path.stat().st_mtime > _DAY:
-            with suppress(OSError):  # to read from, the folder need not be writable
+            with suppress(OSError):  # reading works in a folder that is not writable
                 os.utime(path)
         needs, _, code = payload.partition(b"\n")
         return Code(symbol, code, tuple(json.loads(needs)))
@@ -116,13 +116,13 @@ def _keep(code):
 
 
 def _identity(function):
-    """Return a hash of all that a function's code depends on, with its name."""
+    """Return a function's name and a hash of everything that its code depends on."""
     return function.__qualname__, (_function if isinstance(function, types.FunctionType) else _described)(function, ())
 
 
 @functools.cache
 def _closure(module):
-    """Return a hash of the sources of a module of this package and of those that it imports, and so on."""
+    """Return a hash of the sources of a module of this package and of all that it imports, directly or not."""
     found, left = {}, [module]
     while left:
         name = left.pop()
@@ -152,9 +152,9 @@ def _imported(module, source):
 
 
 def _described(value, seen, names=()):
-    """Return what tells a value apart that code outside of this package refers to; raise where nothing does.
+    """Return what identifies a value that code outside this package refers to; raise if nothing does.
 
-    Of a module only the attributes of some names count; `seen` are the functions that are being described.
+    Of a module, only the attributes in `names` count; `seen` are the functions that are being described.
     """
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
         return repr(value)
@@ -182,11 +182,11 @@ def _described(value, seen, names=()):
         return "module", [(each, _described(getattr(value, each), seen, names)) for each in found]
     if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
         return "tuple", name, value._fields
-    raise _UnknownError(f"{value!r} cannot be told from what it was before")  # such as what an overload stands for
+    raise _UnknownError(f"{value!r} cannot be told from what it was before")  # such as a function with an overload
 
 
 def _function(function, seen):
-    """Return what tells apart a function that is compiled; of this package, the variables that it encloses are that."""
+    """Return what identifies a function that is compiled; for one of this package its sources and closure variables."""
     if function in seen:
         return "seen", seen.index(function)
     seen, names = (*seen, function), tuple(_names(function.__code__))
@@ -201,7 +201,7 @@ def _function(function, seen):
 
 
 def _names(code):
-    """Yield the names that a function and those within it look up."""
+    """Yield the names that a function and the functions within it look up."""
     yield from code.co_names
     for each in code.co_consts:
         if isinstance(each, types.CodeType):
@@ -213,7 +213,7 @@ def _names(code):
 
 @functools.cache
 def folder():
-    """The folder of this version's kernels, made if need be; None where there is to be no cache."""
+    """Return the folder of this version's kernels, created if necessary; None if there is no cache."""
     try:
         root = cache_root()
         if root is None or DEBUG or INTERPRETED:
@@ -223,18 +223,18 @@ def folder():
         new = not path.exists()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_if_open_to_others(root, path)
-        with suppress(OSError):  # to read from, it need not be writable
+        with suppress(OSError):  # reading works without write permission
             os.utime(path)  # the least recently used folders are the ones to go
         if new:
             _prune(root, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         _warn("used", error)
         return None
     return path
 
 
 def cache_root():
-    """The folder of all versions: GD_CACHE_DIR, else the platform's; None for GD_CACHE_DIR=off."""
+    """Return the folder of all versions: GD_CACHE_DIR, else the platform's; None for GD_CACHE_DIR=off."""
     chosen = os.environ.get("GD_CACHE_DIR")
     if chosen:
         return None if chosen.lower() == "off" else Path(chosen).expanduser().absolute()
@@ -246,17 +246,17 @@ def cache_root():
 
 
 def _fingerprint():
-    """A hash of the versions of everything that compiles."""
+    """Return a hash of the versions of everything that compiles."""
     return hashlib.sha256(repr((versions(), sys.version, platform.machine())).encode()).hexdigest()[:16]
 
 
 def _checksum(path, payload):
-    """Return a hash of what a file says, and of its names, which say what it is of."""
+    """Return a hash of a file's content and of the names of its folder and itself, which identify the code."""
     return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + payload).digest()
 
 
 def _stamp():
-    """Return what is different when a source has changed."""
+    """Return times and sizes of all sources, which differ once a source has changed."""
     stats = {path: path.stat() for path in _SOURCES.rglob("*.py")}
     return {path: (status.st_mtime_ns, status.st_size) for path, status in stats.items()}
 
@@ -265,7 +265,7 @@ _IMPORTED = _stamp()
 
 
 def _refuse_if_changed():
-    """Raise if code from before would meet the hash of sources that came after, as when gd is upgraded meanwhile."""
+    """Raise if a source has changed since its import, such as by an upgrade: its hash would not fit the code."""
     if _stamp() != _IMPORTED:
         raise RuntimeError("the sources have changed since they were imported")
 
@@ -280,7 +280,7 @@ def _refuse_if_open_to_others(root, path):
 
 
 def _prune(root, current):
-    """Remove the least recently used folders of other versions: only those that are named and filled like ours."""
+    """Remove the least recently used folders of other versions, but only folders named and filled like ours."""
     others = []
     for path in root.iterdir():
         if re.fullmatch(f"{_FOLDER}[0-9a-f]{{16}}", path.name) and path != current and not path.is_symlink():
@@ -293,7 +293,7 @@ def _prune(root, current):
 
 @functools.cache
 def _prune_files():
-    """Remove the files that nobody has loaded for long, once in a process."""
+    """Remove files that have not been loaded for `KEPT_DAYS`; once per process."""
     for path in folder().iterdir():
         with suppress(OSError):
             if path.suffix in (".kernel", ".tmp") and time.time() - path.stat().st_mtime > KEPT_DAYS * _DAY:

@@ -1,25 +1,25 @@
-"""How a rule and a loop become a kernel.
+"""Joins a rule and a loop into a kernel: start here to read compiled code.
 
 A *rule* is a scalar formula. A *loop* is a function that takes rules and returns a *body*, which walks the items
-``start <= i < stop`` of its arrays; what an item is (an element, a row, a block of rows) is the loop's business. `join`
-makes a kernel of the two. On its way from Python to memory a call passes
+``start <= i < stop`` of its arrays; the loop decides what an item is (an element, a row, a block of rows). `join`
+makes a kernel of the two. From Python to memory a call passes
 
-    Kernel      chooses: in one part, or in several over the pool of threads (see `break_even`)
+    Kernel      chooses: in one part, or in several over the thread pool (see `break_even`)
     entry       packs the arguments, finds the code for their types, and calls it: body(start, stop, arguments)
     machine_code, cache         have made that code on the first call, or loaded it
 
     in one part         body(0, size, arguments)
     in several          body(size * part // parts, size * (part + 1) // parts, arguments) for each part
 
-A body is always serial code, compiled once for the types of its arguments, and what it computes for an item does not
-depend on where it was cut. So that what a network or a training is made of is compiled once each, and not for
-every combination, a body can call another that is *bound* to arguments of its own, at blocks of items, by its address:
+A body is always serial code, compiled once for the types of its arguments, and its result for an item does not depend
+on where the walk was cut. A body can call another body by its address, at blocks of items; that one is *bound* to
+arguments of its own. So the parts of a network or a training are compiled once each, not for every combination:
 
-    bound = join(update, adam).bind(p.dtype, p, m, v)       own arguments, and the types of those it is given
+    bound = join(update, adam).bind(p.dtype, p, m, v)       own arguments, and the dtype of the given ones
     invoke(bound, start, stop, (coefficients, g, 0))        in a body: the walk of update-adam with both
     split(bound, parts, size, (...))                        the same, over the pool
 
-`bound` is an argument like any other, whatever it is bound to.
+`bound` is an argument of one type, whatever it is bound to.
 """
 
 import functools
@@ -37,15 +37,15 @@ from .entry import Entry, launcher
 from .interruption import Interruption
 from .machine_code import compiling, load, njit, processor, signature_of
 from .settings import INTERPRETED
-from .traffic import whole
+from .traffic import of_arrays
 from .words import number_of
 
-LIKELY, SURELY = 16, 256  # times parallel_from: where splitting is tried first, and where it always pays
+LIKELY, SURELY = 16, 256  # multiples of parallel_from: from there splitting is tried first; from there it always pays
 NEVER = 2**62  # the parallel_from of loops that are not split, or that other bodies call
 
 
 class _Override(threading.local):
-    """What `splitting` puts in place of every loop's own break-even, in one Python thread."""
+    """What `splitting` uses instead of every loop's own break-even, in one Python thread."""
 
     parallel_from = None
 
@@ -65,27 +65,30 @@ def device(function, reassociate=False):
 def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, given="", names=None):
     """Declare a loop, and the amount of work from which splitting it over threads can pay: the number of items.
 
-    From there on the kernel finds out, up to 256 times as many, where it always pays. An ordered loop's items need each
-    other's results: see `OrderedKernel`. With `flush`, results that are subnormal become 0 (see `entry`). `traffic`
-    says how many bytes a call moves: a function of its arguments, or what happens to each array, as in ``"- rw r"``:
-    see the module of that name. Where items are large or small by the arrays' shapes, `work` is a function of size and
-    arguments that says how much all of them are, in the unit of `parallel_from`. `given` are the types of the first
-    arguments, which another body gives where this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype. Where
-    arguments are many, `names` is a named tuple: the body then takes them by name.
+    From `parallel_from` items on the kernel tries both; from 256 times as many it always splits. The items of an
+    ordered loop need each other's results: see `OrderedKernel`. With `flush`, subnormal results become 0 (see `entry`).
+    `traffic` says how many bytes a call moves: a function of its arguments, or what happens to each array, as in
+    ``"- rw r"`` (see the module `traffic`). If the size of items depends on the arrays' shapes, `work` is a function of
+    size and arguments that returns the total amount of work, in the unit of `parallel_from`. `given` are the types of
+    the first arguments, which a calling body gives if this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
+    If there are many arguments, `names` is a named tuple: the body then takes them by name.
     """
 
     def declare(factory):
         factory.parallel_from, factory.ordered, factory.flush, factory.work = parallel_from, ordered, flush, work
-        factory.traffic, factory.given = whole(traffic) if isinstance(traffic, str) else traffic, tuple(given.split())
+        factory.traffic, factory.given = (
+            of_arrays(traffic) if isinstance(traffic, str) else traffic,
+            tuple(given.split()),
+        )
         factory.names = names
         return factory
 
     return declare
 
 
-kernels = []  # all that were made
+kernels = []  # all kernels of this process
 _owners = {}  # address of code -> its kernel
-compilations = 0  # that this process has done so far
+compilations = 0  # number of compilations in this process so far
 
 
 @functools.cache
@@ -107,7 +110,7 @@ class Compiled:
         self.code, self.was_cached = cache.code(kernel.name, (loop, *rules), details, make)
         try:
             (self.address,) = load(self.code, launcher()).values()
-        except RuntimeError:  # it does not link here: a library is another
+        except RuntimeError:  # it does not link here: a library differs
             if not self.was_cached:
                 raise
             self.code, self.was_cached = make(self.code.symbol), False
@@ -136,17 +139,17 @@ class Kernel:
         kernels.append(self)
 
     def body(self):
-        """Return the function of Python that is compiled; nobody keeps it, as what Numba makes of it is large."""
+        """Return the Python function that is compiled; nobody keeps it, because Numba's results for it are large."""
         body = self.loop(*map(device, self.rules))
         body.__name__ = self.name.replace("-", "_")
         return body
 
     def _prepare(self, tags, *arguments):
-        """See to it that there is code for arguments of these tags."""
+        """Make sure that there is code for arguments of these tags."""
         self._entry.add(tags, self._code(signature_of(arguments)).address)
 
     def _code(self, kinds):
-        with Interruption(), compiling(), self._lock:  # cut short, what Numba imports and registers would stay so
+        with Interruption(), compiling(), self._lock:  # an interrupt would leave Numba's registries half filled
             if kinds not in self.compiled:
                 with observation.compiling(self.name):
                     self.compiled[kinds] = Compiled(self, kinds)
@@ -157,7 +160,7 @@ class Kernel:
         return machine_code.assembly(self.body(), kinds, len(self.loop.given), self.loop.names)
 
     def bind(self, dtype, *own):
-        """Return a bound body, for arguments of a dtype; whoever keeps it has to keep its own arguments, too."""
+        """Return a bound body, for arguments of a dtype; whoever keeps it must keep its own arguments, too."""
         if INTERPRETED:
             return lambda start, stop, given: self._body(start, stop, self._named((*given, *own)))
         entry = self._bound.get(dtype)
@@ -175,7 +178,7 @@ class Kernel:
         return entry
 
     def __call__(self, size, *arguments):
-        """Walk items 0 to size, in parallel where it pays and the pool is free."""
+        """Walk items 0 to size, in parallel if it pays and the pool is free."""
         _begun = True  # for `has_run`, here and in the methods below
         override = _override.parallel_from
         if override is not None:
@@ -188,12 +191,12 @@ class Kernel:
             self._choose(amount, 1, size, arguments)
 
     def _choose(self, amount, items, size, arguments):
-        """Walk as was faster lately for such an amount of work, by the time of each item."""
+        """Walk serially or in parallel, whichever was faster lately for this amount of work, by time per item."""
         if amount >= SURELY * self.parallel_from:
             _begun = True
             self._walk(True, size, arguments)
             return
-        amounts = amount.bit_length()  # alike within a factor of 2
+        amounts = amount.bit_length()  # one size class: equal within a factor of 2
         choice = self._choices.get(amounts)
         if choice is None:
             choice = self._choices.setdefault(amounts, Choice(amount >= LIKELY * self.parallel_from))
@@ -203,7 +206,7 @@ class Kernel:
             choice.record((perf_counter() - start) / items)
 
     def _walk(self, parallel, size, arguments):
-        """Walk in parallel, or else serially; return whether it was done as asked."""
+        """Walk in parallel or serially; return True if it was done as requested."""
         parts = 1
         try:
             if parallel:
@@ -220,7 +223,7 @@ class Kernel:
         self.enter(parts, size, *arguments)
 
     def name_with(self, arguments):
-        """Return the name of the kernel and those of the rules, or else of the loops, that it is bound to call."""
+        """Return the kernel's name, joined with the rules (or else the loops) of the bound bodies in its arguments."""
         bound = [_owners[int.from_bytes(each[:8], sys.byteorder)] for each in arguments if isinstance(each, bytes)]
         return "-".join([self.name, *(each.name.partition("-")[2] or each.name for each in bound)])
 
@@ -232,8 +235,8 @@ class Kernel:
 class OrderedKernel(Kernel):
     """A loop whose items need each other's results: ``kernel(size, work, *arguments)`` walks them one after the other.
 
-    What an item calls is split where that pays; `work` says how much an item is, in the unit of the loop's
-    parallel_from. The body gets the number of parts before the arguments.
+    The bodies that an item calls are split if that pays; `work` is the amount of work of an item, in the unit of the
+    loop's parallel_from. The body gets the number of parts before the arguments.
     """
 
     def __call__(self, size, work, *arguments):
@@ -250,18 +253,18 @@ class OrderedKernel(Kernel):
 
 
 def has_run(interrupt):
-    """Whether a kernel had done its work when this KeyboardInterrupt came out of it, rather than none of it.
+    """Return True if the kernel finished before this KeyboardInterrupt, False if it never started.
 
-    Compiled code is not interrupted: what comes meanwhile is heard when it has returned, in the method that called it.
-    In the exception's way through the methods of kernels, the innermost has `_begun` if all it called has returned;
-    only `_prepare` and what it calls come between it and compiled code that is yet to run.
+    Compiled code is not interrupted: an interrupt is raised after it has returned, in the method that called it.
+    Of the kernels' methods in the traceback, the innermost has a local `_begun` if everything that it called has
+    returned; only `_prepare` and the functions that it calls come before compiled code that has not run yet.
     """
     ours = [frame for frame, _ in walk_tb(interrupt.__traceback__) if frame.f_code.co_filename == __file__]
-    return not ours or "_begun" in ours[-1].f_locals  # without ours, it came after the call
+    return not ours or "_begun" in ours[-1].f_locals  # without a frame of ours, it came after the call
 
 
 def _type_named(name, real):
-    """Return the type that a loop declares as given, for a dtype."""
+    """Return the type that a name in a loop's `given` means, for a dtype."""
     number, _, dimensions = name.partition("[")
     number = {"x": real, "int": numba.intp, "float": numba.float64}[number]
     return {"": number, ":]": number[::1], ":,:]": number[:, ::1]}[dimensions]
@@ -269,7 +272,7 @@ def _type_named(name, real):
 
 @contextmanager
 def splitting(parallel_from):
-    """Split from this number of items in this Python thread, whatever the loops say: 1 always, math.inf never."""
+    """Split walks from this number of items on, in this Python thread: 1 means always, math.inf never."""
     before, _override.parallel_from = _override.parallel_from, parallel_from
     try:
         yield

@@ -1,20 +1,20 @@
-"""How Python calls bodies: builtin functions that pack their arguments, find the code for their types, and run it.
+"""How Python calls bodies: builtin functions that pack arguments, find the code for their types, and run it.
 
 `Entry` makes two of them for a body:
 
     enter(parts, size, *arguments)      walks items 0 to size, in one part or in several over the pool
     bind(*arguments)                    returns `bytes`, a bound body: an argument of bodies that call it
 
-They are written for LLVM, in `entry_code`, since what Numba makes has to be compiled for each combination of types,
-takes longer to call, and needs all of Numba in every process. They read arrays and numbers as NumPy and CPython
-promise to extensions. Where a body has no code for the types of its arguments they call Python, which compiles or
-loads it, and go on.
+They are written in LLVM's representation, in `entry_code`: Numba's own wrappers are compiled for each combination of
+types, take longer to call, and need all of Numba in every process. The functions read arrays and numbers by the layout
+that NumPy and CPython promise to extensions. If a body has no code for the types of its arguments, they call Python to
+compile or load it, and go on.
 
 The third function there, `LAUNCH`, splits a walk: Numba's pool runs a part of it in each thread. `numba.prange` takes
-the GIL before it starts (with another Python thread at work a call took 17 ms instead of 0.3), loses what a body
-raises, and takes 0.35 s to compile.
+the GIL before it starts (while another Python thread worked, a call took 17 ms instead of 0.3), loses exceptions of
+bodies, and takes 0.35 s to compile.
 
-The GIL is released while a body runs. A bound body holds addresses: whoever keeps it has to keep its arrays.
+The GIL is released while a body runs. A bound body holds addresses: whoever keeps it must keep its arrays.
 """
 
 import ctypes
@@ -27,19 +27,19 @@ from .entry_code import FIRST, LOOKED_UP, OBJECTS, POOL, TAGS, module
 from .words import LAUNCH
 
 _lookup = (ctypes.c_int64 * LOOKED_UP)(*map(id, OBJECTS))
-FLUSH_TO_ZERO = 1 << 15  # the bit of MXCSR, the control register of a thread
+FLUSH_TO_ZERO = 1 << 15  # a bit of MXCSR, a thread's control register
 
 
 class Entry:
-    """The code of a body by the types of its arguments; `prepare` is asked for what is missing.
+    """The code of a body for each combination of argument types; `prepare` is called for a new one.
 
-    It is called with the tags of the arguments, and the arguments, and has to call `add`. So many of the arguments are
-    given; a body that is bound is told what it is to be given by a number.
+    `prepare(tags, *arguments)` gets the tags of the arguments and must call `add`. The first `given` arguments are
+    the given ones (see `machine_code`); `number` identifies the types that a bound body is given.
 
     With `flush`, results below the smallest normal number (1.2e-38 in float32) become 0 while the body runs, on x86. A
-    processor takes a hundred times as long for a subnormal result, and moments of gradients that stay 0, as those of
-    dead units and of pixels that are rarely lit, decay to the smallest subnormal number and stay, as 0.9 x rounds to x
-    there: Adam's step of a network took three times as long after some epochs. Subnormal operands keep their value.
+    processor takes a hundred times as long for a subnormal result. Moments of gradients that stay 0 (of dead units, of
+    pixels that are rarely lit) decay to the smallest subnormal number and stay there, because 0.9 x rounds to x: Adam's
+    step of a network took three times as long after some epochs. Subnormal operands keep their value.
     """
 
     def __init__(self, prepare, given=0, number=0, flush=False):
@@ -48,15 +48,15 @@ class Entry:
         self.enter, self.bind = (_builtin(name, ctypes.addressof(self._table)) for name in ("gd_enter", "gd_bind"))
 
     def add(self, tags, code):
-        """Have code, an address, run for arguments of these tags."""
+        """Run the code at this address for arguments of these tags."""
         words = np.frombuffer(tags, np.int64).tolist()
         node = (ctypes.c_int64 * (TAGS + len(words)))(self._table[FIRST], code, len(words), *words)
         self._nodes.append(node)
-        self._table[FIRST] = ctypes.addressof(node)  # once it is whole: others look meanwhile
+        self._table[FIRST] = ctypes.addressof(node)  # last, once the node is complete: other threads read the list
 
 
 def connect_pool():
-    """Tell the launcher of Numba's pool, which has been started."""
+    """Give the launcher the functions of Numba's pool, which must have been started."""
     _lookup[POOL : POOL + 2] = machine_code.functions_of_pool()
 
 
@@ -69,7 +69,7 @@ class _Method(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
 
 
-_FASTCALL = 0x0080  # of a method
+_FASTCALL = 0x0080  # METH_FASTCALL: a method's calling convention
 
 
 def _builtin(name, table):
@@ -80,15 +80,15 @@ def _builtin(name, table):
 
 
 def launcher():
-    """Return {symbol: address} of what splits a walk."""
+    """Return {symbol: address} of the function that splits a walk."""
     return {LAUNCH[0]: _functions()[LAUNCH[0]]}
 
 
-_made = []  # once, and kept: builtin functions know their methods by address
+_made = []  # made once and kept: builtin functions refer to their methods by address
 
 
 def _functions():
-    """Return the methods of builtin functions by name, and the address of the launcher."""
+    """Return {name: method} of the builtin functions, and the launcher's address under its name."""
     with machine_code.compiling():
         if not _made:
             found = _linked()
@@ -98,7 +98,7 @@ def _functions():
 
 
 def _linked():
-    """Return the addresses of the functions below."""
+    """Return {symbol: address} of the functions of `entry_code`."""
     details = machine_code.processor(), sys.version
     code, _ = cache.code("entry", [module], details, lambda symbol: machine_code.assemble(module(), symbol))
     imports = {"gd_lookup": ctypes.addressof(_lookup)}

@@ -1,4 +1,4 @@
-"""The functions of `entry`, written for LLVM: how arguments are packed, code is looked up, and a walk is split."""
+"""The functions of `entry` in LLVM's representation: they pack arguments, look up code, and split a walk."""
 
 import platform
 
@@ -12,9 +12,9 @@ from .array_layout import C_ORDER, DATA, DTYPE, FLAGS, FORTRAN_ORDER, KIND, NDIM
 from .words import BODY, BYTES, HEAD, LAUNCH, STATUS, WORD, WORDS
 
 MOST = 4  # dimensions of an array
-WIDEST = 1 + 2 * MOST  # words of an argument at most
+WIDEST = 1 + 2 * MOST  # maximum words of an argument
 MESSAGE = f"kernels take numbers and arrays of up to {MOST} dimensions"
-NUMBERS = {  # read where an object's own fields begin: so many bytes
+NUMBERS = {  # bytes to read where an object's own fields begin
     float: 8,
     np.float64: 8,
     np.float32: 4,
@@ -24,8 +24,8 @@ NUMBERS = {  # read where an object's own fields begin: so many bytes
     np.uint32: 4,
     np.bool_: 1,
 }
-FIRST, GIVEN, PREPARE, NUMBER, FLUSH = range(5)  # the table of a body; FIRST is where its first node lies
-NEXT, CODE, COUNT, TAGS = range(4)  # a node: the code for some types
+FIRST, GIVEN, PREPARE, NUMBER, FLUSH = range(5)  # fields of a body's table; FIRST is the address of its first node
+NEXT, CODE, COUNT, TAGS = range(4)  # fields of a node: the code for one combination of types
 OBJECTS = (np.ndarray, int, bytes, None, True, False, TypeError, OverflowError, machine_code.raise_from, *NUMBERS)
 POOL, LOOKED_UP = len(OBJECTS), len(OBJECTS) + 2  # where the addresses of Numba's functions follow
 POINTER, NOTHING = BYTES, ir.VoidType()
@@ -33,7 +33,7 @@ CONTROLLED = platform.machine() in ("x86_64", "AMD64")  # elsewhere subnormal re
 
 
 class _Writer:
-    """Writes a function; addresses are words."""
+    """Writes one function; addresses are words."""
 
     def __init__(self, module, name, kind, names):
         self.module = module
@@ -44,7 +44,7 @@ class _Writer:
             argument.name = each
 
     def at(self, address, offset=0, kind=WORD):
-        """Return a pointer to what lies so many bytes behind an address."""
+        """Return a pointer to the value `offset` bytes behind an address."""
         address = self.builder.add(address, self.word(offset))
         return self.builder.inttoptr(address, kind.as_pointer())
 
@@ -74,14 +74,14 @@ class _Writer:
         return self.builder.load(cgutils.gep_inbounds(self.builder, table, 0, position))
 
     def call(self, name, result, *arguments):
-        """Call a function of CPython's or of this module."""
+        """Call a function of CPython or of this module."""
         function = self.module.globals.get(name)
         if function is None:
             function = ir.Function(self.module, ir.FunctionType(result, [each.type for each in arguments]), name)
         return self.builder.call(function, arguments)
 
     def room(self, words):
-        """Return the address of so many words on the stack."""
+        """Return the address of new words on the stack."""
         return self.builder.ptrtoint(self.builder.alloca(WORD, self.word(words)), WORD)
 
     def equal(self, a, b):
@@ -96,13 +96,13 @@ class _Writer:
         return self.builder.load(slot)
 
     def set_control(self, value):
-        """Set it."""
+        """Set this thread's control register."""
         if CONTROLLED:
             slot = cgutils.alloca_once_value(self.builder, value)
             self.call("llvm.x86.sse.ldmxcsr", NOTHING, self.builder.bitcast(slot, POINTER))
 
     def integer(self, value, result):
-        """Return what an integer object holds; if it is none, or too large, return `result` with an exception set."""
+        """Read an integer object; if it is no integer or too large, the function returns `result` with an exception."""
         number = self.call("PyNumber_AsSsize_t", WORD, value, self.known(OverflowError))
         with self.builder.if_then(self.equal(number, -1), likely=False):
             error = self.call("PyErr_Occurred", WORD)
@@ -115,7 +115,7 @@ class _Writer:
         self.call("PyErr_SetString", NOTHING, self.known(TypeError), self.builder.ptrtoint(text, WORD))
 
     def fail_if(self, condition, result=None):
-        """Return with an exception that is set."""
+        """Return from the function if a condition holds, with the exception that is set."""
         with self.builder.if_then(condition, likely=False):
             self.builder.ret(result if result is not None else WORD(0))
 
@@ -137,7 +137,7 @@ def module():
 
 
 def _write_pack(module):
-    """Emit word pack(objects, count, given, tags, words, own): the number of words, -1 with an exception set."""
+    """Emit word pack(objects, count, given, tags, words, own): the number of words, or -1 with an exception set."""
     w = _Writer(module, "pack", ir.FunctionType(WORD, [WORD] * 6), "objects count given tags words own")
     b, (objects, count, given, tags, words, own) = w.builder, w.function.args
     size = b.alloca(WORD)
@@ -145,7 +145,7 @@ def _write_pack(module):
     done = w.function.append_basic_block("done")
 
     def put(value, k=0):
-        """Write a word k behind those that are there."""
+        """Write a word, k places behind the words written so far."""
         w.store(value, words, w.times(b.add(b.load(size), w.word(k)), 8))
 
     def end(tag, used):
@@ -155,7 +155,7 @@ def _write_pack(module):
         b.branch(following)
 
     def case(condition):
-        """Return the builder's place where a condition holds, and go on where it does not."""
+        """Branch: go on where a condition holds, and return the block for where it does not."""
         holds, otherwise = (w.function.append_basic_block() for _ in range(2))
         b.cbranch(condition, holds, otherwise)
         b.position_at_end(holds)
@@ -230,7 +230,7 @@ def _write_pack(module):
 
 
 def _write_look_up(module):
-    """Emit word look_up(table, tags, count): the code for arguments of these tags, or 0."""
+    """Emit word look_up(table, tags, count): the address of the code for arguments of these tags, or 0."""
     w = _Writer(module, "look_up", ir.FunctionType(WORD, [WORD] * 3), "table tags count")
     b, (table, tags, count) = w.builder, w.function.args
     node, matching = b.alloca(WORD), b.alloca(ir.IntType(1))
@@ -257,7 +257,7 @@ def _write_look_up(module):
 def _write_launch(module):
     """Emit the launcher: int32 gd_launch(void** error, body, word parts, word size, word* given, word* own).
 
-    All threads of the pool flush subnormal results, or not, as the one that calls it.
+    All threads of the pool flush subnormal results if the calling thread does.
     """
     shared = ir.LiteralStructType([BODY.as_pointer(), WORD, WORD, WORDS, WORDS, STATUS, POINTER, STATUS])
     w = _Writer(
@@ -267,7 +267,7 @@ def _write_launch(module):
     body, parts, size, given, own = (b.load(cgutils.gep_inbounds(b, work, 0, k)) for k in range(5))
     error, before = b.alloca(POINTER), w.control()
     w.set_control(b.load(cgutils.gep_inbounds(b, work, 0, 7)))
-    first, count = b.load(first), b.load(count)  # of what Numba takes for an array at 0 with a step of 1
+    first, count = b.load(first), b.load(count)  # Numba passes them as an array at address 0 with a step of 1
     with cgutils.for_range(b, count, intp=WORD) as loop:
         part = b.add(first, loop.index)
         start, stop = (b.sdiv(b.mul(size, each), parts) for each in (part, b.add(part, WORD(1))))
@@ -281,7 +281,7 @@ def _write_launch(module):
     name, kind = LAUNCH
     run_part, w = w.function, _Writer(module, name, kind, "error body parts size given own")
     b, (error, body, parts, size, given, own) = w.builder, w.function.args
-    with b.if_then(w.equal(parts, 1)):  # the pool need not have been started
+    with b.if_then(w.equal(parts, 1)):  # works before the pool is started
         b.ret(b.call(body, [error, WORD(0), size, given, own]))
     work = b.alloca(shared)
     for k, value in enumerate((body, parts, size, given, own, STATUS(0), POINTER(None), w.control())):
@@ -297,7 +297,7 @@ def _write_launch(module):
 
 
 def _packed(w, objects, count, given):
-    """Emit the packing of objects and the search for code; return (code, words, where own ones begin, how many)."""
+    """Emit the packing of objects and the search for code; return (code, words, start of own words, count)."""
     b = w.builder
     tags, words, own = w.room(count), w.room(w.times(count, WIDEST)), w.room(1)
     size = w.call("pack", WORD, objects, count, given, tags, words, own)

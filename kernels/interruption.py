@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never within one: parameters and the state of their optimizer belong together."""
+"""Ctrl-C stops between two steps, never within one, so that parameters and their optimizer's state match."""
 
 import _signal  # the functions of `signal` take as long as a small step
 from signal import SIGINT, default_int_handler
@@ -6,9 +6,9 @@ from threading import get_ident, main_thread
 
 
 class Interruption:
-    """Lets the first Ctrl-C wait until the end of the context, or until it is asked for; a second one does not wait.
+    """Defers the first Ctrl-C to the end of the block or to `raise_if_any`; the second acts at once.
 
-    In the main thread, which alone hears it, and where Ctrl-C means what it means by default.
+    This works only in the main thread, which alone gets signals, and if Ctrl-C has its default handler.
     """
 
     def __enter__(self):
@@ -24,7 +24,7 @@ class Interruption:
         self.seen = True
 
     def raise_if_any(self):
-        """Raise KeyboardInterrupt if Ctrl-C waits."""
+        """Raise KeyboardInterrupt if a Ctrl-C was deferred."""
         if self.seen:
             raise KeyboardInterrupt
 

@@ -1,23 +1,24 @@
 """From a Python function to machine code, by Numba's front end and LLVM.
 
-Numba makes code of every function by itself, and again of whatever it is inlined into. Here only a *body* becomes code:
-what it calls (`device`, `overload`) is kept as LLVM's intermediate representation, which is linked into the body and
-optimized there, once. A body ``f(start, stop, arguments)`` is compiled for the types of its arguments, a tuple, to
+Numba generates code for every function, and again for every function that it is inlined into. Here only a *body* gets
+code. The functions that it calls (`device`, `overload`) stay in LLVM's intermediate representation, are linked into the
+body and optimized there, once. A body ``f(start, stop, arguments)`` is compiled for the types of its arguments (a
+tuple) to
 
     int32 body(void** error, intp start, intp stop, word* given, word* own)
 
-The first arguments are given by whoever calls it, in 8-byte words at `given`; the others at `own` (see `words`):
+The caller gives the first arguments, in 8-byte words at `given`; the others lie at `own` (see `words`):
 
     number             itself, in the lower bytes of a word
     array in C order   its address and its shape
-    any other array    the same, and its strides in bytes
+    any other array    its address, its shape, and its strides in bytes
     bound body         the address of its words: its code, a number for the types that it is given, own arguments
     None               nothing
 
-It returns 0, or else another number, and writes where `error` points to what was raised. The code is an object file,
-which the disk cache keeps and LLVM's linker loads.
+It returns 0 on success; else it sets `*error` to a description of the exception. The code is an object file, which the
+disk cache keeps and LLVM's linker loads.
 
-This module alone uses names that Numba does not promise to keep, beyond what intrinsics are written with (`words`):
+Only this module uses names that Numba does not promise to keep, apart from those needed to write intrinsics (`words`):
 `tests/test_machine_code.py` has a test for each.
 """
 
@@ -48,15 +49,15 @@ from numba.core.typed_passes import NativeLowering
 from .settings import DEBUG, INTERPRETED
 from .words import BODY, BOUND, BYTES, STATUS, loaded
 
-ABI = 2  # to be raised when what is said above changes
+ABI = 2  # increase it when the calling convention above changes
 
-# LLVM by itself stays at vectors of 256 bits on Intel's processors, for the sake of old ones: a polynomial takes three
-# quarters of the time with 512. It reads its preference from the function that all others are inlined into.
+# By default LLVM uses vectors of 256 bits on Intel's processors, for the sake of old ones; with 512 a polynomial takes
+# three quarters of the time. LLVM reads this attribute from the function that all others are inlined into.
 _WIDE = '"prefer-vector-width"="512"'
 
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
-# loop around a rule, and so would the last bit (and the direction of Lion's step). It costs nothing measurable;
-# where fusing matters `math.fma` says so. The numpy error model makes x / 0 infinite rather than an exception.
+# loop around a rule, and so would the last bit (and the direction of Lion's step). This costs nothing measurable;
+# where fusing matters, rules call `math.fma`. The numpy error model makes x / 0 infinite instead of an exception.
 OPTIONS = {"fastmath": False, "error_model": "numpy", "forceinline": True} | ({"boundscheck": True} if DEBUG else {})
 
 
@@ -65,7 +66,7 @@ OPTIONS = {"fastmath": False, "error_model": "numpy", "forceinline": True} | ({"
 
 @contextmanager
 def compiling():
-    """Keep other threads from compiling meanwhile, and Python from collecting garbage: an eighth of the time."""
+    """Keep other threads from compiling, and Python from collecting garbage, which takes an eighth of the time."""
     with global_compiler_lock:
         collecting = gc.isenabled()
         gc.disable()
@@ -77,14 +78,14 @@ def compiling():
 
 
 class _Representation(codegen.JITCodeLibrary):
-    """What Numba made of a function: a module of LLVM that is not optimized, and the libraries that it calls."""
+    """A function compiled by Numba: its LLVM module, not yet optimized, and the libraries that it calls."""
 
     def add_linking_library(self, library):
         if library not in self._linking_libraries:
             self._linking_libraries.append(library)
 
     def add_ir_module(self, module):
-        """As Numba does it, but for what it checks and for its optimization of each function by itself."""
+        """Add a module as Numba does, but without its checks and its optimization of each function alone."""
         self._final_module.link_in(llvm.parse_assembly(str(module)))
 
     def add_llvm_module(self, module):
@@ -94,7 +95,7 @@ class _Representation(codegen.JITCodeLibrary):
         self._finalized = True
 
     def _get_module_for_linking(self):
-        """Return all of it, as a library of Numba's that shares an overload with ours wants it."""
+        """Return the whole module, for one of Numba's libraries that shares an overload with ours."""
         if self._shared_module is None:
             module = self._final_module.clone()
             for library in _needed(self):
@@ -106,9 +107,9 @@ class _Representation(codegen.JITCodeLibrary):
         return self._shared_module
 
     def linked(self, module, symbol):
-        """Return a module with all that it needs, optimized, in which only `symbol` is seen from outside.
+        """Return (a module with everything that it needs, optimized, which exports only `symbol`; whether it lasts).
 
-        And whether it lasts: it does not if it holds the address of an object of this process, such as a large array.
+        It does not last if it holds the address of an object of this process, such as a large array.
         """
         self.add_ir_module(module)
         for library in _needed(self):
@@ -120,13 +121,13 @@ class _Representation(codegen.JITCodeLibrary):
             if not function.is_declaration and function.name != symbol:
                 function.linkage = "internal"
         manager, builder = self._codegen._module_pass_manager()
-        manager.run(self._final_module, builder)  # without Numba's first round, for what counts references
+        manager.run(self._final_module, builder)  # without Numba's first round, which serves reference counts
         held = [each.name for each in self._final_module.global_variables]
         return self._final_module, not any(name.startswith("numba.dynamic.globals") for name in held)
 
 
 def _needed(library):
-    """Return the libraries that one calls, directly or not: callers first, as LLVM links what is referred to."""
+    """Return the libraries that one calls, directly or not: callers first, as LLVM links only what is referred to."""
     seen, order = {library}, []
 
     def visit(each):
@@ -142,7 +143,7 @@ def _needed(library):
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _Lowering(NativeLowering):
-    """Numba's last pass, but for what follows it: machine code, and wrappers for Python and C."""
+    """Numba's last pass without the steps after it: machine code, and wrappers for Python and C."""
 
     _name = "gd_lowering"
 
@@ -150,11 +151,11 @@ class _Lowering(NativeLowering):
         context, flags = state.targetctx, state.flags
         state.library = _Representation(context.codegen(), state.func_id.func_qualname)
         flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        context.enable_nrt = False  # bodies count no references to arrays: they allocate none, and theirs have no owner
+        context.enable_nrt = False  # no reference counts: bodies allocate no arrays, and their arguments have no owner
         super().run_pass(state)
         result = state.cr
         described, name = result.fndesc, result.fndesc.qualname.split(".")[-1]
-        never = ctypes.cast(ctypes.pythonapi.PyErr_NoMemory, ctypes.c_void_p).value  # in place of a wrapper for Python
+        never = ctypes.cast(ctypes.pythonapi.PyErr_NoMemory, ctypes.c_void_p).value  # instead of a wrapper for Python
         function = _dynfunc.make_function(described.lookup_module(), name, "", never, result.env, ())
         context.insert_user_function(function, described, [state.library])
         state["cr"] = result._replace(cfunc=function)
@@ -162,7 +163,7 @@ class _Lowering(NativeLowering):
 
 
 class _Compiler(CompilerBase):
-    """Numba's compiler with that pass: for ``numba.njit(pipeline_class=...)``."""
+    """Numba's compiler with `_Lowering` as its last pass, for ``numba.njit(pipeline_class=...)``."""
 
     def define_pipelines(self):
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
@@ -172,10 +173,10 @@ class _Compiler(CompilerBase):
 
 
 def njit(function, **options):
-    """Compile a function to what bodies can call; the options are those of Numba's."""
+    """Compile a function for calls from bodies; the options are those of `numba.njit`."""
     dispatcher = numba.njit(pipeline_class=_Compiler, **OPTIONS | options)(function)
     if not INTERPRETED:
-        resolve = dispatcher.get_call_template  # which would compile anew for each constant that is an argument
+        resolve = dispatcher.get_call_template  # by itself it would compile again for each constant argument
         dispatcher.get_call_template = lambda args, kws: resolve(
             [types.unliteral(each) for each in args], {name: types.unliteral(each) for name, each in kws.items()}
         )
@@ -183,12 +184,12 @@ def njit(function, **options):
 
 
 def overload(function):
-    """Declare how calls of a function are compiled, as Numba's `overload`, for use in bodies."""
+    """Declare how calls of a function in bodies are compiled, like Numba's `overload`."""
     return numba.extending.overload(function, jit_options={"pipeline_class": _Compiler, **OPTIONS})
 
 
 def signature_of(arguments):
-    """Return the types of a body's arguments as it is compiled for them: a kernel does not ask who may write where."""
+    """Return the types of a body's arguments; read-only arrays have the type of writable arrays."""
     return tuple(map(_type_of, arguments))
 
 
@@ -206,12 +207,12 @@ class Code(NamedTuple):
 
     symbol: str
     object: bytes  # an object file
-    needs: tuple  # the symbols that it does not define
-    lasting: bool = True  # whether another process can run it: it holds no address of this one's objects
+    needs: tuple  # the symbols that it uses but does not define
+    lasting: bool = True  # True if another process can run it: it holds no address of this process's objects
 
 
 def compile_body(body, kinds, given, symbol, names=None):
-    """Compile a body for the types of its arguments; so many of the first are given."""
+    """Compile a body for the types of its arguments; the first `given` of them are given by callers."""
     refusal = f"{body.__name__}: rules compute numbers from numbers; this one allocates, prints or calls Python"
     try:
         with compiling():
@@ -226,7 +227,7 @@ def compile_body(body, kinds, given, symbol, names=None):
 
 
 def assembly(body, kinds, given, names=None):
-    """Return the assembly of a body, which is compiled anew."""
+    """Compile a body again and return its assembly."""
     with compiling():
         module, _ = _optimized(body, kinds, given, "body", names)
         return str(cpu_target.target_context.codegen()._tm.emit_assembly(module))
@@ -259,7 +260,7 @@ def _optimized(body, kinds, given, symbol, names):
 
 
 def assemble(module, symbol):
-    """Return the code of a module that was written for LLVM."""
+    """Return the code of a module written in LLVM's representation."""
     codegen = cpu_target.target_context.codegen()
     module = llvm.parse_assembly(str(module))
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
@@ -271,7 +272,7 @@ def assemble(module, symbol):
 def _code(symbol, module, lasting=True):
     content = cpu_target.target_context.codegen()._tm.emit_object(module)
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
-    needs = tuple(name for name in declared if name.encode() in content)  # what is used after all
+    needs = tuple(name for name in declared if name.encode() in content)  # those that optimization left in use
     return Code(symbol, content, needs, lasting)
 
 
@@ -279,9 +280,9 @@ def _code(symbol, module, lasting=True):
 
 
 def load(code, imports=(), symbols=()):
-    """Link an object file into this process; return {symbol: address}, of its own symbol or of those that are named.
+    """Link an object file into this process; return {symbol: address} of its own symbol, or of `symbols`.
 
-    `imports` are addresses by name. What is neither among them nor known to LLVM is looked for in the process.
+    `imports` are addresses by name. Other symbols are looked up in LLVM, then in the process.
     """
     symbols, imports = symbols or (code.symbol,), dict(imports)
     builder = llvm.JITLibraryBuilder().add_object_img(code.object).add_current_process()
@@ -301,18 +302,18 @@ _kept, _number = [], itertools.count()
 
 @functools.cache
 def _linker():
-    cpu_target.target_context.codegen()  # tells LLVM of the processor, and of Numba's own functions
+    cpu_target.target_context.codegen()  # initializes LLVM for this processor, with Numba's own functions
     return llvm.create_lljit_compiler(use_jit_link=platform.system() != "Windows")
 
 
 def versions():
-    """Return the versions and settings of what compiles."""
+    """Return the versions and settings of everything that compiles."""
     settings = config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT
     return ABI, numba.__version__, llvmlite.__version__, np.__version__, settings
 
 
 def processor():
-    """Return what code is compiled for: the machine, the processor, its features."""
+    """Return the target of the code: the machine, the processor, its features."""
     return cpu_target.target_context.codegen().magic_tuple()
 
 
@@ -322,12 +323,12 @@ def functions_of_pool():
 
 
 def pool_has_started():
-    """Whether Numba's pool of threads has been started, by whomever."""
+    """Return True if Numba's thread pool has been started, by gd or others."""
     return getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
 
 
 def handing_on(context, builder, call):
-    """Have `call(error)`, which returns the code of a body, raise what that raised."""
+    """Emit `call(error)`, which runs a body and returns its status, and raise what the body raised."""
     slot = cgutils.alloca_once(builder, callconv.excinfo_ptr_t)
     code = call(builder.bitcast(slot, BYTES.as_pointer()))
     with builder.if_then(builder.icmp_signed("!=", code, STATUS(0)), likely=False):
@@ -337,7 +338,7 @@ def handing_on(context, builder, call):
 
 
 def raise_from(address):
-    """Raise what a body raised, whose description lies at an address."""
+    """Raise the exception of a body, given the address of its description."""
     info = _Raised.from_address(address)
     kind, arguments, place = pickle.loads(ctypes.string_at(info.pickled, info.size))
     error = kind(*arguments)
@@ -347,6 +348,6 @@ def raise_from(address):
 
 
 class _Raised(ctypes.Structure):
-    """Numba's description of an exception, up to where it says what is known when a function is compiled."""
+    """Numba's description of an exception, its first fields: those that are known at compile time."""
 
     _fields_ = [("pickled", ctypes.c_void_p), ("size", ctypes.c_int32)]

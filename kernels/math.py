@@ -1,11 +1,11 @@
 """Elementary functions that vectorize: no call, no branch, the same algorithm in both precisions.
 
-The functions of libm are called one element at a time from compiled loops. Those below are short
+Compiled loops call the functions of libm for one element at a time. The functions below are short
 polynomials that the compiler turns into packed instructions: 0.13 instead of 1.25 ns per sigmoid.
 
-They are used in rules like any scalar function, and outside of compiled code they are NumPy's and SciPy's.
+Rules use them like any scalar function; outside of compiled code they are NumPy's and SciPy's functions.
 Maximum errors in units in the last place (ULP), as `tests/test_math.py` bounds them; `tests/exhaustive.py`
-runs through all float32 numbers:
+tests all float32 numbers:
 
     function         float32   float64
     exp, exp_minus      1.0       1.0
@@ -91,7 +91,7 @@ def float_of(typing_context, bits):
 
 @intrinsic
 def ordered(typing_context, x):
-    """Return an integer for a float, such that integers are in the order of floats; NaN is beyond the ends."""
+    """Return an integer for a float, so that the integers have the order of the floats; NaN is beyond both ends."""
     integer = types.int32 if x == types.float32 else types.int64
 
     def generate(context, builder, signature, arguments):
@@ -103,7 +103,7 @@ def ordered(typing_context, x):
 
 @intrinsic
 def unordered(typing_context, key):
-    """Return the float that `ordered` made an integer of."""
+    """Return the float that `ordered` turned into this integer."""
     real = types.float32 if key == types.int32 else types.float64
 
     def generate(context, builder, signature, arguments):
@@ -127,7 +127,7 @@ def sign(x):
 
 @device
 def maximum(x, y):
-    """Return the larger of two numbers, NaN if one is."""
+    """Return the larger of two numbers, NaN if either is NaN."""
     return x if x > y or x != x else y
 
 
@@ -137,7 +137,7 @@ def clip(x, limit):
     return limit if x > limit else (-limit if x < -limit else x)
 
 
-if INTERPRETED:  # without Numba there are no intrinsics: what the rules and rows use of them
+if INTERPRETED:  # without Numba there are no intrinsics; rules and rows use these
 
     def fma(a, b, c):  # noqa: D103
         return a * b + c
@@ -160,12 +160,12 @@ def _horner(x, coefficients):
 
 
 def exp(x):
-    """Return e**x. Cody & Waite's reduction x = n ln 2 + r, then e**r = 1 + r + r**2 q(r)."""
+    """Return e**x, by Cody & Waite's reduction x = n ln 2 + r and e**r = 1 + r + r**2 q(r)."""
     return np.exp(x)
 
 
 def exp_minus(x):
-    """Return e**-|x|, for less than e**x: it cannot overflow."""
+    """Return e**-|x|, which is cheaper than e**x because it cannot overflow."""
     return np.exp(-abs(x))
 
 
@@ -180,7 +180,7 @@ def log(x):
 
 
 def log1p(x):
-    """Return log(1 + x), accurate for small x: what rounding took from 1 + x is added in the end."""
+    """Return log(1 + x), accurate for small x: the rounding error of 1 + x is added at the end."""
     return np.log1p(x)
 
 
@@ -200,16 +200,16 @@ def softplus(x):
 
 
 def erf(x):
-    """Return the error function: x p(x**2), from |x| = 1 on 1 - e**-x**2 erfcx(|x|)."""
+    """Return the error function: x p(x**2) for |x| < 1, else sign(x) (1 - e**-x**2 erfcx(|x|))."""
     from scipy import special
 
     return special.erf(x)
 
 
 def normal_cdf(x):
-    """Return the standard normal distribution function, and its density.
+    """Return the standard normal distribution function and its density, which share an exponential.
 
-    Both, as they share an exponential; the first is accurate in the lower tail, where 1 + erf(x) cancels.
+    The first is accurate in the lower tail, where 1 + erf(x) cancels.
     """
     from scipy import special
 
@@ -234,8 +234,8 @@ def _functions(format):
     # cast after each operation, since Numba widens the results to 64 bits.
     shifter = real(1.5 * 2**mantissa_bits)
     shifter_bits, sqrt_half_bits = shifter.view(integer), sqrt_half.view(integer)
-    # For e**-x the shifter leaves the exponent of 2**n in the lowest bits. Where 2**n can be below the normal
-    # numbers the exponent is raised meanwhile: one product brings it back.
+    # For e**-x the shifter leaves the exponent of 2**n in the lowest bits. Where 2**n can be subnormal, the exponent
+    # is raised first, and one product lowers the result again.
     raising = format.exponent_bias // 2 + 1
     shifter_2n = shifter + real(format.exponent_bias)
     shifter_up, lowering = shifter_2n + real(raising), real(2.0**-raising)
@@ -248,7 +248,7 @@ def _functions(format):
 
     @device
     def reduce(x, shifter):
-        """Return shifter + n, r, and what rounding took from r, where x = n ln 2 + r."""
+        """Return shifter + n, r, and the rounding error of r, where x = n ln 2 + r."""
         shifted = fma(x, log2_e, shifter)
         n = shifted - shifter
         exact = fma(-n, ln2_high, x)
@@ -261,11 +261,11 @@ def _functions(format):
 
     @device
     def exp(x):
-        x = exp_min if x < exp_min else x  # comparisons this way round let NaN through
+        x = exp_min if x < exp_min else x  # comparisons written this way let NaN through
         x = exp_max if x > exp_max else x
         shifted, r, _ = reduce(x, shifter)
         n = integer(bits_of(shifted) - shifter_bits)
-        half_n = integer(n >> 1)  # two factors: 2**n itself can be beyond the normal numbers
+        half_n = integer(n >> 1)  # two factors: 2**n itself can overflow or be subnormal
         return exp_of(r) * power_of_two(half_n) * power_of_two(integer(n - half_n))
 
     @device
@@ -293,7 +293,7 @@ def _functions(format):
 
     @device
     def log_of(x, c):
-        """Return n and a rest, the sum of n ln 2 and which is log(x) + c, for positive normal x and tiny c."""
+        """Return n and rest with n ln 2 + rest = log(x) + c, for positive normal x and tiny c."""
         bits = integer(bits_of(x) - sqrt_half_bits)
         k = integer(bits >> mantissa_bits)
         f = float_of(integer(bits_of(x) - integer(k << mantissa_bits))) - one
@@ -342,7 +342,7 @@ def _functions(format):
 
     @device
     def exp_minus_product(x, y):
-        """Return e**-(x y) for x y >= 0, as exactly as if the product were not rounded."""
+        """Return e**-(x y) for x y >= 0, as accurately as if the product were not rounded."""
         product = x * y
         e = exp_minus(product)
         return fma(-fma(x, y, -product), e, e)

@@ -1,12 +1,12 @@
-"""Calls of kernels, told to observers; while there are none, a call costs what it would without this module.
+"""Reports kernel calls to observers; free while none is registered.
 
 An observer has two methods, which are called in the Python thread of the call::
 
     started()                                               before a call
-    ended(kernel, arguments, seconds, compiling, split)     after it, in whatever way it ended
+    ended(kernel, arguments, seconds, compiling, split)     after a call, even one that raised
 
-with the seconds that it took, those of them that went into compiling or loading code, and whether the walk was split
-over threads. To tell them, methods of the kernels' classes are replaced as long as anyone observes.
+`seconds` is the time of the call, `compiling` the part of it spent on compiling or loading code, and `split` is True if
+the walk was split over threads. While there are observers, methods of the kernels' classes are replaced.
 """
 
 import functools
@@ -16,16 +16,16 @@ from contextlib import contextmanager
 from time import perf_counter
 
 _lock = threading.Lock()
-_observers = ()  # replaced, never changed: calls keep theirs
-_waiting = ()  # likewise: who is told what is compiled
-_methods = []  # (class, name, its own method, the one that tells)
+_observers = ()  # replaced, never changed: a running call keeps its tuple
+_waiting = ()  # likewise: functions to call before a kernel is compiled
+_methods = []  # (class, name, its own method, the method that reports)
 
 
 class _Call(threading.local):
-    """What a Python thread notes in its calls."""
+    """What a Python thread records during its calls."""
 
-    compiling = 0.0  # seconds of all calls so far
-    split = False  # the last one
+    compiling = 0.0  # seconds spent on compiling in all calls so far
+    split = False  # whether the last walk was split
 
 
 _call = _Call()
@@ -40,12 +40,12 @@ def observable(cls):
 
 
 def add(observer):
-    """Tell an observer of all calls, in any thread, that begin from now on."""
+    """Report to an observer all calls, in any thread, that begin from now on."""
     _change(lambda observers: (*observers, observer))
 
 
 def remove(observer):
-    """Tell it of no more calls, but of the end of those that it was told of."""
+    """Report no new calls to an observer; it still hears the end of calls that have started."""
     _change(lambda observers: tuple(each for each in observers if each is not observer))
 
 
@@ -87,7 +87,7 @@ def _noting(run):
 
 @contextmanager
 def compiling(name):
-    """Note how long code takes to compile or to load, in the call that needs it; tell who wants to know what it is."""
+    """Record the time to compile or load a kernel, for the call that needs it; report its name (see `waiting`)."""
     for tell in _waiting:
         tell(name)
     start = perf_counter()
@@ -99,7 +99,7 @@ def compiling(name):
 
 @contextmanager
 def waiting(tell):
-    """Call `tell(name)` before each kernel that is compiled or loaded meanwhile, in any thread."""
+    """Within the block, call `tell(name)` before a kernel is compiled or loaded, in any thread."""
     global _waiting
     with _lock:
         _waiting = (*_waiting, tell)

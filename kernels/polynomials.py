@@ -1,4 +1,4 @@
-"""The polynomials of `math`, and what else its functions need to know of float32 and float64."""
+"""Polynomials and other constants of float32 and float64, for the functions of `math`."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,9 @@ from numba import types
 
 
 class Format(NamedTuple):
-    """What the functions need to know of a floating-point format.
+    """Constants of the functions for one floating-point format.
 
-    Polynomials interpolate at Chebyshev's nodes; their coefficients begin with the lowest power.
+    Polynomials interpolate at Chebyshev nodes; their coefficients begin with the lowest power.
     """
 
     real: type
@@ -20,7 +20,7 @@ class Format(NamedTuple):
     expm1_min: float  # e**x - 1 is -1 below
     erf_max: float  # erf is 1 above
     normal_max: float  # the density is 0 above
-    ln2_low: float  # what is missing from log(2)
+    ln2_low: float  # log(2) minus log(2) rounded to this format
     exp_q: tuple  # (e**r - 1 - r) / r**2 on |r| <= log(2) / 2
     log_r: tuple  # (2 atanh(s) - 2 s) / s**3 in s**2, on |s| <= 3 - sqrt(8)
     log1p_q: tuple  # (log(1 + e) - e) / e**2 on 0 <= e <= 1

@@ -1,14 +1,14 @@
-"""The one pool of threads, Numba's: how many work, who may enter, how the idle ones wait.
+"""The one thread pool, Numba's: how many threads work, who may enter, how idle threads wait.
 
 Numba's pool must not be entered by two Python threads at once (its workqueue layer aborts the
-process) nor by a forked child of a process that used it (its OpenMP layer does). So it has a lock
-that is never waited for: whoever finds it taken, or finds itself in such a child, works serially.
+process), nor by a forked child of a process that used it (its OpenMP layer aborts it). So it has a lock
+that nobody waits for: a thread that finds it taken, or runs in such a child, works serially.
 
 Idle OpenMP threads spin for milliseconds by default. That ruins every other pool of the process:
 `np.matmul` (0.3 ms) and a kernel in alternation took 8.9 ms on 2 cores. Threads that sleep at once
 (OMP_WAIT_POLICY=passive) need 50 to 150 us to wake, which triples the time of small kernels. Spinning
-for some 50 us and then sleeping costs neither: the alternation stays near the sum of its parts, and
-kernels that follow each other closely find the others awake. libgomp reads both settings once, when it
+for some 50 us and then sleeping avoids both: the alternation stays near the sum of its parts, and
+kernels that follow each other closely find the threads awake. libgomp reads both settings once, when it
 is loaded.
 """
 
@@ -27,8 +27,8 @@ from .machine_code import pool_has_started
 
 SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 
-_lock = threading.RLock()  # which its thread can take again if Ctrl-C came before it was released
-_local = threading.local()  # .threads: what this Python thread last asked of Numba, which keeps it per thread
+_lock = threading.RLock()  # reentrant: its thread can take it again if Ctrl-C came before it was released
+_local = threading.local()  # .threads: the number that this Python thread last set in Numba, which keeps it per thread
 _threads = None
 _launched = False
 _closed = False  # in a forked child of a process that launched the pool
@@ -36,7 +36,7 @@ _waiting = "not started"
 
 
 def enter():
-    """Take the pool: the number of threads to work with, or 1 without taking it (do not `leave` then)."""
+    """Take the pool; return the number of threads to use, or 1 if it was not taken (then do not call `leave`)."""
     threads = get_threads()
     if threads == 1 or _closed or not _lock.acquire(blocking=False):
         return 1
@@ -61,7 +61,7 @@ def leave():
 
 
 def get_threads():
-    """The number of threads that kernels use."""
+    """Return the number of threads that kernels use."""
     global _threads
     if _threads is None:
         _threads = default_threads()
@@ -75,17 +75,17 @@ def set_threads(threads):
 
 
 def max_threads():
-    """The size of Numba's pool: NUMBA_NUM_THREADS, by default the cores this process may run on."""
+    """Return the size of Numba's pool: NUMBA_NUM_THREADS, by default the cores that this process may run on."""
     return numba.config.NUMBA_NUM_THREADS
 
 
 def default_threads():
-    """The pool's size, or less where a container's CPU quota is smaller."""
+    """Return the pool's size, or a container's CPU quota if that is smaller."""
     return max(1, min(max_threads(), _cpu_quota() or max_threads()))
 
 
 def waiting():
-    """How idle threads wait, in words, for `gd info`."""
+    """Return in words how idle threads wait, for `gd info`."""
     return _waiting
 
 
@@ -124,7 +124,7 @@ def _openmp_is_loaded():
 
 
 def _cpu_quota(root=Path("/")):
-    """Whole cores granted by this process's Linux control groups, version 2 or 1, or None."""
+    """Return the cores that this process's Linux control groups (version 2 or 1) allow, rounded up, or None."""
     quotas = []
     for folder in _control_groups(root):
         with suppress(OSError, ValueError):
@@ -137,8 +137,8 @@ def _cpu_quota(root=Path("/")):
 
 
 def _control_groups(root):
-    """Yield the folders of the groups that this process is in, and of those that these are in."""
-    mounted, lines = root / "sys/fs/cgroup", ["0::/", "1:cpu:/"]  # the outermost, where nothing is known
+    """Yield the folders of the groups that this process is in, and of all groups around them."""
+    mounted, lines = root / "sys/fs/cgroup", ["0::/", "1:cpu:/"]  # the outermost groups, if nothing else is known
     with suppress(OSError):
         lines += (root / "proc/self/cgroup").read_text().splitlines()
     for line in lines:

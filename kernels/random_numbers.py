@@ -1,4 +1,4 @@
-"""Random numbers as a function of a key and a position: dropout stores no mask, and threads change no bit."""
+"""Random numbers as a function of a key and a position: dropout stores no mask, and threads change no result."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ GOLDEN, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E
 
 
 def random_bits(key, i):
-    """Steele, Lea & Flood 2014: number i of the SplitMix64 sequence that begins at key, 64 bits."""
+    """Steele, Lea & Flood 2014: return number i (64 bits) of the SplitMix64 sequence that begins at key."""
     z = key + (np.uint64(i) + np.uint64(1)) * GOLDEN
     z = (z ^ (z >> np.uint64(30))) * FIRST
     z = (z ^ (z >> np.uint64(27))) * SECOND
@@ -14,7 +14,7 @@ def random_bits(key, i):
 
 
 def key_of(*numbers):
-    """Return 64 bits made of all bits of some integers, such as a seed and a step, which name a pattern."""
+    """Return a 64-bit key made from all bits of some integers, such as a seed and a step."""
     key = np.uint64(0)
     with np.errstate(over="ignore"):
         for number in numbers:

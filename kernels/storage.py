@@ -1,21 +1,21 @@
-"""Floats in fewer bits: how blocks of an array are read from what it is stored as, and written back.
+"""Floats in fewer bits: how blocks of an array are decoded from their stored form and encoded again.
 
-What an array is stored as follows from its dtype:
+The stored form of an array follows from its dtype:
 
-    float32, float64    itself
+    float32, float64    the array itself
     uint16              bfloat16, the upper half of a float32
-    int8, uint8         for each block of `BLOCK` elements a float32, the largest absolute value, rounded up to three
-                        bits of the mantissa, and then a code for each element: exponent and three bits of the mantissa,
-                        as a float32 has them, counted from those of the largest, whose code is 127 or 255: eight codes
-                        an octave. int8 has a sign and reaches down to 2**-15.75 of the largest; a code of 0 is 0.
-                        uint8 holds what is never negative, as second moments, and reaches down to 2**-31.75; there a
-                        code of 0 is not 0 but the next smaller number, as what is divided by shall not become 0.
+    int8, uint8         for each block of `CODE_BLOCK` elements a float32, the largest absolute value, rounded up to
+                        three bits of the mantissa, and then a code for each element: exponent and three bits of the mantissa
+                        of its float32, relative to those of the largest, whose code is 127 or 255: eight codes per
+                        octave. int8 has a sign and reaches down to 2**-15.75 of the largest; code 0 is 0.
+                        uint8 holds numbers that are never negative, such as second moments, and reaches down to
+                        2**-31.75; code 0 is not 0 but the next smaller number, because rules divide by it.
 
-So a code is a shift and a sum away from the bits of a float: no root, logarithm or product has to be taken.
+So a code is a shift and a sum away from the bits of a float: encoding needs no root, logarithm or product.
 
-Rounding is stochastic: up or down with the odds that make the mean right. A second moment moves by less than a code in
-a step, and rounded to the nearest it would stay where it is. The random numbers are a function of a key and the place
-in the block, so results do not depend on threads.
+Rounding is stochastic: up or down with the probabilities that make the mean right. A second moment changes by less than
+one code in a step; rounded to the nearest it would never change. The random numbers are a function of a key and the
+position in the block, so results do not depend on threads.
 """
 
 import numpy as np
@@ -29,34 +29,34 @@ from .math import bits_of, float_of
 from .random_numbers import random_bits
 from .views import vector_at
 
-BLOCK = 256
+CODE_BLOCK = 256
 SCALE = 4  # bytes of a block's largest value, before its codes
-SHIFT = 20  # what a code leaves out of a float's bits: 3 of the mantissa stay
-HALF = 16  # what bfloat16 leaves out
-MOST = {"int8": 127, "uint8": 255}  # the code of the largest
+SHIFT = 20  # low bits of a float that a code leaves out: 3 bits of the mantissa stay
+HALF = 16  # low bits of a float that bfloat16 leaves out
+MOST = {"int8": 127, "uint8": 255}  # the code of the largest value
 MAGNITUDE, SIGN, INFINITY, NAN = 0x7FFFFFFF, -(2**31), 0x7F800000, 0x7FC00000  # bits of float32
-NO_NUMBER = 7  # the codes of a block with a largest that is not finite: NaN, counted from that of infinity
+NO_NUMBER = 7  # the least code of a block whose largest is not finite: NaN, counted from the code of infinity
 
 _random = device(random_bits)
 
 
 def stored_size(n):
-    """Return how many bytes n elements take in 8 bits."""
-    return n + SCALE * -(-n // BLOCK)
+    """Return how many bytes n elements take, stored in 8 bits."""
+    return n + SCALE * -(-n // CODE_BLOCK)
 
 
 def _dither(bits):
-    """Return fractions of so many bits, evenly over their range and far from their neighbours, twice in a row.
+    """Return a period of fractions of `bits` bits, twice; they cover their range evenly, neighbours far apart.
 
-    The first 8 bits are number i of the multiples of the golden ratio; `_start` adds the others.
+    The first 8 bits of fraction i are i times the golden ratio (159 / 256), modulo 1; `_start` adds the other bits.
     """
-    return (np.arange(2 * BLOCK) * 159 % 256 << bits - 8).astype(np.int32)
+    return (np.arange(2 * CODE_BLOCK) * 159 % 256 << bits - 8).astype(np.int32)
 
 
 DITHER_8, DITHER_16 = _dither(SHIFT), _dither(HALF)
 
 
-# --- One element. Integers have 32 bits throughout: Numba's own sums of them have 64, and half as many fit a vector.
+# --- One element. All integers have 32 bits: Numba's own sums have 64, and half as many of those fit a vector.
 
 
 def _number(value):
@@ -80,7 +80,7 @@ def larger_magnitude(typing_context, top, x):
 
 @intrinsic
 def encode_8(typing_context, kind, x, shift, least):
-    """Return the code, in the type of `kind`, of a float to whose bits `shift` is added: a fraction less the base."""
+    """Return the code of a float in the type of `kind`; `shift`, a fraction minus the base, is added to its bits."""
 
     def generate(context, builder, signature, arguments):
         _, x, shift, least = arguments
@@ -114,7 +114,7 @@ def decode_8(typing_context, code, base):
 
 @intrinsic
 def encode_16(typing_context, x, fraction):
-    """Return the upper half of a float to whose bits a fraction is added; NaN stays NaN."""
+    """Add a fraction to the bits of a float and return their upper half; NaN stays NaN."""
 
     def generate(context, builder, signature, arguments):
         x, fraction = arguments
@@ -138,7 +138,7 @@ def decode_16(typing_context, half):
 
 @intrinsic
 def sum_32(typing_context, a, b):
-    """Return the sum of two integers, in 32 bits as they are."""
+    """Return the sum of two 32-bit integers in 32 bits."""
 
     def generate(context, builder, signature, arguments):
         return builder.add(*arguments)
@@ -148,7 +148,7 @@ def sum_32(typing_context, a, b):
 
 @intrinsic
 def join_halves(typing_context, high, low):
-    """Return the float of two halves."""
+    """Return the float whose bits are two halves."""
 
     def generate(context, builder, signature, arguments):
         high, low = (builder.zext(half, ir.IntType(32)) for half in arguments)
@@ -178,7 +178,7 @@ def read_float(typing_context, stored, i):
 
 @intrinsic
 def write_float(typing_context, stored, i, x):
-    """Write a float32 to where byte i begins."""
+    """Write a float32 at byte i."""
 
     def generate(context, builder, signature, arguments):
         array, i, x = arguments
@@ -196,14 +196,14 @@ def chance_of(key, block):
 
 @device
 def _key(chance, slot):
-    """Return 32 of them for what has this number among the arrays of the block."""
+    """Return 32 random bits for the array with number `slot`."""
     return np.int64(chance * (np.uint64(2) * np.uint64(slot) + np.uint64(1)) >> np.uint64(32))
 
 
 @device
 def _start(key, bits):
-    """Return where in `_dither(bits)` the fractions of a block start, and what is added to each."""
-    return key & (BLOCK - 1), (key >> 8) & ((1 << (bits - 8)) - 1)
+    """Return where in `_dither(bits)` the fractions of a block start, and a number to add to each."""
+    return key & (CODE_BLOCK - 1), (key >> 8) & ((1 << (bits - 8)) - 1)
 
 
 @device
@@ -225,7 +225,7 @@ def _largest(x):
 
 @device
 def _scale(top, most):
-    """Return what is stored as the largest, what is added to the bits of a float to make a code, and the least code."""
+    """Return the largest as it is stored, the number to add to a float's bits to get its code, and the least code."""
     if top >= INFINITY:
         return np.float32(np.nan), SIGN, np.int32(NO_NUMBER)
     top = -(-top >> SHIFT)  # rounded up
@@ -234,7 +234,7 @@ def _scale(top, most):
 
 @device
 def _base(largest, most):
-    """Return what makes a code, shifted, the bits of a float."""
+    """Return the number to add to a shifted code to get the bits of its float."""
     if not np.isfinite(largest):
         return np.int32(INFINITY)
     return np.int32(max((np.int64(bits_of(largest)) >> SHIFT) - most, 0) << SHIFT)
@@ -242,7 +242,7 @@ def _base(largest, most):
 
 @device
 def _encode_8(x, out, most, key):
-    """Return what is stored as the largest absolute value; with one that is not finite, all of the block are not."""
+    """Write the codes; return the largest absolute value as it is stored. If it is not finite, all codes are NaN."""
     largest, shift, least = _scale(_largest(x), most)
     first, rest = _start(key, SHIFT)
     dither, shift = DITHER_8[first : first + x.size], np.int32(shift + rest)
@@ -252,23 +252,23 @@ def _encode_8(x, out, most, key):
 
 
 def opened(stored, block, n, room):
-    """Return the n numbers of a block as floats: where they are stored as such, or decoded into room."""
+    """Return the n numbers of a block as floats: a view if they are stored as floats, else decoded into room."""
 
 
 def closed(stored, block, x, chance, slot):
-    """Store the floats of a block again that were decoded into room."""
+    """Encode and store the floats of a block if `opened` decoded them."""
 
 
 @overload(opened)
 def _opened(stored, block, n, room):
     if isinstance(stored.dtype, types.Float):
-        return lambda stored, block, n, room: vector_at(stored, block * BLOCK, n)
+        return lambda stored, block, n, room: vector_at(stored, block * CODE_BLOCK, n)
     if stored.dtype == types.uint16:
-        return lambda stored, block, n, room: _decoded_16(vector_at(stored, block * BLOCK, n), room)
+        return lambda stored, block, n, room: _decoded_16(vector_at(stored, block * CODE_BLOCK, n), room)
     most = MOST[stored.dtype.name]
 
     def opened_8(stored, block, n, room):
-        first = block * (BLOCK + SCALE)
+        first = block * (CODE_BLOCK + SCALE)
         base = _base(read_float(stored, first), most)
         return _decoded_8(vector_at(stored, first + SCALE, n), base, room)
 
@@ -281,12 +281,12 @@ def _closed(stored, block, x, chance, slot):
         return lambda stored, block, x, chance, slot: None
     if stored.dtype == types.uint16:
         return lambda stored, block, x, chance, slot: _encode_16(
-            x, vector_at(stored, block * BLOCK, x.size), _key(chance, slot)
+            x, vector_at(stored, block * CODE_BLOCK, x.size), _key(chance, slot)
         )
     most = MOST[stored.dtype.name]
 
     def closed_8(stored, block, x, chance, slot):
-        first = block * (BLOCK + SCALE)
+        first = block * (CODE_BLOCK + SCALE)
         codes = vector_at(stored, first + SCALE, x.size)
         write_float(stored, first, _encode_8(x, codes, most, _key(chance, slot)))
 
@@ -312,7 +312,7 @@ def _decoded_8(codes, base, room):
 @device
 def opened_whole(high, low, block, n, room):
     """Return the floats of a block whose bits are stored in two halves."""
-    high, low, x = vector_at(high, block * BLOCK, n), vector_at(low, block * BLOCK, n), vector_at(room, 0, n)
+    high, low, x = vector_at(high, block * CODE_BLOCK, n), vector_at(low, block * CODE_BLOCK, n), vector_at(room, 0, n)
     for i in range(n):
         x[i] = join_halves(high[i], low[i])
     return x
@@ -320,8 +320,8 @@ def opened_whole(high, low, block, n, room):
 
 @device
 def closed_whole(high, low, block, x):
-    """Store them again, without a loss."""
-    high, low = vector_at(high, block * BLOCK, x.size), vector_at(low, block * BLOCK, x.size)
+    """Store the floats of a block again as two halves, without loss."""
+    high, low = vector_at(high, block * CODE_BLOCK, x.size), vector_at(low, block * CODE_BLOCK, x.size)
     for i in range(x.size):
         bits = bits_of(np.float32(x[i]))
         high[i], low[i] = np.uint16(bits >> HALF), np.uint16(bits)

@@ -1,7 +1,7 @@
-"""Stores that bypass the caches, for results too large to be found there again.
+"""Stores that bypass the caches, for results too large to stay in a cache.
 
-An ordinary store first reads the cache line that it overwrites. For a map of one large array into another,
-a third of the traffic is that reading.
+An ordinary store first reads the cache line that it overwrites. When one large array is mapped into another,
+these reads are a third of the traffic.
 """
 
 from llvmlite import ir
@@ -11,8 +11,8 @@ from numba.extending import intrinsic
 
 from .compiler import device
 
-STREAM_FROM = 16 * 2**20  # bytes: results that large are not found in a cache again
-VECTOR = 64  # bytes at a time, and the alignment that it takes
+STREAM_FROM = 16 * 2**20  # bytes: results at least this large do not stay in a cache
+VECTOR = 64  # bytes of one store, and its alignment
 
 
 @intrinsic
@@ -37,7 +37,7 @@ def _stream(typing_context, out, i, source, j):
 
 @intrinsic
 def finish(typing_context):
-    """Wait until all that was streamed can be seen by other threads."""
+    """Wait until other threads can see everything that was streamed."""
 
     def generate(context, builder, signature, arguments):
         builder.fence("seq_cst")
@@ -48,7 +48,7 @@ def finish(typing_context):
 
 @intrinsic
 def _address(typing_context, x):
-    """Return where the data of an array begin."""
+    """Return the address of an array's data."""
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -59,7 +59,7 @@ def _address(typing_context, x):
 
 @device
 def stream(source, out):
-    """Copy a vector, past the caches but for the ends of `out` that fill no vector."""
+    """Copy a vector past the caches, except the ends of `out` that do not fill `VECTOR` bytes."""
     step = VECTOR // out.itemsize
     first = min(out.size, -_address(out) % VECTOR // out.itemsize)
     last = first + (out.size - first) // step * step

@@ -11,7 +11,7 @@ from .compiler import kernels
 def functions():
     """Yield (address, size, name) of every function that was compiled or loaded for a kernel.
 
-    All that a body calls is inlined into it, so that it is the only code of its object file, and begins that.
+    A body is the only code in its object file, as all that it calls is inlined into it.
     """
     for kernel in list(kernels):
         for kinds, compiled in list(kernel.compiled.items()):

@@ -1,8 +1,8 @@
-"""How many bytes the walks of a loop move: what they read and what they write, each array once.
+"""How many bytes the walks of a loop read and write, each array once.
 
-So much has to pass between memory and processor where no cache holds any of it. What the hardware moves besides does
-not count: that an ordinary store first reads the line that it overwrites, that what was evicted is read again.
-An array counts even where a rule ignores it.
+This is what must pass between memory and processor if no cache holds any of it. Further traffic of the hardware does
+not count: an ordinary store first reads the cache line that it overwrites, and evicted data are read again.
+An array counts even if a rule ignores it.
 """
 
 from itertools import chain, repeat
@@ -12,10 +12,10 @@ from numpy import ndarray
 TIMES = {"-": 0, "r": 1, "w": 1, "rw": 2}  # what happens to an array -> how often it is moved
 
 
-def whole(words):
-    """Return f(size, *arguments) -> bytes, of loops that walk whole arrays.
+def of_arrays(words):
+    """Return f(size, *arguments) -> bytes, for loops that walk whole arrays.
 
-    `words` has one of `TIMES` for each argument; the last holds for all further ones. Scalars do not count.
+    `words` has a key of `TIMES` for each argument; the last holds for all further arguments. Scalars do not count.
     """
     *first, last = (TIMES[word] for word in words.split())
 

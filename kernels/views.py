@@ -1,7 +1,7 @@
-"""Views of arrays in few instructions, and memory for the arrays that a body needs itself.
+"""Views of arrays in few instructions, and scratch memory for bodies.
 
-Numba's own slices and reshapes take ten times as many instructions, for what they check and count. What is here is
-unchecked but with GD_DEBUG. The arrays are in C order, and live as long as those that they are views of.
+Numba's own slices and reshapes take ten times as many instructions, for checks and reference counts. The views here are
+checked only with GD_DEBUG. They are in C order, and valid as long as the arrays that they are views of.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from .settings import DEBUG
 from .words import BYTES, WORD, array_at, intrinsic_or
 
 ALIGNED = 64  # bytes
-# To tell `allocate` and `local` of a dtype
+# Examples of a dtype, for `allocate` and `local`
 SINGLE, DOUBLE, INTEGERS = (
     np.empty(0, np.float32),
     np.empty(0),
@@ -25,7 +25,7 @@ SINGLE, DOUBLE, INTEGERS = (
 
 
 def _view(context, builder, source, kind, array, start, shape):
-    """Return the array in C order that begins at an element of a contiguous one."""
+    """Return the array in C order that begins at an element of a contiguous array."""
     array = context.make_array(source)(context, builder, array)
     if DEBUG:
         size = WORD(1)
@@ -34,7 +34,7 @@ def _view(context, builder, source, kind, array, start, shape):
         ends = builder.add(start, size)
         wrong = [builder.icmp_signed("<", each, WORD(0)) for each in (start, size)]
         outside = builder.or_(builder.or_(*wrong), builder.icmp_signed(">", ends, array.nitems))
-        outside = builder.and_(outside, builder.icmp_signed("!=", size, WORD(0)))  # an empty one may lie anywhere
+        outside = builder.and_(outside, builder.icmp_signed("!=", size, WORD(0)))  # an empty view may lie anywhere
         _raise_if(context, builder, outside)
     return array_at(context, builder, kind, builder.gep(array.data, [start]), shape)
 
@@ -53,19 +53,19 @@ def _viewing(source, dimensions):
 
 @intrinsic_or(lambda x, start, size: x.reshape(-1)[start : start + size])
 def vector_at(typing_context, x, start, size):
-    """x.reshape(-1)[start : start + size]."""
+    """Return x.reshape(-1)[start : start + size]."""
     return _viewing(x, 1)
 
 
 @intrinsic_or(lambda x, start, rows, columns: x.reshape(-1)[start : start + rows * columns].reshape(rows, columns))
 def matrix_at(typing_context, x, start, rows, columns):
-    """x.reshape(-1)[start : start + rows * columns].reshape(rows, columns)."""
+    """Return x.reshape(-1)[start : start + rows * columns].reshape(rows, columns)."""
     return _viewing(x, 2)
 
 
 @intrinsic_or(lambda x, i: x[i])
 def row_at(typing_context, x, i):
-    """x[i], of a matrix in any order."""
+    """Return x[i] of a matrix in any order."""
     kind = types.Array(x.dtype, 1, "C" if x.layout == "C" else "A")
 
     def generate(context, builder, signature, arguments):
@@ -94,13 +94,13 @@ def _raise_if(context, builder, condition):
 
 
 def _each(context, builder, kinds, values, change):
-    """Return a list of what `change(k, kind, value)` makes of the members of a tuple."""
+    """Return the list of `change(k, kind, value)` for the members of a tuple."""
     return [change(k, kind, builder.extract_value(values, k)) for k, kind in enumerate(kinds)]
 
 
 @intrinsic_or(lambda x, start, stop: tuple(e[start:stop] if isinstance(e, np.ndarray) else e for e in x))
 def part(typing_context, operands, start, stop):
-    """operands[k][start:stop] for every array of a tuple; scalars stay as they are."""
+    """Return operands[k][start:stop] for every array of a tuple, and scalars as they are."""
     for each in operands:
         if isinstance(each, types.Array) and each.layout != "C":
             raise errors.TypingError(f"views are of arrays in C order, not of {each}")
@@ -129,7 +129,7 @@ def part(typing_context, operands, start, stop):
 
 @intrinsic_or(lambda x, i: tuple(each[i] if isinstance(each, np.ndarray) else each for each in x))
 def load(typing_context, operands, i):
-    """operands[k][i] for every array of a tuple, a number of a vector, a row of a matrix; scalars stay as they are."""
+    """Return operands[k][i] for every array of a tuple (a vector's number, a matrix's row), and scalars as they are."""
 
     def change_type(kind):
         if not isinstance(kind, types.Array):
@@ -154,7 +154,7 @@ def load(typing_context, operands, i):
 
 
 def _place(context, builder, kind, array, i):
-    """Return where element i of a vector lies; vectors that are not in C order have elements further apart."""
+    """Return a pointer to element i of a vector; elements lie further apart if it is not in C order."""
     if DEBUG:
         _raise_if(context, builder, builder.icmp_unsigned(">=", i, array.nitems))
     if kind.layout == "C":
@@ -169,7 +169,7 @@ def _store_python(arrays, i, values):
 
 @intrinsic_or(_store_python)
 def store(typing_context, arrays, i, values):
-    """arrays[k][i] = values[k] for every vector of a tuple."""
+    """Set arrays[k][i] = values[k] for every vector of a tuple."""
 
     def generate(context, builder, signature, arguments):
         arrays, i, values = arguments
@@ -183,7 +183,7 @@ def store(typing_context, arrays, i, values):
 
 
 def numbers(named_tuple, first):
-    """Return a function that makes a named tuple of the elements of a vector, from the given one on."""
+    """Return a function that reads a named tuple from the elements of a vector, from element `first` on."""
     count = len(named_tuple._fields)
 
     @intrinsic_or(lambda vector: named_tuple(*vector[first : first + count]))
@@ -201,7 +201,7 @@ def numbers(named_tuple, first):
 
 @intrinsic_or(lambda like, size: np.empty(size, like.dtype))
 def allocate(typing_context, like, size):
-    """np.empty(size, like.dtype), aligned, which `release` is to free: bodies count no references."""
+    """Return np.empty(size, like.dtype), aligned; `release` must free it, because bodies count no references."""
 
     def generate(context, builder, signature, arguments):
         kind = types.Array(like.dtype, 1, "C")
@@ -236,7 +236,7 @@ def release(typing_context, vector):
 
 
 def local(count):
-    """Return f(like) -> np.empty(count, like.dtype), for a small and constant number: it lies on the stack."""
+    """Return f(like) -> np.empty(count, like.dtype) on the stack, for a small and constant count."""
 
     @intrinsic_or(lambda like: np.empty(count, like.dtype))
     def room(typing_context, like):

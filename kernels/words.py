@@ -1,7 +1,6 @@
-"""Arguments of bodies as 8-byte words, and calls of bodies by bodies: see `machine_code` for how bodies are called.
+"""Arguments of bodies as 8-byte words, and calls of bodies by bodies; `machine_code` describes how bodies are called.
 
-Without compilation (NUMBA_DISABLE_JIT=1) each of the intrinsics here, and in `views`, is the Python that stands above
-it.
+Without compilation (NUMBA_DISABLE_JIT=1) each intrinsic here and in `views` is the Python function in its decorator.
 """
 
 import hashlib
@@ -18,17 +17,17 @@ WORD, STATUS, BYTES = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
 WORDS = WORD.as_pointer()
 BODY = ir.FunctionType(STATUS, [BYTES.as_pointer(), WORD, WORD, WORDS, WORDS])
 LAUNCH = "gd_launch", ir.FunctionType(STATUS, [BYTES.as_pointer(), BODY.as_pointer(), WORD, WORD, WORDS, WORDS])
-BOUND = types.voidptr  # a body with arguments of its own, by the address of its words
-HEAD = 2  # words of a bound body before its arguments: code, and the number of what it is to be given
+BOUND = types.voidptr  # a bound body (with arguments of its own): the address of its words
+HEAD = 2  # words of a bound body before its arguments: code, and the number of the types that it must be given
 
 
 def intrinsic_or(python):
-    """Declare an intrinsic of Numba's that, without compilation, is a function of Python, or is not used (None)."""
+    """Declare a Numba intrinsic; without compilation use a Python function instead, or nothing (None)."""
     return (lambda declare: python) if INTERPRETED else intrinsic
 
 
 def address(bound):
-    """Return the address of a bound body's words; whoever keeps it keeps that body, too."""
+    """Return the address of a bound body's words; whoever keeps it must keep that body, too."""
     return id(bound) + bytes.__basicsize__ - 1 if isinstance(bound, bytes) else bound
 
 
@@ -36,12 +35,12 @@ def address(bound):
 
 
 def number_of(kinds):
-    """Return a number that tells types apart, in every process."""
+    """Return a number that identifies some types, the same number in every process."""
     return int.from_bytes(hashlib.sha256(repr([str(each) for each in kinds]).encode()).digest()[:8], "little") >> 1
 
 
 def loaded(context, builder, kinds, place):
-    """Return the values of some types whose words lie one after the other."""
+    """Return the values, of these types, whose words lie one after the other at `place`."""
     values, at = [], 0
     for kind in kinds:
         places = [builder.gep(place, [WORD(at + k)]) for k in range(_width(kind))]
@@ -51,7 +50,7 @@ def loaded(context, builder, kinds, place):
 
 
 def _stored(context, builder, kinds, values):
-    """Store the words of a tuple on the stack; return where."""
+    """Store the words of a tuple on the stack; return their address."""
     room = cgutils.alloca_once(builder, ir.ArrayType(WORD, max(1, sum(map(_width, kinds)))))
     place = builder.bitcast(room, WORDS)
     _write(context, builder, kinds, values, place)
@@ -59,7 +58,7 @@ def _stored(context, builder, kinds, values):
 
 
 def _write(context, builder, kinds, values, place):
-    """Write the words of a tuple."""
+    """Write the words of a tuple to `place`."""
     words = []
     for k, kind in enumerate(kinds):
         words += _words(context, builder, kind, builder.extract_value(values, k))
@@ -80,7 +79,7 @@ def _value(context, builder, kind, places):
     native = context.get_value_type(kind)
     if isinstance(kind, types.Array):
         native = context.get_data_type(kind.dtype).as_pointer()
-    if isinstance(native, ir.PointerType):  # loaded as what it is: LLVM tells apart memory by it
+    if isinstance(native, ir.PointerType):  # loaded as a pointer, for LLVM's alias analysis
         value = builder.load(builder.bitcast(places[0], native.as_pointer()))
         if not isinstance(kind, types.Array):
             return value
@@ -93,7 +92,7 @@ def _value(context, builder, kind, places):
 
 
 def _words(context, builder, kind, value):
-    """Return what is to be stored for a value: words, and pointers."""
+    """Return the words and pointers to store for a value."""
     if isinstance(kind, types.Array):
         value = context.make_array(kind)(context, builder, value)
         places = [value.shape] if kind.layout == "C" else [value.shape, value.strides]
@@ -107,7 +106,7 @@ def _words(context, builder, kind, value):
 
 
 def array_at(context, builder, kind, data, shape, strides=()):
-    """Return an array without an owner; without strides it is in C order."""
+    """Return an array that owns no memory; without strides it is in C order."""
     itemsize = WORD(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
     if not strides:
         size, strides = itemsize, []
@@ -123,10 +122,10 @@ def array_at(context, builder, kind, data, shape, strides=()):
 
 
 def _calling(given, run):
-    """Return the signature and the code of an intrinsic that calls a bound body with two integers and a tuple, given.
+    """Return the signature and the code of an intrinsic that calls a bound body with two integers and the given tuple.
 
-    `run(builder, error, code, first, second, given, own)` emits the call; the intrinsic raises if the body takes other
-    types than it is given.
+    `run(builder, error, code, first, second, given, own)` emits the call. The intrinsic raises if the body expects
+    other types.
     """
 
     def generate(context, builder, signature, arguments):
@@ -148,7 +147,7 @@ def _calling(given, run):
 
 @intrinsic_or(lambda bound, start, stop, given: bound(start, stop, given))
 def invoke(typing_context, bound, start, stop, given):
-    """Have a bound body walk items start to stop; `given` is the tuple of the arguments that it is given."""
+    """Let a bound body walk items start to stop; `given` is the tuple of its given arguments."""
 
     def run(builder, error, code, start, stop, given, own):
         return builder.call(code, [error, start, stop, given, own])
@@ -158,7 +157,7 @@ def invoke(typing_context, bound, start, stop, given):
 
 @intrinsic_or(lambda bound, parts, size, given: bound(0, size, given))
 def split(typing_context, bound, parts, size, given):
-    """Have a bound body walk items 0 to size, in so many parts over the pool, which must have been entered."""
+    """Let a bound body walk items 0 to size in parts over the pool, which must have been entered."""
 
     def run(builder, error, code, parts, size, given, own):
         name, kind = LAUNCH
@@ -170,7 +169,7 @@ def split(typing_context, bound, parts, size, given):
 
 @intrinsic_or(lambda bodies, k: bodies[k])
 def member(typing_context, bodies, k):
-    """Return one of an array of addresses of bound bodies."""
+    """Return bound body k from an array of addresses."""
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -181,7 +180,7 @@ def member(typing_context, bodies, k):
 
 @intrinsic_or(None)
 def bound_at(typing_context, words):
-    """Return the bound body whose words are an array's."""
+    """Return the bound body whose words an array holds."""
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -192,7 +191,7 @@ def bound_at(typing_context, words):
 
 @intrinsic_or(None)
 def word_of(typing_context, bound, k):
-    """Return one of the words of a bound body."""
+    """Return word k of a bound body."""
 
     def generate(context, builder, signature, arguments):
         return builder.load(builder.gep(builder.bitcast(arguments[0], WORDS), [arguments[1]]))
@@ -202,7 +201,7 @@ def word_of(typing_context, bound, k):
 
 @intrinsic_or(None)
 def bind_own(typing_context, words, values):
-    """Write what a body is bound to, a tuple, where its words lie in an array: behind their head."""
+    """Write a body's own arguments, a tuple, into the array of its words, behind the head."""
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

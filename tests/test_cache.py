@@ -358,3 +358,7 @@ def test_rules_that_wrap_others_are_told_apart_by_what_they_wrap():
 
 
 FACTOR, UNKNOWN = 2.0, object()
+
+
+def test_modules_that_code_does_not_depend_on_exist():
+    assert all(name in sys.modules for name in cache._OUTSIDE)

@@ -7,7 +7,7 @@ import pytest
 
 import gd
 from gd import reference
-from gd.kernels.loops.losses import BLOCK
+from gd.kernels.loops.losses import LOSS_BLOCK
 from gd.losses.functions import LOSSES
 
 
@@ -40,7 +40,7 @@ def test_every_loss_has_a_reference():
     assert all(getattr(gd, name) is LOSSES[name].function for name in LOSSES)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 10), (3, 1), (63, 65), (1000, 10), (BLOCK + 1, 7)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10), (3, 1), (63, 65), (1000, 10), (LOSS_BLOCK + 1, 7)], ids=str)
 @pytest.mark.parametrize("name, parameters", CASES, ids=str)
 def test_equals_plain_numpy(name, parameters, shape, rng, dtype):
     prediction, target = example(name, rng, *shape, dtype)

@@ -79,7 +79,7 @@ def test_bytes_of_elementwise_kernels_are_exact(size, dtype, walk):
 def test_a_gradient_that_is_measured_is_read_once():
     optimizer = gd.SGD(np.ones(10_000), clip_norm=1.0)
     row = profiled(lambda: optimizer.step(np.ones(10_000)))["norms-gradient"]
-    assert row.bytes == 8 * (10_000 + -(-10_000 // reductions.BLOCK))
+    assert row.bytes == 8 * (10_000 + -(-10_000 // reductions.NORM_BLOCK))
 
 
 def test_bytes_of_rows_and_losses():

@@ -1,9 +1,9 @@
-"""The tricks of "Efficient BackProp" (LeCun, Bottou, Orr & Mueller, 1998), one after the other, as a picture.
+"""Plot how each trick of "Efficient BackProp" (LeCun, Bottou, Orr & Mueller, 1998) lowers the error.
 
     python docs/examples/efficient_backprop.py --plot efficient_backprop.png
 
-Trains a network of two hidden layers on handwritten digits by stochastic gradient descent, each time with a trick more.
-Every one has the learning rate, of those tried, with which its loss is smallest after half of the epochs.
+Trains a network of two hidden layers on handwritten digits by stochastic gradient descent, adding one trick each time.
+Each run uses the learning rate, of those tried, whose loss is smallest after half of the epochs.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PLAIN = {
     "by_layer": False,
     "emphasis": 0.0,
 }
-TRICKS = {  # what is added to all before
+TRICKS = {  # each adds these options to those before it
     "plain": {},
     "+ normalized inputs": {"normalized": True},
     "+ initial weights by fan-in": {"initializer": "lecun_normal"},

@@ -1,4 +1,4 @@
-"""Fashion-MNIST by softmax regression and by one hidden layer of 100 relu, from several seeds.
+"""Train softmax regression and one hidden layer of 100 relu units on Fashion-MNIST, from several seeds.
 
     python docs/examples/fashion_mnist.py --data FOLDER
 
@@ -20,7 +20,7 @@ MODELS = {  # widths, epochs, first learning rate
 
 
 def accuracy(data, widths, epochs, lr, seed):
-    """Return the share of the test data that is right after training with a learning rate that falls to 0."""
+    """Return the test accuracy after training with a learning rate that falls to 0."""
     model = gd.MLP(widths, seed=seed)
     steps = epochs * -(-len(data.X) // 128)
     optimizer = gd.AdamW(model.parameters, lr=gd.schedules.CosineDecay(lr, steps))

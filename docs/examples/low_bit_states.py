@@ -1,9 +1,9 @@
-"""Training with states and parameters in fewer bits against float32, from several seeds.
+"""Compare training with states and parameters in fewer bits with float32, from several seeds.
 
     python docs/examples/low_bit_states.py --data FOLDER
 
-FOLDER holds the four IDX files of Fashion-MNIST (or MNIST), plain or gzip. Losses are means over the training data at
-the end, accuracies over the test data; those of fewer bits as they differ from float32's.
+FOLDER holds the four IDX files of Fashion-MNIST (or MNIST), plain or gzip. Losses are final means over the training
+data, accuracies are over the test data. Fewer bits are also shown as the difference from float32.
 """
 
 import argparse

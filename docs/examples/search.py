@@ -29,7 +29,7 @@ def digits():
 
 
 def train(parameters, seed, data, epochs):
-    """Return a network that was trained with these hyper-parameters."""
+    """Return a network trained with these hyper-parameters."""
     model = gd.MLP([64, parameters["width"], 10], activation=parameters["activation"], seed=seed)
     optimizer = gd.Adam(model.parameters, lr=parameters["lr"])
     gd.fit(model, *data, optimizer, batch_size=64, epochs=epochs, progress=False, seed=seed)
@@ -37,7 +37,7 @@ def train(parameters, seed, data, epochs):
 
 
 def main():
-    """Search, print the rounds and the best, and score it on the test set."""
+    """Search, print the rounds and the best trial, and score that on the test set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="rounds, each in narrower ranges (default: %(default)s)")
     parser.add_argument("--samples", type=int, default=15, help="trials a round (default: %(default)s)")

@@ -19,8 +19,8 @@ RANGES = {
 
 
 def main():
-    """Print the best hyper-parameters that each search finds, and their accuracies."""
-    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # of trainings that are short on purpose
+    """Print the best hyper-parameters of each search, and their accuracies."""
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # trainings are short on purpose
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)  # pixels are 0 to 16
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)

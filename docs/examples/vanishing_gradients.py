@@ -1,4 +1,4 @@
-"""Vanishing gradients: a deep network of sigmoid units against one of relu, layer by layer, as a picture.
+"""Plot vanishing gradients layer by layer, in a deep network of sigmoid units and in one of relu units.
 
 python docs/examples/vanishing_gradients.py --plot vanishing_gradients.png
 """

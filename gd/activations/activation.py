@@ -1,21 +1,24 @@
-"""Activation: what is common to all activations, and the registry that they are entered into."""
+"""Activation: the class of all activations, and their registry `ACTIVATIONS`."""
 
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..checks import FLOATS, check_alike, check_array, check_flag, check_out, check_reals, lent
+from ..checks import FLOATS, Range, check_alike, check_array, check_flag, check_out, check_reals, lent
 from ..kernels.compiler import join
 from ..kernels.loops import rows
 from ..kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
 from ..kernels.rules import activations as rules
 
-ACTIVATIONS = {}  # name -> Activation
+ACTIVATIONS: "dict[str, Activation]" = {}
 _IN_PLACE = (map_elements_over_first, map_elements_over_second)
 
 
 class Activation:
-    """One activation: its functions, its parameters, and what a network needs to know of it.
+    """One activation: its functions and parameters, and the initializer that suits it.
 
     Attributes
     ----------
@@ -26,18 +29,30 @@ class Activation:
     backward_from_output : callable or None
         ``backward_from_output(dy, y, out=None, **parameters)`` where the derivative follows from the output.
     rules : tuple of callable
-        The scalar rules of the three (None for the last where there is none).
+        The scalar rules of the three functions; the last is None where `backward_from_output` is.
     initializer : str
-        The initializer of weights before this activation.
+        The default initializer of the weights before this activation.
     """
 
-    elementwise = True
+    elementwise: bool = True
+    forward: Callable[..., NDArray[Any]]
+    backward: Callable[..., NDArray[Any]]
+    backward_from_output: Callable[..., NDArray[Any]] | None
 
-    def __init__(self, name, formula, initializer, source="", *, variant=(None, None), **parameters):
+    def __init__(
+        self,
+        name: str,
+        formula: str,
+        initializer: str,
+        source: str = "",
+        *,
+        variant: tuple[str | None, str | None] = (None, None),
+        **parameters: tuple[float, Range],
+    ) -> None:
         self.name, self.parameters, self.initializer = name, parameters, initializer
         self.rules = self._find(name)
-        self._flag, other = variant  # a keyword that puts the rules of another name in place of these
-        self._others = self._find(other) if other else None
+        self._flag, other = variant  # if this keyword is True, the rules of the other name apply
+        self._others = self._find(other) if other else ()
         self._defaults = {dtype: check_reals(name, {}, parameters, dtype) for dtype in FLOATS}
         names = (name, f"{name}_backward", f"{name}_backward_from_output")
 
@@ -64,22 +79,28 @@ class Activation:
             function.__signature__ = _signature(operands, parameters, self._flag)
         ACTIVATIONS[name] = self
 
-    def _find(self, name):
+    def _find(self, name: str) -> tuple[Callable[..., Any] | None, ...]:
         return tuple(getattr(rules, name + end, None) for end in ("", "_backward", "_backward_from_output"))
 
-    def values(self, where, given, dtype):
+    def values(self, where: str, given: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
         """Return the parameters in order, checked and in the dtype of the arrays."""
         return check_reals(where, given, self.parameters, dtype) if given else self._defaults[dtype]
 
-    def chosen(self, form, where, parameters):
-        """Return the rule that the parameters choose, and the parameters that are numbers."""
-        if self._flag in parameters:
+    def chosen(
+        self, form: int, where: str, parameters: Mapping[str, Any]
+    ) -> tuple[Callable[..., Any] | None, Mapping[str, Any]]:
+        """Return the rule that the parameters choose, and the parameters that are numbers.
+
+        `form` is 0 for forward, 1 for backward, 2 for backward_from_output.
+        """
+        flag = self._flag
+        if flag is not None and flag in parameters:
             given = dict(parameters)
-            return (self._others if check_flag(where, self._flag, given.pop(self._flag)) else self.rules)[form], given
+            return (self._others if check_flag(where, flag, given.pop(flag)) else self.rules)[form], given
         return self.rules[form], parameters
 
     def _apply(self, form, where, operands, out, parameters):
-        """Check the operands, choose the loop for where the result goes, and run it."""
+        """Check the operands, and run the loop that writes into a new array, `out` or an operand."""
         rule = self.rules[form]
         if parameters:
             rule, parameters = self.chosen(form, where, parameters)
@@ -95,12 +116,12 @@ class Activation:
             join(_IN_PLACE[over], rule)(x.size, *flat, *values)
         return out
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<activation {self.name}>"
 
 
 class RowActivation(Activation):
-    """An activation that needs the whole last axis: softmax and its logarithm."""
+    """Activation that needs the whole last axis: softmax and its logarithm."""
 
     elementwise = False
 
@@ -119,7 +140,7 @@ class RowActivation(Activation):
 
 
 class ColumnActivation(Activation):
-    """An activation whose weight may have one entry per column of the last axis."""
+    """Activation whose weight may have one entry per column of the last axis."""
 
     def _apply(self, form, where, operands, out, parameters):
         weight = lent(where, "weight", parameters.get("weight"))
@@ -127,7 +148,7 @@ class ColumnActivation(Activation):
             return super()._apply(form, where, operands, out, parameters)
         operands = check_alike(where, operands, -1)
         x = operands[-1][1]
-        self.values(where, parameters | {"weight": 0.0}, x.dtype)  # the others are checked as ever
+        self.values(where, parameters | {"weight": 0.0}, x.dtype)  # checks the other parameters
         check_array(where, "weight", weight, dtype=("x", x.dtype), shape=("the last axis of x", x.shape[-1:]))
         out, _ = check_out(where, out, x, operands)
         if np.may_share_memory(out, weight):
@@ -139,7 +160,7 @@ class ColumnActivation(Activation):
 
 
 def _signature(operands, parameters, flag):
-    """Return the signature of one of the functions, with each parameter by name."""
+    """Return the signature of one function, in which each parameter is named."""
     found = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation="Array") for name in operands]
     found.append(Parameter("out", Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation="Array | None"))
     for name, (default, _) in parameters.items():
@@ -156,9 +177,9 @@ def _documentation(summary, names, parameters, flag, source):
     for name, (default, allowed) in parameters.items():
         lines += [f"{name} : float, default: {default:g}", f"    In {allowed}."]
     if flag:
-        lines += [f"{flag} : bool, default: False", "    The other form of the references."]
+        lines += [f"{flag} : bool, default: False", "    Use the other formula of the references."]
     lines += ["", "Returns", "-------", "ndarray", f"    `out`, or a new array like {names[-1]}."]
-    lines += ["", "Raises", "------", "TypeError, ValueError", "    If an array does not fit; nothing is written then."]
+    lines += ["", "Raises", "------", "TypeError, ValueError", "    If an array does not fit; then nothing is written."]
     if source:
         lines += ["", "References", "----------", source]
     return "\n".join(lines)

@@ -1,16 +1,28 @@
-"""Dropout without a mask: which elements are kept follows from a seed, a step and the position."""
+"""Dropout without a mask: the seed, the step and the position decide whether an element is kept."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import CLOSED_UNIT, check_alike, check_choice, check_integer, check_number, check_out
 from ..kernels.compiler import join
 from ..kernels.loops.elementwise import map_dropped
 from ..kernels.random_numbers import key_of
+from ..typing import Array
 from .activation import ACTIVATIONS
 
 
-def dropout(x, p=0.5, seed=0, step=0, out=None, activation="identity", **parameters):
-    """Return activation(x), each element 0 with probability p and else divided by 1 - p.
+def dropout(
+    x: Array,
+    p: float = 0.5,
+    seed: int = 0,
+    step: int = 0,
+    out: Array | None = None,
+    activation: str = "identity",
+    **parameters: float | bool,
+) -> NDArray[Any]:
+    """Return activation(x) with each element set to 0 with probability p, else divided by 1 - p.
 
     Parameters
     ----------
@@ -19,11 +31,14 @@ def dropout(x, p=0.5, seed=0, step=0, out=None, activation="identity", **paramet
     p : float, default: 0.5
         In [0, 1].
     seed, step : int, default: 0
-        Name the pattern; give `dropout_backward` the same two, and every step of a training its own. 0 or above.
+        They determine the pattern. `dropout_backward` must get the same two; each training step needs its own.
+        0 or above.
     out : ndarray, optional
         Where to write: like x, or x itself.
     activation : str, default: "identity"
-        A name of `gd.activations.ACTIVATIONS` that is elementwise, applied in the same pass, with **parameters.
+        An elementwise one of `gd.activations.ACTIVATIONS`, applied in the same pass.
+    **parameters
+        Parameters of the activation.
 
     Returns
     -------
@@ -33,12 +48,12 @@ def dropout(x, p=0.5, seed=0, step=0, out=None, activation="identity", **paramet
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described; nothing is written then.
+        If an argument is not as described; then nothing is written.
 
     References
     ----------
-    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, JMLR 2014. Numbers: SplitMix64 (Steele, Lea &
-    Flood, OOPSLA 2014), by position.
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, JMLR 2014. Random numbers: SplitMix64 (Steele, Lea &
+    Flood, OOPSLA 2014), indexed by position.
 
     Examples
     --------
@@ -50,7 +65,16 @@ def dropout(x, p=0.5, seed=0, step=0, out=None, activation="identity", **paramet
     return _apply("dropout", 0, (("x", x),), p, seed, step, out, activation, parameters)
 
 
-def dropout_backward(dy, p=0.5, seed=0, step=0, out=None, activation="identity", x=None, **parameters):
+def dropout_backward(
+    dy: Array,
+    p: float = 0.5,
+    seed: int = 0,
+    step: int = 0,
+    out: Array | None = None,
+    activation: str = "identity",
+    x: Array | None = None,
+    **parameters: float | bool,
+) -> NDArray[Any]:
     """Return the gradient of `dropout` with respect to x: dy / (1 - p) times the activation's derivative, or 0.
 
     Parameters
@@ -58,11 +82,11 @@ def dropout_backward(dy, p=0.5, seed=0, step=0, out=None, activation="identity",
     dy : ndarray
         The gradient with respect to the output.
     p, seed, step, activation, **parameters
-        Those of the forward pass.
+        As in the forward pass.
     out : ndarray, optional
         Where to write: like dy, or dy itself.
     x : ndarray, optional
-        The input; needed with an activation.
+        The input; required with an activation.
 
     Returns
     -------
@@ -72,7 +96,7 @@ def dropout_backward(dy, p=0.5, seed=0, step=0, out=None, activation="identity",
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described; nothing is written then.
+        If an argument is not as described; then nothing is written.
     """
     where = "dropout_backward"
     if isinstance(activation, str) and activation == "identity":

@@ -1,6 +1,8 @@
-"""The activations: what each is called, its formula, its parameters and its source. The rules are in kernels/rules."""
+"""Table of the activations: name, formula, parameters and source of each; the rules are in kernels/rules."""
 
+from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from ..checks import NON_NEGATIVE, POSITIVE, REAL, Range
 from .activation import ACTIVATIONS, Activation, ColumnActivation, RowActivation
@@ -76,10 +78,10 @@ for _form, _function in (("forward", maxout), ("backward", maxout_backward)):
     getattr(ACTIVATIONS["maxout"], _form).__doc__ = _function.__doc__
 
 
-def functions():
+def functions() -> dict[str, Callable[..., Any]]:
     """Return the public functions of all activations, by name."""
-    found = {}
+    found: dict[str, Callable[..., Any]] = {}
     for name, each in ACTIVATIONS.items():
         found |= {name: each.forward, f"{name}_backward": each.backward}
-    own = prelu, prelu_backward, maxout, maxout_backward  # they take and return more than the others
+    own = prelu, prelu_backward, maxout, maxout_backward  # their arguments and results differ
     return found | {function.__name__: function for function in own}

@@ -1,17 +1,20 @@
-"""prelu, which is trained with the weights, and maxout, whose output is shorter than its input."""
+"""prelu, whose slopes are trained, and maxout, whose output is shorter than its input."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import aligned_empty, check_alike, check_array, check_indices, check_out, check_size, lent
 from ..kernels.compiler import join
 from ..kernels.loops import rows
+from ..typing import Array
 from .activation import ACTIVATIONS, Activation
 
 
 class Maxout(Activation):
-    """An activation whose output is shorter than its input."""
+    """Activation whose output is shorter than its input."""
 
     elementwise = False
 
@@ -25,7 +28,7 @@ class Maxout(Activation):
         return maxout(x, pieces, out) if form == 0 else _maxout_backward(operands[0][1], ("x", x), pieces, out)
 
 
-def prelu(x, weight, out=None):
+def prelu(x: Array, weight: float | Array, out: Array | None = None) -> NDArray[Any]:
     """Return x for x > 0, else weight * x, elementwise.
 
     Parameters
@@ -33,7 +36,7 @@ def prelu(x, weight, out=None):
     x : ndarray
         float32 or float64, any shape, contiguous in C order.
     weight : float, or ndarray of shape (x.shape[-1],)
-        One for all, or one for each column of the last axis.
+        One weight for all, or one for each column of the last axis.
     out : ndarray, optional
         Where to write: like x, or x itself.
 
@@ -45,7 +48,7 @@ def prelu(x, weight, out=None):
     Raises
     ------
     TypeError, ValueError
-        If an array does not fit; nothing is written then.
+        If an array does not fit; then nothing is written.
 
     References
     ----------
@@ -54,7 +57,9 @@ def prelu(x, weight, out=None):
     return ACTIVATIONS["prelu"].forward(x, out, weight=weight)
 
 
-def prelu_backward(dy, x, weight, out=None):
+def prelu_backward(
+    dy: Array, x: Array, weight: float | Array, out: Array | None = None
+) -> tuple[NDArray[Any], float | NDArray[Any]]:
     """Return the gradients of `prelu` with respect to x and to the weight.
 
     Parameters
@@ -64,32 +69,33 @@ def prelu_backward(dy, x, weight, out=None):
     weight : float, or ndarray of shape (x.shape[-1],)
         As in `prelu`.
     out : ndarray, optional
-        Where to write the first: like x, or dy or x itself.
+        Where to write dx: like x, or dy or x itself.
 
     Returns
     -------
     dx : ndarray
         dy, times weight where x <= 0.
     dweight : float or ndarray
-        The sum of dy * x where x <= 0, over all elements or over each column: like weight.
+        Like weight: the sum of dy * x where x <= 0, over all elements or over each column.
 
     Raises
     ------
     TypeError, ValueError
-        If an array does not fit; nothing is written then.
+        If an array does not fit; then nothing is written.
     """
     where = "prelu_backward"
-    operands = (_, dy), (_, x) = check_alike(where, (("dy", dy), ("x", x)), -1)
-    out, _ = check_out(where, out, x, operands)
-    shape = (-1, x.shape[-1])
-    parts = np.empty((-(-x.size // x.shape[-1] // rows.BLOCK), x.shape[-1]))
-    join(rows.prelu_weight_gradient)(len(parts), parts, dy.reshape(shape), x.reshape(shape))
-    dx = ACTIVATIONS["prelu"].backward(dy, x, out, weight=weight)
+    operands = check_alike(where, (("dy", dy), ("x", x)), -1)
+    (_, upstream), (_, inputs) = operands
+    out, _ = check_out(where, out, inputs, operands)
+    shape = (-1, inputs.shape[-1])
+    parts = np.empty((-(-inputs.size // shape[1] // rows.ROW_BLOCK), shape[1]))
+    join(rows.prelu_weight_gradient)(len(parts), parts, upstream.reshape(shape), inputs.reshape(shape))
+    dx = ACTIVATIONS["prelu"].backward(upstream, inputs, out, weight=weight)
     dweight = parts.sum(axis=0)
-    return dx, float(dweight.sum()) if isinstance(weight, Real) else dweight.astype(x.dtype)
+    return dx, float(dweight.sum()) if isinstance(weight, Real) else dweight.astype(inputs.dtype)
 
 
-def maxout(x, pieces=2, out=None, index=None):
+def maxout(x: Array, pieces: int = 2, out: Array | None = None, index: Array | None = None) -> NDArray[Any]:
     """Return the largest of every `pieces` neighbours along the last axis.
 
     Parameters
@@ -100,7 +106,7 @@ def maxout(x, pieces=2, out=None, index=None):
     out : ndarray of shape (..., units), optional
         Where to write.
     index : ndarray of intp, shape (..., units), optional
-        Takes which of the pieces was the largest, the first of equals, for `maxout_backward`.
+        Receives the number of the largest piece (the first of equal ones), for `maxout_backward`.
 
     Returns
     -------
@@ -109,7 +115,7 @@ def maxout(x, pieces=2, out=None, index=None):
     Raises
     ------
     TypeError, ValueError
-        If an array does not fit; nothing is written then.
+        If an array does not fit; then nothing is written.
 
     References
     ----------
@@ -128,14 +134,14 @@ def maxout(x, pieces=2, out=None, index=None):
     return out
 
 
-def maxout_backward(dy, index, pieces=2, out=None):
+def maxout_backward(dy: Array, index: Array, pieces: int = 2, out: Array | None = None) -> NDArray[Any]:
     """Return the gradient of `maxout`: dy at the largest of the pieces, 0 at the others.
 
     Parameters
     ----------
     dy : ndarray of shape (..., units)
     index : ndarray of intp, shape (..., units)
-        As `maxout` filled it; or the input x, of shape (..., units * pieces), from which it is found again.
+        As `maxout` filled it. Or the input x, of shape (..., units * pieces), from which it is computed.
     pieces : int, default: 2
     out : ndarray of shape (..., units * pieces), optional
         Where to write.
@@ -147,13 +153,13 @@ def maxout_backward(dy, index, pieces=2, out=None):
     Raises
     ------
     TypeError, ValueError
-        If an array does not fit; nothing is written then.
+        If an array does not fit; then nothing is written.
     """
     return _maxout_backward(dy, ("index", index), pieces, out)
 
 
 def _maxout_backward(dy, named, pieces, out):
-    """The same of an index or input under its name."""
+    """Return `maxout_backward`; `named` is the name of the index or input for messages, and its array."""
     where, (name, index) = "maxout_backward", named
     dy, index = check_array(where, "dy", dy), lent(where, name, index)
     pieces = check_size(where, "pieces", pieces)

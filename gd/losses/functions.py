@@ -1,6 +1,10 @@
-"""Losses: the value and the gradient with respect to the prediction, in one pass."""
+"""Losses: each function returns its value and the gradient with respect to the prediction, in one pass."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import (
     CLOSED_UNIT,
@@ -21,9 +25,12 @@ from ..checks import (
 from ..kernels.compiler import join
 from ..kernels.loops import losses as loops
 from ..kernels.rules import losses as rules
+from ..typing import Array, Integers, Reduction
 from .loss import Loss, check_class_weights, total
 
 REDUCTIONS = ("mean", "sum", "none")
+ValueAndGradient = tuple[float | NDArray[Any], NDArray[Any]]  # an array of values for reduction="none"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _SHARED = """
     reduction : {"mean", "sum", "none"}, default: "mean"
@@ -32,7 +39,7 @@ _SHARED = """
     Returns
     -------
     value : float, or ndarray for reduction="none"
-        The loss. Sums are taken by fixed blocks: the same bits for any number of threads.
+        The loss. Sums are taken in fixed blocks: any number of threads gives the same bits.
     gradient : ndarray
         The derivative of the value with respect to the prediction.
 
@@ -43,7 +50,7 @@ _SHARED = """
 """
 
 
-def _elementwise(function):
+def _elementwise(function: _Function) -> _Function:
     """Complete the docstring of an elementwise loss."""
     if function.__doc__ is None:  # python -OO
         return function
@@ -64,13 +71,13 @@ def _apply(where, rule, prediction, target, reduction, *parameters):
         join(loops.elementwise_loss_values, rule)(prediction.size, values, *flat, *parameters)
         return values.reshape(prediction.shape), gradient.reshape(prediction.shape)
     scale = 1 / prediction.size if reduction == "mean" else 1.0
-    sums = np.empty(-(-prediction.size // loops.BLOCK))
+    sums = np.empty(-(-prediction.size // loops.LOSS_BLOCK))
     join(loops.elementwise_loss, rule)(len(sums), sums, *flat, real(scale), *parameters)
     return total(sums) * scale, gradient.reshape(prediction.shape)
 
 
 @_elementwise
-def mse(prediction, target, reduction="mean"):
+def mse(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
     """Mean squared error: (prediction - target)**2, without a factor 1/2.
 
     Parameters
@@ -89,7 +96,7 @@ def mse(prediction, target, reduction="mean"):
 
 
 @_elementwise
-def mae(prediction, target, reduction="mean"):
+def mae(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
     """Mean absolute error: |prediction - target|; its derivative at 0 is 0.
 
     Parameters
@@ -102,7 +109,7 @@ def mae(prediction, target, reduction="mean"):
 
 
 @_elementwise
-def huber(prediction, target, reduction="mean", *, delta=1.0):
+def huber(prediction: Array, target: Array, reduction: Reduction = "mean", *, delta: float = 1.0) -> ValueAndGradient:
     """Huber's loss: error**2 / 2 where |error| <= delta, else delta (|error| - delta / 2).
 
     Parameters
@@ -121,7 +128,9 @@ def huber(prediction, target, reduction="mean", *, delta=1.0):
 
 
 @_elementwise
-def epsilon_insensitive(prediction, target, reduction="mean", *, epsilon=0.1):
+def epsilon_insensitive(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, epsilon: float = 0.1
+) -> ValueAndGradient:
     """Epsilon-insensitive loss: max(0, |prediction - target| - epsilon); its derivative is 0 where it is 0.
 
     Parameters
@@ -129,7 +138,7 @@ def epsilon_insensitive(prediction, target, reduction="mean", *, epsilon=0.1):
     prediction, target : ndarray
         float32 or float64, one dtype and shape, any number of dimensions.
     epsilon : float, default: 0.1
-        0 or above: errors up to it cost nothing.
+        Errors up to epsilon cost nothing; 0 or above.
     ...
 
     References
@@ -141,7 +150,9 @@ def epsilon_insensitive(prediction, target, reduction="mean", *, epsilon=0.1):
 
 
 @_elementwise
-def smooth_l1(prediction, target, reduction="mean", *, beta=1.0):
+def smooth_l1(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, beta: float = 1.0
+) -> ValueAndGradient:
     """Smooth L1 loss: error**2 / (2 beta) where |error| < beta, else |error| - beta / 2.
 
     Parameters
@@ -149,7 +160,7 @@ def smooth_l1(prediction, target, reduction="mean", *, beta=1.0):
     prediction, target : ndarray
         float32 or float64, one dtype and shape, any number of dimensions.
     beta : float, default: 1
-        0 or above; with 0 it is `mae`.
+        0 or above; with 0 the loss is `mae`.
     ...
 
     References
@@ -160,7 +171,9 @@ def smooth_l1(prediction, target, reduction="mean", *, beta=1.0):
 
 
 @_elementwise
-def binary_cross_entropy_with_logits(prediction, target, reduction="mean", *, positive_weight=1.0):
+def binary_cross_entropy_with_logits(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, positive_weight: float = 1.0
+) -> ValueAndGradient:
     """Cross-entropy of sigmoid(prediction): -target log(s) - (1 - target) log(1 - s), stable for any logit.
 
     Parameters
@@ -168,7 +181,7 @@ def binary_cross_entropy_with_logits(prediction, target, reduction="mean", *, po
     prediction, target : ndarray
         Logits, and probabilities in [0, 1] (such as labels 0 and 1); float32 or float64, one dtype and shape.
     positive_weight : float, default: 1
-        Multiplies the first term: above 1, missed positives cost more. (PyTorch's pos_weight.)
+        Multiplies the first term: above 1, missed positives cost more (PyTorch's pos_weight).
     ...
     """
     where = "binary_cross_entropy_with_logits"
@@ -177,7 +190,7 @@ def binary_cross_entropy_with_logits(prediction, target, reduction="mean", *, po
 
 
 @_elementwise
-def hinge(prediction, target, reduction="mean"):
+def hinge(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
     """Hinge loss: max(0, 1 - target * prediction); its derivative at the kink is 0.
 
     Parameters
@@ -190,7 +203,7 @@ def hinge(prediction, target, reduction="mean"):
 
 
 @_elementwise
-def squared_hinge(prediction, target, reduction="mean"):
+def squared_hinge(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
     """Squared hinge loss: max(0, 1 - target * prediction)**2.
 
     Parameters
@@ -203,15 +216,17 @@ def squared_hinge(prediction, target, reduction="mean"):
 
 
 @_elementwise
-def poisson(prediction, target, reduction="mean", *, log_input=True, eps=1e-8):
-    """Negative log-likelihood of counts, without the terms of target alone: e**prediction - target * prediction.
+def poisson(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, log_input: bool = True, eps: float = 1e-8
+) -> ValueAndGradient:
+    """Poisson loss: e**prediction - target * prediction; terms that depend on the target alone are left out.
 
     Parameters
     ----------
     prediction, target : ndarray
         Logarithms of rates, and counts; float32 or float64, one dtype and shape.
     log_input : bool, default: True
-        With False, predictions are the rates: prediction - target * log(prediction + eps), as in Keras.
+        If False, predictions are rates: prediction - target * log(prediction + eps), as in Keras.
     eps : float, default: 1e-8
         0 or above.
     ...
@@ -223,7 +238,7 @@ def poisson(prediction, target, reduction="mean", *, log_input=True, eps=1e-8):
 
 
 @_elementwise
-def quantile(prediction, target, reduction="mean", *, q=0.5):
+def quantile(prediction: Array, target: Array, reduction: Reduction = "mean", *, q: float = 0.5) -> ValueAndGradient:
     """Pinball loss: q * error for error = target - prediction > 0, else (q - 1) * error.
 
     Parameters
@@ -231,7 +246,7 @@ def quantile(prediction, target, reduction="mean", *, q=0.5):
     prediction, target : ndarray
         float32 or float64, one dtype and shape, any number of dimensions.
     q : float, default: 0.5
-        The quantile that minimizes it, in (0, 1). With 0.5 it is half of `mae`.
+        The quantile to predict, in (0, 1). With 0.5 the loss is half of `mae`.
     ...
 
     References
@@ -242,45 +257,51 @@ def quantile(prediction, target, reduction="mean", *, q=0.5):
 
 
 @_elementwise
-def kl_divergence(prediction, target, reduction="mean"):
-    """Kullback & Leibler's divergence: target * (log(target) - prediction), 0 where target is 0.
+def kl_divergence(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
+    """Kullback-Leibler divergence: target * (log(target) - prediction), 0 where target is 0.
 
     Parameters
     ----------
     prediction, target : ndarray
         Log-probabilities, such as `log_softmax` returns, and probabilities; float32 or float64, one dtype and
-        shape. As in PyTorch's kl_div, "mean" is over elements; the divergence of n distributions on average
-        is the "sum" over n.
+        shape. As in PyTorch's kl_div, "mean" is over elements; the mean divergence of n distributions is the
+        "sum" divided by n.
     ...
     """
     return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction)
 
 
 def softmax_cross_entropy(
-    logits, labels, reduction="mean", *, label_smoothing=0.0, class_weights=None, ignore_index=None
-):
+    logits: Array,
+    labels: Array,
+    reduction: Reduction = "mean",
+    *,
+    label_smoothing: float = 0.0,
+    class_weights: Array | None = None,
+    ignore_index: int | None = None,
+) -> ValueAndGradient:
     """Cross-entropy of the softmax of logits: -log softmax(logits)[label], averaged over the rows.
 
     Parameters
     ----------
     logits : ndarray of shape (rows, classes)
-        float32 or float64. Any size of logits is safe: their maximum is subtracted first.
+        float32 or float64. Large logits are safe: their maximum is subtracted first.
     labels : ndarray of int, shape (rows,), or ndarray of shape (rows, classes)
-        The class of each row, 0 to classes - 1; or its probabilities, of the dtype of logits.
+        The class of each row, 0 to classes - 1; or class probabilities in the dtype of logits.
     reduction : {"mean", "sum", "none"}, default: "mean"
-        Over the rows; "none" returns a value for each. As in PyTorch, the mean for labels is weighted by
-        class_weights[label], and ignored rows do not count; for probabilities it is over all rows.
+        Over the rows; "none" returns a value for each. As in PyTorch, with labels the mean is weighted by
+        class_weights[label], and ignored rows do not count; with probabilities it is over all rows.
     label_smoothing : float, default: 0
-        In [0, 1]: this share of every target is given to all classes in equal parts.
+        In [0, 1]: this share of each target is spread equally over all classes.
     class_weights : ndarray of shape (classes,), optional
-        Multiply the terms of the classes; 0 or above, of the dtype of logits.
+        Factors of the terms of each class; 0 or above, in the dtype of logits.
     ignore_index : int, optional
-        Rows with this label have neither loss nor gradient. (PyTorch's default is -100.)
+        Rows with this label have loss 0 and gradient 0. (PyTorch's default is -100.)
 
     Returns
     -------
     value : float, or ndarray of shape (rows,) for reduction="none"
-        The loss; NaN for the mean over no rows.
+        The loss; NaN if it is a mean over no rows.
     gradient : ndarray of shape (rows, classes)
         With respect to logits: (softmax(logits) - one_hot(labels)) / rows for "mean".
 
@@ -295,28 +316,29 @@ def softmax_cross_entropy(
     et al., CVPR 2016.
     """
     where = "softmax_cross_entropy"
-    logits, labels = check_array(where, "logits", logits, ndim=2), lent(where, "labels", labels)
+    logits = check_array(where, "logits", logits, ndim=2)
+    targets: Any = lent(where, "labels", labels)
     (rows, classes), real = logits.shape, logits.dtype.type
     smoothing = check_number(where, "label_smoothing", label_smoothing, CLOSED_UNIT)
     check_choice(where, "reduction", reduction, REDUCTIONS)
-    probabilities = isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype.kind == "f"
+    probabilities = isinstance(targets, np.ndarray) and targets.ndim == 2 and targets.dtype.kind == "f"
     weights = check_class_weights(where, class_weights, classes, ("logits", logits.dtype))
     count = rows
     if probabilities:
-        check_array(where, "labels", labels, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
+        check_array(where, "labels", targets, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
         if ignore_index is not None:
             raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
         row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))
     else:
-        ignored = _ignored(where, check_label_array(where, "labels", labels, rows), ignore_index)
+        ignored = _ignored(where, check_label_array(where, "labels", targets, rows), ignore_index)
         if ignored is not None:
-            labels = np.where(ignored, 0, labels)
-        labels = check_labels(where, "labels", labels, rows, classes)
+            targets = np.where(ignored, 0, targets)
+        targets = check_labels(where, "labels", targets, rows, classes)
         if class_weights is not None or ignored is not None:
-            each = weights[labels].astype(np.float64)
+            each = weights[targets].astype(np.float64)
             count = float(np.sum(each if ignored is None else each[~ignored]))
         if ignored is not None:
-            labels = np.where(ignored, loops.IGNORED, labels)
+            targets = np.where(ignored, loops.IGNORED, targets)
         row, parameters = loops.softmax_cross_entropy_row, ()
         if smoothing > 0:
             row, parameters = loops.smoothed_cross_entropy_row, (weights, real(smoothing))
@@ -325,14 +347,14 @@ def softmax_cross_entropy(
     gradient = aligned_empty(logits.size, logits.dtype).reshape(logits.shape)
     scale = 1.0 if reduction != "mean" else 1 / count if count else 0.0
     values = np.empty(rows)
-    join(loops.row_loss, row)(rows, values, gradient, logits, labels, real(scale), *parameters)
+    join(loops.row_loss, row)(rows, values, gradient, logits, targets, real(scale), *parameters)
     if reduction == "none":
         return values.astype(logits.dtype), gradient
     return total(values) * (scale if count else np.nan if reduction == "mean" else 1.0), gradient
 
 
-def _ignored(where, labels, ignore_index):
-    """Return which rows to ignore, or None where there are none."""
+def _ignored(where: str, labels: Integers, ignore_index: int | None) -> NDArray[np.bool_] | None:
+    """Return a mask of the rows to ignore, or None if there are none."""
     if ignore_index is None:
         return None
     if isinstance(ignore_index, (bool, np.bool_)) or not isinstance(ignore_index, (int, np.integer)):
@@ -341,7 +363,7 @@ def _ignored(where, labels, ignore_index):
     return ignored if ignored.any() else None
 
 
-LOSSES = {
+LOSSES: dict[str, Loss] = {
     "softmax_cross_entropy": Loss(softmax_cross_entropy),
     "mse": Loss(mse, rules.squared),
     "mae": Loss(mae, rules.absolute),
@@ -357,20 +379,20 @@ LOSSES = {
     "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}),
     "kl_divergence": Loss(kl_divergence, rules.kullback_leibler),
 }
-ALIASES = {  # further names, which linear models had
+ALIASES: dict[str, str] = {  # former names of the losses of linear models
     "squared": "mse",
     "logistic": "binary_cross_entropy_with_logits",
     "softmax": "softmax_cross_entropy",
 }
 
 
-def check_loss(where, name):
-    """Return the name of a loss in `LOSSES`, for that or an alias, else raise."""
+def check_loss(where: str, name: Any) -> str:
+    """Return the name in `LOSSES` of a loss or an alias, else raise."""
     if isinstance(name, str) and name in ALIASES:
         return ALIASES[name]
     return check_choice(where, "loss", name, LOSSES)
 
 
-def functions():
+def functions() -> dict[str, Callable[..., tuple[Any, NDArray[Any]]]]:
     """Return the public functions of all losses, by name."""
     return {name: loss.function for name, loss in LOSSES.items()}

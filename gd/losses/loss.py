@@ -1,25 +1,28 @@
-"""Loss: what models need to know of a loss."""
+"""Loss, an entry of `LOSSES`; and sums, scores and checks that losses and models share."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..checks import CLOSED_UNIT, check_array, check_number, check_reals
+from ..checks import CLOSED_UNIT, Range, check_array, check_number, check_reals
 from ..kernels.loops import losses as loops
+from ..typing import Array
 
 
-def total(values):
-    """Return the sum of a float64 vector: NumPy's fixed tree, infinite where it overflows."""
+def total(values: NDArray[np.float64]) -> float:
+    """Return the sum of a float64 vector in NumPy's fixed order of summation; infinite if it overflows."""
     if values.size == 1:
         return values.item()  # in a tenth of the time
     with np.errstate(over="ignore", invalid="ignore"):
         return float(values.sum())
 
 
-def r_squared(target, prediction):
+def r_squared(target: NDArray[Any], prediction: NDArray[Any]) -> float:
     """Return the coefficient of determination 1 - (squared errors) / (squared distances from the mean).
 
-    Over all outputs; where the targets are constant it is 1 for perfect predictions and 0 for others.
+    The sums are over all outputs. If the targets are constant, it is 1 for perfect predictions and 0 for others.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         errors = np.sum((target.astype(np.float64) - prediction) ** 2)
@@ -28,19 +31,21 @@ def r_squared(target, prediction):
 
 
 class Loss(NamedTuple):
-    """What others need to know of a loss."""
+    """A loss: its function for users, and its rule for the kernels of models."""
 
-    function: object  # (prediction, target, reduction="mean", **parameters) -> value, gradient
-    rule: object = None  # of one element; None for softmax_cross_entropy
-    parameters: dict = {}  # noqa: RUF012  (what the rule takes: name -> (default, Range))
+    function: Callable[..., tuple[Any, NDArray[Any]]]  # (prediction, target, reduction="mean", **parameters)
+    rule: Callable[..., Any] | None = None  # for one element; None for softmax_cross_entropy
+    parameters: dict[str, tuple[float, Range]] = {}  # noqa: RUF012  (of the rule: name -> (default, Range))
 
     @property
-    def labels(self):
-        """Whether targets are class labels, and predictions logits."""
+    def labels(self) -> bool:
+        """True if targets are class labels, and predictions logits."""
         return self.rule is None
 
-    def of_row(self, where, given, width, dtype, optional=False):
-        """Return the loss of a row for kernels, and its parameters; where `optional`, a label may be IGNORED."""
+    def of_row(
+        self, where: str, given: Mapping[str, Any], width: int, dtype: np.dtype[Any], optional: bool = False
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return the loss of a row for kernels, and its parameters; if `optional`, a label may be IGNORED."""
         if self.labels:
             return _cross_entropy_row(where, given, width, dtype, optional)
         return loops.row_of(self.rule), check_reals(where, given, self.parameters, dtype)
@@ -60,10 +65,12 @@ def _cross_entropy_row(where, given, width, dtype, optional):
     return loops.weighted_cross_entropy_row, (weights,)
 
 
-def check_class_weights(where, weights, classes, dtype):
-    """Return the weights of classes, all 1 for None, if they are numbers of 0 or above, else raise."""
-    weights = np.ones(classes, dtype[1]) if weights is None else weights
-    weights = check_array(where, "class_weights", weights, dtype=dtype, shape=("a row of logits", (classes,)))
+def check_class_weights(
+    where: str, weights: Array | None, classes: int, dtype: tuple[str, np.dtype[Any]]
+) -> NDArray[Any]:
+    """Return the class weights (all 1 if None) if they are finite and 0 or above, else raise."""
+    given = np.ones(classes, dtype[1]) if weights is None else weights
+    weights = check_array(where, "class_weights", given, dtype=dtype, shape=("a row of logits", (classes,)))
     if not (weights >= 0).all():
         raise ValueError(f"{where}: class_weights must be 0 or above, got {weights.min()}")
     if np.isinf(weights).any():

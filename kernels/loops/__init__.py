@@ -1,1 +1,1 @@
-"""HOW memory is walked: loops know arrays, blocks and threads, and no formula."""
+"""Loops: HOW memory is walked. They know arrays, blocks and threads, but no formula."""

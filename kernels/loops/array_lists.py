@@ -14,9 +14,9 @@ def _traffic(size, starts, coefficients, rows, g, places, step):
 def update_many():
     """Step several vectors, as if they were one; arguments: starts, coefficients, rows, g, places, step.
 
-    Items are the elements of all vectors, one after the other: those of vector k are starts[k] to starts[k + 1]. It is
-    stepped with coefficients[rows[k]]; its gradient lies at the address g[k], and it and its slots at the addresses
-    places[:, k]. All are of the dtype of the coefficients. `step` is an `update` bound to vectors of any size.
+    Items are the elements of all vectors, one after the other: vector k has items starts[k] to starts[k + 1] and is
+    stepped with coefficients[rows[k]]. Its gradient lies at the address g[k], the vector and its slots at the addresses
+    places[:, k]. All have the dtype of the coefficients. `step` is an `update` bound to vectors of any size.
     """
 
     def body(start, stop, arguments):
@@ -57,10 +57,10 @@ def _traffic_of_objects(size, found, objects, likes, none):
 
 @loop(parallel_from=2**40, traffic=_traffic_of_objects)
 def match():
-    """Look at array objects; arguments: found, objects, likes, none.
+    """Find the memory of many array objects; arguments: found, objects, likes, none.
 
-    Sets found[k] to where the elements of the k-th array lie, 0 for None, -1 if it does not match the k-th of the
-    others. The addresses of the objects lie one after the other at objects and at likes; that of None is none.
+    Sets found[k] to the address of the elements of the k-th object, to 0 if it is None, and to -1 if it does not match
+    the k-th of `likes`. `objects` and `likes` are addresses of tables of objects' addresses; `none` is None's address.
     """
 
     def body(start, stop, arguments):

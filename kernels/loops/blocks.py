@@ -1,15 +1,15 @@
-"""The optimizer step by blocks, for what is to be done before and after it while a block is in the first cache.
+"""The optimizer step by blocks, with work before and after it while a block is in the first-level cache.
 
 Parameters, gradient or state that are stored in fewer bits (see `storage`) are decoded into a few kilobytes, stepped
-there by an `update`, and encoded again: they move through memory once, in the size that they are stored in. Norms are
-taken and the gradient is set to 0 on the way.
+there by an `update`, and encoded again: they move through memory once, in their stored size. Norms are taken and the
+gradient is set to 0 in the same pass.
 """
 
 from numba import types
 
 from ..compiler import loop
 from ..machine_code import overload
-from ..storage import BLOCK, chance_of, closed, closed_whole, opened, opened_whole
+from ..storage import CODE_BLOCK, chance_of, closed, closed_whole, opened, opened_whole
 from ..views import INTEGERS, SINGLE, allocate, release, vector_at
 from ..words import HEAD, bind_own, bound_at, invoke, word_of
 from .reductions import block_norm
@@ -26,28 +26,31 @@ def _traffic(size, key, coefficients, norms, cleared, step, p, low, g, *slots):
 def update_blocks():
     """Items are blocks; arguments: key (of random numbers), coefficients, norms, cleared, step, p, low, g, *slots.
 
-    `step` is an `update` bound to vectors of any size. What is None is not done: `norms` (3, blocks) become those of
-    gradient, update and new parameters, `cleared`, which is g, is set to 0, `low` holds the lower halves of parameters
+    `step` is an `update` bound to vectors of any size. These may be None: `norms` (3, blocks) receives the norms of
+    gradient, update and new parameters; `cleared`, which is g, is set to 0; `low` holds the lower halves of parameters
     whose upper halves are p.
     """
 
     def body(start, stop, arguments):
         key, coefficients, norms, cleared, step, p, low, g = arguments[:8]
         slots = arguments[8:]
-        room, words = allocate(coefficients, (3 + len(slots)) * BLOCK), allocate(INTEGERS, HEAD + 2 + 2 * len(slots))
+        room, words = (
+            allocate(coefficients, (3 + len(slots)) * CODE_BLOCK),
+            allocate(INTEGERS, HEAD + 2 + 2 * len(slots)),
+        )
         for k in range(HEAD):
             words[k] = word_of(step, k)
-        change = vector_at(room, 0, BLOCK)
+        change = vector_at(room, 0, CODE_BLOCK)
         for block in range(start, stop):
-            n = min(BLOCK, g.size - block * BLOCK)
-            parameters = opened_parameters(p, low, block, n, vector_at(room, BLOCK, BLOCK))
-            gradient = opened(g, block, n, vector_at(room, 2 * BLOCK, BLOCK))
+            n = min(CODE_BLOCK, g.size - block * CODE_BLOCK)
+            parameters = opened_parameters(p, low, block, n, vector_at(room, CODE_BLOCK, CODE_BLOCK))
+            gradient = opened(g, block, n, vector_at(room, 2 * CODE_BLOCK, CODE_BLOCK))
             state = opened_each(slots, block, n, room, 3)
             look_before(norms, block, gradient, parameters, change)
             bind_own(words, (parameters, *state))
             invoke(bound_at(words), 0, n, (coefficients, gradient, 0))
             look_after(norms, block, parameters, change)
-            clear(cleared, block * BLOCK, n)
+            clear(cleared, block * CODE_BLOCK, n)
             chance = chance_of(key, block)
             close_parameters(p, low, block, parameters, chance)
             close_each(slots, block, state, chance, 1)
@@ -59,24 +62,24 @@ def update_blocks():
 
 @loop(parallel_from=256, traffic="w r")
 def norm_blocks():
-    """Take the Euclidean norms of blocks; arguments: out, one a block, and x."""
+    """Take the Euclidean norms of blocks; arguments: out (one per block), x."""
 
     def body(start, stop, arguments):
         out, x = arguments
-        room = allocate(SINGLE, BLOCK)
+        room = allocate(SINGLE, CODE_BLOCK)
         for block in range(start, stop):
-            n = min(BLOCK, x.size - block * BLOCK)
+            n = min(CODE_BLOCK, x.size - block * CODE_BLOCK)
             out[block] = block_norm(opened(x, block, n, room))
         release(room)
 
     return body
 
 
-# --- What is done or not by the types of arguments: a branch, or a count of references at one, would slow down the rest
+# --- Work that the types of arguments switch off: a branch, or a reference count at one, would slow down the rest
 
 
 def look_before(norms, block, gradient, parameters, change):
-    """Take the norm of the gradient, and a copy of the parameters."""
+    """Take the norm of the gradient and copy the parameters."""
 
 
 def look_after(norms, block, parameters, change):
@@ -126,11 +129,11 @@ def _clear(x, first, n):
 
 
 def opened_parameters(p, low, block, n, room):
-    """Open parameters, of which `low` may hold the lower halves."""
+    """Open a block of parameters; `low` has their lower halves or is None."""
 
 
 def close_parameters(p, low, block, x, chance):
-    """Store them again."""
+    """Store a block of parameters again."""
 
 
 @overload(opened_parameters)
@@ -148,11 +151,11 @@ def _close_parameters(p, low, block, x, chance):
 
 
 def opened_each(slots, block, n, room, k):
-    """Open every slot; the first takes the k-th block of room where it needs one."""
+    """Open a block of every slot; the first slot uses the k-th block of room if it needs one."""
 
 
 def close_each(slots, block, state, chance, k):
-    """Store every slot again; the first has the number k."""
+    """Store a block of every slot again; the first slot has the number k."""
 
 
 @overload(opened_each)
@@ -160,7 +163,7 @@ def _opened_each(slots, block, n, room, k):
     if len(slots) == 0:
         return lambda slots, block, n, room, k: ()
     return lambda slots, block, n, room, k: (
-        opened(slots[0], block, n, vector_at(room, k * BLOCK, BLOCK)),
+        opened(slots[0], block, n, vector_at(room, k * CODE_BLOCK, CODE_BLOCK)),
         *opened_each(slots[1:], block, n, room, k + 1),
     )
 

@@ -21,7 +21,7 @@ from ..views import DOUBLE, allocate, local, matrix_at, numbers, release, row_at
 from ..words import invoke, member
 from .elementwise import bits, drop
 
-BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
+BATCH_BLOCK = 32  # rows of the batch an item: fixed, so that results do not depend on threads
 BIAS_TILE, SLOPES_TILE = -1, -2  # in place of a tile's first row
 GROUP = 64  # columns whose norms are limited together
 STEP = 12  # weight rows: of multiples of it, BLAS is fastest
@@ -105,7 +105,7 @@ def _widest(layout):
     most = 0
     for k in range(len(layout)):
         most = max(most, layer_at(layout, k).columns)
-    return BLOCK * most
+    return BATCH_BLOCK * most
 
 
 def _products_of_predictions(size, out, X, vector, *rest):
@@ -123,7 +123,7 @@ def predict():
         out, X, vector, layout, hidden, activate = arguments
         of_y, of_z = allocate(X, _widest(layout)), allocate(X, _widest(layout))
         for block in range(start, stop):
-            first, end = block * BLOCK, min((block + 1) * BLOCK, len(X))
+            first, end = block * BATCH_BLOCK, min((block + 1) * BATCH_BLOCK, len(X))
             x = matrix_at(X, first * X.shape[1], end - first, X.shape[1])
             for k in range(hidden):
                 layer = layer_at(layout, k)
@@ -186,7 +186,7 @@ def forward_backward():
         layout = batch.layout
         total, more = allocate(batch.X, _widest(layout)), allocate(batch.X, _widest(layout))
         for block in range(start, stop):
-            first, end = block * BLOCK, min((block + 1) * BLOCK, batch.rows.size)
+            first, end = block * BATCH_BLOCK, min((block + 1) * BATCH_BLOCK, batch.rows.size)
             n = end - first
             x = rows_of(batch.activations, batch.capacity, 0, first, n, layer_at(layout, 0).fan_in)
             for i in range(n):
@@ -251,10 +251,9 @@ def weight_tiles(layout):
         most = max(STEP, TILE_ELEMENTS // layer.columns // STEP * STEP)
         edges = [*range(0, layer.fan_in, most), layer.fan_in]
         pieces = len(edges) - 1
-        for piece in range(pieces):
-            placed.append(((piece + 0.5) / pieces, k, edges[piece], edges[piece + 1]))
-        for kind in (BIAS_TILE, SLOPES_TILE)[: 1 if layer.slopes < 0 else 2]:
-            placed.append((k / len(layout), k, kind, kind))
+        placed += [((piece + 0.5) / pieces, k, edges[piece], edges[piece + 1]) for piece in range(pieces)]
+        kinds = (BIAS_TILE,) if layer.slopes < 0 else (BIAS_TILE, SLOPES_TILE)
+        placed += [(k / len(layout), k, kind, kind) for kind in kinds]
     return np.array([tile for _, *tile in sorted(placed)])
 
 

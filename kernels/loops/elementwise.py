@@ -9,7 +9,7 @@ from ..streaming import STREAM_FROM, finish, stream
 from ..views import load, local, part
 
 PARALLEL_FROM = 32_768
-CHUNK = 128  # elements on their way past the caches
+CHUNK = 128  # elements that are computed before they are streamed
 _chunk = local(CHUNK)
 
 
@@ -60,12 +60,12 @@ def map_elements_over_second(rule):
 
 
 def map_into(out):
-    """Return the loop that writes into an array of this size, which shares no memory with the operands."""
+    """Return the loop that writes into an array of the size of out, which shares no memory with the operands."""
     return map_elements_streaming if out.nbytes >= STREAM_FROM else map_elements
 
 
 def _over(position, rule):
-    """Return the body that names the memory to write over once: under two names it would not vectorize."""
+    """Return a body that names the memory to overwrite only once: with two names it would not vectorize."""
     write = _write(rule)
 
     def body(start, stop, arguments):
@@ -77,9 +77,9 @@ def _over(position, rule):
 
 @loop(PARALLEL_FROM, traffic="w - - - r")
 def map_dropped(rule):
-    """Arguments: out, key, threshold, scale, *operands: out[i] = scale * rule(...), or 0 where bits(i) < threshold.
+    """Map with dropout; arguments: out, key, threshold, scale, *operands.
 
-    `out` may be the first of the operands.
+    out[i] = scale * rule(...), or 0 where bits(key, i) < threshold. `out` may be the first of the operands.
     """
 
     def body(start, stop, arguments):
@@ -101,7 +101,7 @@ def map_dropped(rule):
 
 @device
 def drop(x, key, start, threshold, scale):
-    """x[i] = scale * x[i], or 0 where bits(start + i) < threshold; the same pattern as `map_dropped`'s."""
+    """Set x[i] = scale * x[i], or 0 where bits(key, start + i) < threshold: the pattern of `map_dropped`."""
     for i in range(x.size):
         x[i] = cast(0, x[i]) if bits(key, start + np.uint64(i)) < threshold else scale * x[i]
 

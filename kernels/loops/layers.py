@@ -15,7 +15,7 @@ from ..blas import column_product
 from ..compiler import loop
 from ..views import matrix_at, row_at, vector_at
 from ..words import invoke, member
-from .dense import BLOCK, Batch, Layer, add_bias, bias_of, drop_rows, layer_at, rows_of, slopes_of
+from .dense import BATCH_BLOCK, Batch, Layer, add_bias, bias_of, drop_rows, layer_at, rows_of, slopes_of
 
 
 def column_tiles(columns):
@@ -47,8 +47,8 @@ def drop_features():
     def body(start, stop, arguments):
         x, rate, key = arguments
         for block in range(start, stop):
-            first = block * BLOCK
-            n = min(BLOCK, len(x) - first)
+            first = block * BATCH_BLOCK
+            n = min(BATCH_BLOCK, len(x) - first)
             drop_rows(matrix_at(x, first * x.shape[1], n, x.shape[1]), first, rate, key, 0)
 
     return body
@@ -78,8 +78,8 @@ def activate_rows():
     def body(start, stop, of):
         layer = layer_at(of.layout, of.k)
         for block in range(start, stop):
-            first = block * BLOCK
-            n = min(BLOCK, of.rows.size - first)
+            first = block * BATCH_BLOCK
+            n = min(BATCH_BLOCK, of.rows.size - first)
             z = rows_of(of.deltas, of.capacity, layer.delta, first, n, layer.columns)
             y = rows_of(of.activations, of.capacity, layer.output, first, n, layer.width)
             invoke(of.activate, 0, n, (z, bias_of(of.vector, layer), y, slopes_of(of.vector, layer)))
@@ -102,8 +102,8 @@ def differentiate_rows():
     def body(start, stop, of):
         layer = layer_at(of.layout, of.k)
         for block in range(start, stop):
-            first = block * BLOCK
-            n = min(BLOCK, of.rows.size - first)
+            first = block * BATCH_BLOCK
+            n = min(BATCH_BLOCK, of.rows.size - first)
             dy = rows_of(of.gradient, 0, 0, first, n, layer.width)
             z = rows_of(of.deltas, of.capacity, layer.delta, first, n, layer.columns)
             y = rows_of(of.activations, of.capacity, layer.output, first, n, layer.width)
@@ -129,8 +129,8 @@ def loss_rows():
 
     def body(start, stop, batch):
         for block in range(start, stop):
-            first = block * BLOCK
-            n = min(BLOCK, batch.rows.size - first)
+            first = block * BATCH_BLOCK
+            n = min(BATCH_BLOCK, batch.rows.size - first)
             for k in range(batch.hidden, len(batch.layout)):
                 layer, head = layer_at(batch.layout, k), k - batch.hidden
                 z = rows_of(batch.activations, batch.capacity, layer.output, first, n, layer.width)

@@ -1,4 +1,4 @@
-"""Losses: value and gradient in one pass; sums by fixed blocks, whatever the number of threads."""
+"""Losses: value and gradient in one pass; sums are taken by fixed blocks, so they do not depend on threads."""
 
 import functools
 import inspect
@@ -10,23 +10,23 @@ from ..views import allocate, release, row_at, vector_at
 from .reductions import block_sum, lanes_of
 from .rows import exponentials, largest
 
-BLOCK = 4096  # elements a partial sum
-IGNORED = -1  # in place of a label
+LOSS_BLOCK = 4096  # elements of a partial sum
+IGNORED = -1  # as a label: the row is ignored
 
 
 @loop(parallel_from=16, traffic="w w r r -")
 def elementwise_loss(rule):
-    """Items are blocks of `BLOCK` elements.
+    """Items are blocks of `LOSS_BLOCK` elements.
 
-    Arguments: sums (one a block), gradient, prediction, target, scale, *parameters of the rule.
+    Arguments: sums (one per block), gradient, prediction, target, scale, *parameters of the rule.
     """
 
     def body(start, stop, arguments):
         sums, gradient, prediction, target, scale = arguments[:5]
         parameters = arguments[5:]
-        values = allocate(prediction, BLOCK)
+        values = allocate(prediction, LOSS_BLOCK)
         for block in range(start, stop):
-            first, last = block * BLOCK, min((block + 1) * BLOCK, prediction.size)
+            first, last = block * LOSS_BLOCK, min((block + 1) * LOSS_BLOCK, prediction.size)
             p, t, g = prediction[first:last], target[first:last], gradient[first:last]
             for i in range(p.size):
                 value, derivative = rule(p[i], t[i], *parameters)
@@ -40,7 +40,7 @@ def elementwise_loss(rule):
 
 @loop(parallel_from=32_768, traffic="w w r r -")
 def elementwise_loss_values(rule):
-    """Items are elements, with a value for each; arguments: values, gradient, prediction, target, *parameters."""
+    """Items are elements, each with its value; arguments: values, gradient, prediction, target, *parameters."""
 
     def body(start, stop, arguments):
         values, gradient, prediction, target = arguments[:4]
@@ -58,7 +58,7 @@ def _predictions(size, values, gradient, prediction, *rest):
 
 @loop(parallel_from=8_192, traffic="w w r", work=_predictions)
 def row_loss(row):
-    """Items are rows; arguments: values (one a row), gradient, prediction, target, scale, *parameters of the row."""
+    """Items are rows; arguments: values (one per row), gradient, prediction, target, scale, *parameters of the row."""
 
     def body(start, stop, arguments):
         values, gradient, prediction, target, scale = arguments[:5]
@@ -72,7 +72,7 @@ def row_loss(row):
 
 @loop(NEVER, given="float[:] x[:,:] x[:,:] int[:] x")
 def loss_of_rows(row):
-    """The same of some rows of targets, for bodies that have predictions at hand; items are rows.
+    """Items are rows of predictions, their targets any rows of a matrix; for bodies that have computed the predictions.
 
     Arguments: values, gradient, prediction, rows (of the targets), scale, targets, *parameters of the row.
     """
@@ -104,7 +104,7 @@ def row_of(rule):
 
 @functools.cache
 def present_row_of(row):
-    """Return a loss of a row that is nothing where the target begins with NaN."""
+    """Return the loss of a row that is 0, with a gradient of 0, if the target begins with NaN."""
     compiled = device(row)
 
     def present(gradient, prediction, target, scale, parameters, lanes):
@@ -162,7 +162,7 @@ def _declared(row, name, parameters):
 
 
 def softmax_cross_entropy_row(gradient, logits, label, scale, parameters, lanes):
-    """Value log(sum_j e**(z_j - max z)) - (z_label - max z); gradient scale (softmax(z) - one_hot(label))."""
+    """Return log(sum_j e**(z_j - max z)) - (z_label - max z); the gradient is scale (softmax(z) - one_hot(label))."""
     highest = largest(logits)
     total = exponentials(logits, highest, gradient, lanes)
     factor = gradient.dtype.type(scale / total)
@@ -176,7 +176,7 @@ _plain = device(softmax_cross_entropy_row)
 
 
 def weighted_cross_entropy_row(gradient, logits, label, scale, parameters, lanes):
-    """The same times weights[label]; nothing for an ignored label."""
+    """Return softmax cross-entropy times weights[label]; 0 for an ignored label."""
     (weights,) = parameters
     if label == IGNORED:
         for j in range(gradient.size):
@@ -187,7 +187,7 @@ def weighted_cross_entropy_row(gradient, logits, label, scale, parameters, lanes
 
 
 def smoothed_cross_entropy_row(gradient, logits, label, scale, parameters, lanes):
-    """Szegedy et al. 2016: the label has the share 1 - smoothing, and smoothing is shared by all classes."""
+    """Szegedy et al. 2016: the label gets the share 1 - smoothing, and all classes get equal shares of smoothing."""
     weights, smoothing = parameters
     if label == IGNORED:
         for j in range(gradient.size):
@@ -204,7 +204,7 @@ def smoothed_cross_entropy_row(gradient, logits, label, scale, parameters, lanes
 
 
 def probability_cross_entropy_row(gradient, logits, target, scale, parameters, lanes):
-    """Targets are probabilities, smoothed in the same way."""
+    """Return cross-entropy for targets that are probabilities, smoothed as in `smoothed_cross_entropy_row`."""
     weights, smoothing = parameters
     spread = smoothing / weights.dtype.type(weights.size)
     own = allocate(weights, weights.size)
@@ -217,7 +217,7 @@ def probability_cross_entropy_row(gradient, logits, target, scale, parameters, l
 
 @device
 def _shared(gradient, logits, shares, scale, lanes):
-    """Value sum_j shares_j (log(sum e**(z - max z)) - (z_j - max z)); its gradient."""
+    """Return sum_j shares_j (log(sum e**(z - max z)) - (z_j - max z)), and write its gradient."""
     highest = largest(logits)
     total = exponentials(logits, highest, gradient, lanes)
     logarithm = np.log(total)

@@ -1,4 +1,4 @@
-"""Sums and norms by fixed blocks, each by fixed lanes: the same bits for any number of threads."""
+"""Sums and norms by fixed blocks, and within a block by fixed lanes: the same bits for any number of threads."""
 
 import typing
 
@@ -7,11 +7,11 @@ import numpy as np
 from ..compiler import device, loop
 from ..math import fma
 from ..views import load, local, matrix_at, part, row_at, store
-from .update import string, unpack
+from .update import chained, unpack
 
-BLOCK = 2048  # elements a partial norm
-LANES = 64  # running sums in a block: strictly ordered, yet they vectorize
-SMALL, LARGE = 1e-280, 1e300  # sums of squares outside may have lost terms: they are taken again, scaled
+NORM_BLOCK = 2048  # elements of a partial norm
+LANES = 64  # running sums in a block: their order is fixed, yet they vectorize
+SMALL, LARGE = 1e-280, 1e300  # sums of squares outside this range may have lost terms: they are taken again, scaled
 UP, DOWN = 2.0**700, 2.0**-700
 lanes_of = local(LANES)
 
@@ -26,7 +26,7 @@ def _sum(lanes):
 
 @device
 def block_sum(values):
-    """The sum of a block in float64: by lanes in the dtype of values, then over the lanes."""
+    """Return the sum of a block in float64: by lanes in the dtype of values, then over the lanes."""
     lanes = lanes_of(values)
     for lane in range(LANES):
         lanes[lane] = 0
@@ -54,7 +54,7 @@ _squares = device(_squares, reassociate=True)
 
 @device
 def block_norm(x):
-    """The Euclidean norm of a block, which neither overflows nor underflows."""
+    """Return the Euclidean norm of a block; it neither overflows nor underflows."""
     total, factor = _squares(x, 1.0), 1.0
     if not (SMALL < total < LARGE):
         factor = UP if total <= SMALL else DOWN
@@ -64,29 +64,29 @@ def block_norm(x):
 
 @loop(parallel_from=16, traffic="w r")
 def read():
-    """Sum blocks, which is next to nothing beside reading them; arguments: sums (one a block), x."""
+    """Sum blocks, which costs next to nothing compared with reading them; arguments: sums (one per block), x."""
 
     def body(start, stop, arguments):
         sums, x = arguments
         for block in range(start, stop):
-            sums[block] = block_sum(x[block * BLOCK : (block + 1) * BLOCK])
+            sums[block] = block_sum(x[block * NORM_BLOCK : (block + 1) * NORM_BLOCK])
 
     return body
 
 
 def _traffic(size, out, coefficients, *operands):
-    """Where the gradient alone is measured it stands in the place of p, too."""
+    """Count each array once: where the gradient alone is measured, it is also passed as p."""
     return out.nbytes + sum(each.nbytes for each in {id(each): each for each in operands}.values())
 
 
 @loop(parallel_from=16, traffic=_traffic)
 def norms(measured, *stages):
-    """Items are blocks; arguments: out (quantities, blocks), coefficients, p, g, *slots, all read but out.
+    """Items are blocks; arguments: out (quantities, blocks), coefficients, p, g, *slots; only out is written.
 
     Writes the Euclidean norm of every quantity that `measured` returns for an element. Squares are
-    summed in float64, and again scaled by a power of two where they overflow or underflow.
+    summed in float64; if they overflow or underflow, they are summed again, scaled by a power of two.
     """
-    scalars, prepared = unpack(measured), string(stages)
+    scalars, prepared = unpack(measured), chained(stages)
     quantities = len(typing.get_type_hints(getattr(measured, "py_func", measured))["return"]._fields)
     rows, room = _first_rows(quantities), local(quantities * LANES)
 
@@ -96,7 +96,7 @@ def norms(measured, *stages):
 
     @device
     def add_squares(n, lanes, values, factor, common, c, p, g, slots):
-        for i in range(n):  # apart from the squares, which halve the width of the vectors
+        for i in range(n):  # a loop of its own: the squares below, in float64, halve the width of the vectors
             gradient, parameter = prepared(common.scale * g[i], p[i], common)
             store(values, i, measured(parameter, gradient, *load(slots, i), c))
         for k in range(quantities):
@@ -123,7 +123,7 @@ def norms(measured, *stages):
         lanes, again = (matrix_at(rooms[0], 0, quantities, LANES), matrix_at(rooms[1], 0, quantities, LANES))
         values = matrix_at(room(p), 0, quantities, LANES)
         for block in range(start, stop):
-            first, last = block * BLOCK, min((block + 1) * BLOCK, p.size)
+            first, last = block * NORM_BLOCK, min((block + 1) * NORM_BLOCK, p.size)
             operands = part(arguments[4:], first, last)
             sums(lanes, values, 1.0, coefficients, p[first:last], g[first:last], operands)
             for k in range(quantities):
@@ -139,7 +139,7 @@ def norms(measured, *stages):
 
 @loop(parallel_from=1_000_000, traffic="w r")
 def combine():
-    """Items are quantities; arguments: out, parts (quantities, n): out[k] = the norm of the norms parts[k]."""
+    """Items are quantities; arguments: out, parts (quantities, n): out[k] is the norm of the norms parts[k]."""
 
     def body(start, stop, arguments):
         out, parts = arguments

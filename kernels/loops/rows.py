@@ -1,4 +1,4 @@
-"""Rows: what needs the whole last axis, for any number of rows; a row is read from memory once."""
+"""Rows: functions of the whole last axis, such as softmax, for any number of rows; a row is read from memory once."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from ..math import exp, exp_minus, ordered, unordered
 from ..views import allocate, load, release, row_at, vector_at
 from .reductions import LANES, lanes_of
 
-BLOCK = 256  # rows a partial sum of columns
+ROW_BLOCK = 256  # rows of a partial sum of columns
 
 
 def _elements(size, out, *operands):
@@ -16,7 +16,7 @@ def _elements(size, out, *operands):
 
 @loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_rows(row):
-    """Items are rows; arguments: out, *operands, matrices of one shape, which share no memory with out."""
+    """Items are rows; arguments: out, *operands. All are matrices of one shape; operands share no memory with out."""
 
     def body(start, stop, arguments):
         out = arguments[0]
@@ -30,7 +30,7 @@ def map_rows(row):
 
 @loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_rows_over(row):
-    """The same where out is one of the operands."""
+    """Do as `map_rows` where out is one of the operands."""
 
     def body(start, stop, arguments):
         out = arguments[0]
@@ -48,7 +48,7 @@ def map_rows_over(row):
 
 @loop(parallel_from=8_192, traffic="w r", work=_elements)
 def map_columns(rule):
-    """Items are rows; arguments: out, w (one a column), *operands: out[i, j] = rule(operand[i, j], ..., w[j])."""
+    """Items are rows; arguments: out, w (one per column), *operands: out[i, j] = rule(operand[i, j], ..., w[j])."""
 
     def body(start, stop, arguments):
         out, w = arguments[:2]
@@ -60,13 +60,13 @@ def map_columns(rule):
     return body
 
 
-# The lanes are running results, LANES apart. Loops over them end with the piece at hand: of a constant number of
-# turns LLVM makes straight code, which it does not vectorize as well.
+# Lane k is the running sum of elements k, k + LANES, ... Loops over lanes end with the current piece: LLVM unrolls a
+# constant number of turns completely, and does not vectorize that as well.
 
 
 @device
 def largest(x):
-    """Return the largest element of a vector; whatever, if one is NaN."""
+    """Return the largest element of a vector; any value if one is NaN."""
     highest = ordered(x[0])  # integers in the order of the floats: a maximum of those vectorizes
     for j in range(1, x.size):
         key = ordered(x[j])
@@ -76,7 +76,7 @@ def largest(x):
 
 @device
 def exponentials(x, highest, out, lanes):
-    """Write e**(x - highest) into out, for x that are no higher, and return their sum, in float64 over the lanes."""
+    """Write e**(x - highest) into out, for x <= highest, and return their sum, in float64 over the lanes."""
     for j in range(x.size):
         out[j] = exp_minus(x[j] - highest)
     return _sum(out, lanes)
@@ -107,14 +107,14 @@ def _scale(x, factor):
 
 
 def softmax(out, operands, scratch, lanes):
-    """e**(x - max x) / sum e**(x - max x)."""
+    """Write e**(x - max x) / sum e**(x - max x) into out."""
     (x,) = operands
     total = exponentials(x, largest(x), out, lanes)
     _scale(out, out.dtype.type(1 / total))
 
 
 def softmax_backward(out, operands, scratch, lanes):
-    """The gradient of `softmax`, from dy and x."""
+    """Write the gradient of `softmax` into out, from dy and x."""
     dy, x = operands
     total = exponentials(x, largest(x), scratch, lanes)
     _scale(scratch, out.dtype.type(1 / total))
@@ -122,14 +122,14 @@ def softmax_backward(out, operands, scratch, lanes):
 
 
 def softmax_backward_from_output(out, operands, scratch, lanes):
-    """The gradient of `softmax`, from dy and y."""
+    """Write the gradient of `softmax` into out, from dy and y."""
     dy, y = operands
     _softmax_gradient(out, dy, y, lanes)
 
 
 @device
 def _softmax_gradient(out, dy, y, lanes):
-    """Write dx = y (dy - sum y dy)."""
+    """Write dx = y (dy - sum y dy) into out."""
     for j in range(y.size):
         out[j] = y[j] * dy[j]
     mean = dy.dtype.type(_sum(out, lanes))
@@ -138,7 +138,7 @@ def _softmax_gradient(out, dy, y, lanes):
 
 
 def log_softmax(out, operands, scratch, lanes):
-    """(x - max x) - log(sum e**(x - max x))."""
+    """Write (x - max x) - log(sum e**(x - max x)) into out."""
     (x,) = operands
     highest = largest(x)
     logarithm = out.dtype.type(np.log(exponentials(x, highest, scratch, lanes)))
@@ -147,14 +147,14 @@ def log_softmax(out, operands, scratch, lanes):
 
 
 def log_softmax_backward(out, operands, scratch, lanes):
-    """The gradient of `log_softmax`, from dy and x."""
+    """Write the gradient of `log_softmax` into out, from dy and x."""
     dy, x = operands
     total = exponentials(x, largest(x), scratch, lanes)
     _log_softmax_gradient(out, dy, scratch, 1 / total, lanes)
 
 
 def log_softmax_backward_from_output(out, operands, scratch, lanes):
-    """The gradient of `log_softmax`, from dy and y."""
+    """Write the gradient of `log_softmax` into out, from dy and y."""
     dy, y = operands
     for j in range(y.size):
         scratch[j] = exp(y[j])
@@ -163,7 +163,7 @@ def log_softmax_backward_from_output(out, operands, scratch, lanes):
 
 @device
 def _log_softmax_gradient(out, dy, e, factor, lanes):
-    """Write dx = dy - softmax sum dy, where softmax is factor e."""
+    """Write dx = dy - softmax sum dy into out, with softmax = factor e."""
     share = dy.dtype.type(_sum(dy, lanes) * factor)
     for j in range(e.size):
         out[j] = dy[j] - share * e[j]
@@ -171,7 +171,7 @@ def _log_softmax_gradient(out, dy, e, factor, lanes):
 
 @loop(parallel_from=64, traffic="w r")
 def prelu_weight_gradient():
-    """Items are blocks of `BLOCK` rows; arguments: sums (blocks, columns) in float64, dy, x."""
+    """Items are blocks of `ROW_BLOCK` rows; arguments: sums (blocks, columns) in float64, dy, x."""
 
     def body(start, stop, arguments):
         sums, dy, x = arguments
@@ -179,7 +179,7 @@ def prelu_weight_gradient():
             total = row_at(sums, block)
             for j in range(total.size):
                 total[j] = 0
-            for i in range(block * BLOCK, min((block + 1) * BLOCK, len(x))):
+            for i in range(block * ROW_BLOCK, min((block + 1) * ROW_BLOCK, len(x))):
                 a, b = row_at(dy, i), row_at(x, i)
                 for j in range(total.size):
                     total[j] += 0.0 if b[j] > 0 else a[j] * b[j]

@@ -1,7 +1,7 @@
 """The optimizer step: p[i], slots[k][i] = rule(p[i], gradient, slots[k][i], coefficients).
 
-The stages of `rules.stages` stand between the gradient as given and the rule. State arrays beyond
-those that the rule takes are averages of the parameters.
+The stages of `rules.stages` stand between the given gradient and the rule. If there is one more state array than the
+rule takes, it holds averages of the parameters.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from ..words import invoke
 
 @loop(parallel_from=16_384, flush=True, traffic="- r - rw", given="x[:] x[:] int")
 def update(rule, *stages):
-    """Step a flat vector; arguments: coefficients, g, first (of the elements: the one that g begins at), p, *slots."""
+    """Step a flat vector; arguments: coefficients, g, first (the element of p at which g begins), p, *slots."""
     step = update_slices(rule, *stages)
 
     def body(start, stop, arguments):
@@ -51,7 +51,7 @@ def update_rows():
 
 @loop(parallel_from=256, traffic="w r")
 def sum_rows():
-    """Sum rows that belong together; arguments: out, g, order, starts: out[k] = g[order[starts[k] : starts[k + 1]]]."""
+    """Sum groups of rows; arguments: out, g, order, starts: out[k] = sum of g[order[starts[k] : starts[k + 1]]]."""
 
     def body(start, stop, arguments):
         out, g, order, starts = arguments
@@ -68,8 +68,8 @@ def sum_rows():
 
 
 def update_slices(rule, *stages):
-    """Return the walk itself, for loops that have a piece of the gradient at hand."""
-    scalars, prepared, taken = unpack(rule), string(stages), slots_of(rule)
+    """Return the walk itself, for loops that have a piece of the gradient ready."""
+    scalars, prepared, taken = unpack(rule), chained(stages), slots_of(rule)
 
     @device
     def step(coefficients, p, g, slots):
@@ -86,7 +86,7 @@ def update_slices(rule, *stages):
 
 
 def average(averages, i, p, c):
-    """Average the parameter into averages[k][i], of which there is one or none."""
+    """Average the parameter into averages[0][i], if there is an array of averages."""
     for each in averages:
         each[i] = averaged(each[i], p, c)
 
@@ -121,11 +121,11 @@ def slots_of(rule):
     return len(inspect.signature(getattr(rule, "py_func", rule)).parameters) - 3
 
 
-def string(stages):
-    """Return one stage that does what these do, one after the other."""
+def chained(stages):
+    """Return one stage that runs the given stages one after the other."""
     if not stages:
         return device(lambda g, p, c: (g, p))
-    first, rest = stages[0], string(stages[1:])
+    first, rest = stages[0], chained(stages[1:])
 
     @device
     def both(g, p, c):

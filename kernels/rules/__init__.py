@@ -1,1 +1,1 @@
-"""WHAT happens to one element: the formulas of the papers as plain scalar functions."""
+"""Rules: WHAT happens to one element, the formulas of the papers as plain scalar functions."""

@@ -1,7 +1,7 @@
-"""Activations: forward, backward from the input x, and where it can be had from the output y.
+"""Activations: forward, backward from the input x, and backward from the output y where that is possible.
 
 Backward rules return dy times the derivative, in forms that do not cancel for large |x|. At infinite x
-both give the limit: where a product would be infinity times 0, x is held to where its factor is 0 already.
+both give the limit: where a product would be infinity times 0, x is limited to a value whose factor is already 0.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ FAR = 800  # e**-x is 0 from there on, in both precisions
 
 @device
 def _within(x):
-    """Hold x to [-FAR, FAR]; NaN stays NaN."""
+    """Clip x to [-FAR, FAR]; NaN stays NaN."""
     far = cast(FAR, x)
     return far if x > far else (-far if x < -far else x)
 
@@ -42,13 +42,13 @@ def identity_backward_from_output(dy, y):
 
 
 def sigmoid(x):
-    """1 / (1 + e**-x)."""
+    """Return 1 / (1 + e**-x)."""
     return math.sigmoid(x)
 
 
 @device
 def _sigmoid_slope(x):
-    """S (1 - s) = e / (1 + e)**2 with e = e**-|x|."""
+    """Return s (1 - s) = e / (1 + e)**2 with s = sigmoid(x) and e = e**-|x|."""
     e = exp_minus(x)
     d = cast(1, x) + e
     return e / (d * d)
@@ -63,7 +63,7 @@ def sigmoid_backward_from_output(dy, y):
 
 
 def log_sigmoid(x):
-    """log(1 / (1 + e**-x)) = -softplus(-x)."""
+    """Return log(1 / (1 + e**-x)) = -softplus(-x)."""
     return -math.softplus(-x)
 
 
@@ -76,7 +76,7 @@ def log_sigmoid_backward_from_output(dy, y):
 
 
 def softplus(x, beta, threshold):
-    """log(1 + e**(beta x)) / beta; x itself where beta x is above the threshold."""
+    """Return log(1 + e**(beta x)) / beta; x itself where beta x is above the threshold."""
     z = beta * x
     return x if z > threshold else math.softplus(z) / beta
 
@@ -97,7 +97,7 @@ def tanh(x):
 
 @device
 def _tanh_slope(x):
-    """1 - tanh**2 = sech**2 = 4 e / (1 + e)**2 with e = e**-2|x|."""
+    """Return 1 - tanh**2 = sech**2 = 4 e / (1 + e)**2 with e = e**-2|x|."""
     return cast(4, x) * _sigmoid_slope(x + x)
 
 
@@ -111,7 +111,7 @@ def tanh_backward_from_output(dy, y):
 
 
 def scaled_tanh(x):
-    """1.7159 tanh(2 x / 3)."""
+    """LeCun et al. 1998: 1.7159 tanh(2 x / 3)."""
     return cast(TANH_SCALE, x) * math.tanh(cast(TANH_SLOPE, x) * x)
 
 
@@ -125,12 +125,12 @@ def scaled_tanh_backward_from_output(dy, y):
 
 
 def relu(x):
-    """max(x, 0); NaN stays NaN."""
+    """Return max(x, 0); NaN stays NaN."""
     return cast(0, x) if x <= 0 else x
 
 
 def relu_backward(dy, x):
-    """The derivative at 0 is 0."""
+    """Return dy where x > 0, else 0: the derivative at 0 is 0."""
     return cast(0, dy) if x <= 0 else dy
 
 
@@ -147,7 +147,7 @@ def leaky_relu_backward(dy, x, negative_slope):
 
 
 def leaky_relu_backward_from_output(dy, y, negative_slope):
-    """The output has the sign of the input."""
+    """Return dy times the slope: the output has the sign of the input."""
     return dy if y > 0 else negative_slope * dy
 
 
@@ -176,7 +176,7 @@ def hard_tanh(x, min, max):
 
 
 def hard_tanh_backward(dy, x, min, max):
-    """The derivative is 0 at min and at max."""
+    """Return dy where min < x < max, else 0: the derivative is 0 at min and at max."""
     return _between(dy, x, min, max)
 
 
@@ -185,7 +185,7 @@ def hard_tanh_backward_from_output(dy, y, min, max):
 
 
 def relu6(x):
-    """min(max(x, 0), 6)."""
+    """Return min(max(x, 0), 6)."""
     return _clipped(x, cast(0, x), cast(6, x))
 
 
@@ -198,7 +198,7 @@ def relu6_backward_from_output(dy, y):
 
 
 def hard_sigmoid(x):
-    """min(max(x + 3, 0), 6) / 6."""
+    """Return min(max(x + 3, 0), 6) / 6."""
     return _clipped(x + cast(3, x), cast(0, x), cast(6, x)) / cast(6, x)
 
 
@@ -211,13 +211,13 @@ def hard_sigmoid_backward_from_output(dy, y):
 
 
 def hard_swish(x):
-    """X min(max(x + 3, 0), 6) / 6."""
+    """Howard et al. 2019: x min(max(x + 3, 0), 6) / 6."""
     factor = _clipped(x + cast(3, x), cast(0, x), cast(6, x))
     return cast(0, x) if x <= cast(-3, x) else x * factor / cast(6, x)
 
 
 def hard_swish_backward(dy, x):
-    """Howard et al. 2019: 0 up to x = -3, 1 from x = 3."""
+    """Return dy times the derivative: 0 for x <= -3, 1 for x >= 3, x / 3 + 1 / 2 between."""
     three = cast(3, x)
     return cast(0, dy) if x <= -three else (dy if x >= three else dy * (x / three + cast(0.5, x)))
 
@@ -272,7 +272,7 @@ def gelu_backward(dy, x):
 
 
 def gelu_tanh(x):
-    """X (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2 = x sigmoid(2 sqrt(2 / pi) ...)."""
+    """Return x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2 = x sigmoid(2 sqrt(2 / pi) ...)."""
     x = _not_below(x)
     return x * math.sigmoid(_gelu_argument(x))
 
@@ -295,7 +295,10 @@ def silu(x):
 
 
 def silu_backward(dy, x):
-    """S + x s (1 - s) = (1 + e + x e) / (1 + e)**2 with e = e**-|x|; x < 0: e (1 + e + x) / (1 + e)**2."""
+    """Return dy (s + x s (1 - s)); s + x s (1 - s) = (1 + e + x e) / (1 + e)**2 with s = sigmoid(x), e = e**-|x|.
+
+    For x < 0 it is e (1 + e + x) / (1 + e)**2.
+    """
     x = _within(x)
     one, e = cast(1, x), exp_minus(x)
     d = one + e
@@ -303,17 +306,20 @@ def silu_backward(dy, x):
 
 
 def mish(x):
-    """Misra 2019: x tanh(softplus(x)) = x h / (1 + h), h = e + e**2 / 2, e = e**x; for x > 0 it is x - x / (1 + h)."""
+    """Misra 2019: x tanh(softplus(x)) = x h / (1 + h), h = e + e**2 / 2, e = e**x; for x > 0: x - x / (1 + h)."""
     e = exp_minus(x)
     one = cast(1, x)
-    h = (e + e) * e if x > 0 else fma(cast(0.5, x) * e, e, e)  # for x > 0 both parts times 2 e**-2x
+    h = (e + e) * e if x > 0 else fma(cast(0.5, x) * e, e, e)  # for x > 0 both parts are times 2 e**-2x
     quotient = h / (h + (one + (e + e) if x > 0 else one))
-    small = fma(-quotient, h, h) if h < cast(0.5, x) else quotient  # the same, with less rounding
+    small = fma(-quotient, h, h) if h < cast(0.5, x) else quotient  # h - quotient h = quotient, with less rounding
     return _not_below(x) * (one - quotient if x > 0 else small)
 
 
 def mish_backward(dy, x):
-    """N / d + 4 x e (1 + e) / d**2 with d = n + 2; for x > 0 the second is 4 x e**2 (1 + e) / d**2, e = e**-x."""
+    """Return dy (n / d + 4 x e (1 + e) / d**2) with e = e**x, n = e (e + 2), d = n + 2.
+
+    For x > 0: n = 1 + 2 e, d = n + 2 e**2 and dy (n / d + 4 x e**2 (1 + e) / d**2) with e = e**-x.
+    """
     x = _within(x)
     e = exp_minus(x)
     one, two = cast(1, x), cast(2, x)
@@ -324,7 +330,7 @@ def mish_backward(dy, x):
 
 
 def softsign(x):
-    """X / (1 + |x|)."""
+    """Return x / (1 + |x|)."""
     size = abs(x)
     return copysign(cast(1, x), x) if size == cast(np.inf, x) else x / (cast(1, x) + size)
 
@@ -340,12 +346,12 @@ def softsign_backward_from_output(dy, y):
 
 
 def unit_step(x):
-    """0 for x < 0, else 1; NaN stays NaN."""
+    """Return 0 for x < 0, else 1; NaN stays NaN."""
     return x if x != x else (cast(0, x) if x < 0 else cast(1, x))
 
 
 def unit_step_backward(dy, x):
-    """The derivative is 0 everywhere."""
+    """Return 0: the derivative is 0 everywhere."""
     return cast(0, dy)
 
 

@@ -1,4 +1,4 @@
-"""AdaBelief."""
+"""The rule of AdaBelief."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class AdaBeliefCoefficients(NamedTuple):
 
 
 def adabelief(p, g, m, s, c: AdaBeliefCoefficients):
-    """Zhuang et al. 2020: s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps in the place of Adam's v."""
+    """Zhuang et al. 2020: s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps instead of Adam's v."""
     m = c.beta1 * m + c.one_minus_beta1 * g
     surprise = g - m
     s = c.beta2 * s + c.one_minus_beta2 * surprise * surprise + c.v_eps

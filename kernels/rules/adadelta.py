@@ -1,4 +1,4 @@
-"""Adadelta."""
+"""The rule of Adadelta."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class AdadeltaCoefficients(NamedTuple):
 
 
 def adadelta(p, g, v, u, c: AdadeltaCoefficients):
-    """Zeiler 2012, algorithm 1: the root mean square of past updates over that of gradients, times the gradient."""
+    """Zeiler 2012, algorithm 1: update = RMS(past updates) / RMS(gradients) * g; p <- p - lr * update."""
     v = c.rho * v + c.one_minus_rho * g * g
     delta = np.sqrt(u + c.eps) / np.sqrt(v + c.eps) * g
     u = c.rho * u + c.one_minus_rho * delta * delta

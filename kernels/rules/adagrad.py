@@ -1,4 +1,4 @@
-"""Adagrad."""
+"""The rule of Adagrad."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Adam, AMSGrad, Adamax, NAdam, RAdam. AdamW is Adam with decoupled weight decay, a stage of `stages`."""
+"""The rules of Adam, AMSGrad, Adamax, NAdam, RAdam. AdamW is Adam with decoupled weight decay, a stage of `stages`."""
 
 from typing import NamedTuple
 
@@ -23,8 +23,8 @@ class AMSGradCoefficients(NamedTuple):
     beta2: float
     one_minus_beta2: float
     step_size: float
-    maximum_scale: float  # of v before the maximum is taken: 1, or the bias correction
-    v_scale: float  # of the maximum: the bias correction, or 1
+    maximum_scale: float  # scales v before the maximum is taken: 1, or the bias correction
+    v_scale: float  # scales the maximum: the bias correction, or 1
     eps: float
     eps_inside: float
 
@@ -55,7 +55,7 @@ class RAdamCoefficients(NamedTuple):
     one_minus_beta1: float
     beta2: float
     one_minus_beta2: float
-    step_size: float  # lr r_t / (1 - beta1**t), r_t = 1 where it is not rectified
+    step_size: float  # lr r_t / (1 - beta1**t), with r_t = 1 if the step is not rectified
     rectified: float  # 1, or 0 for a plain step of momentum
     v_scale: float
     eps: float
@@ -92,7 +92,7 @@ def nadam(p, g, m, v, c: NAdamCoefficients):
 
 
 def radam(p, g, m, v, c: RAdamCoefficients):
-    """Liu et al. 2020: Adam where the variance of the root is tractable, momentum before."""
+    """Liu et al. 2020: a step of Adam once the variance of the root is tractable, before that a step of momentum."""
     m = c.beta1 * m + c.one_minus_beta1 * g
     v = c.beta2 * v + c.one_minus_beta2 * g * g
     denominator = root(v, c) if c.rectified > 0 else cast(1, v)

@@ -1,4 +1,4 @@
-"""AdEMAMix."""
+"""The rule of AdEMAMix."""
 
 from typing import NamedTuple
 

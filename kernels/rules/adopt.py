@@ -1,4 +1,4 @@
-"""ADOPT."""
+"""The rule of ADOPT."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class ADOPTCoefficients(NamedTuple):
 
 
 def adopt(p, g, m, v, c: ADOPTCoefficients):
-    """Taniguchi et al. 2024, algorithm 2: the gradient is divided by the root of the v before it."""
+    """Taniguchi et al. 2024, algorithm 2: m <- beta1 * m + (1 - beta1) * clip(g / sqrt(last v)); p <- p - lr * m."""
     m = c.beta1 * m + c.one_minus_beta1 * clip(g / maximum(np.sqrt(v), c.eps), c.limit)
     v = c.beta2 * v + c.one_minus_beta2 * g * g
     return p - c.lr * m, m, v

@@ -1,4 +1,4 @@
-"""Averaged stochastic gradient descent."""
+"""The rule of averaged stochastic gradient descent."""
 
 from typing import NamedTuple
 
@@ -11,6 +11,6 @@ class ASGDCoefficients(NamedTuple):
 
 
 def asgd(p, g, average, c: ASGDCoefficients):
-    """Polyak & Juditsky 1992, as Bottou's: p <- (1 - lambd * eta) * p - eta * g, and the average of p."""
+    """Polyak & Juditsky 1992, in Bottou's form: p <- (1 - lambd * eta) * p - eta * g, and the average of p."""
     p = c.shrink * p - c.eta * g
     return p, c.one_minus_mu * average + c.mu * p

@@ -1,4 +1,4 @@
-"""LAMB: Adam's update, as long for each array as the array is large."""
+"""The rule of LAMB: Adam's update, with a step for each array in proportion to the array's norm."""
 
 from typing import NamedTuple
 
@@ -33,5 +33,5 @@ def lamb(p, g, m, v, c: LAMBCoefficients):
 
 
 def lamb_norms(p, g, m, v, c: LAMBCoefficients) -> TrustNorms:
-    """What the trust ratio compares."""
+    """Return what the trust ratio compares: the parameter and its update."""
     return TrustNorms(p, _step(p, g, m, v, c)[0])

@@ -1,4 +1,4 @@
-"""LARS: momentum, with a rate for each array in proportion to the array's size."""
+"""The rule of LARS: momentum, with a learning rate for each array in proportion to the array's norm."""
 
 from typing import NamedTuple
 
@@ -17,5 +17,5 @@ def lars(p, g, v, c: LARSCoefficients):
 
 
 def lars_norms(p, g, v, c: LARSCoefficients) -> TrustNorms:
-    """What the trust ratio compares."""
+    """Return what the trust ratio compares: the parameter and its gradient."""
     return TrustNorms(p, g)

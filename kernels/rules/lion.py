@@ -1,4 +1,4 @@
-"""Lion."""
+"""The rule of Lion."""
 
 from typing import NamedTuple
 

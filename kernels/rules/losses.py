@@ -1,16 +1,16 @@
-"""Losses of one element: the value and its derivative with respect to the prediction."""
+"""Losses of one element: each rule returns the value and its derivative with respect to the prediction."""
 
 from ..math import cast, exp, log, sigmoid, sign, softplus
 
 
 def squared(prediction, target):
-    """(prediction - target)**2, without the factor 1/2."""
+    """Return (prediction - target)**2, without the factor 1/2."""
     error = prediction - target
     return error * error, error + error
 
 
 def absolute(prediction, target):
-    """|prediction - target|; the derivative at 0 is 0."""
+    """Return |prediction - target|; the derivative at 0 is 0."""
     error = prediction - target
     return abs(error), sign(error)
 
@@ -41,7 +41,7 @@ def epsilon_insensitive(prediction, target, epsilon):
 
 
 def logistic(logit, target, positive_weight):
-    """(1 - target) softplus(logit) + positive_weight target softplus(-logit): no term cancels."""
+    """Return (1 - target) softplus(logit) + positive_weight target softplus(-logit): no term cancels."""
     negative = cast(1, logit) - target
     positive = positive_weight * target
     value = negative * softplus(logit) + positive * softplus(-logit)
@@ -49,25 +49,25 @@ def logistic(logit, target, positive_weight):
 
 
 def hinge(prediction, target):
-    """max(0, 1 - target * prediction)."""
+    """Return max(0, 1 - target * prediction)."""
     margin, zero = cast(1, prediction) - target * prediction, cast(0, prediction)
     return (zero, zero) if margin <= 0 else (margin, -target)
 
 
 def squared_hinge(prediction, target):
-    """max(0, 1 - target * prediction)**2."""
+    """Return max(0, 1 - target * prediction)**2."""
     margin, zero = cast(1, prediction) - target * prediction, cast(0, prediction)
     return (zero, zero) if margin <= 0 else (margin * margin, -(margin + margin) * target)
 
 
 def poisson(prediction, target):
-    """e**prediction - target * prediction."""
+    """Return e**prediction - target * prediction."""
     rate = exp(prediction)
     return rate - target * prediction, rate - target
 
 
 def poisson_of_rate(rate, target, eps):
-    """The rate - target * log(rate + eps)."""
+    """Return rate - target * log(rate + eps)."""
     shifted = rate + eps
     return rate - target * log(shifted), cast(1, rate) - target / shifted
 
@@ -80,6 +80,6 @@ def quantile(prediction, target, q):
 
 
 def kullback_leibler(log_probability, target):
-    """The target times (log(target) - log_probability), 0 where target is 0 and NaN where it is negative."""
+    """Return target * (log(target) - log_probability); 0 if the target is 0, NaN if it is negative."""
     value = target * (log(target) - log_probability)
     return (cast(0, target) if target == 0 else value), -target

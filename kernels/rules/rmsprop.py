@@ -1,4 +1,4 @@
-"""RMSprop: plain, centered, each with or without momentum."""
+"""The rules of RMSprop: plain or centered, each with or without momentum."""
 
 from typing import NamedTuple
 
@@ -37,21 +37,21 @@ def rmsprop(p, g, v, c: RMSpropCoefficients):
 
 
 def rmsprop_momentum(p, g, v, b, c: RMSpropCoefficients):
-    """As `rmsprop`, with b <- momentum * b + g / (sqrt(v) + eps); p <- p - lr * b."""
+    """Return a step as in `rmsprop`, with b <- momentum * b + g / (sqrt(v) + eps); p <- p - lr * b."""
     v = c.rho * v + c.one_minus_rho * g * g
     b = c.momentum * b + scaled(g, v, c)
     return p - c.lr * b, v, b
 
 
 def rmsprop_centered(p, g, v, a, c: RMSpropCoefficients):
-    """As `rmsprop`, with a <- rho * a + (1 - rho) * g and sqrt(v - a**2)."""
+    """Return a step as in `rmsprop`, with a <- rho * a + (1 - rho) * g and sqrt(v - a**2)."""
     v = c.rho * v + c.one_minus_rho * g * g
     a = c.rho * a + c.one_minus_rho * g
     return p - c.lr * scaled(g, centered_variance(v, a), c), v, a
 
 
 def rmsprop_centered_momentum(p, g, v, a, b, c: RMSpropCoefficients):
-    """Both of the above."""
+    """Return a step as in `rmsprop_centered`, with momentum as in `rmsprop_momentum`."""
     v = c.rho * v + c.one_minus_rho * g * g
     a = c.rho * a + c.one_minus_rho * g
     b = c.momentum * b + scaled(g, centered_variance(v, a), c)

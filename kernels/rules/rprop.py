@@ -1,4 +1,4 @@
-"""Rprop."""
+"""The rule of Rprop."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class RpropCoefficients(NamedTuple):
 
 
 def rprop(p, g, before, step, c: RpropCoefficients):
-    """Riedmiller & Braun 1993: steps grow while the sign of the gradient stays, shrink and pause where it turns."""
+    """Riedmiller & Braun 1993: a step grows while the gradient keeps its sign; else it shrinks and p stays."""
     agreement = sign(g) * sign(before)
     factor = c.grow if agreement > 0 else (c.shrink if agreement < 0 else cast(1, g))
     step = maximum(step * factor, c.smallest)

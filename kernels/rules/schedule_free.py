@@ -1,4 +1,4 @@
-"""Schedule-Free AdamW."""
+"""The rule of Schedule-Free AdamW."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent: plain, with momentum, with Nesterov's momentum."""
+"""The rules of stochastic gradient descent: plain, with momentum, with Nesterov's momentum."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ def sgd_momentum(p, g, b, c: BufferCoefficients):
 
 
 def sgd_nesterov(p, g, b, c: BufferCoefficients):
-    """As `sgd_momentum`, with p <- p - lr * (g + momentum * b)."""
+    """Return a step as in `sgd_momentum`, with p <- p - lr * (g + momentum * b)."""
     b = c.momentum * b + c.one_minus_dampening * g
     return p - c.lr * (g + c.momentum * b), b
 

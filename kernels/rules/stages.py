@@ -1,7 +1,7 @@
-"""What happens around every optimizer's rule: stages from the gradient as given to the one that the rule sees.
+"""Stages: what optimizers do to the given gradient and the parameter before a rule sees them.
 
-A stage is f(g, p, c) -> (g, p). An optimizer names those that its options need, in the order below, so
-that what is not asked for costs nothing.
+A stage is f(g, p, c) -> (g, p). An optimizer takes only the stages that its options need, in the order below, so
+that options that are not used cost nothing.
 """
 
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from ..math import clip, sign
 class CommonCoefficients(NamedTuple):
     """Scalars that all optimizers share; the defaults change nothing."""
 
-    scale: float = 1.0  # of the gradient; negative to maximize
-    clip_value: float = np.inf  # after scaling
+    scale: float = 1.0  # multiplies the gradient; negative to maximize
+    clip_value: float = np.inf  # of the scaled gradient
     l1: float = 0.0
     l2: float = 0.0
     decay: float = 1.0  # 1 - lr * weight_decay
@@ -25,7 +25,7 @@ class CommonCoefficients(NamedTuple):
 
 
 class NoCoefficients(NamedTuple):
-    """Of a rule that takes none."""
+    """Coefficients of a rule that takes none."""
 
 
 def clipped(g, p, c: CommonCoefficients):
@@ -44,39 +44,39 @@ def decayed(g, p, c: CommonCoefficients):
 
 
 def averaged(average, p, c: CommonCoefficients):
-    """Return the exponential moving average of the parameters, Polyak & Juditsky 1992 in its discounted form."""
+    """Return the exponential moving average of the parameters, a discounted form of Polyak & Juditsky 1992."""
     return c.ema * average + c.one_minus_ema * p
 
 
 @device
 def root(v, c):
-    """Return what Adam and its kin divide by: sqrt(v_hat) + eps, or sqrt(v_hat + eps)."""
+    """Return the denominator of Adam and its variants: sqrt(v_hat) + eps, or sqrt(v_hat + eps)."""
     return np.sqrt(v * c.v_scale + c.eps_inside) + c.eps
 
 
 class GradientNorm(NamedTuple):
-    """What is measured of the gradient before a step."""
+    """Quantity whose norm is taken before a step."""
 
     gradient: float
 
 
 def gradient(p, g, c: NoCoefficients) -> GradientNorm:
-    """The gradient itself."""
+    """Return the gradient itself, as the quantity to measure."""
     return GradientNorm(g)
 
 
 def accumulate(p, g, c: NoCoefficients):
-    """Add the gradient to a buffer that stands in the place of p."""
+    """Add the gradient to a buffer that is passed as p."""
     return (p + g,)
 
 
 def start_accumulation(p, g, c: NoCoefficients):
-    """Put the gradient into the buffer that stands in the place of p."""
+    """Write the gradient into the buffer that is passed as p."""
     return (g,)
 
 
 class TrustNorms(NamedTuple):
-    """What a trust ratio compares: the norms of the parameters and of their update."""
+    """Quantities whose norms a trust ratio compares: the parameter and its update."""
 
     parameter: float
     update: float

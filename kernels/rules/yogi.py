@@ -1,4 +1,4 @@
-"""Yogi."""
+"""The rule of Yogi."""
 
 from ..math import sign
 from .adam import AdamCoefficients
@@ -6,7 +6,7 @@ from .stages import root
 
 
 def yogi(p, g, m, v, c: AdamCoefficients):
-    """Zaheer et al. 2018: v <- v - (1 - beta2) * sign(v - g**2) * g**2, else as Adam."""
+    """Zaheer et al. 2018: v <- v - (1 - beta2) * sign(v - g**2) * g**2; the rest is Adam."""
     m = c.beta1 * m + c.one_minus_beta1 * g
     square = g * g
     v = v - c.one_minus_beta2 * sign(v - square) * square
