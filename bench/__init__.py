@@ -1,1 +1,1 @@
-"""Benchmarks: measured on the reader's own machine, both sides in one run."""
+"""Benchmarks for the reader's own machine: gd and the other libraries are timed in one run."""

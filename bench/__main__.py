@@ -1,4 +1,4 @@
-"""``python -m gd.bench``: the same as ``gd bench``."""
+"""``python -m gd.bench``: runs ``gd bench``."""
 
 import sys
 

@@ -1,8 +1,9 @@
-"""The largest errors of every activation and its derivative, in ULP, beside PyTorch's where it is installed.
+"""The largest errors of every activation and its derivative, in ULP, with PyTorch's if it is installed.
 
 The same inputs go to both sides: 1.2 million points of every magnitude up to 2**7 and both signs. The exact
-values are those of the plain reference in a wider type. The centre is |x| <= 4, the tails lie beyond, as far as
-the exact value is a normal number. Derivatives that cross 0 in the centre are measured in units of 0.01 there.
+values are those of the plain reference in a wider type. The centre is |x| <= 4; the tails lie beyond, up to where
+the exact value stops being a normal number. In the centre, derivatives below 0.01 are measured in the ULP of 0.01,
+as some cross 0 there.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from gd.activations import ACTIVATIONS
 
 NAMES = ("sigmoid", "tanh", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "log_sigmoid", "softsign")
 TORCH = {"log_sigmoid": "logsigmoid"}
-POINTS, QUICK_POINTS = 400_000, 40_000  # of each sign, and as many again near 0
+POINTS, QUICK_POINTS = 400_000, 40_000  # of each sign, and the same number near 0
 CENTRE, CROSSING = 4, 0.01
 
 
@@ -22,15 +23,15 @@ def accuracy(quick=False, names=NAMES):
     Parameters
     ----------
     quick : bool, default: False
-        A tenth of the points, and float32 only. (float64 takes a wider type, which not every platform has.)
+        Use a tenth of the points, and float32 only. (float64 needs a wider type, which not every platform has.)
     names : sequence of str, default: all that are not exact
-        Of activations.
+        Names of activations.
 
     Returns
     -------
     list of dict
         "activation", "dtype", "what" ("forward" or "derivative"), and for "gd" and "torch" the largest errors in the
-        centre and in the tails; None for "torch" where it is not installed.
+        centre and in the tails; None for "torch" if it is not installed.
     """
     wide = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
     dtypes = (np.float32, np.float64) if wide and not quick else (np.float32,)
@@ -44,7 +45,7 @@ def accuracy(quick=False, names=NAMES):
 
 
 def inputs(dtype, points, rng):
-    """Return points of every magnitude that matters to activations."""
+    """Return points of all magnitudes that matter to activations."""
     size = 2.0 ** rng.uniform(-20, 7, points)
     return np.concatenate([size, -size, rng.uniform(-20, 20, points)]).astype(dtype)
 
@@ -61,7 +62,7 @@ def errors(found, exact, x, derivative):
 
 
 def torch_values(name, x):
-    """Return PyTorch's values and derivatives; None for both where it is not installed."""
+    """Return PyTorch's values and derivatives; None for both if it is not installed."""
     try:
         import torch
     except ImportError:

@@ -1,4 +1,4 @@
-"""What kernels compile to: the width of their vectors, the instructions of their main loop, flops per element."""
+"""Inspects compiled kernels: vector widths, instructions of the main loop, flops per element."""
 
 import platform
 from collections import Counter, defaultdict
@@ -19,12 +19,12 @@ DTYPES = ("float32", "float64")
 
 
 def table(names=None, dtypes=DTYPES):
-    """Return `inspect` of every kernel behind optimizers, activations and losses, and "what" each is of.
+    """Return `inspect` of every kernel of optimizers, activations and losses, with the name it belongs to as "what".
 
     Parameters
     ----------
     names : sequence of str, optional
-        Some of those that `gd.warmup` takes.
+        Some of the names that `gd.warmup` takes.
     dtypes : sequence of dtype
     """
     records = []
@@ -35,7 +35,7 @@ def table(names=None, dtypes=DTYPES):
 
 
 def listing(pattern):
-    """Return the assembly of the kernels behind some names, in float32, as text; each is compiled anew.
+    """Return the assembly of the float32 kernels of some names as text; each kernel is compiled for it.
 
     Parameters
     ----------
@@ -55,22 +55,22 @@ def listing(pattern):
 
 
 def _kernels(name, dtype):
-    """Return (kernel, types of its arguments) of those behind a name, each once."""
+    """Return (kernel, types of its arguments) of the kernels that a name runs, each once."""
     with recorded() as runs:
         tasks()[name](np.dtype(dtype))
     return list(dict.fromkeys((run.kernel, run.kinds) for run in runs))
 
 
 def inspect(kernel, kinds):
-    """Return what the code of a kernel is for some argument types.
+    """Return properties of a kernel's code for some argument types.
 
     Returns
     -------
     dict
         kernel : its name.
-        dtype : the narrowest of its arrays of floats.
-        others : what vector_bits, elements and flops_per_element are in its other loops.
-        And what `main_loops` returns of the first.
+        dtype : the narrowest dtype of its arrays of floats.
+        others : vector_bits, elements and flops_per_element of its other loops.
+        And the items that `main_loops` returns for the first loop.
     """
     arrays = [each.dtype for each in kinds if isinstance(each, types.Array)]
     bits = min(each.bitwidth for each in arrays if isinstance(each, types.Float))
@@ -80,10 +80,10 @@ def inspect(kernel, kinds):
 
 
 def main_loops(text, itemsize, machine=None):
-    """Return what the innermost loops of an assembly consist of; first the one that computes most for an element.
+    """Return properties of the innermost loops of an assembly; the loop with most flops per element comes first.
 
-    Loops of the same kinds of arithmetic are versions of one, for a few elements or for arrays that overlap: the
-    fastest counts. The elements of a turn follow from how much of each array it reads or writes.
+    Loops with the same kinds of arithmetic are versions of one loop, such as one for a few elements or for arrays that
+    overlap: the fastest counts. The elements of an iteration follow from the bytes that it reads or writes of an array.
 
     Parameters
     ----------
@@ -97,13 +97,13 @@ def main_loops(text, itemsize, machine=None):
     Returns
     -------
     list of dict
-        vector_bits : 128 to 512 for vectors, 32 or 64 for single numbers, None where nothing is computed in loops.
-        instructions : how often each on vector registers stands there, but moves.
-        loads, stores : of arrays.
-        calls : of other functions.
-        elements : in one turn; None where it is not known.
-        unroll : by how many vectors that is.
-        flops_per_element : a fused multiply-add is two; None where elements is.
+        vector_bits : 128 to 512 for vectors, 32 or 64 for single numbers, None if no loop computes anything.
+        instructions : counts of the instructions on vector registers, without moves.
+        loads, stores : numbers of loads and stores of arrays.
+        calls : number of calls of other functions.
+        elements : elements per iteration; None if unknown.
+        unroll : vectors per iteration.
+        flops_per_element : a fused multiply-add counts as two; None if elements is None.
     """
     versions = defaultdict(list)
     for loop in innermost_loops(text, machine or platform.machine()):
@@ -112,7 +112,7 @@ def main_loops(text, itemsize, machine=None):
     if len(versions) > 1:
         versions.pop(frozenset(), None)  # copies and the like
     fastest = [max(each, key=_speed) for each in versions.values()] or [[]]
-    known = {id(loop): _elements(loop, itemsize) for loop in fastest}  # None of those that walk no array
+    known = {id(loop): _elements(loop, itemsize) for loop in fastest}  # None for loops that touch no array
     fastest.sort(key=lambda loop: (bool(known[id(loop)]), _flops(loop) / (known[id(loop)] or 1)), reverse=True)
     return [_summary(loop, itemsize) for loop in fastest]
 
@@ -135,12 +135,12 @@ def _summary(loop, itemsize):
 
 
 def _arithmetic(loop):
-    """Return the kinds of arithmetic but minimum and maximum, which are jumps in scalar code."""
+    """Return the kinds of arithmetic, without minimum and maximum, which are jumps in scalar code."""
     return frozenset(each.operation for each in loop) - {"", "min", "max"}
 
 
 def _speed(loop):
-    """Return flops an instruction, and bits where there are none."""
+    """Return flops per instruction, and bits per instruction to decide between loops without flops."""
     return _flops(loop) / len(loop), sum(each.bits for each in loop) / len(loop)
 
 

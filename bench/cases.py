@@ -1,7 +1,7 @@
-"""What is computed, at which size, by which library: all comparisons, tests and timings start here.
+"""Cases and families: the computation, size and library of every comparison, test and timing.
 
-A *case* names a computation; a *family* of cases makes its *sides*: one for each library, on arrays of its own that
-start with the same numbers. To add a library or a computation is to add it to its family in `bench.families`.
+A *case* names a computation; a *family* of cases makes its *sides*: one for each library, on its own arrays that start
+with equal numbers. To add a library or a computation, add it to its family in `bench.families`.
 """
 
 import os
@@ -18,7 +18,7 @@ from gd.checks import aligned_empty
 
 from .libraries import installed
 
-MANY = 10_000_000  # elements of an array, beyond which nothing is cached and a ratio hardly changes
+MANY = 10_000_000  # elements of an array: larger ones are not cached, and ratios hardly change
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Case:
 
 
 class Side(NamedTuple):
-    """What one library does for a case."""
+    """The implementation of a case by one library."""
 
     call: Callable  # computes once, in place where the library can
-    results: Callable = lambda: ()  # the arrays that all libraries must agree on after as many calls
+    results: Callable = lambda: ()  # the arrays that must agree between libraries after equal numbers of calls
 
 
 class Family(ABC):
@@ -48,13 +48,13 @@ class Family(ABC):
     ----------
     name : str
     sizes, quick : tuple of int
-        Those of a full and of a quick run.
+        Sizes of a full run and of a quick run.
     headline : tuple of str
-        Those that a quick run times, and a full run at all sizes.
+        Computations that a quick run times; a full run times them at all sizes.
     odd : tuple of int
         Sizes at which the libraries are compared.
     tolerance : float
-        By which results in float32 may differ from plain NumPy's, relative to the largest of them.
+        Largest difference of float32 results from plain NumPy's, relative to the largest result.
     settle : float
         Seconds that threads of other libraries need to fall asleep.
     """
@@ -74,30 +74,30 @@ class Family(ABC):
     @property
     @abstractmethod
     def headline(self):
-        """Names of those that a reader looks for first."""
+        """Names of the computations that a reader looks for first."""
 
     def sizes_of(self, what):
-        """Return the sizes of a full run: beyond ten million of the headline only, or it would take hours."""
+        """Return the sizes of a full run; above ten million only for the headline, as it would take hours."""
         return tuple(size for size in self.sizes if size <= MANY or what in self.headline)
 
     @abstractmethod
     def makers(self, case):
-        """Return {library: function that makes its `Side`}, for those that have it."""
+        """Return {library: function that makes its `Side`} for the libraries that have this computation."""
 
     def ceiling(self, case):
-        """Return (mix of streams, `Side`): the same walk over such arrays, which computes next to nothing."""
+        """Return (mix of streams, `Side`): a loop over equal arrays that computes next to nothing."""
         return None, None
 
     def flops(self, case):
-        """Return the floating-point operations of a call, where a formula tells; else the assembly may."""
+        """Return the floating-point operations of a call by a formula; None if they are read from the assembly."""
         return None
 
     def arrays(self, case):
-        """How many arrays of the case's size all sides together hold: for whether they fit into memory."""
+        """Return how many arrays of the case's size all sides together hold, to decide if they fit into memory."""
         return 40
 
     def fits(self, case):
-        """Whether a case is to be run: whether the arrays of all sides take half of the memory at most."""
+        """Return True if the arrays of all sides take at most half of the memory."""
         needed = self.arrays(case) * case.size * np.dtype(case.dtype).itemsize
         return needed <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
 
@@ -106,7 +106,7 @@ class Family(ABC):
         return Case(self.name, what, size, dtype)
 
     def sides(self, case, libraries=None):
-        """Return {library: Side} of those that are installed, or of some of them."""
+        """Return {library: Side} for the installed libraries, or for some of them."""
         made = {}
         for library, maker in self.makers(case).items():
             if (libraries is None or library in libraries) and installed(library):
@@ -115,7 +115,7 @@ class Family(ABC):
 
 
 def vectors(case, count):
-    """Return aligned arrays of standard normal numbers: the same for all sides, but for each its own."""
+    """Return new aligned arrays of standard normal numbers, equal for all sides."""
     return [_copied(_drawn(case.size, case.dtype, k)) for k in range(count)]
 
 
@@ -131,7 +131,7 @@ def _copied(array):
 
 
 def normal(shape, dtype, rng):
-    """Return an array of standard normal numbers, allocated as gd's own."""
+    """Return an array of standard normal numbers, allocated like gd's arrays."""
     array = aligned_empty(prod(shape), np.dtype(dtype))
     rng.standard_normal(array.size, array.dtype, array)
     return array.reshape(shape)

@@ -1,9 +1,9 @@
-"""What this machine can do at best: memory bandwidth for each mix of streams, and matrix products.
+"""The ceilings of this machine: memory bandwidth for each mix of streams, and matrix products.
 
-A mix says how many arrays a walk reads and writes: "4r3w in place" is Adam's, which reads p, g and two states and
-writes all but g. The walks are gd's own, with rules that compute next to nothing, on arrays allocated as users' are.
-Bytes are those read and written by the program; what caches add (a line that is written is read before, unless it is
-streamed past them) is not counted.
+A mix says how many arrays a loop reads and writes: "4r3w in place" is Adam's, which reads p, g and two states and
+writes all but g. The loops are gd's own, with rules that compute next to nothing, on arrays allocated like users'.
+Only bytes that the program reads and writes count. Caches add traffic, as an ordinary store first reads its cache
+line; that does not count.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ MIXES = {  # name -> (arrays, arrays read, arrays written)
 
 
 def in_place(slots):
-    """Return the mix of an update with so many state arrays."""
+    """Return the mix of an update with this number of state arrays."""
     return f"{slots + 2}r{slots + 1}w in place"
 
 
@@ -52,13 +52,13 @@ def walk(mix, arrays):
 
 
 def traffic(mix, size, dtype):
-    """Return the bytes that a walk reads and writes."""
+    """Return the bytes that a loop reads and writes."""
     _, reads, writes = MIXES[mix]
     return (reads + writes) * size * np.dtype(dtype).itemsize
 
 
 def bandwidth(sizes, rounds, dtype="float32"):
-    """Return the records of all mixes; those of one size take turns."""
+    """Return the records of all mixes; mixes of one size are timed in turns."""
     records = []
     for size in sizes:
         arrays = vectors(Case("ceilings", "streams", size, dtype), max(count for count, _, _ in MIXES.values()))

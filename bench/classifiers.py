@@ -1,8 +1,8 @@
 """``python -m gd.bench.classifiers [DATA]``: the time until softmax regression reaches a test accuracy, against peers.
 
 Softmax regression by gd and PyTorch (the same optimizer, rate, batches and start), scikit-learn's SGDClassifier and
-LogisticRegression, with the same number of threads, one after the other in one process, several rounds. Only training
-is timed: an epoch at a time, and LogisticRegression by the least number of iterations of those tried. Kernels are
+LogisticRegression, with equal numbers of threads, one after the other in one process, several rounds. Only training
+is timed, epoch by epoch; for LogisticRegression the smallest number of iterations that suffices counts. Kernels are
 compiled before.
 """
 
@@ -36,7 +36,7 @@ def of_gd(data):
 
 
 def of_torch(torch):
-    """Return the same for PyTorch."""
+    """Return a function like `of_gd` for PyTorch."""
 
     def epochs(data):
         X, y = torch.from_numpy(data.X), torch.from_numpy(data.y.astype(np.int64))
@@ -61,7 +61,7 @@ def of_torch(torch):
 
 
 def of_sgd_classifier(data):
-    """Yield the same for scikit-learn's SGDClassifier, which trains one class against the rest at a time."""
+    """Yield what `of_gd` yields, for scikit-learn's SGDClassifier, which trains each class against the rest."""
     from sklearn.linear_model import SGDClassifier
 
     model, seconds = SGDClassifier(loss="log_loss", random_state=0, n_jobs=gd.get_threads()), 0.0
@@ -73,7 +73,7 @@ def of_sgd_classifier(data):
 
 
 def of_logistic_regression(data):
-    """Yield the same for scikit-learn's LogisticRegression, by the number of its iterations."""
+    """Yield what `of_gd` yields, for scikit-learn's LogisticRegression, by the number of its iterations."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -88,7 +88,7 @@ def of_logistic_regression(data):
 
 
 def time_to(target, trainings):
-    """Return (seconds, accuracy) of the first that reaches the target, else of the last."""
+    """Return (seconds, accuracy) of the first pair that reaches the target; infinite seconds if none does."""
     for seconds, accuracy in trainings:
         if accuracy >= target:
             return seconds, accuracy

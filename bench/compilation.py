@@ -1,7 +1,7 @@
-"""What kernels cost to compile, to load and to keep: CPU seconds of first runs, and of what comes second.
+"""The cost to compile, load and store kernels: CPU seconds of first runs, and of runs after them.
 
-``python -m gd.bench.compilation`` prints them; with ``--python PATH`` those of another interpreter, in which another
-version of gd is installed: these programs call what every version has.
+``python -m gd.bench.compilation`` prints them; with ``--python PATH``, for another interpreter in which another
+version of gd is installed: these programs call only functions that every version has.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from .recording import recorded
 NAMES = ("Adam", "SGD", "LAMB", "sigmoid", "gelu", "softmax", "softmax_cross_entropy", "MLP", "LinearModel")
 QUICK = NAMES[:1]
 FIRST = ("Adam.step", "sigmoid", "MLP fit", "LinearModel fit")  # each in a process of its own
-FURTHER = {  # first, uncounted, and what comes after it in the same process
+FURTHER = {  # case -> cases that run after it in the same process
     "Adam.step": ("RMSprop.step", "Lion.step"),
     "sigmoid": ("tanh", "gelu"),
     "MLP fit": ("MLP fit, NAdam", "MLP fit, tanh", "MLP fit, mse", "MLP fit, huber"),
@@ -78,20 +78,20 @@ for name in sys.argv[1:]:
 print(json.dumps(found))
 """
 FIRST_RUNS = "from gd.bench.compilation import first_runs; first_runs({names!r})"
-ONCE = "identity"  # runs first, uncounted: what Numba does once in a process
+ONCE = "identity"  # runs first, uncounted, for the work that Numba does once per process
 
 
 def compilation(quick=False, names=None, rounds=None):
-    """Measure new processes, with a disk cache of their own that is empty at first.
+    """Measure new processes with their own disk cache, which is empty at first.
 
     Parameters
     ----------
     quick : bool, default: False
         Fewer names, first runs of `Adam.step` alone, and one round.
     names : sequence of str, optional
-        As `gd.warmup` takes them: those whose kernels are compiled, in float32.
+        Names as `gd.warmup` takes them, whose kernels are compiled in float32.
     rounds : int, default: 3
-        Of first runs; medians are returned. The kernels behind names are compiled once.
+        Rounds of first runs; medians are returned. The kernels of names are compiled once.
 
     Returns
     -------
@@ -99,12 +99,12 @@ def compilation(quick=False, names=None, rounds=None):
         import : seconds.
         cold, cached : seconds to the first step of Adam once gd is imported, without and with a filled cache.
         first, further : lists of dict
-            What `first_runs_of` returns.
+            As from `first_runs_of`.
         kernels : list of dict
-            The seconds that each "kernel" takes to compile ("cold"), with what it calls and is new, and to load
+            The seconds that each "kernel" takes to compile ("cold"), with new functions that it calls, and to load
             ("cached"), and the "bytes" of its files.
         cache_bytes, cache_kernels : int
-            Of the user's own cache.
+            Bytes and number of kernels in the user's own cache.
     """
     names, rounds = tuple(names or (QUICK if quick else NAMES)), rounds or (1 if quick else 3)
     found = first_runs_of(sys.executable, rounds, FIRST[:1] if quick else FIRST)
@@ -127,17 +127,17 @@ def compilation(quick=False, names=None, rounds=None):
 
 
 def first_runs_of(python, rounds, cases=FIRST):
-    """Return the medians of first runs with an interpreter, each both serially and split over threads.
+    """Return the medians of first runs with an interpreter; each case runs serially and then split over threads.
 
     Returns
     -------
     dict
         import : CPU seconds.
         first : list of dict
-            Of each "case" the CPU seconds in a process whose cache is empty ("cold"), and in one that finds all in it
-            ("warm"); "cold_wall" and "warm_wall" are the seconds that passed.
+            The CPU seconds of each "case" in a process with an empty cache ("cold"), and with a filled one ("warm");
+            "cold_wall" and "warm_wall" are the elapsed seconds.
         further : list of dict
-            The CPU "seconds" of each "case" that comes "after" another in a process whose cache was empty.
+            The CPU "seconds" of each "case" that runs "after" another in a process with an empty cache.
     """
     imports, first, further = [], [], []
     program = [python, "-c", PROGRAM]
@@ -148,12 +148,13 @@ def first_runs_of(python, rounds, cases=FIRST):
         first.append({"case": case, "cold": cold[0], "warm": warm[0], "cold_wall": cold[1], "warm_wall": warm[1]})
         runs = [json.loads(_output([*program, case, *FURTHER[case]], "off")) for _ in range(rounds)]
         for name in FURTHER[case]:
-            further.append({"case": name, "after": case, "seconds": median(run[name][0] for run in runs)})
+            seconds = median(run[name][0] for run in runs)
+            further.append({"case": name, "after": case, "seconds": seconds})
     return {"import": median(imports), "first": first, "further": further}
 
 
 def first_runs(names):
-    """Print {kernel: seconds that it took to compile or to load} of all behind names."""
+    """Print {kernel: seconds to compile or load it} of all kernels of names."""
     run, total = tasks(), Counter()
     for name in (ONCE, *names):
         with recorded() as runs:
@@ -166,27 +167,27 @@ def first_runs(names):
 
 def _output(command, folder):
     variables = {**os.environ, "GD_CACHE_DIR": folder}
-    if command[0] == sys.executable:  # also where gd is a checkout; another interpreter shall find its own
+    if command[0] == sys.executable:  # gd may be a checkout; another interpreter must find its own gd
         variables["PYTHONPATH"] = str(Path(gd.__file__).parent.parent)
     away = tempfile.gettempdir()
     return subprocess.run(command, env=variables, cwd=away, capture_output=True, text=True, check=True).stdout
 
 
 def _cold_and_cached(command):
-    """Return what a program prints with an empty disk cache and with the one it filled, and {file: bytes} of that."""
+    """Run a program with an empty disk cache, then with the filled one; return both outputs and {file: bytes}."""
     with tempfile.TemporaryDirectory() as folder:
         printed = [json.loads(_output(command, folder)) for _ in range(2)]
         return (*printed, {path.name: path.stat().st_size for path in Path(folder).rglob("*.kernel")})
 
 
 def _bytes(kernel, sizes):
-    """Return the bytes of a kernel's files: their names begin with its name, cut where that is long."""
+    """Return the bytes of a kernel's files: their names begin with its name, cut to 100 characters."""
     name = f"gd_{kernel.replace('-', '_')}"[:100]
     return sum(size for file, size in sizes.items() if file.rpartition("_")[0] == name)
 
 
 def main():
-    """Print first runs, and those that come second."""
+    """Print first runs, and runs after them."""
     parser = argparse.ArgumentParser(description="CPU seconds of first runs, cold and from the cache.")
     parser.add_argument("--python", default=sys.executable, help="an interpreter in which gd is installed")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,4 @@
-"""``pytest bench --benchmark-only``: every case of every library that is installed, by pytest-benchmark."""
+"""``pytest bench --benchmark-only``: times every case of every installed library by pytest-benchmark."""
 
 import functools
 
@@ -15,18 +15,18 @@ from .libraries import installed, set_threads
 from .measure import MOST, TURN, interleaved
 from .verification import verify
 
-SIZES = slice(1, None, 2)  # every other one of a full run's
+SIZES = slice(1, None, 2)  # every other size of a full run
 ROUNDS = 5
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """Have benchmarks run in this process, one after the other."""
+    """Run benchmarks in this process, one after the other."""
     return 0
 
 
 def pytest_generate_tests(metafunc):
-    """Make a test of every case and library, by strings, so that -k and --benchmark-compare find them."""
+    """Make a test of every case and library, named by strings that -k and --benchmark-compare can match."""
     family = families()[metafunc.module.FAMILY]
     found = []
     for what in family.whats:
@@ -38,13 +38,13 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """Let other libraries warn."""
+    """Ignore warnings of other libraries."""
     for item in items:
         item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
 def pytest_benchmark_update_machine_info(config, machine_info):
-    """Add what the report names, too: caches, BLAS, threads, versions, commit."""
+    """Add the environment of the report: caches, BLAS, threads, versions, commit."""
     machine_info.update(environment())
 
 

@@ -1,4 +1,4 @@
-"""What a case costs at least: bytes moved and floating-point operations, as gd's kernels declare and contain them."""
+"""The least cost of a case: bytes that gd's kernels declare, and floating-point operations in their code."""
 
 import functools
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from . import assembly
 
 
 class Cost(NamedTuple):
-    """Of one call."""
+    """Bytes and flops of one call."""
 
     bytes: int | None  # read and written, each array once
     flops: float | None  # as compiled, or by the family's formula
 
 
 def cost(family, case, call):
-    """Return the `Cost` of a call of gd's side; None in it where it is not known."""
+    """Return the `Cost` of a call of gd's side; its unknown fields are None."""
     call()  # compiles
     with profile() as profiled:
         call()
@@ -32,6 +32,6 @@ def cost(family, case, call):
 
 @functools.cache
 def per_element(name, dtype):
-    """Return {kernel: flops of an element} of an optimizer, activation or loss."""
+    """Return {kernel: flops per element} of an optimizer, activation or loss."""
     records = assembly.table([name], [dtype]) if name in tasks() else []
     return {each["kernel"]: each["flops_per_element"] for each in records}

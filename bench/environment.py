@@ -1,4 +1,4 @@
-"""Where figures were measured: processor, caches, threads, BLAS, versions, commit."""
+"""The environment of a measurement: processor, caches, threads, BLAS, versions, commit."""
 
 import os
 import platform
@@ -19,26 +19,26 @@ CPUS = Path("/sys/devices/system/cpu")
 
 
 def environment():
-    """Return what this process runs on and with; what is not known is None or missing.
+    """Return the hardware and software of this process; unknown items are None or missing.
 
     Returns
     -------
     dict
         processor, system, commit, threading_layer, waiting : str
-            The commit of the checkout, with "+" where files have changed since; None outside of one.
+            The commit of the checkout, with "+" if files have changed since; None outside of a checkout.
         cores, logical_cores, threads : int
-            Of the machine, with and without what shares a core, and those that gd uses.
+            Physical cores, logical cores, and the threads that gd uses.
         memory : int
             Bytes.
         vector_bits : int
         caches : dict of str to int
             Bytes of the first core's "L1" for data, "L2" and "L3", shared or not.
         versions : dict of str to str
-            Of what is installed.
+            Versions of the installed packages.
         blas : list of dict
             The BLAS libraries in this process, and the package that each came with.
     """
-    layer = threading_layer()  # before `waiting`, which is known then
+    layer = threading_layer()  # must come before `waiting`, which it determines
     return {
         "processor": processor(),
         "cores": _cores(),
@@ -88,7 +88,7 @@ def _number(text):
 def _commit():
     root = Path(gd.__file__).resolve().parent.parent
     command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=+"]
-    variables = {**os.environ, "GIT_CEILING_DIRECTORIES": str(root.parent)}  # not of a checkout that holds this folder
+    variables = {**os.environ, "GIT_CEILING_DIRECTORIES": str(root.parent)}  # ignore a checkout around this folder
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
     except OSError:
@@ -97,7 +97,7 @@ def _commit():
 
 
 def _blas():
-    """Return the libraries, without the paths of this machine."""
+    """Return the BLAS libraries, without paths of this machine."""
     found = []
     for each in threadpool_info():
         if each["user_api"] == "blas":

@@ -1,4 +1,4 @@
-"""``python -m gd.bench.gallery``: a picture of every activation and its derivative, drawn from the kernels."""
+"""``python -m gd.bench.gallery``: draws every activation and its derivative, computed by the kernels."""
 
 from math import ceil
 

@@ -1,4 +1,4 @@
-"""Assembly as LLVM writes it, for x86 and AArch64: its innermost loops, and what an instruction does to vectors."""
+"""Reads LLVM's assembly for x86 and AArch64: the innermost loops, and the effect of each instruction on vectors."""
 
 import re
 from collections import defaultdict
@@ -12,38 +12,38 @@ from scipy.sparse.csgraph import connected_components
 _LABEL = re.compile(r"(\.?LBB\w+):")
 _INSTRUCTION = re.compile(r"\t([a-z][\w.]*)\t?(.*)")
 _TARGET = re.compile(r"(?:.*\s)?(\.?LBB\w+)")
-_END = re.compile(r"jmpq?|ret[lq]?|ud2|br?|brk")  # what follows is not next
+_END = re.compile(r"jmpq?|ret[lq]?|ud2|br?|brk")  # control does not pass to the next instruction
 _CALL = re.compile(r"callq?|blr?")
 
 
 class Instruction(NamedTuple):
-    """An instruction; most is of those on vector registers."""
+    """An instruction; most fields describe instructions on vector registers."""
 
     name: str
-    bits: int = 0  # of its vectors, or of its one number; 0 for all other instructions
-    operation: str = ""  # of floats, such as "mul"; "" for what is not counted as arithmetic
+    bits: int = 0  # width of its vectors, or of its one number; 0 for all other instructions
+    operation: str = ""  # on floats, such as "mul"; "" if not counted as arithmetic
     lanes: int = 1
-    moves: bool = False  # and computes nothing
-    access: str = ""  # "load" or "store", of anything but the stack and constants
+    moves: bool = False  # only moves data
+    access: str = ""  # "load" or "store"; the stack and constants do not count
     array: str = ""  # the address without its constant part
     address: str = ""
     bytes: int = 0  # read or written there
 
     @property
     def flops(self):
-        """Of all lanes together; a fused multiply-add is two of each."""
+        """Flops of all lanes together; a fused multiply-add counts as two per lane."""
         return self.lanes * (2 if self.operation == "fma" else 1) if self.operation else 0
 
     @property
     def calls(self):
-        """Whether it calls a function."""
+        """True if it calls a function."""
         return bool(_CALL.fullmatch(self.name))
 
 
 def innermost_loops(text, machine):
-    """Return the loops that have no loops inside, each as the instructions of its shortest way round.
+    """Return the innermost loops, each as the instructions of its shortest iteration.
 
-    The longer ways are for arrays that overlap, and for what is rare.
+    Longer iterations are for arrays that overlap, and for rare cases.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def innermost_loops(text, machine):
 
 
 def _control_flow(text):
-    """Return the pieces of code without jumps inside, as (mnemonic, operands), and the pieces that can follow each."""
+    """Return the basic blocks as lists of (mnemonic, operands), and the set of blocks that can follow each."""
     blocks, labels = [[]], {}
     for line in text.splitlines():
         if label := _LABEL.match(line):
@@ -99,7 +99,7 @@ def _cycles(nodes, following):
 
 
 def _shortest_way(entry, loop, following, blocks):
-    """Return the nodes of a loop on the way from its entry back to there that has the fewest instructions."""
+    """Return the nodes on the way from a loop's entry back to it that has the fewest instructions."""
     queue, seen = [(0, (entry,))], set()
     while True:
         length, way = heappop(queue)
@@ -124,7 +124,7 @@ _REALS = {"s": 32, "d": 64}
 
 
 def _x86(name, operands):
-    """Read AT&T's notation, in which the destination is the last operand."""
+    """Return the `Instruction` for AT&T's notation, whose last operand is the destination."""
     operands = _X86_MASK.sub("", operands)
     registers = _X86_REGISTER.findall(operands)
     if not registers:

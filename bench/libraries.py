@@ -1,4 +1,4 @@
-"""Libraries to compare with: which are there, and how many threads they use."""
+"""Libraries to compare with: which are installed, and how many threads they use."""
 
 import functools
 import re
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from gd.kernels import pool
 
-PACKAGES = {"optax": ("jax", "optax"), "sklearn": ("sklearn",)}  # those whose packages are named otherwise
+PACKAGES = {"optax": ("jax", "optax"), "sklearn": ("sklearn",)}  # libraries whose packages have other names
 OWN = ("gd", "ceiling", "numpy", "products")
 
 
@@ -18,23 +18,23 @@ def package(library):
 
 @functools.cache
 def installed(library):
-    """Whether a library, or a variant such as "torch fused", is there and can be imported."""
+    """Return True if a library, or a variant such as "torch fused", can be imported."""
     name = package(library)
     names = () if name in OWN else PACKAGES.get(name, (name,))
     if any(find_spec(each) is None for each in names):
         return False
-    if pool.enter() > 1:  # gd's threads start first: how idle ones wait is settled when OpenMP is loaded
+    if pool.enter() > 1:  # start gd's threads first: loading OpenMP settles how idle threads wait
         pool.leave()
     try:
         for each in names:
             import_module(each)
-    except Exception:  # such as a package for another version of Python's: it cannot be timed
+    except Exception:  # such as a package for another version of Python: it cannot be timed
         return False
     return True
 
 
 def set_threads(threads):
-    """Let the libraries that are there use so many threads; those of BLAS are threadpoolctl's business."""
+    """Set the number of threads of the installed libraries; threadpoolctl sets those of BLAS."""
     if installed("torch"):
         import torch
 
@@ -51,10 +51,9 @@ def set_threads(threads):
 
 
 def torch_compiled(function):
-    """Return a function as torch.compile makes it, with none compiled before.
+    """Return torch.compile of a function, after a reset of its cache.
 
-    Of one function torch compiles eight variants at most, those of earlier cases counted: a ninth would run as if never
-    compiled.
+    torch compiles at most eight variants of one function, with those of earlier cases: a ninth would run uncompiled.
     """
     import torch
 
@@ -63,12 +62,12 @@ def torch_compiled(function):
 
 
 def obeys(library):
-    """Whether a library can be told how many threads to use: XLA takes all cores of the machine."""
+    """Return True if a library's number of threads can be set: XLA takes all cores of the machine."""
     return package(library) not in ("jax", "optax")
 
 
 def in_dtype(expression, dtype):
-    """Return an expression for numexpr without numbers, and the numbers by name: by itself it takes them as float64."""
+    """Return an expression with names for its numbers, and the numbers by name: numexpr would take them as float64."""
     numbers = {}
 
     def name(match):

@@ -1,4 +1,4 @@
-"""Timing that survives a drifting machine: everything compared is interleaved, and medians are taken."""
+"""Timing for a drifting machine: the functions to compare are interleaved, and medians are taken."""
 
 from math import inf
 from time import perf_counter, sleep
@@ -6,10 +6,10 @@ from time import perf_counter, sleep
 import numpy as np
 
 SETTLE = 0.1  # seconds before a turn: idle BLAS threads of the turn before spin for 30 ms, and longer on a shared core
-TURN = 0.01  # seconds that a turn lasts at least, so that threads that slept can spread over the cores
-LONG_TURN = 0.05  # after a pause, which lets those of all libraries sleep
+TURN = 0.01  # least seconds of a turn, so that threads that slept can spread over the cores
+LONG_TURN = 0.05  # after a pause, in which the threads of all libraries fall asleep
 MOST = 2_000  # calls in a turn
-FEWEST = 3  # turns of what takes too long for more
+FEWEST = 3  # turns of functions that exceed `patience`
 
 
 def interleaved(calls, rounds, settle=0.0, turn=None, patience=inf):
@@ -18,16 +18,16 @@ def interleaved(calls, rounds, settle=0.0, turn=None, patience=inf):
     Parameters
     ----------
     calls : dict of str to callable
-        What to compare. Each is called before, uncounted, at least twice.
+        The functions to compare. Each is first called at least twice, uncounted.
     rounds : int
-        Turns each gets.
+        Turns of each function.
     settle : float, default: 0
         Seconds of pause before each turn, in which idle threads of the turn before fall asleep.
     turn : float, optional
-        Seconds that a turn lasts at least, 0.01 or, after long pauses, 0.05: short calls are repeated, and the mean of
+        Least seconds of a turn, by default 0.01 or, after long pauses, 0.05: short calls are repeated, and the mean of
         the turn counts.
     patience : float, default: inf
-        Seconds that all turns may take; there are no more than 3 if they would take more.
+        If all turns would take more seconds than this, there are at most 3.
 
     Notes
     -----
@@ -50,7 +50,7 @@ def interleaved(calls, rounds, settle=0.0, turn=None, patience=inf):
             if settle:
                 sleep(settle)
             if repeats[name] > 1:
-                call()  # caches are warm then, as they are in a training loop
+                call()  # warms the caches, as a training loop does
             start = perf_counter()
             for _ in range(repeats[name]):
                 call()

@@ -1,4 +1,4 @@
-"""Which kernels a call of gd runs, for what looks at kernels one by one."""
+"""Records the kernels that a call of gd runs, for inspection of each."""
 
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,11 +13,11 @@ class Run(NamedTuple):
 
     kernel: Kernel
     kinds: tuple  # the types of its arguments
-    compiling: float  # seconds that went into compiling or loading it
+    compiling: float  # seconds to compile or load it
 
 
 class _Recorder:
-    """An observer of kernels, as `observation` calls it."""
+    """An observer of kernels for `gd.kernels.observation`."""
 
     def __init__(self):
         self.runs = []
@@ -36,7 +36,7 @@ class _Recorder:
 
 @contextmanager
 def recorded(parallel=False):
-    """Collect the kernels that run meanwhile, all of them serially or all split over the threads."""
+    """Collect the kernels that run in this context, all of them serial or all split over the threads."""
     recorder = _Recorder()
     observation.add(recorder)
     try:

@@ -1,6 +1,6 @@
-"""A run: verify, time and measure everything that was asked for, into the tree that the report is written from.
+"""A run of the benchmark: verifies, times and measures what a plan asks for; returns a tree for the report.
 
-The tree holds numbers, texts, lists and dicts only, as results.json does. Times are seconds of a call: median and
+The tree holds only numbers, texts, lists and dicts, like results.json. Times are seconds per call: median and
 quartiles of rounds in which all libraries take turns.
 """
 
@@ -28,30 +28,34 @@ from .measure import interleaved
 from .verification import verify
 
 FORMAT = 1
-PATIENCE = 10  # seconds that a case may take before there are fewer turns
-SLOW = ("torch compiled", "deepspeed", "torch loop")  # in full runs only: compilers of C++, and what foreach beats
+PATIENCE = 10  # seconds of a case above which there are fewer turns
+SLOW = (
+    "torch compiled",
+    "deepspeed",
+    "torch loop",
+)  # two compile C++; the loop is slower than foreach
 SCALED = (("optimizers", "Adam", 1_000_000), ("optimizers", "Adam", 8_000_000), ("activations", "sigmoid", 1_000_000))
 MORE_SCALED = (("activations", "gelu_backward", 16_000_000), ("losses", "softmax_cross_entropy", 10_000_000))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.
+    """The plan of a run.
 
     Parameters
     ----------
     quick : bool, default: False
         The headline computations at a few sizes, without libraries that compile for minutes.
     only : tuple of str, default: ()
-        Names of computations or families, in any case; all without names. Only these are timed then, and nothing else.
+        Names of computations or families, in upper or lower case; if given, nothing else is timed or measured.
     sizes : tuple of int, default: ()
-        In place of each family's own.
+        Sizes instead of each family's own.
     threads : int, optional
-        By default gd's own number.
+        Number of threads; by default gd's.
     rounds : int, optional
-        Turns each library gets; by default 7, or 3 in a quick run and of what takes seconds.
+        Turns of each library; by default 7, or 3 in a quick run and for cases that take seconds.
     data : str, optional
-        For networks and linear models, as `gd train --data` takes it.
+        Data for networks and linear models, as `gd train --data` takes it.
     """
 
     quick: bool = False
@@ -63,18 +67,18 @@ class Plan:
 
     @property
     def turns(self):
-        """Turns each library gets."""
+        """Turns of each library."""
         return self.rounds or (3 if self.quick else 7)
 
     def takes(self, family, what):
-        """Whether a computation is asked for."""
+        """Return True if the plan includes a computation."""
         if self.only:
             wanted = {name.lower() for name in self.only}
             return bool(wanted & {family.name, what.lower(), what.lower().removesuffix("_backward")})
         return not self.quick or what in family.headline
 
     def cases(self, family):
-        """Return the cases of a family, the sizes of a computation together."""
+        """Return the cases of a family, grouped by computation."""
         taken = []
         for what in family.whats:
             if self.takes(family, what):
@@ -84,7 +88,7 @@ class Plan:
 
 
 class UnknownName(ValueError):
-    """A name that no computation and no family has."""
+    """Raised for a name that no computation and no family has."""
 
 
 def check_names(names):
@@ -102,7 +106,7 @@ def run(plan, command, progress):
     ----------
     plan : Plan
     command : str
-        What the reader would type for the same.
+        The command line that repeats the run.
     progress : callable
         Called with a text before each part of the work.
     """
@@ -111,7 +115,7 @@ def run(plan, command, progress):
     made = families()
     made["training"].path = plan.data
     with gd.threads(threads), threadpool_limits(threads), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of the libraries
+        warnings.simplefilter("ignore")  # of the libraries
         set_threads(threads)
         results = {
             "format": FORMAT,
@@ -141,7 +145,7 @@ def run(plan, command, progress):
 
 
 def parts(plan):
-    """Return how often a run calls `progress`."""
+    """Return the number of calls of `progress` in a run."""
     count = 1 + sum(len(plan.cases(family)) for family in families().values())
     if plan.only:
         return count
@@ -193,14 +197,14 @@ def _wrong(family, what, dtype, libraries, quick):
 
 
 def _libraries(plan, family, case):
-    """Return the names of those to time: all that can be held to the number of threads."""
+    """Return the names of the libraries to time: those whose number of threads can be set."""
     names = family.makers(case)
     everywhere = gd.get_threads() == os.cpu_count()
     return tuple(name for name in names if (not plan.quick or name not in SLOW) and (everywhere or obeys(name)))
 
 
 def epochs(plan, family, progress):
-    """Return the records of epochs of training, each measured by some of its steps."""
+    """Return the records of epochs of training, extrapolated from some steps."""
     found = []
     for record in timings(plan, family, plan.cases(family), progress):
         rows, steps = record["size"], family.steps(family.case(record["what"], record["size"]))
@@ -217,7 +221,7 @@ def epochs(plan, family, progress):
 
 
 def measured_ceilings(plan, progress):
-    """Return what the machine can do at best."""
+    """Return the measured ceilings of the machine."""
     sizes, orders = (ceilings.SIZES[1:5], ceilings.ORDERS[1:2]) if plan.quick else (ceilings.SIZES, ceilings.ORDERS)
     progress("memory bandwidth")
     streams = ceilings.bandwidth(sizes, plan.turns)
@@ -226,7 +230,7 @@ def measured_ceilings(plan, progress):
 
 
 def scaling(plan, made, threads, progress):
-    """Return records of some cases by 1, 2, 4, ... threads."""
+    """Return records of some cases with 1, 2, 4, ... threads."""
     found = []
     for count in _thread_counts(threads):
         with gd.threads(count), threadpool_limits(count):
@@ -238,12 +242,12 @@ def scaling(plan, made, threads, progress):
 
 
 def _thread_counts(threads):
-    """Return 1, 2, 4, ... and the number itself, which is last; nothing for one thread."""
+    """Return 1, 2, 4, ... and last the number itself; an empty list for one thread."""
     return sorted({*(2**k for k in range(threads.bit_length())), threads}) if threads > 1 else []
 
 
 def memory(plan):
-    """Return by how much memory rises in steps of a wide network above what is held before; Linux only."""
+    """Return the rise of peak memory in steps of a wide network; Linux only."""
     found = []
     for library in () if plan.quick else ("gd", "numpy", "torch"):
         peak = peak_memory(library, WIDE, 16)
@@ -253,6 +257,6 @@ def memory(plan):
 
 
 def _whats(results):
-    """Return the names of what was timed, as `gd.warmup` takes them."""
+    """Return the names of the timed computations, as `gd.warmup` takes them."""
     names = {record["what"].removesuffix("_backward"): None for record in results["cases"]}
     return [name for name in names if name in tasks()]

@@ -1,4 +1,4 @@
-"""Before anything is timed: every library's results against plain NumPy's, at odd sizes."""
+"""Verification before timing: compares every library's results with plain NumPy's, at odd sizes."""
 
 import warnings
 from math import inf
@@ -14,7 +14,7 @@ LOOSER = {"jax": 10, "optax": 10, "thinc": 10, "numexpr": 10, "torch compiled": 
 
 
 def verify(family, what, dtype="float32", libraries=None, sizes=None):
-    """Return {library: why its results are wrong} of those that differ from plain NumPy's after two calls.
+    """Return {library: reason} for the libraries whose results differ from plain NumPy's after two calls.
 
     Parameters
     ----------
@@ -22,22 +22,22 @@ def verify(family, what, dtype="float32", libraries=None, sizes=None):
     what : str
     dtype : str, default: "float32"
     libraries : collection of str, optional
-        Those to look at; by default all that are installed.
+        Libraries to verify; by default all that are installed.
     sizes : tuple of int, optional
-        By default those of the family that are odd.
+        Sizes to verify at; by default `family.odd`.
     """
     wrong = {}
     for k, size in enumerate(sizes or family.odd):
         case = family.case(what, size, dtype)
         only = None if libraries is None else {*libraries, "numpy"}
-        with splitting(1 if k % 2 else inf):  # both of gd's kernels, the serial and the parallel one
+        with splitting(1 if k % 2 else inf):  # the serial and the parallel kernel of gd in turn
             for library, reason in _differences(family, case, only):
                 wrong.setdefault(library, reason)
     return wrong
 
 
 def _differences(family, case: Case, libraries):
-    """Yield (library, what is wrong) at one size."""
+    """Yield (library, reason) for the wrong results at one size."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         sides = family.sides(case, libraries)
@@ -59,7 +59,7 @@ def _differences(family, case: Case, libraries):
 
 
 def difference(found, expected):
-    """Return the largest difference, as a part of the largest expected value."""
+    """Return the largest difference relative to the largest expected value."""
     if found.shape != expected.shape:
         return np.inf
     return float(np.max(np.abs(found - expected)) / max(np.max(np.abs(expected)), 1e-30))

@@ -28,9 +28,10 @@ from .preprocessing import Normalizer, one_hot
 from .profiling import profile
 from .runtime import get_threads, threads
 from .schedules import scale_lr_for_batch
-from .training import Checkpoint, EarlyStopping, History, LayerNorms, fit, warmup
+from .training import Checkpoint, EarlyStopping, GradientNorms, History, fit, warmup
 from .version import __version__
 
+LayerNorms = GradientNorms  # its former name: it has nothing to do with layer normalization
 globals().update(activations.functions() | losses.functions() | optimizers.OPTIMIZERS)
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "GradientCheck",
     "Head",
     "History",
+    "GradientNorms",
     "LayerNorms",
     "LinearModel",
     "Normalizer",

@@ -74,10 +74,10 @@ from .losses import quantile as quantile
 from .losses import smooth_l1 as smooth_l1
 from .losses import softmax_cross_entropy as softmax_cross_entropy
 from .losses import squared_hinge as squared_hinge
-from .models import MLP as MLP
 from .models import GradientCheck as GradientCheck
 from .models import Head as Head
 from .models import LinearModel as LinearModel
+from .models import MLP as MLP
 from .models import gradient_check as gradient_check
 from .models import linear_model_gradient as linear_model_gradient
 from .models import linear_regression_gradient as linear_regression_gradient
@@ -85,16 +85,15 @@ from .models import logistic_regression_gradient as logistic_regression_gradient
 from .models import softmax_regression_gradient as softmax_regression_gradient
 from .optimizers import ADOPT as ADOPT
 from .optimizers import ASGD as ASGD
-from .optimizers import LAMB as LAMB
-from .optimizers import LARS as LARS
-from .optimizers import SGD as SGD
+from .optimizers import AdEMAMix as AdEMAMix
 from .optimizers import AdaBelief as AdaBelief
 from .optimizers import Adadelta as Adadelta
 from .optimizers import Adagrad as Adagrad
 from .optimizers import Adam as Adam
-from .optimizers import Adamax as Adamax
 from .optimizers import AdamW as AdamW
-from .optimizers import AdEMAMix as AdEMAMix
+from .optimizers import Adamax as Adamax
+from .optimizers import LAMB as LAMB
+from .optimizers import LARS as LARS
 from .optimizers import Lion as Lion
 from .optimizers import Momentum as Momentum
 from .optimizers import NAdam as NAdam
@@ -103,6 +102,7 @@ from .optimizers import Optimizer as Optimizer
 from .optimizers import RAdam as RAdam
 from .optimizers import RMSprop as RMSprop
 from .optimizers import Rprop as Rprop
+from .optimizers import SGD as SGD
 from .optimizers import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .optimizers import Yogi as Yogi
 from .parameters import ParameterVector as ParameterVector
@@ -114,8 +114,10 @@ from .runtime import threads as threads
 from .schedules import scale_lr_for_batch as scale_lr_for_batch
 from .training import Checkpoint as Checkpoint
 from .training import EarlyStopping as EarlyStopping
+from .training import GradientNorms as GradientNorms
 from .training import History as History
-from .training import LayerNorms as LayerNorms
 from .training import fit as fit
 from .training import warmup as warmup
 from .version import __version__ as __version__
+
+LayerNorms = GradientNorms

@@ -1,14 +1,15 @@
-"""The `gd` command."""
+"""The `gd` command: reads the arguments and runs a sub-command."""
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from . import __version__, datasets
 from .commands import COMMANDS, Failure
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _parser().parse_args(arguments)
     try:
@@ -30,7 +31,7 @@ def main(arguments=None):
         return 130
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gd", description="Compiled gradient descent for NumPy arrays.")
     parser.add_argument("--version", action="version", version=f"gd {__version__}")
     names = ",".join(each.__name__.rpartition(".")[2] for each in COMMANDS)

@@ -1,14 +1,20 @@
-"""Mini-batches: every example once an epoch, in an order that follows from (seed, epoch) alone."""
+"""Mini-batches: every example comes once per epoch, in an order that depends only on (seed, epoch)."""
+
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .checks import check_flag, check_integer, check_label_array, check_size
+from .typing import Integers
+
+Indices = NDArray[np.intp]
 
 
-def shuffled(n, seed, epoch, stratify=None):
-    """Return the numbers 0 to n - 1 in the order of an epoch: the same for the same (seed, epoch).
+def shuffled(n: int, seed: int, epoch: int, stratify: Integers | None = None) -> Indices:
+    """Return a permutation of 0 to n - 1 that is determined by (seed, epoch).
 
-    With `stratify`, a label for each, the examples of every class are spread evenly over the order.
+    With `stratify`, the labels of the examples, each class is spread evenly over the order.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(n)
@@ -21,16 +27,16 @@ def shuffled(n, seed, epoch, stratify=None):
     return order[np.argsort(places, kind="stable")]
 
 
-def shuffled_shard(n, seed, epoch, shard, shards):
-    """Return the numbers of one of equal parts of the examples in the order of an epoch, whoever asks for them."""
+def shuffled_shard(n: int, seed: int, epoch: int, shard: int, shards: int) -> Indices:
+    """Return the examples of one of `shards` equal parts, in the order of an epoch; any rank gets the same order."""
     first, last = n * shard // shards, n * (shard + 1) // shards
     return first + np.random.default_rng([seed, epoch, shard]).permutation(last - first)
 
 
-def emphasized(n, seed, epoch, losses, share):
-    """Return the order of an epoch in which a share of the examples, those of the largest losses, comes twice.
+def emphasized(n: int, seed: int, epoch: int, losses: NDArray[np.floating], share: float) -> Indices:
+    """Return the order of an epoch in which the share of examples with the largest losses comes twice.
 
-    Where a loss is NaN, as all are at first, it counts as large: examples that are not known come first, at random.
+    A NaN loss (unknown, as all are at first) counts as the largest; equal losses are ranked at random.
     """
     rng = np.random.default_rng([seed, epoch])
     extra = int(share * n)
@@ -39,13 +45,15 @@ def emphasized(n, seed, epoch, losses, share):
     return rng.permutation(np.concatenate([order, ranked[n - extra :]]))
 
 
-def held_out(n, seed, stratify=None):
-    """Return the numbers of rows to train with, in order, and of a tenth of all, drawn at random, to judge by."""
+def held_out(n: int, seed: int, stratify: Integers | None = None) -> tuple[Indices, Indices]:
+    """Return the rows for training, in ascending order, and a random tenth of all rows for validation."""
     held = shuffled(n, seed, 0, stratify)[::10]
     return np.setdiff1d(np.arange(n), held), held
 
 
-def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
+def batches(
+    n: int, batch_size: int, seed: int, epoch: int, drop_last: bool = False, stratify: Integers | None = None
+) -> Iterator[Indices]:
     """Yield the index arrays of an epoch's mini-batches, shuffled without replacement.
 
     Parameters
@@ -53,14 +61,14 @@ def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
     n : int
         The number of examples.
     batch_size : int
-        Examples a batch.
+        Examples per batch.
     seed, epoch : int
-        What the order follows from.
+        They determine the order.
     drop_last : bool, default: False
         Leave out the last batch if it is shorter; otherwise every example comes once.
     stratify : ndarray of int, shape (n,), optional
-        Class labels, of which the examples are spread evenly over the epoch: a batch holds a few classes in their
-        proportions to within an example of each, many rare ones less exactly.
+        Class labels: each class is spread evenly over the epoch. Every batch then has the proportions of a few classes
+        to within one example of each; those of many rare classes are less exact.
 
     Raises
     ------
@@ -83,7 +91,7 @@ def batches(n, batch_size, seed, epoch, drop_last=False, stratify=None):
     return cut(shuffled(n, seed, epoch, stratify), batch_size, drop_last)
 
 
-def cut(order, batch_size, drop_last=False):
-    """Yield the pieces of an order of examples; the last may be shorter."""
+def cut(order: Indices, batch_size: int, drop_last: bool = False) -> Iterator[Indices]:
+    """Yield consecutive pieces of an order of examples; the last may be shorter."""
     for start in range(0, order.size // batch_size * batch_size if drop_last else order.size, batch_size):
         yield order[start : start + batch_size]

@@ -1,9 +1,10 @@
-"""compare_optimizers: the same training by several optimizers, as a table and a picture."""
+"""compare_optimizers: one training by several optimizers, as a table and a plot."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from math import inf, isfinite, nan
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -13,15 +14,19 @@ from .checks import check_choice, check_integer, lent
 from .files import new_figure, written
 from .kernels.compiler import splitting
 from .models import MLP, LinearModel
-from .optimizers import OPTIMIZERS
+from .optimizers import OPTIMIZERS, Optimizer
 from .runtime import check_progress, progress_bar
 from .training import History, fit
+from .typing import Array, FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RATES = ("tuned", "default")
-TRIAL_STEPS = 200  # of a trial of a learning rate at least: after fewer, rates look good that are too large
-REACH = 3  # powers of ten that a rate is looked for on each side of the default
+TRIAL_STEPS = 200  # least steps of a trial of a learning rate: after fewer, too large rates look good
+REACH = 3  # powers of ten to search on each side of the default rate
 
-# The lines of the best optimizers differ in lightness and in dashes, so that they do without colours, too.
+# The lines of the best optimizers also differ in lightness and dashes, so that they can be told apart without colours.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#00664A", "#CC79A7", "#56B4E9", "#E69F00", "#8DB600")
 DASHES = ("-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)), "-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)))
 LABEL = 8.5  # points
@@ -29,22 +34,22 @@ LABEL = 8.5  # points
 
 @dataclass(frozen=True)
 class Result:
-    """What one optimizer achieved.
+    """The result of training with one optimizer.
 
     Attributes
     ----------
     optimizer : str
-        Its name.
+        The name of the optimizer.
     lr : float
         The learning rate that it was given.
     history : History
-        Of the training; where it diverged, of the epochs before.
+        The history of the training; if it diverged, of the epochs before that.
     score : float
-        On the test data after the last epoch: the accuracy, or what else the model scores; NaN where it diverged.
+        The model's score on the test data after the last epoch, such as the accuracy; NaN if training diverged.
     state_bytes : float
-        Of the optimizer's state, for each parameter.
+        Bytes of the optimizer's state per parameter.
     diverged : bool
-        Whether the training ended by a loss that was not finite.
+        True if a loss that was not finite ended the training.
     """
 
     optimizer: str
@@ -55,32 +60,41 @@ class Result:
     diverged: bool
 
     @property
-    def last_loss(self):
-        """The loss of the last epoch, infinite where the training diverged."""
+    def last_loss(self) -> float:
+        """The loss of the last epoch; infinite if the training diverged."""
         return inf if self.diverged else self.history.loss[-1]
 
 
 def compare_optimizers(
-    model, X, y, test, optimizers=tuple(OPTIMIZERS), lr="tuned", batch_size=64, epochs=10, seed=0, progress=None
-):
-    """Train copies of a model by several optimizers: the same initial parameters, the same batches in the same order.
+    model: MLP | LinearModel,
+    X: Array,
+    y: Array,
+    test: tuple[Array, Array],
+    optimizers: Sequence[str] = tuple(OPTIMIZERS),
+    lr: str = "tuned",
+    batch_size: int = 64,
+    epochs: int = 10,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> list[Result]:
+    """Train copies of a model by several optimizers, from equal parameters on equal batches in equal order.
 
-    Everything but the learning rate is the optimizer's default. ``lr="default"`` takes that, too; but the defaults
-    are made for different kinds of models, so ``lr="tuned"`` looks for a better one in powers of ten about it: up
-    or down, until both neighbours of a rate are worse. A trial trains on nine tenths of the rows, for the epochs
-    that 200 steps take, one at least and `epochs` at most; the loss on the other tenth counts. The training proper
-    starts anew and takes all rows.
+    All hyper-parameters but the learning rate are the optimizer's defaults. ``lr="default"`` also takes the default
+    rate; but the defaults are made for different kinds of models, so ``lr="tuned"`` tries rates that differ from the
+    default by powers of ten, up or down, until both neighbours of a rate are worse. A trial trains on nine tenths of
+    the rows, for as many epochs as 200 steps take, at least one and at most `epochs`; the loss on the other tenth
+    decides. The training itself starts from the initial parameters and takes all rows.
 
     Kernels are compiled before anything is timed.
 
     Parameters
     ----------
     model : MLP or LinearModel
-        Left as it is.
+        The model, which is not changed.
     X, y : ndarray
-        To train with, as the model takes them; 10 rows at least.
+        Training data as the model takes them, at least 10 rows.
     test : (X, y)
-        To score with.
+        Data to score with.
     optimizers : sequence of str, default: all
         Names of `gd.optimizers.OPTIMIZERS`.
     lr : {"tuned", "default"}
@@ -92,7 +106,7 @@ def compare_optimizers(
     Returns
     -------
     list of Result
-        In the order of `optimizers`. A loss that is not finite ends only the training in which it occurs.
+        One for each of `optimizers`, in their order. A loss that is not finite ends only the training it occurs in.
 
     Raises
     ------
@@ -113,9 +127,10 @@ def compare_optimizers(
     where = "compare_optimizers"
     if not isinstance(model, (MLP, LinearModel)):
         raise TypeError(f"{where}: model must be an MLP or a LinearModel, got {type(model).__name__}")
-    X, y = lent(where, "X", X), lent(where, "y", y)
-    model.check_data(where, X, y)
-    check_integer(where, "len(X)", len(X), 10)
+    rows: Any = lent(where, "X", X)
+    targets: Any = lent(where, "y", y)
+    model.check_data(where, rows, targets)
+    check_integer(where, "len(X)", len(rows), 10)
     if not isinstance(test, (tuple, list)) or len(test) != 2:
         raise TypeError(f"{where}: test must be a pair (X, y), got {type(test).__name__}")
     model.check_data(f"{where}: test", *test)
@@ -126,7 +141,7 @@ def compare_optimizers(
     check_choice(where, "lr", lr, RATES)
     batch_size, epochs = check_integer(where, "batch_size", batch_size, 1), check_integer(where, "epochs", epochs, 1)
     check_progress(where, progress)
-    training = _Training(model, X, y, batch_size, epochs, check_integer(where, "seed", seed, 0))
+    training = _Training(model, rows, targets, batch_size, epochs, check_integer(where, "seed", seed, 0))
     results = []
     with progress_bar(where, progress, len(optimizers), "optimizers") as bar:
         for name in optimizers:
@@ -135,8 +150,9 @@ def compare_optimizers(
     return results
 
 
-def _result(training, name, lr, test):
-    rate = OPTIMIZERS[name](training.model.parameters).lr
+def _result(training: "_Training", name: str, lr: str, test: Any) -> Result:
+    new: Any = OPTIMIZERS[name]  # its defaults are unknown to type checkers
+    rate = new(training.model.parameters).lr
     training.compile(name, rate)
     if lr == "tuned":
         rate = training.tuned(name, rate)
@@ -147,63 +163,64 @@ def _result(training, name, lr, test):
 
 
 class _Training(NamedTuple):
-    """What is the same for all optimizers."""
+    """The model, data and settings of the training, equal for all optimizers."""
 
-    model: MLP | LinearModel
+    model: Any  # an MLP or a LinearModel
     X: np.ndarray
     y: np.ndarray
     batch_size: int
     epochs: int
     seed: int
 
-    def run(self, name, lr):
-        """Train a copy of the model; return it, the optimizer, the history as far as it goes, and if it diverged."""
+    def run(self, name: str, lr: float) -> tuple[Any, Optimizer, History, bool]:
+        """Train a copy of the model; return it, the optimizer, the history, and True if the training diverged."""
         model, X, y, batch_size, epochs, seed = self
         model, histories, diverged = deepcopy(model), [History()], False
-        optimizer = OPTIMIZERS[name](model.parameters, lr=lr)
+        new: Any = OPTIMIZERS[name]  # its defaults are unknown to type checkers
+        optimizer = new(model.parameters, lr=lr)
         try:
             with np.errstate(all="ignore"):  # the rate may be too large
                 fit(model, X, y, optimizer, batch_size, epochs, callbacks=histories.append, progress=False, seed=seed)
         except FloatingPointError:
             diverged = True
-        if hasattr(optimizer, "averaged_params"):  # the result, then; the model has what gradients are taken at
+        if hasattr(optimizer, "averaged_params"):  # they are the result; the model holds the point of the gradients
             model.parameters.vector[:] = optimizer.averaged_params().vector
         return model, optimizer, histories[-1], diverged
 
-    def compile(self, name, lr):
+    def compile(self, name: str, lr: float) -> None:
         """Compile the kernels, serial and parallel, or load them from disk."""
         rows = slice(2 * self.batch_size)
         for parallel_from in (inf, 1):
             with splitting(parallel_from):
                 self._replace(X=self.X[rows], y=self.y[rows], epochs=1).run(name, lr)
 
-    def tuned(self, name, default):
-        """Return the rate, a power of ten times the default, of which both neighbours are worse."""
+    def tuned(self, name: str, default: float) -> float:
+        """Return the default times a power of ten, so that the rates ten times higher and lower are worse."""
         kept, held = held_out(len(self.X), self.seed)
         epochs = -(-TRIAL_STEPS * self.batch_size // kept.size)
         trial = self._replace(X=self.X[kept], y=self.y[kept], epochs=min(epochs, self.epochs))
         losses = {}
 
-        def loss(power):
+        def loss(power: int) -> tuple[float, int]:
             if power not in losses:
                 model, _, _, diverged = trial.run(name, default * 10.0**power)
                 loss = inf if diverged else model.loss_and_gradients(self.X[held], self.y[held])[0]
                 losses[power] = loss if isfinite(loss) else inf
-            return losses[power], power  # if all diverge, down
+            return losses[power], power  # among equals the lower rate, so that the search goes down if all diverge
 
         best, better = None, 0
         while better != best:
             best = better
             better = min((power for power in (best - 1, best, best + 1) if abs(power) <= REACH), key=loss)
-        return default * 10.0**best
+        return default * 10.0**better
 
 
-def ranked(results):
+def ranked(results: Sequence[Result]) -> list[Result]:
     """Return results by the loss of the last epoch, the lowest first."""
     return sorted(results, key=lambda result: result.last_loss)
 
 
-def table(results):
+def table(results: Sequence[Result]) -> list[str]:
     """Return the lines of a table of results, the lowest last loss first."""
     lines = [
         f"{'optimizer':<18} {'learning rate':>13} {'first loss':>11} {'last loss':>11} {'test score':>10} "
@@ -222,8 +239,8 @@ def table(results):
     return lines
 
 
-def plot(results, path=None):
-    """Draw the losses against epochs and against seconds; return matplotlib's figure, and write it to a path."""
+def plot(results: Sequence[Result], path: FilePath | None = None) -> "Figure":
+    """Draw losses against epochs and against seconds; return matplotlib's figure, and write it to `path` if given."""
     figure = new_figure("comparison.plot", (14.5, 6), layout="none")  # labels lie beside the axes
     left, right = figure.subplots(1, 2, sharey=True)
     figure.subplots_adjust(left=0.06, right=0.87, wspace=0.5, top=0.93, bottom=0.12)
@@ -255,8 +272,8 @@ def plot(results, path=None):
     return written(figure, path)
 
 
-def _scale_losses(axis, histories):
-    """Make room for lists of losses on a logarithmic axis; those far above where most begin are cut."""
+def _scale_losses(axis, histories: Sequence[Sequence[float]]) -> None:
+    """Scale a logarithmic axis to lists of losses; losses far above the usual first loss are cut off."""
     losses = np.array([loss for history in histories for loss in history if loss > 0] or [1.0])
     usual = 3 * np.median([history[0] for history in histories] or [1.0])
     low, high = losses.min() / 1.2, 1.2 * min(losses.max(), max(usual, losses.min()))
@@ -268,15 +285,15 @@ def _scale_losses(axis, histories):
     axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
-def line_style(rank):
-    """Return the style of the line of a rank, 0 the best."""
+def line_style(rank: int) -> dict[str, Any]:
+    """Return matplotlib's style of the line of a rank; rank 0 is the best."""
     if rank < len(COLOURS):
         return {"color": COLOURS[rank], "linestyle": DASHES[rank], "linewidth": 1.8, "zorder": 3 - rank / len(COLOURS)}
     return {"color": "0.7", "linewidth": 0.9, "zorder": 1.5}
 
 
-def label_ends(axis, ends):
-    """Write labels beside an axis, each as near to the end (x, y, label, rank) of its line as the others let it."""
+def label_ends(axis: Any, ends: Sequence[tuple[float, float, str, int]]) -> None:
+    """Write labels beside an axis, each as near to the end (x, y, label, rank) of its line as fits without overlap."""
     low, high = axis.get_ylim()
     ends = sorted(((x, min(max(y, low), high), label, rank) for x, y, label, rank in ends), key=lambda end: end[1])
     to_fraction = axis.transData + axis.transAxes.inverted()

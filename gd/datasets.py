@@ -1,4 +1,4 @@
-"""Data for `gd train`: scikit-learn's digits, IDX folders, .npz and .csv files."""
+"""Data for `gd train`: scikit-learn's digits, IDX folders, .npz files and .csv files."""
 
 import gzip
 import struct
@@ -6,39 +6,42 @@ import zipfile
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from .typing import FilePath
 
 TEST_SHARE = 0.2
 
 
 class DataError(Exception):
-    """A file that cannot be read as data; the message is one line for the user."""
+    """Raised for a file that cannot be read as data; the message is one line for the user."""
 
 
 class Data(NamedTuple):
     """Features and class labels 0, 1, ..., for training and for testing."""
 
     name: str
-    X: np.ndarray
-    y: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
+    X: NDArray[Any]
+    y: NDArray[np.intp]
+    X_test: NDArray[Any]
+    y_test: NDArray[np.intp]
     classes: int
 
 
-def load(path, seed, dtype):
+def load(path: FilePath | None, seed: int, dtype: type[np.floating]) -> Data:
     """Return the data of a path, or scikit-learn's digits for None.
 
-    An IDX folder has its own test set (MNIST's layout); else a fifth of the rows, drawn from the seed and
-    stratified by class, is the test set. Features are brought to [0, 1] where they are pixels, else to
-    mean 0 and variance 1 (of the training rows); labels are numbered in sorted order.
+    An IDX folder has its own test set (MNIST's layout). Otherwise a fifth of the rows, drawn from the seed and
+    stratified by class, is the test set. Pixels are scaled to [0, 1], other features to mean 0 and variance 1
+    (of the training rows). Labels are numbered in sorted order.
 
     Raises
     ------
     DataError
-        If the path does not hold data that can be used.
+        If the path holds no usable data.
     """
     if path is None:
         name, X, y = "digits", *_digits()
@@ -98,11 +101,15 @@ def _idx_folder(path, dtype):
         parts += [(images.reshape(len(images), -1) / dtype(255)).astype(dtype), labels.astype(np.intp)]
     if parts[0].shape[1] != parts[2].shape[1]:
         raise DataError(f"{path}: images of train and t10k have different sizes")
-    return Data(path.name, *parts, int(max(parts[1].max(), parts[3].max())) + 1)
+    X, y, X_test, y_test = parts
+    return Data(path.name, X, y, X_test, y_test, int(max(y.max(), y_test.max())) + 1)
 
 
 def _idx(folder, name):
-    """Read an IDX file of bytes, plain or gzip: two zeros, type, dimensions, big-endian sizes, data."""
+    """Read an IDX file of bytes, plain or gzip.
+
+    Its parts are: two zeros, type, number of dimensions, big-endian sizes, data.
+    """
     for path in (folder / f"{name}.gz", folder / name):
         if path.exists():
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -127,28 +134,28 @@ def _npz(path):
 
 
 def _csv(path):
-    """Read a table of numbers, the last column the label; a first line that is no numbers is a header."""
+    """Read a table of numbers whose last column is the label; a first line that is not numeric is a header."""
     with path.open(encoding="utf-8-sig") as file:
         first, second = file.readline(), file.readline()
     if not second.strip():
-        raise DataError(f"{path}: must have two rows at least")
+        raise DataError(f"{path}: must have at least two rows")
     try:
         [float(cell) for cell in first.split(",")[:-1]]
         header = 0
     except ValueError:
         header = 1
-    table = np.genfromtxt(
+    table = np.genfromtxt(  # pyright: ignore[reportCallIssue]  # NumPy accepts comments=None
         path,
         delimiter=",",
         skip_header=header,
         dtype=str,
         ndmin=2,
         autostrip=True,
-        comments=None,
+        comments=None,  # pyright: ignore[reportArgumentType]
         encoding="utf-8-sig",
     )
     if table.size == 0 or table.shape[1] < 2:
-        raise DataError(f"{path}: must have two columns at least, the last one the label")
+        raise DataError(f"{path}: must have at least two columns, the last one the label")
     labels = table[:, -1]
     with suppress(ValueError):  # where all labels are numbers, 1 and 1.0 are one class
         labels = labels.astype(float)

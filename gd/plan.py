@@ -1,23 +1,28 @@
-"""Data-parallel training on paper: what a step takes on many nodes, from measured rates and a given network.
+"""A model of data-parallel training: the time of a step on many nodes, from measured rates and a given network.
 
-Every node works on its rows of the batch. A reduce-scatter then leaves each the sum of its shard of the gradients; it
-updates that shard, for which alone it keeps state (ZeRO, stage 1: Rajbhandari et al. 2020); an all-gather brings all
-the new parameters to all::
+Every node works on its rows of the batch. A reduce-scatter then gives each node the sum of its shard of the gradients.
+The node updates this shard and keeps state for it alone (ZeRO, stage 1: Rajbhandari et al. 2020). An all-gather sends
+all the new parameters to all nodes::
 
     t = compute + reduce-scatter + update + all-gather
 
-one after the other: nothing overlaps. The costs of the collectives are those of Thakur, Rabenseifner & Gropp,
-"Optimization of Collective Communication Operations in MPICH" (2005), for n nodes and a vector of so many bytes, with
-the latency of a message, the bandwidth of a link in each direction, and the time to add a byte of gradients. No two
-messages share a link there.
+Nothing overlaps. The costs of the collectives are those of Thakur, Rabenseifner & Gropp, "Optimization of Collective
+Communication Operations in MPICH" (2005). They depend on the number of nodes n, the bytes of the vector, the latency
+of a message, the bandwidth of a link in each direction, and the time to add a byte of gradients. No two messages share
+a link in this model.
 """
 
+from collections.abc import Sequence
 from math import nan
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .checks import NON_NEGATIVE, POSITIVE, check_choice, check_integer, check_number
 from .comparison import line_style
 from .files import new_figure, written
+from .typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FLOAT = 4  # bytes of a parameter, and of a gradient, on the wire
 COLLECTIVES = ("fastest", "ring", "doubling")
@@ -25,16 +30,16 @@ SCALINGS = ("strong", "weak")
 
 
 class Network(NamedTuple):
-    """What connects the nodes, and who may use it how.
+    """The network between the nodes, and the collectives that run on it.
 
     Attributes
     ----------
     latency : float
-        Seconds of a message without bytes.
+        Seconds that an empty message takes.
     bandwidth : float
-        Bytes a second of a link, in each direction.
+        Bytes per second of a link, in each direction.
     collectives : str
-        "ring", "doubling", or of each collective the "fastest" of the two.
+        "ring", "doubling", or "fastest": the faster of the two for each collective.
     """
 
     latency: float
@@ -43,16 +48,16 @@ class Network(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What one node does by itself.
+    """The rates of one node by itself.
 
     Attributes
     ----------
     update : float
-        Seconds in which the optimizer updates an element.
+        Seconds that the optimizer takes to update an element.
     state : float
-        Bytes of the optimizer's state of an element.
+        Bytes of the optimizer's state per element.
     adding : float
-        Seconds in which a byte of gradients is added to another.
+        Seconds that it takes to add a byte of gradients.
     """
 
     update: float
@@ -61,7 +66,7 @@ class Rates(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A modelled step: seconds of its parts, and bytes of optimizer state a node."""
+    """A modelled step: seconds of its parts, and bytes of optimizer state per node."""
 
     nodes: int
     compute: float
@@ -72,17 +77,17 @@ class Step(NamedTuple):
     state: float
 
     @property
-    def wire(self):
-        """Seconds in which messages are under way."""
+    def wire(self) -> float:
+        """Seconds of communication."""
         return self.reduce_scatter + self.all_gather
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Seconds of the step."""
         return self.compute + self.wire + self.additions + self.update
 
 
-def ring_reduce_scatter(nodes, size, network, adding=0.0):
+def ring_reduce_scatter(nodes: int, size: float, network: Network, adding: float = 0.0) -> float:
     """Return the seconds of n - 1 messages of a shard each, around a ring or pairwise.
 
     Parameters
@@ -92,16 +97,16 @@ def ring_reduce_scatter(nodes, size, network, adding=0.0):
         Bytes of the whole vector.
     network : Network
     adding : float, default: 0
-        Seconds in which a byte is added to another.
+        Seconds that it takes to add a byte.
     """
     return (nodes - 1) * network.latency + (nodes - 1) / nodes * size * (1 / network.bandwidth + adding)
 
 
-def doubling_reduce_scatter(nodes, size, network, adding=0.0):
-    """Return the seconds of recursive halving: messages of a half, a quarter ... to nodes ever nearer.
+def doubling_reduce_scatter(nodes: int, size: float, network: Network, adding: float = 0.0) -> float:
+    """Return the seconds of recursive halving: messages of a half, a quarter, ..., each to a nearer node.
 
-    Parameters are those of `ring_reduce_scatter`. Unless n is a power of two, what exceeds one hands its whole vector
-    over before, and gets its shard afterwards.
+    Parameters are those of `ring_reduce_scatter`. If n is not a power of two, the nodes beyond the largest power of
+    two below n first hand their whole vectors over, and get their shards at the end.
     """
     rounds = nodes.bit_length() - 1  # the logarithm, rounded down
     if nodes == 1 << rounds:
@@ -110,45 +115,45 @@ def doubling_reduce_scatter(nodes, size, network, adding=0.0):
     return (rounds + 2) * network.latency + 2 * size / network.bandwidth + added * size * adding
 
 
-def ring_all_gather(nodes, size, network):
+def ring_all_gather(nodes: int, size: float, network: Network) -> float:
     """Return the seconds of n - 1 messages of a shard each around a ring: parameters of `ring_reduce_scatter`."""
     return (nodes - 1) * network.latency + (nodes - 1) / nodes * size / network.bandwidth
 
 
-def doubling_all_gather(nodes, size, network):
-    """Return the seconds of messages that double: recursive doubling, and Bruck's unless n is a power of two."""
+def doubling_all_gather(nodes: int, size: float, network: Network) -> float:
+    """Return the seconds of recursive doubling; of Bruck's algorithm if n is not a power of two."""
     rounds = (nodes - 1).bit_length()  # the logarithm, rounded up
     return rounds * network.latency + (nodes - 1) / nodes * size / network.bandwidth
 
 
-def reduce_scatter(nodes, size, network, adding=0.0):
+def reduce_scatter(nodes: int, size: float, network: Network, adding: float = 0.0) -> float:
     """Return the seconds of a reduce-scatter by the network's collectives: parameters of `ring_reduce_scatter`."""
     ring, doubling = (each(nodes, size, network, adding) for each in (ring_reduce_scatter, doubling_reduce_scatter))
     return {"ring": ring, "doubling": doubling, "fastest": min(ring, doubling)}[network.collectives]
 
 
-def all_gather(nodes, size, network):
+def all_gather(nodes: int, size: float, network: Network) -> float:
     """Return the seconds of an all-gather by the network's collectives: parameters of `ring_reduce_scatter`."""
     ring, doubling = (each(nodes, size, network) for each in (ring_all_gather, doubling_all_gather))
     return {"ring": ring, "doubling": doubling, "fastest": min(ring, doubling)}[network.collectives]
 
 
-def rows_of_a_node(nodes, rows, scaling):
-    """Return how many rows the busiest node has, of a batch of so many, or with weak scaling each as many."""
+def rows_of_a_node(nodes: int, rows: int, scaling: str) -> int:
+    """Return the rows of the busiest node: a share of a batch of `rows`; with weak scaling, all `rows`."""
     return rows if scaling == "weak" else -(-rows // nodes)
 
 
-def step(nodes, parameters, compute, rates, network):
-    """Return the modelled step of a number of nodes.
+def step(nodes: int, parameters: int, compute: float, rates: Rates, network: Network) -> Step:
+    """Return the modelled step on a number of nodes.
 
     Parameters
     ----------
     nodes : int
-        1 at least.
+        At least 1.
     parameters : int
-        1 at least, of float32.
+        Number of float32 parameters, at least 1.
     compute : float
-        Seconds of forward and backward of the rows of a node.
+        Seconds of the forward and backward pass of a node's rows.
     rates : Rates
     network : Network
 
@@ -194,12 +199,12 @@ def step(nodes, parameters, compute, rates, network):
     )
 
 
-def efficiency(one, many, scaling):
-    """Return which share of the nodes' time does what one node would do: of a strongly or weakly scaled `Step`."""
+def efficiency(one: Step, many: Step, scaling: str) -> float:
+    """Return the parallel efficiency of the `Step` of many nodes against that of one, for strong or weak scaling."""
     return one.seconds / many.seconds / (many.nodes if scaling == "strong" else 1)
 
 
-def table(steps, scaling):
+def table(steps: Sequence[Step], scaling: str) -> list[str]:
     """Return the lines of a table of modelled steps, in milliseconds; the first step is that of one node."""
     widths = {"compute": 11, "reduce-scatter": 14, "additions": 10, "update": 10, "all-gather": 10, "step": 11}
     names = " ".join(f"{name:>{width}}" for name, width in widths.items())
@@ -212,23 +217,23 @@ def table(steps, scaling):
     return lines
 
 
-def in_bytes(count):
-    """Return bytes as text, in the unit that fits."""
+def in_bytes(count: float) -> str:
+    """Return a number of bytes as text, in a unit that fits."""
     power = next((k for k in range(4) if round(count / 1000**k) < 1000), 4)
     return f"{count / 1000**power:.{0 if count >= 100 * 1000**power else 1}f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
-def plot(steps, scaling, title, path=None):
-    """Draw seconds and efficiency against nodes; return matplotlib's figure, and write it to a path.
+def plot(steps: Sequence[Step], scaling: str, title: str, path: FilePath | None = None) -> "Figure":
+    """Draw seconds and efficiency against nodes; return matplotlib's figure, and write it to `path` if given.
 
     Parameters
     ----------
     steps : list of Step
-        The first is that of one node.
+        Modelled steps; the first is that of one node.
     scaling : str
         "strong" or "weak".
     title : str
-        What is planned.
+        The title of the plot.
     path : str or path, optional
     """
     figure = new_figure("plan.plot", (12, 5))

@@ -62,8 +62,8 @@ class Normalizer:
     """
 
     def __init__(self, whiten: bool = False, eps: float = 0.0) -> None:
-        self.whiten = check_flag("Normalizer", "whiten", whiten)
-        self.eps = check_number("Normalizer", "eps", eps, NON_NEGATIVE)
+        self.whiten: bool = check_flag("Normalizer", "whiten", whiten)
+        self.eps: float = check_number("Normalizer", "eps", eps, NON_NEGATIVE)
         self.count: int = 0
         self.mean: Any = None  # an array once rows were seen
         self._moments: Any = None

@@ -1,4 +1,4 @@
-"""What kernels do in a running program: calls, seconds and bytes of each; and a map that names them for perf."""
+"""Profiles a running program: calls, seconds and bytes of each kernel; writes a map that names kernels for perf."""
 
 import functools
 import os
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from .kernels.loops.update import update
 from .kernels.rules.stages import CommonCoefficients
 from .kernels.rules.touch import touch
 from .runtime import get_threads
+from .typing import FilePath
 
-WALKED = 512 * 2**20  # bytes of the arrays by which memory is measured: more than most caches hold
+WALKED = 512 * 2**20  # bytes of the arrays that measure memory bandwidth: more than most caches hold
 ROUNDS = 5
 _LINE = "{:>10} {:>7} {:>10} {:>6} {:>13} {:>7} {:>9}  {}"
 _NOTHING = ("",) * 5
@@ -29,24 +31,24 @@ _CGROUPS = ("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "m
 
 @dataclass
 class Row:
-    """What one kernel did.
+    """Totals of one kernel.
 
     Attributes
     ----------
     name : str
-        Of its loop and its rules.
+        The names of its loop and its rules.
     calls : int
-        How often it was called.
+        Number of calls.
     seconds : float
-        In these calls, without compiling.
+        Time in these calls, without compilation.
     compiling : float
-        Seconds in which they compiled it or loaded it from disk.
+        Seconds to compile it or load it from disk.
     items : int
-        That it walked: elements, rows, blocks of rows ..., whatever its loop takes.
+        Items that it processed: elements, rows, blocks of rows or whatever its loop runs over.
     bytes : int or None
-        That it read and wrote; None where its loop cannot tell.
+        Bytes that it read and wrote; None if its loop cannot tell.
     split : int
-        Calls that were split over threads.
+        Number of calls that were split over threads.
     """
 
     name: str
@@ -58,22 +60,23 @@ class Row:
     split: int = 0
 
     @property
-    def bandwidth(self):
-        """Bytes a second; None where there is nothing to tell it from."""
+    def bandwidth(self) -> float | None:
+        """Bytes per second; None if bytes or seconds are unknown."""
         return self.bytes / self.seconds if self.bytes is not None and self.seconds > 0 else None
 
 
 class profile:
-    """Count what kernels do, in all threads of this process, while the context lasts; ``print`` shows a table.
+    """Context that counts calls, seconds and bytes of kernels in all threads; ``print`` shows a table.
 
     Attributes
     ----------
     rows : list of Row
-        Of each kernel that was called, longest first: name, calls, seconds, compiling, items, bytes, split, bandwidth.
+        One for each kernel that was called, longest first: name, calls, seconds, compiling, items, bytes, split,
+        bandwidth.
     seconds : float
-        That the context has lasted.
+        How long the context has lasted.
     inside : float
-        Of these, the seconds in which some thread was in a kernel, or compiled one.
+        The seconds in which at least one thread ran or compiled a kernel.
 
     Raises
     ------
@@ -82,18 +85,18 @@ class profile:
 
     Notes
     -----
-    A call takes from Python to the kernel and back. Calls of several threads at once may add up to more than has
-    passed. Compiling, or loading from disk, is part of the first call of a kernel and counted apart.
+    A call lasts from Python to the kernel and back. Simultaneous calls of several threads may add up to more than the
+    elapsed time. Compiling, or loading from disk, happens in a kernel's first call and is counted separately.
 
-    Bytes are those that a kernel reads and those that it writes, each array once: Adam moves 28 n in a step on n
-    elements of float32, as it reads the gradient, and reads and writes the parameters and two arrays of state. Some
-    coefficients do not count, nor does it that an ordinary store reads the line that it overwrites. For networks and
-    mini-batches these are estimates: what is read again is taken to be in a cache.
+    Bytes count each array once for reading and once for writing: Adam moves 28 n in a step on n elements of float32,
+    as it reads the gradient, and reads and writes the parameters and two arrays of state. Some coefficients do not
+    count; neither do the cache lines that an ordinary store reads before it overwrites them. For networks and
+    mini-batches these are estimates: what is read again is assumed to be in a cache.
 
-    The table compares with the bandwidth of memory, which is measured when the first table of a process is made: arrays
-    that lie in a cache can be faster, so the share can be above 1.
+    The table compares with the bandwidth of memory, which is measured for the first table of a process. Arrays in a
+    cache can be faster, so the share can be above 1.
 
-    A call that is profiled takes some 5 us longer; while nothing is profiled, none does.
+    A profiled call takes some 5 us longer; without a profile there is no cost.
 
     Examples
     --------
@@ -106,34 +109,35 @@ class profile:
     [('update-adam', 10, 280000)]
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock, self._rows = threading.Lock(), {}
-        self._begin = self._end = None
-        self._active, self._since, self._inside = 0, None, 0.0  # calls under way, and since when there is one
+        self._begin: float | None = None
+        self._end: float | None = None
+        self._active, self._since, self._inside = 0, 0.0, 0.0  # calls in progress, and since when there are any
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if self._begin is not None:
             raise RuntimeError("profile: enter each profile once, and make another one for the next context")
         self._begin = perf_counter()
         observation.add(self)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         observation.remove(self)
         with self._lock:
             self._end = perf_counter()
             if self._active:  # other threads are in a kernel
                 self._inside += self._end - self._since
 
-    def started(self):
-        """Hear of a call that begins; see `kernels.observation`."""
+    def started(self) -> None:
+        """Note that a call begins; see `kernels.observation`."""
         with self._lock:
             if not self._active:
                 self._since = perf_counter()
             self._active += 1
 
-    def ended(self, kernel, arguments, seconds, compiling, split):
-        """Hear of its end."""
+    def ended(self, kernel: Any, arguments: tuple[Any, ...], seconds: float, compiling: float, split: bool) -> None:
+        """Note that a call ended."""
         end, moved = perf_counter(), kernel.traffic and kernel.traffic(*arguments)
         with self._lock:
             if self._end is not None:
@@ -154,26 +158,26 @@ class profile:
                 row.bytes = (row.bytes or 0) + moved
 
     @property
-    def rows(self):
-        """What each kernel did so far."""
+    def rows(self) -> list[Row]:
+        """Totals of each kernel so far, longest first."""
         with self._lock:
             rows = [replace(row) for row in self._rows.values()]
         return sorted(rows, key=lambda row: -row.seconds)
 
     @property
-    def seconds(self):
-        """That the context has lasted, so far."""
+    def seconds(self) -> float:
+        """How long the context has lasted so far."""
         if self._begin is None:
             return 0.0
         return (perf_counter() if self._end is None else self._end) - self._begin
 
     @property
-    def inside(self):
-        """Seconds in which some thread was in a kernel."""
+    def inside(self) -> float:
+        """Seconds in which at least one thread was in a kernel."""
         return self._inside
 
-    def table(self):
-        """Return the rows as text, the bandwidth of each as a share of memory's, and the time spent elsewhere."""
+    def table(self) -> str:
+        """Return the rows as text, with each bandwidth as a share of memory's, and the time outside of kernels."""
         rows, total = self.rows, self.seconds
         if not rows:
             return f"{total:.4f} s; no kernel was called"
@@ -189,7 +193,7 @@ class profile:
 
         for row in rows:
             moved, rate, of_memory = "-", "-", "-"
-            if row.bandwidth is not None:
+            if row.bytes is not None and row.bandwidth is not None:
                 moved, rate = f"{row.bytes / 1e6:,.1f}", f"{row.bandwidth / 1e9:.1f}"
                 of_memory = of_memory if memory is None else f"{row.bandwidth / memory:.2f}"
             add(row.seconds, f"{row.calls:,}", f"{row.split / row.calls:.0%}", moved, rate, of_memory, row.name)
@@ -199,15 +203,15 @@ class profile:
         add(total - self.inside, *_NOTHING, "(outside of kernels)")
         return "\n".join(lines)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.table()
 
 
 @functools.cache
-def memory_bandwidth():
-    """Return the bytes a second that a kernel moves which reads two large arrays and writes one; None without room.
+def memory_bandwidth() -> float | None:
+    """Return the bytes per second of a kernel that reads two large arrays and writes one; None if memory is short.
 
-    It is measured once a process, in some tenths of a second, on 512 MiB or a quarter of what memory is free.
+    It is measured once per process, in some tenths of a second, on 512 MiB or a quarter of the free memory if less.
     """
     size = min(WALKED, _free_memory() // 4) // 8
     if size < WALKED // 64:
@@ -217,13 +221,13 @@ def memory_bandwidth():
     seconds = []
     for _ in range(1 + ROUNDS):
         start = perf_counter()
-        kernel._walk(True, size, arguments)  # no observer hears of this
+        kernel._walk(True, size, arguments)  # not reported to observers
         seconds.append(perf_counter() - start)
     return kernel.traffic(size, *arguments) / median(seconds[1:])
 
 
-def _free_memory():
-    """Return the bytes that this process may still take, as far as the system tells."""
+def _free_memory() -> int:
+    """Return the bytes that this process may still allocate, as far as the system tells."""
     free = [4 * WALKED]
     with suppress(OSError, ValueError, IndexError):
         (available,) = (each for each in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in each)
@@ -235,14 +239,14 @@ def _free_memory():
     return max(0, min(free))
 
 
-def perf_map(path=None):
-    """Write the map by which Linux's perf names the kernels that are compiled by now; return its path.
+def perf_map(path: FilePath | None = None) -> Path:
+    """Write the map with which Linux's perf names the kernels that are compiled so far; return its path.
 
     Parameters
     ----------
     path : path-like, optional
-        By default where perf looks for it, /tmp/perf-PID.map. It is replaced, unless Python itself writes there
-        (``python -X perf``).
+        By default /tmp/perf-PID.map, where perf looks for it. The file is replaced; if Python itself writes there
+        (``python -X perf``), lines are appended.
 
     Returns
     -------
@@ -251,13 +255,13 @@ def perf_map(path=None):
     Raises
     ------
     RuntimeError
-        Where there is no perf: outside of Linux.
+        If the system is not Linux.
 
     Notes
     -----
     perf reads the map when it reports, so write it at the end of the program, as ``gd profile --perf-map`` does. The
-    threads of a parallel kernel may run the very code of its serial variant, and are then found under its name.
-    NUMBA_ENABLE_PROFILING is not needed: it tells Intel's VTune of compiled code, not perf.
+    threads of a parallel kernel may run the code of its serial variant, and then appear under that name.
+    NUMBA_ENABLE_PROFILING is not needed: it reports compiled code to Intel's VTune, not to perf.
     """
     if not sys.platform.startswith("linux"):
         raise RuntimeError("perf_map: perf is a tool of Linux")
@@ -268,6 +272,6 @@ def perf_map(path=None):
     return path
 
 
-def _not_through_links(path, flags):
-    """Open a file in a folder where others may have put a link of that name."""
+def _not_through_links(path: str, flags: int) -> int:
+    """Open a file but follow no link: other users may have put one of this name into the folder."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -1,12 +1,15 @@
-"""To and from PyTorch: the state of an optimizer goes over, and training goes on as if nothing had changed."""
+"""Conversion of optimizer states to and from PyTorch, so that training continues there as if nothing had changed."""
+
+from typing import Any
 
 import numpy as np
 
 from .checks import check_integer
 from .optimizers import Optimizer
+from .parameters import ParameterArray
 
 
-def to_torch(optimizer, torch_optimizer):
+def to_torch(optimizer: Optimizer, torch_optimizer: Any) -> None:
     """Load the state of an optimizer into the torch.optim optimizer of the same name.
 
     Parameters
@@ -14,8 +17,8 @@ def to_torch(optimizer, torch_optimizer):
     optimizer : Optimizer
         One that torch.optim has: Adadelta, Adagrad, Adam, Adamax, AdamW, ASGD, NAdam, RAdam, RMSprop, Rprop, SGD.
     torch_optimizer : torch.optim.Optimizer
-        Made with parameters of the same shapes in the same order, and the same hyper-parameters: those are
-        not carried over, and neither are the parameters themselves.
+        Made with parameters of the same shapes in the same order, and with the same hyper-parameters. Neither
+        hyper-parameters nor parameters are copied.
 
     Raises
     ------
@@ -42,7 +45,7 @@ def to_torch(optimizer, torch_optimizer):
     torch_optimizer.load_state_dict({"state": state, "param_groups": torch_optimizer.state_dict()["param_groups"]})
 
 
-def from_torch(torch_optimizer, optimizer, steps=None):
+def from_torch(torch_optimizer: Any, optimizer: Optimizer, steps: int | None = None) -> None:
     """Load the state of a torch.optim optimizer into the optimizer of the same name.
 
     Parameters
@@ -50,7 +53,7 @@ def from_torch(torch_optimizer, optimizer, steps=None):
     torch_optimizer, optimizer
         As in `to_torch`.
     steps : int, optional
-        Steps taken, for optimizers that PyTorch does not count them for: SGD.
+        Steps taken, for SGD, whose steps PyTorch does not count.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def from_torch(torch_optimizer, optimizer, steps=None):
     optimizer.load_state_dict(state)
 
 
-def _matched(where, optimizer, torch_optimizer):
+def _matched(where: str, optimizer: Optimizer, torch_optimizer: Any) -> dict[Any, tuple[ParameterArray, Any]]:
     """Return {key: (array, parameter)} of two optimizers of the same name."""
     name, theirs = type(optimizer).__name__, type(torch_optimizer)
     if not isinstance(optimizer, Optimizer):

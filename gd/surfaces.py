@@ -1,19 +1,24 @@
-"""Surfaces: functions of two numbers, on which the path of an optimizer can be seen."""
+"""Surfaces: functions of two numbers that show the path of an optimizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .checks import check_choice, check_integer
 from .comparison import label_ends, line_style
 from .files import new_figure, written
 from .optimizers import OPTIMIZERS
+from .typing import FilePath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RATES = [digit * 10.0**power for power in range(-4, 2) for digit in (1, 2, 5)]  # 0.0001 to 50
-REACHED = 1e-12  # a value that counts as the minimum
-ENOUGH = 0.9  # of the best rate's way down, in powers of ten: a lower rate that does this makes a calmer path
+REACHED = 1e-12  # smaller values count as the minimum
+ENOUGH = 0.9  # a rate that comes this share of the best one's powers of ten down will do: lower rates make calmer paths
 SHOWN = ("SGD", "Momentum", "Nesterov", "Adagrad", "RMSprop", "Adadelta", "Adam", "Lion")
 
 
@@ -23,24 +28,24 @@ class Surface(NamedTuple):
     Attributes
     ----------
     formula : str
-        In the notation that matplotlib typesets.
+        The function in the notation that matplotlib typesets.
     value : callable
-        f(x, y), of numbers or arrays.
+        f(x, y), for numbers or arrays.
     gradient : callable
-        (df/dx, df/dy) of numbers.
+        (df/dx, df/dy) at (x, y), for numbers.
     start : (float, float)
-        Where optimizers start.
+        The point where optimizers start.
     minima : tuple of (float, float)
     window : (float, float, float, float)
-        Left, right, lower and upper end of what is drawn.
+        Left, right, lower and upper end of the plot.
     """
 
     formula: str
-    value: Callable
-    gradient: Callable
-    start: tuple
-    minima: tuple
-    window: tuple
+    value: Callable[[Any, Any], Any]
+    gradient: Callable[[float, float], tuple[float, float]]
+    start: tuple[float, float]
+    minima: tuple[tuple[float, float], ...]
+    window: tuple[float, float, float, float]
 
 
 BEALE = ((1, 1.5), (2, 2.25), (3, 2.625))  # the powers and constants of its three terms
@@ -85,29 +90,29 @@ SURFACES = {
 
 
 class Descent(NamedTuple):
-    """What an optimizer did on a surface.
+    """The path of an optimizer on a surface.
 
     Attributes
     ----------
     optimizer : str
     lr : float
     path : ndarray of shape (steps + 1, 2)
-        From the start on, of the averages with an optimizer that averages; shorter where it diverged.
+        The start and the point after each step, or the average if the optimizer averages; shorter if it diverged.
     values : ndarray of shape (steps + 1,)
-        Of the surface along the path.
+        Values of the surface along the path.
     """
 
     optimizer: str
     lr: float
-    path: np.ndarray
-    values: np.ndarray
+    path: NDArray[Any]
+    values: NDArray[Any]
 
 
-def descend(surface, optimizer, steps=200):
+def descend(surface: str, optimizer: str, steps: int = 200) -> Descent:
     """Let an optimizer of gd descend a surface, at a learning rate that suits both.
 
-    All of RATES are tried. Of those whose path stays in the window, the lowest is taken that comes nine tenths as
-    far down as the best, in powers of ten, above 1e-12.
+    All RATES are tried. Rates whose path leaves the window do not count. The lowest rate is taken that comes nine
+    tenths as far down as the best one, in powers of ten; values below 1e-12 count as 1e-12.
 
     Parameters
     ----------
@@ -116,7 +121,7 @@ def descend(surface, optimizer, steps=200):
     optimizer : str
         A name of `gd.optimizers.OPTIMIZERS`.
     steps : int, default: 200
-        1 at least.
+        Number of steps, at least 1.
 
     Returns
     -------
@@ -134,32 +139,34 @@ def descend(surface, optimizer, steps=200):
     >>> descent.lr, len(descent.values)
     (0.1, 201)
     """
-    surface = SURFACES[check_choice("descend", "surface", surface, SURFACES)]
+    chosen = SURFACES[check_choice("descend", "surface", surface, SURFACES)]
     check_choice("descend", "optimizer", optimizer, OPTIMIZERS)
     steps = check_integer("descend", "steps", steps, 1)
-    descents = [_walk(surface, optimizer, lr, steps) for lr in RATES]
-    inside = [each for each in descents if len(each.values) == steps + 1 and _stays(each.path, surface.window)]
+    descents = [_walk(chosen, optimizer, lr, steps) for lr in RATES]
+    inside = [each for each in descents if len(each.values) == steps + 1 and _stays(each.path, chosen.window)]
     enough = ENOUGH * max(map(_decades, inside), default=-inf)
     return next((each for each in inside if _decades(each) >= enough), descents[0])
 
 
-def _stays(path, window):
+def _stays(path: NDArray[Any], window: tuple[float, float, float, float]) -> bool:
     left, right, low, high = window
-    return (path >= (left, low)).all() and (path <= (right, high)).all()
+    return bool((path >= (left, low)).all() and (path <= (right, high)).all())
 
 
-def _decades(descent):
+def _decades(descent: Descent) -> float:
     """Return how far down a descent came, in powers of ten."""
     return np.log10(descent.values[0] / max(descent.values[-1], REACHED))
 
 
-def _walk(surface, optimizer, lr, steps):
+def _walk(surface: Surface, optimizer: str, lr: float, steps: int) -> Descent:
+    new: Any = OPTIMIZERS[optimizer]  # its defaults are unknown to type checkers
     p = np.array(surface.start)
-    stepper, path, values = OPTIMIZERS[optimizer](p, lr=lr), [surface.start], [surface.value(*surface.start)]
+    path: list[Any] = [surface.start]
+    stepper, values = new(p, lr=lr), [surface.value(*surface.start)]
     with np.errstate(all="ignore"):  # a rate may be too large
         for _ in range(steps):
             stepper.step(np.array(surface.gradient(*p)))
-            # where the optimizer's result is an average, gradients are taken elsewhere
+            # the result may be an average, which is not the point of the gradients
             place = stepper.averaged_params() if hasattr(stepper, "averaged_params") else p.copy()
             value = surface.value(*place)
             if not np.isfinite(value):
@@ -169,7 +176,7 @@ def _walk(surface, optimizer, lr, steps):
     return Descent(optimizer, lr, np.array(path), np.array(values))
 
 
-def table(surface, descents):
+def table(surface: str, descents: Sequence[Descent]) -> list[str]:
     """Return the lines of a table of descents on the surface of this name, the lowest last value first."""
     lines = [f"{'optimizer':<18} {'learning rate':>13} {'last value':>11} {'distance to minimum':>19}"]
     for descent in sorted(descents, key=lambda descent: descent.values[-1]):
@@ -179,13 +186,13 @@ def table(surface, descents):
     return lines
 
 
-def plot(descents, path=None):
-    """Draw paths on surfaces and values against steps; return matplotlib's figure, and write it to a path.
+def plot(descents: Mapping[str, Sequence[Descent]], path: FilePath | None = None) -> "Figure":
+    """Draw paths on surfaces and values against steps; return matplotlib's figure, and write it to `path` if given.
 
     Parameters
     ----------
     descents : dict of str to list of Descent
-        By the name of the surface, and each of the same optimizers: the first eight are drawn in colour.
+        Descents by the name of the surface, for each the same optimizers: the first eight are drawn in colour.
     path : str or path, optional
     """
     height = 0.4 + 5 * len(descents)
@@ -218,7 +225,7 @@ def plot(descents, path=None):
     return written(figure, path)
 
 
-def _contours(axis, surface):
+def _contours(axis, surface: Surface) -> None:
     left, right, low, high = surface.window
     x, y = np.meshgrid(np.linspace(left, right, 300), np.linspace(low, high, 300))
     heights = np.log10(surface.value(x, y) + 1e-3)

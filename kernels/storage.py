@@ -5,9 +5,9 @@ The stored form of an array follows from its dtype:
     float32, float64    the array itself
     uint16              bfloat16, the upper half of a float32
     int8, uint8         for each block of `CODE_BLOCK` elements a float32, the largest absolute value, rounded up to
-                        three bits of the mantissa, and then a code for each element: exponent and three bits of the mantissa
-                        of its float32, relative to those of the largest, whose code is 127 or 255: eight codes per
-                        octave. int8 has a sign and reaches down to 2**-15.75 of the largest; code 0 is 0.
+                        three bits of the mantissa, and then a code for each element: exponent and three bits of the
+                        mantissa of its float32, relative to those of the largest, whose code is 127 or 255: eight
+                        codes per octave. int8 has a sign and reaches down to 2**-15.75 of the largest; code 0 is 0.
                         uint8 holds numbers that are never negative, such as second moments, and reaches down to
                         2**-31.75; code 0 is not 0 but the next smaller number, because rules divide by it.
 

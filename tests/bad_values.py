@@ -75,7 +75,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     r"\w+\.load_state_dict\.state": "mapping",
     r"schedules\.ReduceOnPlateau\.load_state_dict\.state": "mapping",
     r"(Distributed\.)?save\.tree": "tree",
-    r"LayerNorms\.__call__\.history": None,  # not used
+    r"GradientNorms\.__call__\.history": None,  # not used
     "accumulate": Integer(1),
     "activation_parameters": "options",
     "after": NON_NEGATIVE,

@@ -33,7 +33,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"GradientCheck|History|search\.SearchResult|search\.Trial|comparison\.Result": "a record that gd makes",
     r"surfaces\.Surface|surfaces\.Descent": "a record of gd's own",
     r"activations\.(Row)?Activation(\.\w+)?": "declares one of gd's own activations",
-    r".*\.plot|LayerNorms\.draw|comparison\.(line_style|label_ends)": "a picture: of its path matplotlib complains",
+    r".*\.plot|GradientNorms\.draw|comparison\.(line_style|label_ends)": "a picture: of its path matplotlib complains",
     r"(comparison|surfaces)\.(table|ranked)": "a table of gd's own records",
     r"Optimizer(\..*)?|schedules\.Schedule(\..*)?": "abstract: its subclasses are called",
     r"estimators\.\w+": "scikit-learn wants arguments to be checked by fit, which is called with them",
@@ -615,13 +615,13 @@ def _(world, each):
     return {"model": model, "X": X, "y": y, "optimizer": optimizer, "validation": held, **own}
 
 
-@good(r"LayerNorms")
+@good(r"GradientNorms")
 def _(world, each):
     model, X, y = model_and_data(world, gd.MLP)
     return {"model": model, "X": X, "y": y}
 
 
-@good(r"LayerNorms\.__call__")
+@good(r"GradientNorms\.__call__")
 def _(world, each):
     return {"history": gd.History()}
 

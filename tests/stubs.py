@@ -30,7 +30,7 @@ def _activations():
     lines = [HEAD, "from typing import Any\n", "from numpy.typing import NDArray\n", "from ..typing import Array"]
     written = [name for name, function in made.items() if function.__module__ != "gd.activations.activation"]
     lines += _exports(activations, {*activations.__all__} - {*made, "ACTIVATIONS"} | {*written})
-    lines.append("\nACTIVATIONS: dict[str, Activation]\n")
+    lines += ["from .functions import functions as functions", "\nACTIVATIONS: dict[str, Activation]\n"]
     for name, function in made.items():
         if name not in written:
             lines.append(f"def {name}{inspect.signature(function)}: ...".replace("'", ""))
@@ -38,7 +38,10 @@ def _activations():
 
 
 def _room(room):
-    return "\n".join([HEAD, *_exports(room, room.__all__)]) + "\n"
+    lines = [HEAD, *_exports(room, room.__all__)]
+    if hasattr(room, "functions"):
+        lines.append("from .functions import functions as functions")
+    return "\n".join(lines) + "\n"
 
 
 def _exports(room, names):
@@ -64,8 +67,10 @@ def _gd():
     homes = {}
     for name in sorted(set(gd.__all__) - set(rooms)):
         home = "version" if name == "__version__" else getattr(gd, name).__module__.split(".")[1]
-        homes.setdefault(home, []).append(name)
+        if name != "LayerNorms":
+            homes.setdefault(home, []).append(name)
     lines += [f"from .{home} import {name} as {name}" for home, names in sorted(homes.items()) for name in names]
+    lines.append("\nLayerNorms = GradientNorms")
     return "\n".join(lines) + "\n"
 
 

@@ -28,7 +28,7 @@ def test_bad_calls_are_refused_and_change_nothing(data):
 def test_every_public_function_has_a_good_call_and_bad_values_of_each_argument(each, tmp_path):
     names = [parameter.name for parameter in parameters_of(each)]
     call = good_call(each, World(0, tmp_path, names))
-    for name in call.arguments.keys() - {"history"}:  # which LayerNorms does not look at
+    for name in call.arguments.keys() - {"history"}:  # which GradientNorms does not look at
         assert mutations(call, name, optional=False), name
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*(kink|max_iter).*")

@@ -461,7 +461,7 @@ def test_norms_of_layers_show_vanishing_gradients(rng, tmp_path):
     shares = {}
     for activation in ("sigmoid", "relu"):
         model = gd.MLP([6, *[20] * 6, 3], activation)
-        norms = gd.LayerNorms(model, X, y)
+        norms = gd.GradientNorms(model, X, y)
         gd.fit(model, X, y, gd.SGD(model.parameters, lr=0.01), epochs=2, callbacks=norms, progress=False)
         assert np.shape(norms.gradients) == (3, 7)
         assert np.shape(norms.outputs) == (3, 6)
@@ -489,7 +489,7 @@ def test_norms_of_layers_are_drawn_under_the_names_of_the_weights(model, labels,
     pytest.importorskip("matplotlib")
     X, y = example(rng)
     model = model()
-    norms = gd.LayerNorms(model, X, {"ner": y, "pos": y} if "W_ner" in model.parameters else y)
+    norms = gd.GradientNorms(model, X, {"ner": y, "pos": y} if "W_ner" in model.parameters else y)
     legends = [axis.get_legend() for axis in norms.plot(tmp_path / "norms.png").axes]
     found = [[] if legend is None else [text.get_text() for text in legend.get_texts()] for legend in legends]
     assert found == list(labels)

@@ -1,4 +1,4 @@
-"""The families of cases, each in a module of its own; `families` returns all of them."""
+"""The families of cases, one per module; `families` returns all of them."""
 
 from . import activations, gradients, lists, losses, low_bit, optimizers, training
 

@@ -1,4 +1,4 @@
-"""Activations: forward, and backward to the gradient, each into an array that is there, where the library can."""
+"""Activations: forward and backward, each into an existing array if the library can."""
 
 from functools import partial
 
@@ -12,12 +12,12 @@ from ..cases import Family, Side, vectors
 from ..libraries import in_dtype, torch_compiled
 
 BACKWARD = "_backward"
-COLUMNS = 100  # of softmax and its kin, where the size allows
+COLUMNS = 100  # of softmax and log_softmax, if the size allows
 ELEMENTWISE = tuple(name for name, each in ACTIVATIONS.items() if each.elementwise and name != "prelu")
 NAMES = (*ELEMENTWISE, "softmax", "log_softmax")
 SELU = 1.6732632423543772, 1.0507009873554805
-FROM_OUTPUT = ("sigmoid", "tanh", "relu", "softmax", "log_softmax")  # whose derivative PyTorch takes from the output
-TORCH = {  # PyTorch's own kernels; those that cannot write into an array return one
+FROM_OUTPUT = ("sigmoid", "tanh", "relu", "softmax", "log_softmax")  # PyTorch derives them from the output
+TORCH = {  # PyTorch's kernels; if one cannot write into an array, it returns one
     "sigmoid": lambda aten, x, out: aten.sigmoid.out(x, out=out),
     "tanh": lambda aten, x, out: aten.tanh.out(x, out=out),
     "relu": lambda aten, x, out: aten.relu.out(x, out=out),
@@ -37,7 +37,7 @@ TORCH = {  # PyTorch's own kernels; those that cannot write into an array return
     "softmax": lambda aten, x, out: aten._softmax.out(x, -1, False, out=out),
     "log_softmax": lambda aten, x, out: aten._log_softmax.out(x, -1, False, out=out),
 }
-TORCH_BACKWARD = {  # x is the output for those in FROM_OUTPUT
+TORCH_BACKWARD = {  # for names in FROM_OUTPUT, x is the output
     "sigmoid": lambda aten, dy, x, out: aten.sigmoid_backward.grad_input(dy, x, grad_input=out),
     "tanh": lambda aten, dy, x, out: aten.tanh_backward.grad_input(dy, x, grad_input=out),
     "relu": lambda aten, dy, x, out: aten.threshold_backward.grad_input(dy, x, 0.0, grad_input=out),
@@ -74,7 +74,7 @@ THINC = {"sigmoid": "sigmoid", "relu": "relu", "mish": "mish", "silu": "swish"}
 
 
 class Activations(Family):
-    """Each activation and its derivative; `what` of the derivative ends in "_backward"."""
+    """Each activation and its derivative, whose `what` ends in "_backward"."""
 
     name = "activations"
     quick = (100_000, 4_000_000)
@@ -84,7 +84,7 @@ class Activations(Family):
     whats = tuple(name + end for name in NAMES for end in ("", BACKWARD))
 
     def makers(self, case):
-        """One of each library that has it."""
+        """Return a maker for each library that has the activation."""
         name, backward = split(case.what)
         made = {"gd": self._gd, "numpy": self._numpy}
         made |= {"torch": self._torch} if name in (TORCH_BACKWARD if backward else TORCH) else {}
@@ -96,7 +96,7 @@ class Activations(Family):
         return {library: partial(maker, case, name, backward) for library, maker in made.items()}
 
     def ceiling(self, case):
-        """A copy, or a sum of two arrays; none for functions of rows."""
+        """Return a copy, or a sum of two arrays; none for functions of rows."""
         name, backward = split(case.what)
         if not ACTIVATIONS[name].elementwise:
             return None, None
@@ -104,7 +104,7 @@ class Activations(Family):
         return mix, Side(ceilings.walk(mix, vectors(case, 3 if backward else 2)))
 
     def arrays(self, case):
-        """As many as there are libraries, three each."""
+        """Return the number of arrays: three for each library."""
         return 21
 
     def _arrays(self, case, name):
@@ -180,7 +180,7 @@ class Activations(Family):
 
 
 def returned(function, to_numpy):
-    """Return the side of a function that returns what it computes."""
+    """Return the side of a function that returns its result."""
     y = []
 
     def call():
@@ -190,5 +190,5 @@ def returned(function, to_numpy):
 
 
 def split(what):
-    """Return (name, whether it is the derivative)."""
+    """Return (name, True for the derivative)."""
     return what.removesuffix(BACKWARD), what.endswith(BACKWARD)

@@ -1,4 +1,4 @@
-"""Gradients of mini-batches of linear models; `what` says the loss, the features, and how rows are taken.
+"""Gradients of mini-batches of linear models; `what` names the loss, the features, and how rows are taken.
 
 Where rows are shuffled, NumPy and PyTorch copy them, then read the copy twice.
 """
@@ -13,7 +13,7 @@ from gd import reference
 from ..cases import Family, Side, normal
 
 CLASSES = 10
-WHATS = {  # name -> (loss, features, rows of X for each of a batch; None for a batch of all rows, in order)
+WHATS = {  # name -> (loss, features, rows of X per row of a batch; None for a batch of all rows, in order)
     "squared, 100 features, in order": ("mse", 100, None),
     "squared, 100 features, shuffled": ("mse", 100, 1),
     "softmax, 784 features, in order": ("softmax_cross_entropy", 784, None),
@@ -36,23 +36,23 @@ class Gradients(Family):
     largest = 100_000_000  # elements of X
 
     def fits(self, case):
-        """Whether a case is of a size that makes sense: X is not larger than memory."""
+        """Return True if X has at most `largest` elements."""
         _, features, many = WHATS[case.what]
         return case.size * (many or 1) * features <= self.largest
 
     def makers(self, case):
-        """One of each library."""
+        """Return a maker for each library."""
         libraries = {"gd": self._gd, "numpy": self._numpy, "torch": self._torch}
-        data = functools.cache(lambda: self._data(case))  # of all libraries: X is large, and only read
+        data = functools.cache(lambda: self._data(case))  # shared by all libraries: X is large, and only read
         return {name: lambda maker=maker: maker(case, *data()) for name, maker in libraries.items()}
 
     def flops(self, case):
-        """Two products of X, and the gradient's scaling left out."""
+        """Return the flops of two products with X, without the gradient's scaling."""
         loss, features, _ = WHATS[case.what]
         return 4 * case.size * features * (CLASSES if loss == "softmax_cross_entropy" else 1)
 
     def arrays(self, case):
-        """X, and the copies of it."""
+        """Return the size of X and its copies, in arrays of the case's size."""
         _, features, many = WHATS[case.what]
         return features * ((many or 1) + 3)
 

@@ -1,4 +1,4 @@
-"""Optimizers: one step of a list of arrays of 1,000 elements, where looking at each array takes as long as its step."""
+"""Optimizers: one step on a list of arrays of 1,000 elements, where the overhead per array is as long as its step."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ SUFFIX = " on a list"
 
 
 class Lists(Optimizers):
-    """One step of a list of arrays; sizes are those of all together."""
+    """One step on a list of arrays; the size is that of all arrays together."""
 
     name = "lists"
     sizes, quick, odd = (100_000, 1_000_000), (1_000_000,), (1, 1_023, 10_007)
@@ -23,11 +23,11 @@ class Lists(Optimizers):
     whats = tuple(name + SUFFIX for name in FUSED)
 
     def makers(self, case):
-        """One of each library that takes lists; all get the same parameters and gradients."""
+        """Return a maker for each library that takes lists; all get equal parameters and gradients."""
         return {name: maker for name, maker in super().makers(_of_one(case)).items() if name in LISTED}
 
     def ceiling(self, case):
-        """The same walk over arrays that lie one after the other."""
+        """Return the walk of the update over contiguous arrays."""
         return super().ceiling(_of_one(case))
 
     def _gd(self, case):

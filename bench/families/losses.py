@@ -25,7 +25,7 @@ JAX = ("mse", "softmax_cross_entropy")
 
 
 class Losses(Family):
-    """Each loss by its default parameters; softmax_cross_entropy has rows of ten logits."""
+    """Each loss with its default parameters; softmax_cross_entropy has rows of ten logits."""
 
     name = "losses"
     sizes = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
@@ -35,20 +35,20 @@ class Losses(Family):
     whats = tuple(LOSSES)
 
     def makers(self, case):
-        """One of each library."""
+        """Return a maker for each library."""
         made = {"gd": self._gd, "numpy": self._numpy}
         made |= {"torch": self._torch} if case.what in TORCH else {}
         made |= {"jax": self._jax} if case.what in JAX and case.dtype == "float32" else {}
         return {name: partial(maker, case) for name, maker in made.items()}
 
     def ceiling(self, case):
-        """A sum of two arrays: prediction and target are read, the gradient is written."""
+        """Return a sum of two arrays: prediction and target are read, the gradient is written."""
         if LOSSES[case.what].labels:
             return "1r1w", Side(ceilings.walk("1r1w", vectors(case, 2)))
         return "2r1w", Side(ceilings.walk("2r1w", vectors(case, 3)))
 
     def arrays(self, case):
-        """As many as there are libraries, three each, and temporaries."""
+        """Return the number of arrays: three for each library, and temporaries."""
         return 16
 
     def _arrays(self, case):

@@ -1,4 +1,4 @@
-"""Adam with states, or parameters, gradients and states, in fewer bits: against float32, of gd and of others."""
+"""Adam with states, or parameters, gradients and states, in fewer bits, against float32 Adam of gd and others."""
 
 from dataclasses import replace
 
@@ -18,17 +18,17 @@ WHATS = {
 
 
 class LowBit(Family):
-    """One step of Adam; other libraries step parameters and states in float32."""
+    """One step of Adam; other libraries take it in float32."""
 
     name = "low-bit"
     sizes = (100_000, 1_000_000, 8_000_000, 32_000_000)
     quick = (8_000_000,)
     headline = tuple(WHATS)
     whats = tuple(WHATS)
-    tolerance = 2e-2  # of what is stored in bfloat16: 2**-7, and 2**-6 for two steps
+    tolerance = 2e-2  # bfloat16 rounds to 2**-7; two steps to 2**-6
 
     def makers(self, case):
-        """One of each library."""
+        """Return a maker for each library."""
         plain = Optimizers().makers(replace(case, what="Adam"))
         if case.dtype != "float32":
             return {"numpy": plain["numpy"]}
@@ -36,7 +36,7 @@ class LowBit(Family):
         return own | {name: plain[name] for name in ("numpy", "torch fused")}
 
     def arrays(self, case):
-        """Parameters, gradient and states of each."""
+        """Return the number of arrays for parameters, gradient and states of all sides."""
         return 16
 
     def _gd(self, case):

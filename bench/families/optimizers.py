@@ -1,4 +1,4 @@
-"""Optimizers: one step on a vector, with the gradient that is there."""
+"""Optimizers: one step on a vector, with a given gradient."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ VARIANTS = {
 }
 TORCH = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD")
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
-OPTAX = {  # the same formula and defaults as ours
+OPTAX = {  # with gd's formula and defaults
     "SGD": lambda optax: optax.sgd(1e-3),
     "Momentum": lambda optax: optax.sgd(1e-2, momentum=0.9),
     "Adadelta": lambda optax: optax.adadelta(1.0),
@@ -34,7 +34,7 @@ OPTAX = {  # the same formula and defaults as ours
     "AdEMAMix": lambda optax: optax.contrib.ademamix(1e-3),
     "ADOPT": lambda optax: optax.contrib.adopt(1e-3),
 }
-NUMEXPR = {  # (what is written, expression) in order; s and t are states, c1 and c2 the corrections of Adam's bias
+NUMEXPR = {  # (array to write, expression) in order; s and t are states, c1 and c2 Adam's bias corrections
     "SGD": (("p", "p - 1e-3 * g"),),
     "Momentum": (("s", "0.9 * s - 1e-2 * g"), ("p", "p + s")),
     "Nesterov": (("s", "0.9 * s - 1e-2 * g"), ("p", "p + 0.9 * s - 1e-2 * g")),
@@ -56,14 +56,14 @@ DEEPSPEED = ("Adagrad", "Adam", "AdamW", "Lion")
 
 
 class Optimizers(Family):
-    """One step of each optimizer, of its default hyper-parameters."""
+    """One step of each optimizer, with its default hyper-parameters."""
 
     name = "optimizers"
     headline = ("SGD", "Momentum", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "LAMB")
     whats = tuple(OPTIMIZERS)
 
     def makers(self, case):
-        """One of each library; all get the same parameters and gradient."""
+        """Return a maker for each library; all get equal parameters and gradients."""
         what, made = case.what, {"gd": self._gd, "numpy": self._numpy}
         if what in TORCH:
             made |= {name: partial(self._torch, VARIANTS[name]) for name in VARIANTS}
@@ -78,7 +78,7 @@ class Optimizers(Family):
         return {name: partial(maker, case) for name, maker in made.items()}
 
     def ceiling(self, case):
-        """The walk of an update with as many states; LAMB and LARS measure norms besides."""
+        """Return the walk of an update with this number of states; LAMB and LARS also compute norms."""
         optimizer = OPTIMIZERS[case.what](np.ones(1, case.dtype))
         arrays = vectors(case, 2 + len(optimizer.slots))
         mix = ceilings.in_place(len(optimizer.slots))

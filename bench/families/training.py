@@ -1,7 +1,7 @@
 """Training: steps of networks and of linear models with Adam, on data of Fashion-MNIST's shape.
 
-`what` is the widths of the layers, such as "784-256-128-10", or "784-10" for softmax regression; the size is that of
-a batch. A call takes several steps. "products" are the matrix products alone, in NumPy.
+`what` holds the widths of the layers, such as "784-256-128-10", or "784-10" for softmax regression; the size is that
+of a batch. A call takes several steps. "products" are the matrix products alone, in NumPy.
 """
 
 import os
@@ -35,7 +35,7 @@ CASES = ((NETWORK, 128), ("784-10", 128), (WIDE, 16), (WIDE, 32), (WIDE, 64))
 
 
 class Training(Family):
-    """Some steps; all sides start from the same weights and take the same batches."""
+    """Some steps; all sides start from equal weights and take equal batches."""
 
     name = "training"
     sizes = (16, 32, 64, 128)
@@ -45,10 +45,10 @@ class Training(Family):
     whats = (NETWORK, "784-10", WIDE)
     settle = 0.1
     tolerance = 1e-3
-    path = None  # of the data, as `gd train --data` takes it
+    path = None  # path of the data, as `gd train --data` takes it
 
     def fits(self, case):
-        """Whether it is one of the cases that are timed."""
+        """Return True for the cases that are timed."""
         return (case.what, case.size) in CASES
 
     def steps(self, case):
@@ -56,13 +56,13 @@ class Training(Family):
         return 3 if case.what == WIDE else 40
 
     def makers(self, case):
-        """One of each library."""
+        """Return a maker for each library."""
         libraries = {"gd": self._gd, "numpy": self._numpy, "torch": self._torch, "products": self._products}
         start = partial(Start, case, self.steps(case), self.path)
         return {name: lambda maker=maker: maker(start()) for name, maker in libraries.items()}
 
     def flops(self, case):
-        """Three products of each weight matrix and the batch, two of the first."""
+        """Return the flops of three products of each weight matrix and the batch, two for the first."""
         widths = widths_of(case.what)
         weights = [m * n for m, n in pairwise(widths)]
         return self.steps(case) * 2 * case.size * (3 * sum(weights) - weights[0])
@@ -136,7 +136,7 @@ class Training(Family):
 
 
 class Start:
-    """What all sides of a case start from: data, weights, and the batches of each call."""
+    """The common start of all sides of a case: data, weights, and the batches of each call."""
 
     def __init__(self, case, steps, path):
         self.widths, self.steps, self.batch = widths_of(case.what), steps, case.size
@@ -150,18 +150,18 @@ class Start:
             yield from batches(len(self.X), self.batch, 0, epoch, drop_last=True)
 
     def next_rows(self):
-        """Return the batches of the next call: others each time, until they begin anew."""
+        """Return the batches of the next call: they differ from call to call, then repeat."""
         self._calls += 1
         first = self._calls % TURNS * self.steps
         return self._rows[first : first + self.steps]
 
     def loss_of(self, parameters):
-        """Return the loss of the first rows, to compare what the sides have learned."""
+        """Return the loss of the first rows, to compare the sides after training."""
         return [np.asarray(reference.loss_and_gradients(parameters, self.X[:512], self.y[:512])[0])]
 
 
 def peak_memory(library, what, batch):
-    """Return the bytes by which steps raise the memory of a new process, or None where that cannot be measured."""
+    """Return the bytes by which steps raise the memory of a new process, or None if that cannot be measured."""
     if not CLEAR_REFS.exists() or not installed(library):
         return None
     command = [sys.executable, "-c", PEAK, library, what, str(batch)]
@@ -171,10 +171,10 @@ def peak_memory(library, what, batch):
 
 
 def print_peak(library, what, batch):
-    """Print by how many bytes the peak memory of this process rises in a call above what it holds before."""
+    """Print by how many bytes a call raises the peak memory of this process above its memory before."""
     training = Training()
     side = training.sides(training.case(what, batch), (library,))[library]
-    CLEAR_REFS.write_text("5")  # the peak begins anew
+    CLEAR_REFS.write_text("5")  # resets the peak
     before = _memory("VmRSS")
     side.call()
     print(_memory("VmHWM") - before)
@@ -191,7 +191,7 @@ def widths_of(what):
 
 @cache
 def data_of(features, classes, path=None):
-    """Return rows and labels: those of a dataset of such a shape, else sparse random numbers."""
+    """Return rows and labels of a dataset of this shape, else sparse random numbers."""
     if path is not None:
         data = datasets.load(path, 0, np.float32)
         if (data.X.shape[1], data.classes) == (features, classes):

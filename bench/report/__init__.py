@@ -1,6 +1,6 @@
-"""Results as report.html, report.md and results.json.
+"""Writes results as report.html, report.md and results.json.
 
-All of it is a function of the tree of results alone, and sections without data are left out.
+The report depends on the tree of results alone; sections without data are left out.
 """
 
 import json
@@ -21,12 +21,12 @@ def write(results, folder):
     results : dict
         The tree.
     folder : str or path
-        Is made where there is none.
+        The folder, which is created if it does not exist.
 
     Returns
     -------
     Path
-        Of report.html.
+        The path of report.html.
     """
     folder = Path(folder)
     title, lead, sections = report(results)
@@ -45,7 +45,7 @@ def report(results):
     """Return title, lead and list of Section."""
     try:
         pictures, missing = plots.all_pictures(results), None
-    except ImportError as error:  # of matplotlib; what was measured is worth a report without pictures
+    except ImportError as error:  # no matplotlib: report without pictures
         pictures, missing = dict.fromkeys(plots.KINDS), f"There are no pictures: {error}"
     sections = [
         comparisons.headline(results),
@@ -68,14 +68,14 @@ def report(results):
 
 
 def summary(results):
-    """Return what a terminal shows: the headline and where gd loses, in Markdown, without what the report folds."""
+    """Return Markdown for a terminal: the headline and where gd loses, without folded tables."""
     found = [each for each in (comparisons.headline(results), comparisons.losing(results)) if each]
     sections = [each._replace(parts=[part for part in each.parts if not getattr(part, "fold", "")]) for each in found]
     return markdown("gd benchmark", _lead(results), sections)
 
 
 def _lead(results):
-    """Return in a line on what machine, when and how the results came about."""
+    """Return a line with the machine, date and command of the results."""
     machine, parts = environment(results), []
     if machine.get("processor"):
         parts.append(machine["processor"])

@@ -1,4 +1,4 @@
-"""The sections of the report that set gd beside its peers and its ceilings."""
+"""The sections of the report that compare gd with its peers and its ceilings."""
 
 from . import results as tree
 from .document import LONG, Lost, Section, marked, section, table
@@ -49,7 +49,7 @@ def _times(value):
 
 
 def headline(results):
-    """Return a row a family."""
+    """Return the headline: one row per family."""
     names, rows = peers(results), []
     for name, records in grouped(compared(results), "family").items():
         against = [record for record in records if fastest(record)]
@@ -78,7 +78,7 @@ def headline(results):
 
 
 def losing(results):
-    """Return every row in which gd is behind."""
+    """Return all comparisons in which gd is behind."""
     by_peers, by_ceiling = behind_peers(results), behind_ceiling(results)
     rows = sum(bool(ratios(record) or share(record)) for record in everything(results))
     said = (
@@ -122,7 +122,7 @@ def losing(results):
 
 
 def not_timed(results):
-    """Return what was not timed, and why."""
+    """Return the cases and libraries that were not timed, and why."""
     name, found = namer(results), {}
     for record in everything(results):
         for library, reason in (record.get("failed") or {}).items():
@@ -136,7 +136,7 @@ def not_timed(results):
 
 
 def family(results, title, records):
-    """Return the cases of a family: who is fastest at a glance, and every figure."""
+    """Return the cases of a family: an overview by size, and every figure."""
     name = namer(results)
     libraries = tuple(dict.fromkeys(library for record in records for library in ratios(record)))
     rows = [
@@ -163,7 +163,7 @@ def family(results, title, records):
 
 
 def _glance(name, records):
-    """Return a sentence and a table by sizes, where most kernels have all of them; nothing for a few rows of one."""
+    """Return a sentence and a table by size if most kernels have all sizes, and nothing for a few rows of one size."""
     groups = kernels(records)
     sizes = {record.get("size") for record in records}
     if (len(sizes) < 2 and len(records) <= LONG) or 4 * len(records) < 3 * len(sizes) * len(groups):
@@ -179,7 +179,7 @@ def _glance(name, records):
 
 
 def _by_size(name, records, cell, otherwise):
-    """Return a table of kernels, as they come, by sizes."""
+    """Return a table with a row per kernel, in the given order, and a column per size."""
     sizes, rows = sorted({record.get("size") or 0 for record in records}), []
     for group in grouped(records, "family", "what", "dtype", "threads").values():
         cells = {record.get("size") or 0: cell(record) for record in group}
@@ -197,7 +197,7 @@ def sweep(pictures):
 
 
 def roofline(results, pictures):
-    """Return each kernel's arithmetic beside what the machine can do."""
+    """Return each kernel's flops and bytes per second against the ceilings."""
     name = namer(results)
     rows = [
         (
@@ -235,7 +235,7 @@ def scaling(results, pictures):
 
 
 def epochs(results, pictures):
-    """Return whole trainings beside those of the peers."""
+    """Return epochs of training against those of the peers."""
     records = tree.epochs(results)
     libraries = tuple(dict.fromkeys(library for record in records for library in ratios(record)))
     rows = [

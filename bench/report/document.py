@@ -1,4 +1,4 @@
-"""A report in one form, Sections, and how it is rendered: to Markdown and to a single HTML file."""
+"""The form of a report, a list of Sections, and its rendering to Markdown and to a single HTML file."""
 
 import re
 from html import escape
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from .notation import NOTHING
 
-WRAPPED = 28  # characters: a longer cell takes several lines
-LONG = 12  # rows: a longer table is folded, if it says so
+WRAPPED = 28  # characters: longer cells take several lines
+LONG = 12  # rows: longer tables are folded if they have a `fold` line
 
 
 class Lost(str):
-    """A cell, or a paragraph, that tells where gd is behind."""
+    """A cell or a paragraph about a case in which gd is behind."""
 
 
 class Table(NamedTuple):
-    """Columns of which all values are numbers stand to the right.
+    """A table; columns of numbers are aligned to the right.
 
     Attributes
     ----------
@@ -38,10 +38,10 @@ class Picture(NamedTuple):
     name : str
         The stem of its file beside the Markdown.
     says : str
-        What it shows, for who does not see it.
+        A description for readers who cannot see it.
     svg : str
     wide : bool
-        Whether it takes a row of its own.
+        True if it takes a row of its own.
     """
 
     name: str
@@ -69,13 +69,13 @@ class Section(NamedTuple):
 
 
 def section(title, *parts):
-    """Return a section of the parts that are not empty, or None where these are sentences alone."""
+    """Return a section of the parts that are not empty; None if these are only sentences."""
     parts = [part for part in parts if part]
     return Section(title, parts) if any(type(part) is not str for part in parts) else None
 
 
 def table(columns, rows, fold=""):
-    """Return a table without the columns that hold nothing, folded if it is long; None without rows."""
+    """Return a table without empty columns, folded if it is long; None without rows."""
     if not rows:
         return None
     kept = [k for k, cells in enumerate(zip(*rows, strict=True)) if k == 0 or any(cell != NOTHING for cell in cells)]
@@ -84,12 +84,12 @@ def table(columns, rows, fold=""):
 
 
 def marked(text, lost):
-    """Return a cell, marked where gd is behind."""
+    """Return a cell, marked if gd is behind."""
     return Lost(text) if lost else text
 
 
 def numeric(table):
-    """Return for each column whether it stands to the right; the first never does."""
+    """Return for each column True if it is aligned to the right; the first never is."""
     cells = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
     return [k > 0 and all(re.match(r"\d|-?$", cell) for cell in column) for k, column in enumerate(cells)]
 
@@ -98,7 +98,7 @@ def numeric(table):
 
 
 def markdown(title, lead, sections, folder="pictures"):
-    """Render a report to Markdown; its pictures are named as files of a folder."""
+    """Render a report to Markdown; its pictures are files in a folder."""
     blocks = [f"# {_prose(title)}", _prose(lead)]
     for section in sections:
         blocks.append(f"## {_prose(section.title)}")
@@ -127,12 +127,12 @@ def markdown_table(table):
 
 
 def _prose(text):
-    """Escape what Markdown would take for its own, except `code`."""
+    """Escape Markdown's special characters, except in `code`."""
     return "".join(part if k % 2 else _literal(part) for k, part in enumerate(re.split(r"(`[^`]+`)", text)))
 
 
 def _literal(text):
-    """Escape all that Markdown would take for its own, and line ends."""
+    """Escape all of Markdown's special characters, and line ends."""
     return re.sub(r"([\\`*|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", escape(re.sub(r"\s+", " ", text), False))
 
 
@@ -140,7 +140,7 @@ def _literal(text):
 
 
 def html(title, lead, sections, colours):
-    """Render a report to one HTML file that needs no other.
+    """Render a report to one self-contained HTML file.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def html(title, lead, sections, colours):
 
 
 def _anchors(sections):
-    """Return {name that no other has: section}."""
+    """Return {unique name: section}."""
     anchors = {}
     for section in sections:
         anchor = re.sub(r"\W+", "-", section.title.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""How the report writes numbers: a dash for what was not measured, no digit that means nothing."""
+"""Formats the numbers of the report: a dash if nothing was measured, and significant digits only."""
 
 from math import floor, isfinite, log10
 
@@ -7,7 +7,7 @@ POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def known(value):
-    """Return whether there is a finite number."""
+    """Return True for a finite number."""
     return isinstance(value, int | float) and isfinite(value)
 
 
@@ -27,7 +27,7 @@ def count(value):
 
 
 def power(value):
-    """Write a size in the width of a column: 1e4, 3.2e7; below 1,000 as it is."""
+    """Write a size in few characters: 1e4, 3.2e7; below 1,000 in full."""
     if not known(value) or value < 1000:
         return count(value)
     mantissa, exponent = f"{value:.2e}".split("e")
@@ -40,7 +40,7 @@ def superscript(exponent):
 
 
 def times(ratio):
-    """Write a ratio: 0.93x, 1.04x, 5.2x, 120x; one below 1 never as 1."""
+    """Write a ratio: 0.93x, 1.04x, 5.2x, 120x; a ratio below 1 is never rounded to 1."""
     if not known(ratio):
         return NOTHING
     if ratio < 1:
@@ -49,7 +49,7 @@ def times(ratio):
 
 
 def part(share, enough):
-    """Write a share of the ceiling: 0.97; one below what is enough never as enough."""
+    """Write a share of the ceiling: 0.97; a share below `enough` is never rounded to it."""
     if not known(share):
         return NOTHING
     return _below(share, enough) if share < enough else f"{share:.2f}"
@@ -85,7 +85,7 @@ def amount(size):
 
 
 def percent(part):
-    """Write a part of one as percents: 4 %."""
+    """Write a fraction as a percentage: 4 %."""
     return f"{figures(100 * part, 1 if part < 0.1 else 2)} %" if known(part) else NOTHING
 
 

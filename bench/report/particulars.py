@@ -5,12 +5,12 @@ from .document import Code, marked, section, table
 from .notation import NOTHING, amount, count, duration, figures, known, power, ulps
 from .results import environment, errors, grouped, less_accurate, listed
 
-INSTRUCTIONS = 6  # of a kernel that are shown, the most frequent
-NAMES = {"gd", "python", "numpy", "numba"}  # of versions: these come first
+INSTRUCTIONS = 6  # the most frequent ones of a kernel, which are shown
+NAMES = {"gd", "python", "numpy", "numba"}  # the versions that come first
 
 
 def ceilings(results, pictures):
-    """Return what the machine can do at best."""
+    """Return the measured ceilings of the machine."""
     moved, products = tree.ceilings(results, "bandwidth"), tree.ceilings(results, "products")
     by_mix = _grid(grouped(moved, "mix"), "elements", lambda each: each["bytes"] / each["seconds"]["median"] / 1e9)
     by_dtype = _grid(grouped(products, "dtype"), "order", lambda each: each["flops"] / each["seconds"]["median"] / 1e9)
@@ -30,7 +30,7 @@ def ceilings(results, pictures):
 
 
 def _grid(groups, field, value):
-    """Return the columns and rows of values by group and field, or None of nothing."""
+    """Return the columns and rows of values by group and field, or None if there are none."""
     columns = sorted({each[field] for group in groups.values() for each in group})
     rows = []
     for name, group in groups.items():
@@ -72,7 +72,7 @@ def compilation(results):
 
 
 def assembly(results):
-    """Return what the compiler made of the kernels."""
+    """Return properties of the compiled code of the kernels."""
     widest = environment(results).get("vector_bits")
     rows = []
     for each in listed(results, "assembly"):
@@ -100,7 +100,7 @@ def assembly(results):
 
 
 def accuracy(results):
-    """Return the largest errors beside those of the peers."""
+    """Return the largest errors of gd and of the peers."""
     parts = []
     for dtype, found in grouped(listed(results, "accuracy"), "dtype").items():
         passes = dict.fromkeys(row.get("what") for row in found)
@@ -128,7 +128,7 @@ def accuracy(results):
 
 
 def machine(results, missing):
-    """Return the environment, and a sentence on what is missing in the report."""
+    """Return the environment, with a sentence on missing pictures."""
     found = environment(results)
     versions = found.get("versions") or {}
     order = sorted(versions, key=lambda name: (name not in NAMES, name))

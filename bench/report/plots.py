@@ -19,10 +19,10 @@ from .results import ceilings, environment, fastest, grouped, kernels, listed, p
 
 SIZE = (5.2, 3.9)  # inches of 72 units: text is 9 pixels high where a phone shows it 370 wide
 TALL = (5.2, 4.8)
-PANELS = 6  # of a kind at most
+PANELS = 6  # at most, of a kind
 TEXT = 9
 
-BESIDE = (  # of a point, where its name may stand: offset and alignment
+BESIDE = (  # positions for the name of a point: offset and alignment
     (5, -2, "left", "top"),
     (-5, 2, "right", "bottom"),
     (7, 0, "left", "center"),
@@ -31,7 +31,7 @@ BESIDE = (  # of a point, where its name may stand: offset and alignment
     (0, -6, "center", "top"),
 )
 
-# What is drawn in these colours gets the page's own, by style sheet.
+# A style sheet replaces these colours by the page's.
 INK = "#0a0a0a"
 SLOTS = tuple(f"#0b0b{k:02x}" for k in range(8))
 LIGHT = ("#0b4fc4", "#858585", "#d1530a", "#0f7a55", "#a03fb8", "#a68300", "#0091ad", "#d6508f")
@@ -50,13 +50,13 @@ def all_pictures(results):
 
 
 def alone(picture):
-    """Return the text of an SVG file that brings its colours."""
+    """Return the text of an SVG file with its own colours."""
     head, rest = picture.svg.split(">", 1)
     return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{COLOURS}{ALONE}</style>{rest}\n'
 
 
 def _picture(name, says, draw, size=SIZE, wide=False):
-    """Return what a function draws into axes."""
+    """Return a picture that a function draws into axes."""
     figure = new_figure("gd bench", size)
     from matplotlib import rc_context
 
@@ -79,7 +79,7 @@ def _picture(name, says, draw, size=SIZE, wide=False):
 
 
 def _clean(svg, name, says):
-    """Return the SVG alone, with the page's colours and fonts and with names that no other picture has."""
+    """Return the SVG element, with the page's colours and fonts and with unique names."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
@@ -99,7 +99,7 @@ def _style(k):
 
 
 def _styles(results):
-    """Return {"gd", a peer or "ceiling": style of its lines}, the same in all pictures of a run."""
+    """Return {"gd", a peer or "ceiling": style of its lines}, equal in all pictures of a run."""
     styles = {name: _style(k) for k, name in enumerate(("gd", *peers(results)))}
     styles["gd"] |= {"linewidth": 2.4, "zorder": 4}
     styles["ceiling"] = {"color": INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.3}
@@ -107,7 +107,7 @@ def _styles(results):
 
 
 def _finish(axes, title, x, y):
-    """Name the axes, and let a grid show through."""
+    """Set the title and labels of axes, and draw a grid."""
     axes.set_title(title, wrap=True)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -121,7 +121,7 @@ def _legend(axes, columns=4):
 
 
 def _decades(axis, low, high, label=figures):
-    """Scale an axis by powers of ten; ticks between them where there are few."""
+    """Scale an axis by powers of ten, with ticks between them if there are few."""
     set_scale, set_limits = (
         (axis.axes.set_xscale, axis.axes.set_xlim)
         if axis.axis_name == "x"
@@ -151,7 +151,7 @@ def _around(values, below=1.3, above=1.3):
 
 
 def _caches(axes, results, per_unit):
-    """Mark where an axis of so many bytes a unit reaches the size of each cache."""
+    """Mark the size of each cache on an axis, whose unit stands for a number of bytes."""
     caches = environment(results).get("caches") or {}
     low, high = axes.get_xlim()
     for name, size in caches.items():
@@ -170,7 +170,7 @@ def on_roofline(results):
 
 
 def roofline(results):
-    """Draw GFLOP/s against operations per byte, of each kernel's largest size, below what the machine can do."""
+    """Draw GFLOP/s against operations per byte, for each kernel's largest size, with the ceilings."""
     records = sorted(on_roofline(results), key=rank)
     if not records:
         return []
@@ -197,7 +197,7 @@ def roofline(results):
 
 
 def _roofs(results):
-    """Return (label, height, whether it is GFLOP/s rather than GB/s) of the measured ceilings."""
+    """Return (label, height, True for GFLOP/s and False for GB/s) of the measured ceilings."""
     roofs, moved = [], ceilings(results, "bandwidth")
     if moved:
         most = max(each["bytes"] for each in moved)
@@ -217,7 +217,7 @@ def _speed(each, what):
 
 
 def _named(points):
-    """Return the points that get a name: of the headline, and of each family what moves least and most a second."""
+    """Return the points to name: those of the headline, and of each family the slowest and the fastest in bytes/s."""
     named = [point for point in points if rank(point[2]) < len(tree.HEADLINE)]
     for family in dict.fromkeys(record["family"] for _, _, record in points):
         own = sorted((point for point in points if point[2]["family"] == family), key=lambda point: point[1] / point[0])
@@ -226,7 +226,7 @@ def _named(points):
 
 
 def _label_points(axes, points, named):
-    """Name some of the points, the first ones first, wherever a name covers no point, no line and no other name."""
+    """Name points in order, where the name covers no point, no line and no other name."""
     axes.figure.draw_without_rendering()
     unit, inside = axes.figure.dpi / 72, axes.get_window_extent().extents
     places = axes.transData.transform([(x, y) for x, y, _ in points])
@@ -251,12 +251,12 @@ def _overlap(a, b):
 
 
 def _panels(groups):
-    """Return the groups that get a panel, those of the headline first."""
+    """Return the groups to draw, those of the headline first."""
     return sorted(groups, key=lambda group: rank(group[0]))[:PANELS]
 
 
 def _of_peers(record):
-    """Return {"gd", a peer or the ceiling: seconds}, of peers the fastest variant."""
+    """Return {"gd", a peer or the ceiling: seconds}; for a peer, of its fastest variant."""
     ours = seconds(record, "gd")
     found = {"gd": ours} | {name: value * ours for name, value in fastest(record).items()} if ours else {}
     ceiling = seconds(record, "ceiling")
@@ -273,7 +273,7 @@ def _lines(records, value):
 
 
 def sweep(results):
-    """Draw ns/element against the size, a panel a kernel."""
+    """Draw ns/element against the size, one panel per kernel."""
     styles, pictures = _styles(results), []
     groups = [group for group in kernels(listed(results, "cases")) if len(group) >= 3 and group[0].get("size")]
     for k, group in enumerate(_panels(groups)):
@@ -295,13 +295,13 @@ def sweep(results):
 
 
 def scaling(results):
-    """Draw the speed-up against threads, a panel a kernel."""
+    """Draw the speed-up against threads, one panel per kernel."""
     styles, pictures = _styles(results), []
     groups = grouped(listed(results, "scaling"), "family", "what", "size", "dtype").values()
     groups = [sorted(group, key=lambda record: record["threads"]) for group in groups if len(group) >= 2]
     for k, group in enumerate(_panels(groups)):
         lines = _lines(group, lambda record, time: (record["threads"], time))
-        fewest = group[0]["threads"]  # some libraries cannot be held to it, and have nothing to compare with
+        fewest = group[0]["threads"]  # libraries without this number have no speed-up
         lines = {side: line for side, line in lines.items() if line[0][0] == fewest}
         title = f"{group[0]['what']}, {count(group[0]['size'])} elements"
 
@@ -325,7 +325,7 @@ def scaling(results):
 
 
 def epochs(results):
-    """Draw bars of the time of an epoch, a panel a training."""
+    """Draw bars of the time of an epoch, one panel per training."""
     styles, pictures = _styles(results), []
     for k, record in enumerate(record for record in tree.epochs(results) if seconds(record, "gd")):
         bars = {library: seconds(record, library) for library in record["libraries"] if seconds(record, library)}
@@ -350,7 +350,7 @@ def epochs(results):
 
 
 def bandwidth(results):
-    """Draw the measured bandwidth against the bytes moved, a line a mix of reads and writes."""
+    """Draw the measured bandwidth against the bytes moved, one line per mix of reads and writes."""
     records = ceilings(results, "bandwidth")
     if not records:
         return []

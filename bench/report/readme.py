@@ -1,4 +1,4 @@
-"""``gd bench --readme``: the table in the README, of a results file that is committed beside the report."""
+"""``gd bench --readme``: the table in the README, made from a committed results file."""
 
 from math import log
 from textwrap import fill
@@ -26,16 +26,16 @@ from .results import (
 FOLDER = "docs/benchmark"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 ROWS, TRAININGS = 12, 3  # at most
-CACHED = 100_000  # elements: a vector about which the second row of a kernel is, besides its largest
+CACHED = 100_000  # elements: a kernel has a row near this size, and one at its largest
 PEERS = {"numpy": "plain NumPy", "torch": "PyTorch"}
 VERSIONS = ("gd", "numpy", "numba", "torch")
 
 
 def readme_table(results):
-    """Return the README's table in Markdown, with what it was measured on.
+    """Return the README's table in Markdown, with the machine it was measured on.
 
-    Of each name in HEADLINE the first kernel is shown, at its size nearest to 100,000 elements and at its largest, then
-    the first trainings.
+    For each name in HEADLINE it shows the first kernel, at its size nearest to 100,000 elements and at its largest;
+    then the first trainings.
     """
     trainings = epochs(results)[:TRAININGS]
     shown = {}
@@ -58,7 +58,7 @@ def update_readme(text, results):
     Raises
     ------
     ValueError
-        If the markers are not there once each, in their order.
+        If the text does not hold each marker once, in order.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -72,7 +72,7 @@ def _filled(text):
 
 
 def _two(kernel):
-    """Return the records of a kernel nearest to what caches hold and of the largest size."""
+    """Return the records of a kernel at the size nearest to CACHED and at its largest size."""
     cached = min(kernel, key=lambda record: abs(log((record.get("size") or 1) / CACHED)))
     return [cached, kernel[-1]] if cached is not kernel[-1] else [cached]
 
@@ -89,7 +89,7 @@ def _row(record):
 
 
 def _where(results):
-    """Return on what the table was measured."""
+    """Return a sentence with the command and machine of the table."""
     machine = environment(results)
     versions = machine.get("versions") or {}
     dtypes = dict.fromkeys(record.get("dtype") for record in listed(results, "cases"))
@@ -107,7 +107,7 @@ def _where(results):
 
 
 def _in_all(results):
-    """Return what the few rows leave out."""
+    """Return a sentence on all comparisons, as the table shows only a few."""
     records = [record for record in compared(results) if fastest(record)]
     means = [
         f"{name} {times(geometric_mean(fastest(record)[peer] for record in records if peer in fastest(record)))}"

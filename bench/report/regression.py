@@ -1,7 +1,7 @@
-"""``gd bench --check``: what fell since a baseline, in shares of the ceiling and ratios to NumPy.
+"""``gd bench --check``: finds shares of the ceiling and ratios to NumPy that fell since a baseline.
 
-Absolute times are never compared: machines drift and differ, while both sides of a share or a ratio were timed in
-turns in one run.
+Absolute times are never compared: machines drift and differ, but both sides of a share or a ratio were timed in turns
+in one run.
 """
 
 from .notation import part, times
@@ -20,14 +20,14 @@ def fallen(results, baseline, tolerance=TOLERANCE):
     Parameters
     ----------
     results, baseline : dict
-        Trees of results. What is in both of the same family, kernel, size, dtype and number of threads is compared.
+        Trees of results. Records of equal family, kernel, size, dtype and number of threads are compared.
     tolerance : float, default: 0.15
-        The part of a figure by which it may fall.
+        The relative fall that is allowed.
 
     Returns
     -------
     list of str
-        The largest fall first, after what gd fails in the results alone.
+        First the cases in which gd fails in the results alone, then the falls, the largest first.
     """
     broken, falls, found = [], [], _by_key(results)
     for each, old in _by_key(baseline).items():
@@ -44,7 +44,7 @@ def fallen(results, baseline, tolerance=TOLERANCE):
 
 
 def missing(results, baseline):
-    """Return a line for each case of the baseline, or figure of one, that is not in the results."""
+    """Return a line for each case of the baseline, or figure of a case, that is not in the results."""
     lines, found = [], _by_key(results)
     for each, old in _by_key(baseline).items():
         name = _name(old, baseline)
@@ -62,7 +62,7 @@ def _by_key(results):
 
 
 def _name(record, results):
-    """Return a record's name as in "Adam, 1,000,000 float32", with the threads where they are not the run's."""
+    """Return a record's name as in "Adam, 1,000,000 float32", with the number of threads if it is not the run's."""
     size, threads = record.get("size"), record.get("threads")
     parts = [f"{size:,}" if size else "", record.get("dtype") or ""]
     name = ", ".join(filter(None, (record["what"], " ".join(filter(None, parts)))))

@@ -1,4 +1,4 @@
-"""What a tree of results says: ratios to the peers, shares of the ceiling, and where gd is behind."""
+"""Reads a tree of results: ratios to the peers, shares of the ceiling, and where gd is behind."""
 
 from math import exp, inf, log
 
@@ -7,7 +7,7 @@ from .notation import known
 
 ENOUGH = 0.9  # of the ceiling
 NO_PEERS = ("gd", "ceiling", "products")
-HEADLINE = ("Adam", "sigmoid", "SGD", "gelu", "softmax_cross_entropy", "RMSprop", "mse", "tanh")  # stand for the others
+HEADLINE = ("Adam", "sigmoid", "SGD", "gelu", "softmax_cross_entropy", "RMSprop", "mse", "tanh")  # the best known ones
 
 
 def listed(results, section):
@@ -16,7 +16,7 @@ def listed(results, section):
 
 
 def environment(results):
-    """Return what is known of the machine, which may be nothing."""
+    """Return the environment of the run; empty if unknown."""
     return results.get("environment") or {}
 
 
@@ -49,7 +49,7 @@ def ratios(record):
 
 
 def peer(library):
-    """Return whose variant a library is: torch, of "torch fused"; a variant of gd's own stands for itself."""
+    """Return the peer of a library variant, such as torch for "torch fused"; gd's own variants are peers themselves."""
     name = package(library)
     return library if name == "gd" else name
 
@@ -63,43 +63,43 @@ def fastest(record):
 
 
 def in_front(record):
-    """Return {library: ratio} of those that were faster than gd, the fastest first."""
+    """Return {library: ratio} of the libraries that were faster than gd, the fastest first."""
     found = {library: value for library, value in ratios(record).items() if value < 1}
     return dict(sorted(found.items(), key=lambda pair: pair[1]))
 
 
 def far_from_ceiling(record):
-    """Return whether gd reached too little of the ceiling."""
+    """Return True if gd's share of the ceiling is below ENOUGH."""
     reached = share(record)
     return reached is not None and reached < ENOUGH
 
 
 def per_element(record):
-    """Return the nanoseconds an element of gd, or None."""
+    """Return gd's nanoseconds per element, or None."""
     ours, size = seconds(record, "gd"), record.get("size")
     return ours / size * 1e9 if ours and size else None
 
 
 def rate(record, what):
-    """Return the billions of "bytes" or "flops" a second of gd, or None."""
+    """Return gd's billions of "bytes" or "flops" per second, or None."""
     ours, work = seconds(record, "gd"), record.get(what)
     return work / ours / 1e9 if ours and work else None
 
 
 def spread(record):
-    """Return the middle half of gd's rounds in parts of the median, or None."""
+    """Return the interquartile range of gd's rounds relative to the median, or None."""
     ours = (record.get("libraries") or {}).get("gd") or {}
     ends = ours.get("low"), ours.get("high")
     return (ends[1] - ends[0]) / ours["median"] if seconds(record, "gd") and all(map(known, ends)) else None
 
 
 def key(record):
-    """Return what tells a record from the others of a run."""
+    """Return the fields that identify a record in a run."""
     return tuple(record.get(field) for field in ("family", "what", "size", "dtype", "threads"))
 
 
 def epochs(results):
-    """Return the epochs in the form of cases, whose names tell the size."""
+    """Return the epochs in the form of cases; their names include the size."""
     return [
         {**epoch, "family": "epochs", "what": f"{epoch.get('unit', 'epoch')} of {epoch['what']}", "size": None}
         for epoch in listed(results, "epochs")
@@ -112,20 +112,20 @@ def compared(results):
 
 
 def everything(results):
-    """Return all that is in `compared`, and what was timed with other numbers of threads besides."""
+    """Return all records of `compared`, and those with other numbers of threads."""
     ours = compared(results)
     keys = set(map(key, ours))
     return [*ours, *(record for record in listed(results, "scaling") if key(record) not in keys)]
 
 
 def peers(results):
-    """Return the peers of a run: numpy, torch, then the others as they come."""
+    """Return the peers of a run: numpy, torch, then the others in their order."""
     found = dict.fromkeys(peer(library) for record in everything(results) for library in ratios(record))
     return sorted(found, key=lambda name: ("numpy", "torch").index(name) if name in ("numpy", "torch") else 2)
 
 
 def grouped(records, *fields):
-    """Return {value, or tuple of values of several fields: records}, in the order in which they come."""
+    """Return {value, or tuple of values of several fields: records}, in their order."""
     groups = {}
     for record in records:
         values = tuple(record.get(field) for field in fields)
@@ -134,19 +134,19 @@ def grouped(records, *fields):
 
 
 def kernels(records):
-    """Return the lists of records that differ in their size alone, each by size."""
+    """Return lists of records that differ only in size, each sorted by size."""
     groups = grouped(records, "family", "what", "dtype", "threads").values()
     return [sorted(group, key=lambda record: record.get("size") or 0) for group in groups]
 
 
 def rank(record):
-    """Return where the record stands in the headline, the first 0; those that are not in it stand behind."""
+    """Return the index of a record's kernel in HEADLINE; its length for all other kernels."""
     word = record["what"].partition(" ")[0]
     return HEADLINE.index(word) if word in HEADLINE else len(HEADLINE)
 
 
 def namer(results):
-    """Return a function that names a record by what tells it from the others of the run, except its size."""
+    """Return a function that names a record so that it differs from others of the run, except by size."""
     usual = environment(results).get("threads")
     by_what = grouped(everything(results), "what")
     dtypes = {record.get("dtype") for record in everything(results)} - {None}
@@ -166,7 +166,7 @@ def namer(results):
 
 
 def geometric_mean(values):
-    """Return the geometric mean, or None of nothing."""
+    """Return the geometric mean; None if there are no values."""
     values = list(values)
     return exp(sum(map(log, values)) / len(values)) if values else None
 
@@ -177,7 +177,7 @@ def behind_peers(results):
 
 
 def behind_ceiling(results):
-    """Return the other records in which gd reaches too little of the ceiling, the worst first."""
+    """Return the other records in which gd's share of the ceiling is below ENOUGH, the worst first."""
     records = (record for record in everything(results) if far_from_ceiling(record) and not in_front(record))
     return sorted(records, key=share)
 
@@ -189,7 +189,7 @@ def memory(results):
 
 
 def takes_more(sizes):
-    """Return whether gd takes more memory than the least of the others in {library: bytes}."""
+    """Return True if gd takes more memory than the smallest of the others in {library: bytes}."""
     others = [size for library, size in sizes.items() if library != "gd" and known(size)]
     return known(sizes.get("gd")) and sizes["gd"] > min(others, default=inf)
 
@@ -200,7 +200,7 @@ def errors(row):
 
 
 def less_accurate(row):
-    """Return (in the centre, in the tails) whether gd's error is larger than the least of the others, in two digits."""
+    """Return two flags, for centre and tails: True if gd's error is larger than another library's, in two digits."""
     found = {
         library: [float(f"{each:.1e}") if known(each) else None for each in pair]
         for library, pair in errors(row).items()

@@ -26,7 +26,7 @@ def main():
     axes = figure.subplots(2, 2, sharey="col") if options.plot else None
     for k, activation in enumerate(("sigmoid", "relu")):
         model = gd.MLP([64, *[WIDTH] * LAYERS, 10], activation)
-        norms = gd.LayerNorms(model, X[:300], y[:300])
+        norms = gd.GradientNorms(model, X[:300], y[:300])
         history = gd.fit(model, X, y, gd.Adam(model.parameters), 32, options.epochs, callbacks=norms, progress=False)
         first, last = norms.gradients[0][0], norms.gradients[0][-1]
         print(

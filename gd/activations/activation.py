@@ -35,6 +35,10 @@ class Activation:
     """
 
     elementwise: bool = True
+    name: str
+    parameters: dict[str, tuple[float, Range]]
+    initializer: str
+    rules: tuple[Callable[..., Any] | None, ...]
     forward: Callable[..., NDArray[Any]]
     backward: Callable[..., NDArray[Any]]
     backward_from_output: Callable[..., NDArray[Any]] | None

@@ -1,4 +1,4 @@
-"""What arguments must be: arrays, numbers and names, tensors of other libraries, sparse matrices."""
+"""Checks of arguments: arrays, numbers and names, tensors of other libraries, sparse matrices."""
 
 from .arrays import (
     FLOATS,

@@ -1,34 +1,47 @@
-"""The contract that arrays must meet before a kernel sees them, and the messages of those that do not.
+"""Checks of arrays, before a kernel sees them.
 
-Kernels check nothing: a wrong size overwrites the neighbour's memory. So every public function
-checks all its arguments here first, and has changed nothing when one raises.
+Kernels check nothing: a wrong size overwrites other memory. So every public function first checks all its arguments
+here, and has changed nothing if a check raises.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from ctypes import addressof, c_char
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from .interchange import lent
 from .values import shown
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+TypeOf = tuple[str, np.dtype[Any]]  # what an array must match, and its dtype
 
 
-def check_dtype(where, dtype, name="dtype"):
+def check_dtype(where: str, dtype: Any, name: str = "dtype") -> np.dtype[Any]:
     """Return a dtype that is float32 or float64, else raise TypeError."""
     try:
         if dtype is not None and np.dtype(dtype) in FLOATS:  # NumPy takes None for float64
             return np.dtype(dtype)
-    except (SyntaxError, TypeError, ValueError):  # of what is no dtype
+    except (SyntaxError, TypeError, ValueError):  # it is no dtype
         pass
     raise TypeError(f"{where}: {name} must be float32 or float64, got {shown(dtype)}")
 
 
-def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=False):
-    """Return x if kernels can take it, or the memory of a tensor (see `lent`) if they can take that, else raise.
+def check_array(
+    where: str,
+    name: str,
+    x: Any,
+    *,
+    dtype: TypeOf | None = None,
+    shape: tuple[str, tuple[int, ...]] | None = None,
+    ndim: int | None = None,
+    writeable: bool = False,
+) -> NDArray[Any]:
+    """Return x, or the memory of a tensor (see `lent`), if kernels can take it, else raise.
 
     Parameters
     ----------
@@ -41,7 +54,7 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
     ndim : int, optional
         The number of dimensions x must have.
     writeable : bool, default: False
-        Whether x will be written to.
+        True if x will be written to.
 
     Raises
     ------
@@ -51,7 +64,7 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
         If it has another shape, is empty, 0-d, not contiguous in C order, misaligned or read-only.
     """
     if _is_plain(x, None if dtype is None else dtype[1]) and (shape is None or x.shape == shape[1]) and ndim is None:
-        return x  # what nearly all calls bring, in a third of the time
+        return x  # the usual case, in a third of the time
     x = lent(where, name, x)
     if not isinstance(x, np.ndarray) or isinstance(x, (np.ma.MaskedArray, np.matrix)):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
@@ -71,8 +84,8 @@ def check_array(where, name, x, *, dtype=None, shape=None, ndim=None, writeable=
     return x
 
 
-def check_alike(where, operands, first=0):
-    """Return (name, array) pairs of which kernels can take the arrays, all like the one that counts as the first."""
+def check_alike(where: str, operands: Sequence[tuple[str, Any]], first: int = 0) -> Sequence[tuple[str, NDArray[Any]]]:
+    """Return (name, array) pairs if kernels can take the arrays and all match the one at index `first`, else raise."""
     name, given = operands[first]
     x = check_array(where, name, given)
     as_given = x is given
@@ -83,23 +96,23 @@ def check_alike(where, operands, first=0):
     return operands if as_given else tuple((other, lent(where, other, operand)) for other, operand in operands)
 
 
-def check_dtype_of(where, name, x, dtype):
-    """Raise TypeError unless x is of float32 or float64, or of `dtype`, (what x must match, its dtype)."""
+def check_dtype_of(where: str, name: str, x: Any, dtype: TypeOf | None) -> None:
+    """Raise TypeError unless x has the dtype that it must match, or without one float32 or float64."""
     if dtype is None and x.dtype not in FLOATS:
         raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected float32 or float64")
     if dtype is not None and x.dtype != dtype[1]:
         raise TypeError(f"{where}: {name} has dtype {x.dtype}, {dtype[0]} is {dtype[1]}")
 
 
-def _is_plain(x, dtype):
-    """Whether kernels can read and write x, which has this very dtype, or one of FLOATS; False says nothing."""
+def _is_plain(x: Any, dtype: np.dtype[Any] | None) -> bool:
+    """Return True if x is surely valid and writeable, with this dtype object or one of FLOATS; False means unknown."""
     if type(x) is not np.ndarray or not x.flags.carray or not x.size or not x.ndim:
         return False
     own = x.dtype
     return own is dtype if dtype is not None else own is FLOATS[0] or own is FLOATS[1]
 
 
-def check_apart(where, arrays):
+def check_apart(where: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Raise ValueError if any two of the contiguous arrays, given as (name, array), share memory."""
     spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in arrays)
     for (_, end, name), (start, _, other) in pairwise(spans):
@@ -107,8 +120,10 @@ def check_apart(where, arrays):
             raise ValueError(f"{where}: {other} overlaps {name} in memory")
 
 
-def check_apart_from(where, arrays, fixed):
-    """Raise ValueError if one of the arrays shares memory with one of `fixed`, which lie apart from each other."""
+def check_apart_from(
+    where: str, arrays: Iterable[tuple[str, NDArray[Any]]], fixed: Iterable[tuple[str, NDArray[Any]]]
+) -> None:
+    """Raise ValueError if one of the arrays shares memory with one of `fixed`, which do not overlap each other."""
     spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in fixed)
     starts = [start for start, _, _ in spans]
     for name, array in arrays:
@@ -118,11 +133,13 @@ def check_apart_from(where, arrays, fixed):
             raise ValueError(f"{where}: {name} overlaps {spans[last][2]} in memory")
 
 
-def check_out(where, out, x, operands):
-    """Return the array to write into, and which of the operands it is, or None.
+def check_out(
+    where: str, out: Any, x: NDArray[Any], operands: Sequence[tuple[str, NDArray[Any]]]
+) -> tuple[NDArray[Any], int | None]:
+    """Return the array to write into, and the index of the operand that it is, or None.
 
-    It is a new one like x for None, else `out`, which must match x. It may be one of the operands, given as
-    (name, array) pairs, but not overlap one in part.
+    If `out` is None, allocate; otherwise it must match x. It may be one of the operands, given as (name, array) pairs,
+    but must not overlap one in part.
     """
     if out is None:
         return aligned_empty(x.size, x.dtype).reshape(x.shape), None
@@ -138,17 +155,17 @@ def check_out(where, out, x, operands):
     return out, over
 
 
-def _same_memory(a, b):
-    """Whether two contiguous arrays of one shape and dtype lie at the same address."""
+def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Return True if two contiguous arrays begin at the same address."""
     return a is b or a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
 
 
-def check_labels(where, name, labels, rows, classes):
+def check_labels(where: str, name: str, labels: Any, rows: int, classes: int) -> NDArray[np.intp]:
     """Return class indices as an array of intp, one for each row, 0 to classes - 1."""
     return _check_below(where, name, check_label_array(where, name, labels, rows), classes)
 
 
-def check_label_array(where, name, labels, rows):
+def check_label_array(where: str, name: str, labels: Any, rows: int) -> NDArray[Any]:
     """Return labels if they are a vector of integers, one for each row, of any value."""
     labels = _check_integers(where, name, labels, "class labels")
     if labels.shape != (rows,) or not rows:
@@ -156,7 +173,7 @@ def check_label_array(where, name, labels, rows):
     return labels
 
 
-def check_indices(where, name, indices, size):
+def check_indices(where: str, name: str, indices: Any, size: int) -> NDArray[np.intp]:
     """Return a non-empty vector of indices 0 to size - 1 as an array of intp."""
     indices = _check_integers(where, name, indices, "indices")
     if indices.ndim != 1 or indices.size == 0:
@@ -164,7 +181,7 @@ def check_indices(where, name, indices, size):
     return _check_below(where, name, indices, size)
 
 
-def _check_integers(where, name, x, what):
+def _check_integers(where: str, name: str, x: Any, what: str) -> NDArray[Any]:
     x = lent(where, name, x)
     if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
@@ -173,7 +190,7 @@ def _check_integers(where, name, x, what):
     return x
 
 
-def _check_below(where, name, x, size):
+def _check_below(where: str, name: str, x: NDArray[Any], size: int) -> NDArray[np.intp]:
     if x.dtype == np.intp and x.flags.c_contiguous and x.view(np.uintp).max() < size:  # a negative one is huge there
         return x
     low, high = x.min(), x.max()
@@ -182,21 +199,21 @@ def _check_below(where, name, x, size):
     return np.ascontiguousarray(x, dtype=np.intp)
 
 
-def aligned_empty(size, dtype):
+def aligned_empty(size: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return an uninitialized vector that begins at a multiple of `ALIGNMENT` bytes."""
     dtype = np.dtype(dtype)
     buffer = np.empty(size * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -addressof(c_char.from_buffer(buffer)) % ALIGNMENT
+    start = -addressof(c_char.from_buffer(buffer)) % ALIGNMENT  # pyright: ignore[reportArgumentType]  # it is a buffer
     return buffer[start : start + size * dtype.itemsize].view(dtype)
 
 
-def aligned_full(size, dtype, value):
+def aligned_full(size: int, dtype: DTypeLike, value: Any) -> NDArray[Any]:
     """Return an aligned vector filled with one value, or a copy of an array."""
     vector = aligned_empty(size, dtype)
     vector[:] = value
     return vector
 
 
-def address(array):
-    """Return where the elements of an array lie."""
+def address(array: NDArray[Any]) -> int:
+    """Return the memory address of the first element of an array."""
     return array.__array_interface__["data"][0]

@@ -1,20 +1,22 @@
-"""Tensors of PyTorch and arrays of JAX: their memory as NumPy arrays, which costs no copy."""
+"""Access to the memory of PyTorch tensors and JAX arrays as NumPy arrays, without a copy."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def lent(where, name, x):
-    """Return the memory of a tensor as an array, of a JAX array a read-only one; anything else as it is.
+def lent(where: str, name: str, x: Any) -> Any:
+    """Return the memory of a tensor as an array, which is read-only for JAX; return anything else as it is.
 
-    Whoever has a tensor has imported its library, so that no other need be.
+    This imports no library: whoever has a tensor has imported its library already.
 
     Raises
     ------
     TypeError
-        If a tensor is not in the memory of the CPU, requires a gradient, which would not get through here, or has a
-        dtype that NumPy does not have.
+        If a tensor is not on the CPU, requires a gradient, which would be lost here, or has a dtype that NumPy lacks.
     """
     if type(x) is np.ndarray:
         return x
@@ -31,15 +33,15 @@ def lent(where, name, x):
     return x
 
 
-def _is_a(library, kind, x):
+def _is_a(library: str, kind: str, x: Any) -> bool:
     module = sys.modules.get(library)
-    return module is not None and isinstance(x, getattr(module, kind, ()))  # which lacks it while it is imported
+    return module is not None and isinstance(x, getattr(module, kind, ()))  # () while the library is being imported
 
 
-def _array(where, name, what, convert):
-    """Return what a function makes of a tensor, if it does."""
+def _array(where: str, name: str, what: str, convert: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """Return convert(), a tensor as an array, or raise TypeError."""
     try:
         return convert()
-    except (RuntimeError, TypeError) as error:  # of a dtype that NumPy does not have, or while JAX traces a function
+    except (RuntimeError, TypeError) as error:  # NumPy lacks the dtype, or JAX traces a function
         reason = str(error).partition("\n")[0]
         raise TypeError(f"{where}: {name} must be a NumPy array, got {what}: {reason}") from None

@@ -1,4 +1,4 @@
-"""Sparse matrices: what kernels take of SciPy's CSR, checked."""
+"""Checks of SciPy's sparse CSR matrices, and access to their arrays."""
 
 import sys
 from typing import Any
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from ..kernels.compiler import join
 from ..kernels.loops.linear import misplaced
-from .arrays import check_dtype_of
+from .arrays import TypeOf, check_dtype_of
 
 
-def is_sparse(X):
-    """Whether X is a sparse matrix or array of SciPy, which whoever has one has imported."""
+def is_sparse(X: Any) -> bool:
+    """Return True if X is a sparse matrix or array of SciPy, which is imported then."""
     module = sys.modules.get("scipy.sparse")
     return module is not None and module.issparse(X)
 
 
-def check_csr(where, name, X, *, dtype=None):
+def check_csr(where: str, name: str, X: Any, *, dtype: TypeOf | None = None) -> None:
     """Raise unless X is a sparse matrix that kernels can take; `dtype` is (what X must match, its dtype)."""
     if X.format != "csr" or X.ndim != 2:
         raise TypeError(f"{where}: {name} must be a dense matrix or sparse in CSR, got {X.format}; pass {name}.tocsr()")
@@ -31,8 +31,8 @@ def check_csr(where, name, X, *, dtype=None):
         raise ValueError(f"{where}: {name} is not a sound CSR matrix; pass a copy")
 
 
-def check_places(where, name, X, rows):
-    """Raise unless the elements of these rows of a sparse matrix (none: all) lie inside it."""
+def check_places(where: str, name: str, X: Any, rows: NDArray[np.intp]) -> None:
+    """Raise unless the elements of these rows of a sparse matrix lie inside it; an empty `rows` means all rows."""
     indices, indptr = X.indices, X.indptr
     count = rows.size or X.shape[0]
     wrong = np.empty(count, bool)

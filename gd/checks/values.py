@@ -1,12 +1,14 @@
-"""The ranges of hyper-parameters, declared once, and the message of a value outside."""
+"""Checks of numbers, names and other values, and the ranges that hyper-parameters declare."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import numpy as np
+
+Result = TypeVar("Result")
 
 
 class Range(NamedTuple):
@@ -17,14 +19,14 @@ class Range(NamedTuple):
     includes_low: bool = True
     includes_high: bool = False
 
-    def __contains__(self, value):
+    def __contains__(self, value: Any) -> bool:
         above = self.low < value or (self.includes_low and value == self.low)
         return above and (value < self.high or (self.includes_high and value == self.high))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{'[' if self.includes_low else '('}{self.low:g}, {self.high:g}{']' if self.includes_high else ')'}"
 
-    def outside(self):
+    def outside(self) -> list[float]:
         """Return values that are not in the range, for tests."""
         ends = [(self.low, self.includes_low), (self.high, self.includes_high)]
         return [self.low - 1, np.nan] + [end for end, included in ends if not included]
@@ -37,51 +39,53 @@ CLOSED_UNIT = Range(0.0, 1.0, includes_high=True)
 OPEN_UNIT = Range(0.0, 1.0, includes_low=False)
 REAL = Range(-inf, inf, includes_low=False)
 
-LARGE = float(np.finfo(np.float32).max)  # what is not beyond it no dtype makes infinite, of which NumPy would warn
+LARGE = float(np.finfo(np.float32).max)  # no dtype makes a number up to this infinite, with a warning of NumPy
 
 
-def shown(value, text=repr):
-    """Return the text of a value; Python writes no integers of more than 4300 digits."""
+def shown(value: Any, text: Callable[[Any], str] = repr) -> str:
+    """Return the text of a value; Python does not format integers of more than 4300 digits."""
     try:
         return text(value)
     except ValueError:
         return "an integer of thousands of digits" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
-def check_number(where, name, value, allowed):
+def check_number(where: str, name: str, value: Any, allowed: Range) -> float:
     """Return value as a float if it is a number in the range, else raise TypeError or ValueError."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{where}: {name} must be a number in {allowed}, got {shown(value)}")
     try:
         number = float(value)
     except OverflowError:  # of a huge integer
-        number = inf if value > 0 else -inf
+        number = inf if value > 0 else -inf  # pyright: ignore[reportOperatorIssue]  # only an int overflows
     if number not in allowed:
         raise ValueError(f"{where}: {name} must be in {allowed}, got {shown(value, str)}")
     return number
 
 
-def check_real(where, name, value, allowed, dtype):
-    """Return value as a scalar of a dtype, in which it must be in the range, too."""
+def check_real(where: str, name: str, value: Any, allowed: Range, dtype: np.dtype[Any]) -> Any:
+    """Return value as a scalar of a dtype; it must be in the range before and after rounding."""
     number = check_number(where, name, value, allowed)
     if abs(number) <= LARGE:
         real = dtype.type(number)
     else:
-        with np.errstate(over="ignore"):  # takes as long as all the rest
+        with np.errstate(over="ignore"):  # entered only here, as it takes as long as all the rest
             real = dtype.type(number)
     if float(real) not in allowed:
         raise ValueError(f"{where}: {name} must be in {allowed} as {dtype}, got {shown(value, str)}")
     return real
 
 
-def check_reals(where, given, allowed, dtype):
-    """Return the parameters {name: (default, Range)} in order, as given or by default, as scalars of a dtype."""
+def check_reals(
+    where: str, given: Mapping[str, Any], allowed: Mapping[str, tuple[float, Range]], dtype: np.dtype[Any]
+) -> tuple[Any, ...]:
+    """Return the given or default values of parameters {name: (default, Range)}, in order, as scalars of a dtype."""
     for name in given.keys() - allowed.keys():
         raise TypeError(f"{where}: unexpected keyword {name!r}")
     return tuple(check_real(where, k, given.get(k, default), r, dtype) for k, (default, r) in allowed.items())
 
 
-def check_numbers(where, name, values, allowed):
+def check_numbers(where: str, name: str, values: Any, allowed: Sequence[Range]) -> tuple[float, ...]:
     """Return a tuple of floats, each in its range."""
     if not isinstance(values, (tuple, list)) or len(values) != len(allowed):
         raise TypeError(f"{where}: {name} must be a tuple of {len(allowed)} numbers, got {shown(values)}")
@@ -89,8 +93,8 @@ def check_numbers(where, name, values, allowed):
     return tuple(check_number(where, f"{name}[{k}]", value, each) for k, (value, each) in pairs)
 
 
-def check_integer(where, name, value, low):
-    """Return value as an int if it is a whole number, low at least."""
+def check_integer(where: str, name: str, value: Any, low: int) -> int:
+    """Return value as an int if it is an integer of at least `low`, else raise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{where}: {name} must be an integer, {low} at least, got {shown(value)}")
     if value < low:
@@ -98,20 +102,20 @@ def check_integer(where, name, value, low):
     return int(value)
 
 
-def is_size(value):
-    """Whether a value is a positive integer."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0
+def is_size(value: Any) -> TypeGuard[int]:
+    """Return True if a value is a positive integer."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value > 0)
 
 
-def check_size(where, name, value, low=1, high=2**63 - 1):
-    """Return value as an int if it is a whole number that counts what could be in memory, low to high."""
+def check_size(where: str, name: str, value: Any, low: int = 1, high: int = 2**63 - 1) -> int:
+    """Return value as an int if it is an integer from low to high, by default a size that memory can have."""
     if check_integer(where, name, value, low) > high:
         raise ValueError(f"{where}: {name} must be {high} at most, got {shown(value, str)}")
     return int(value)
 
 
-def check_functions(where, name, functions):
-    """Return a tuple of functions, of one or of a sequence of them."""
+def check_functions(where: str, name: str, functions: Any) -> tuple[Callable[..., Any], ...]:
+    """Return a tuple of functions, from one function or a sequence of them."""
     functions = tuple(functions) if isinstance(functions, Iterable) else (functions,)
     for function in functions:
         if not callable(function):
@@ -119,8 +123,8 @@ def check_functions(where, name, functions):
     return functions
 
 
-def check_path(where, name, path):
-    """Return a path as a str; nothing need be there."""
+def check_path(where: str, name: str, path: Any) -> str:
+    """Return a path as a str; it may not exist."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise TypeError(f"{where}: {name} must be a path, got {shown(path)}")
     if "\0" in os.fspath(path):
@@ -128,8 +132,8 @@ def check_path(where, name, path):
     return os.fspath(path)
 
 
-def check_generator(where, name, rng):
-    """Return a generator of random numbers, or the one that a seed stands for, or for None one of fresh entropy."""
+def check_generator(where: str, name: str, rng: Any) -> np.random.Generator:
+    """Return a generator of random numbers: the given one, or one from a seed, or for None from fresh entropy."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
@@ -137,22 +141,22 @@ def check_generator(where, name, rng):
         raise type(error)(f"{where}: {name} must be {expected}, got {shown(rng)}") from None
 
 
-def check_flag(where, name, value):
-    """Return value if it is True or False."""
+def check_flag(where: str, name: str, value: Any) -> bool:
+    """Return value if it is True or False, else raise."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{where}: {name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
-def check_choice(where, name, value, choices):
+def check_choice(where: str, name: str, value: Any, choices: Collection[str]) -> Any:
     """Return value if it is one of the choices, else raise ValueError that lists them."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{where}: {name} must be one of {', '.join(sorted(choices))}, got {shown(value)}")
     return value
 
 
-def renamed(old, new, function):
-    """Call a function; what it raises says `new` where it says `old`."""
+def renamed(old: str, new: str, function: Callable[[], Result]) -> Result:
+    """Return function(); in the message of an error that it raises, replace `old` by `new`."""
     try:
         return function()
     except (KeyError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..kernels import pool
 from ..runtime import progress_bar
@@ -13,40 +14,43 @@ from .arguments import Failure, HelpFormatter
 SIZE_LIMITS = 1, 10**9
 
 
-def add(commands):
+def add(commands: Any) -> None:
     """Declare the options."""
     bench = commands.add_parser(
         "bench",
         help="measure gd on this machine, beside plain NumPy and the libraries you have",
-        description="Verify, then time every computation of gd, of plain NumPy and of the libraries that are "
-        "installed: in one process, in turns, with equal threads, beside what this machine can do at best. Writes "
-        "report.html, report.md and results.json.",
+        description="Verify, then time every computation of gd, of plain NumPy and of the installed libraries: in one "
+        "process, in turns, with equal threads, and against the limits of this machine. Writes report.html, report.md "
+        "and results.json.",
         formatter_class=HelpFormatter,
     )
     bench.add_argument("--quick", action="store_true", help="the headline computations, in about a minute and a half")
     bench.add_argument(
-        "--only", metavar="NAMES", type=_names, help="such as adam,relu or optimizers; nothing else then"
+        "--only", metavar="NAMES", type=_names, help="measure only these, such as adam,relu or optimizers"
     )
-    bench.add_argument("--sizes", metavar="ELEMENTS", type=_sizes, help="such as 1e4,1e6, in place of the usual ones")
-    bench.add_argument("--threads", type=int, help="of all libraries (default: all cores)")
-    bench.add_argument("--rounds", type=int, help="turns each library gets (default: 7, with --quick or if slow 3)")
-    bench.add_argument("--data", metavar="PATH", help="for networks, as gd train takes it; random numbers by default")
-    bench.add_argument("--output", metavar="DIR", default="benchmark", help="where the report is written")
+    bench.add_argument(
+        "--sizes",
+        metavar="ELEMENTS",
+        type=_sizes,
+        help="numbers of elements, such as 1e4,1e6, instead of the usual ones",
+    )
+    bench.add_argument("--threads", type=int, help="threads of all libraries (default: all cores)")
+    bench.add_argument("--rounds", type=int, help="turns of each library (default: 7; 3 with --quick or if slow)")
+    bench.add_argument("--data", metavar="PATH", help="data for networks, as for gd train (default: random numbers)")
+    bench.add_argument("--output", metavar="DIR", default="benchmark", help="folder of the report")
     bench.add_argument("--json", action="store_true", help="print results.json instead of the headline")
     bench.add_argument(
         "--check",
         metavar="BASELINE",
         help="exit with 1 if a share of the ceiling, or a ratio to NumPy, is 15 %% below that of this results.json",
     )
-    bench.add_argument(
-        "--readme", metavar="FILE", nargs="?", const="README.md", help="write the table in this file anew"
-    )
-    bench.add_argument("--assembly", metavar="NAME", help="print the assembly of the kernels behind a name, and end")
+    bench.add_argument("--readme", metavar="FILE", nargs="?", const="README.md", help="replace the table in this file")
+    bench.add_argument("--assembly", metavar="NAME", help="only print the assembly of the kernels of a name")
     bench.set_defaults(run=run)
 
 
-def run(options):
-    """Run what was asked for; return the exit status."""
+def run(options: argparse.Namespace) -> int:
+    """Run the benchmark; return the exit status."""
     try:
         from ..bench import assembly, report
         from ..bench import run as running
@@ -80,7 +84,7 @@ def run(options):
     )
     with progress_bar("bench", None, running.parts(plan), "parts") as bar:
 
-        def progress(text):
+        def progress(text: str) -> None:
             bar.set_postfix_str(text)
             bar.update(1)
 
@@ -98,7 +102,7 @@ def run(options):
     return 0
 
 
-def _check(results, baseline, regression):
+def _check(results: dict[str, Any], baseline: dict[str, Any], regression: Any) -> int:
     fallen, missing = regression.fallen(results, baseline), regression.missing(results, baseline)
     for line in missing:
         print(f"not run    {line}", file=sys.stderr)
@@ -109,7 +113,7 @@ def _check(results, baseline, regression):
     return 1 if fallen else 0
 
 
-def _results(path):
+def _results(path: str) -> dict[str, Any]:
     try:
         results = json.loads(Path(path).read_text())
         if results["format"] != 1:
@@ -119,8 +123,8 @@ def _results(path):
         raise Failure(f"--check {path}: {error}") from error
 
 
-def _command(options):
-    """Return what to type for the same results."""
+def _command(options: argparse.Namespace) -> str:
+    """Return the command line that repeats this benchmark."""
     words = ["gd", "bench"] + (["--quick"] if options.quick else [])
     if options.only:
         words += ["--only", ",".join(options.only)]
@@ -132,11 +136,11 @@ def _command(options):
     return shlex.join(words)
 
 
-def _names(text):
+def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _sizes(text):
+def _sizes(text: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(float(size)) for size in text.split(","))
     except (ValueError, OverflowError):

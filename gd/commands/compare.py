@@ -1,5 +1,8 @@
 """``gd compare``: rank optimizers by a short training, or on a surface."""
 
+import argparse
+from typing import Any
+
 import numpy as np
 
 from .. import comparison, datasets, surfaces
@@ -17,7 +20,7 @@ from .arguments import (
 )
 
 
-def add(commands):
+def add(commands: Any) -> None:
     """Declare the options."""
     compare = commands.add_parser(
         "compare",
@@ -31,28 +34,28 @@ def add(commands):
         "--optimizers",
         metavar="NAMES",
         type=optimizer_names,
-        help="such as sgd,adam (default: all; a few on a surface)",
+        help="optimizers, such as sgd,adam (default: all; on a surface eight of them)",
     )
     compare.add_argument(
         "--lr",
         choices=comparison.RATES,
         default="tuned",
-        help="of each optimizer: its default, or the best power of ten times that, by the loss on a tenth of the rows, "
-        "held back, after a short training",
+        help="learning rate of each optimizer: its default, or that times the best power of ten, by the loss on a held "
+        "out tenth of the rows after a short training",
     )
     compare.add_argument(
         "--surface",
         nargs="?",
         choices=(*surfaces.SURFACES, "all"),
         const="all",
-        help="descend this function instead of training, or all of them without a name",
+        help="descend this function instead of training; all of them if no name is given",
     )
-    compare.add_argument("--steps", type=int, default=200, help="with --surface")
+    compare.add_argument("--steps", type=int, default=200, help="number of steps, with --surface")
     compare.add_argument("--plot", metavar="FILE", help="draw losses, or paths, as .png, .svg or .pdf")
     compare.set_defaults(run=run)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Train by each optimizer, or descend a surface, and print the ranks."""
     if options.plot:
         try_plot(options.plot)
@@ -84,7 +87,7 @@ def run(options):
         draw(lambda path: comparison.plot(results, path), options.plot)
 
 
-def _descend(options):
+def _descend(options: argparse.Namespace) -> None:
     if options.data:
         raise Failure("--data is to train with, --surface descends a function instead: give one of the two")
     if options.steps < 1:

@@ -4,12 +4,13 @@ import argparse
 import os
 import runpy
 import sys
+from typing import Any
 
 from ..profiling import perf_map, profile
 from .arguments import Failure
 
 
-def add(commands):
+def add(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "profile",
@@ -19,14 +20,14 @@ def add(commands):
         "and how many bytes it moved. The exit status is that of the program.",
     )
     parser.add_argument(
-        "--perf-map", action="store_true", help="also write /tmp/perf-PID.map, by which perf names kernels"
+        "--perf-map", action="store_true", help="also write /tmp/perf-PID.map, with which perf names kernels"
     )
     parser.add_argument("-m", dest="module", action="store_true", help="the program is a module, not a file")
     parser.add_argument("program", nargs=argparse.REMAINDER, help="a file, or a module, and its arguments")
     parser.set_defaults(run=run)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Run the program, then print the table."""
     words, process = options.program, os.getpid()
     words = words[1:] if words[:1] == ["--"] else words
@@ -38,7 +39,7 @@ def run(options):
     if not module and not os.path.exists(name):
         raise Failure(f"{name}: no such file")
     if not module:
-        words[0] = name = os.path.abspath(name)  # as Python makes __file__
+        words[0] = name = os.path.abspath(name)  # like Python's __file__
     sys.argv = words
     if not sys.flags.safe_path:
         sys.path[0] = os.getcwd() if module else os.path.dirname(name)
@@ -47,14 +48,14 @@ def run(options):
         with profiled:
             _run(name, module)
     finally:
-        if os.getpid() == process:  # not a child of the program
+        if os.getpid() == process:  # not in a child of the program
             print(profiled, file=sys.stderr)
             if options.perf_map:
                 print(f"map for perf: {perf_map()}", file=sys.stderr)
 
 
-def _run(name, module):
-    """Run the program as Python does; what it raises is shown without what lies above it."""
+def _run(name: str, module: bool) -> None:
+    """Run the program as Python does; print its traceback without the frames of gd and runpy."""
     try:
         if module:
             runpy.run_module(name, run_name="__main__", alter_sys=True)

@@ -1,7 +1,10 @@
-"""``gd train``: train a classifier, and compare it with the same in plain NumPy."""
+"""``gd train``: train a classifier; with ``--compare numpy``, also train it in plain NumPy."""
 
+import argparse
 import sys
+from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +14,7 @@ from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed, world
 from ..files import CheckpointError, require_safetensors
 from ..optimizers import OPTIMIZERS
 from ..runtime import compiling_bar
-from ..training import fit
+from ..training import History, fit
 from .arguments import (
     Failure,
     HelpFormatter,
@@ -26,7 +29,7 @@ from .arguments import (
 )
 
 NAMES = {name.lower(): name for name in OPTIMIZERS}
-SCHEDULES = {  # name -> f(learning rate, steps in all) -> what an optimizer takes as lr
+SCHEDULES: dict[str, Callable[[float, int], Any]] = {  # name -> f(learning rate, all steps) -> an optimizer's lr
     "constant": lambda lr, steps: lr,
     "cosine": schedules.CosineDecay,
     "linear": schedules.PolynomialDecay,
@@ -36,7 +39,7 @@ SCHEDULES = {  # name -> f(learning rate, steps in all) -> what an optimizer tak
 }
 
 
-def add(commands):
+def add(commands: Any) -> None:
     """Declare the options."""
     train = commands.add_parser(
         "train",
@@ -47,42 +50,44 @@ def add(commands):
     add_data_and_model(train, epochs=15)
     train.add_argument("--optimizer", choices=NAMES, type=str.lower, default="adam", help="case does not matter")
     train.add_argument("--lr", type=float, help="learning rate (default: the optimizer's)")
-    train.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of data and parameters")
-    train.add_argument("--l2", type=float, metavar="FACTOR", help="penalty l2 / 2 |p|**2 of all parameters")
-    train.add_argument("--weight-decay", type=float, metavar="FACTOR", help="decoupled decay of all parameters")
-    train.add_argument("--dropout", type=float, metavar="RATE", help="share of the hidden units left out in each step")
+    train.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="dtype of data and parameters"
+    )
+    train.add_argument("--l2", type=float, metavar="FACTOR", help="penalty l2 / 2 |p|**2 on all parameters")
+    train.add_argument("--weight-decay", type=float, metavar="FACTOR", help="decoupled weight decay of all parameters")
+    train.add_argument("--dropout", type=float, metavar="RATE", help="share of the hidden units that each step drops")
     train.add_argument(
         "--schedule",
         choices=SCHEDULES,
         default="constant",
-        help="of the learning rate: cosine, linear and step fall from it, onecycle rises to it and falls, plateau is a "
-        "tenth after ten epochs without a smaller loss",
+        help="schedule of the learning rate: cosine, linear and step fall from it, onecycle rises to it and falls, "
+        "plateau divides it by ten after ten epochs without a smaller loss",
     )
     train.add_argument(
         "--early-stopping",
         type=int,
         metavar="EPOCHS",
-        help="end after so many epochs without a better accuracy on a tenth of the rows, held back; keep the best",
+        help="end after this many epochs without a better accuracy on a held out tenth of the rows; keep the best",
     )
     train.add_argument("--plot", metavar="FILE", help="draw loss and accuracy by epoch, as .png, .svg or .pdf")
     train.add_argument("--compare", choices=("numpy",), help="also train the same model in plain NumPy")
     train.add_argument("--save", metavar="FILE", help="write the model as safetensors, for gd.MLP.load")
     train.add_argument(
-        "--resume", metavar="FILE", help="save what training needs here after each epoch; go on from it if it is there"
+        "--resume", metavar="FILE", help="write a checkpoint here after each epoch; if there is one, go on from it"
     )
     train.add_argument(
         "--distributed",
         nargs="?",
         const="fast",
         choices=REDUCTIONS,
-        help="train on all processes that mpiexec started; reproducible gives the same bits on 1, 2, 4 and 8 of them. "
-        "The file of --resume is a folder then",
+        help="train on all processes that mpiexec started; reproducible gives the same bits on 1, 2, 4 and 8 of them; "
+        "the FILE of --resume is then a folder",
     )
     train.set_defaults(run=run)
 
 
-def run(options):
-    """Train, print how it went, and write what was asked for, on one process or on all that mpiexec started."""
+def run(options: argparse.Namespace) -> None:
+    """Train, print results and write files, in one process or in all that mpiexec started."""
     if options.distributed is None:
         return _run(options)
     try:
@@ -93,7 +98,7 @@ def run(options):
         return _run(options, comm)
 
 
-def _run(options, comm=None):
+def _run(options: argparse.Namespace, comm: Any = None) -> None:
     check_counts(options)
     for option, path in (("--save", options.save), ("--resume", options.resume)):
         if path:
@@ -103,10 +108,10 @@ def _run(options, comm=None):
                 raise Failure(error) from error
             check_folder(option, path)
     if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
-        raise Failure("--compare trains in plain NumPy, too, which knows no --dropout, --resume or --schedule plateau")
+        raise Failure("--compare trains in plain NumPy as well, without --dropout, --resume or --schedule plateau")
     if comm is not None:
         if options.compare:
-            raise Failure("--compare trains in plain NumPy, too, which knows no --distributed")
+            raise Failure("--compare trains in plain NumPy as well, without --distributed")
         if options.batch_size % LOGICAL_SHARDS:
             raise Failure(f"--batch-size must be a multiple of {LOGICAL_SHARDS} with --distributed")
     if options.early_stopping is not None:
@@ -124,9 +129,9 @@ def _run(options, comm=None):
         X, y, validation = held_back(data, options.seed)
     steps = options.epochs * -(-len(X) // options.batch_size)
 
-    def build():
+    def build() -> tuple[Any, Any]:
         model = new_model(options, data, options.dropout or 0.0)
-        optimizer = OPTIMIZERS[NAMES[options.optimizer]]
+        optimizer: Any = OPTIMIZERS[NAMES[options.optimizer]]
         if comm is None:
             optimizer = optimizer(model.parameters, **keywords)
         else:
@@ -198,39 +203,41 @@ def _run(options, comm=None):
         draw(history.plot, options.plot)
 
 
-def held_back(data, seed):
-    """Return rows to train with, their labels, and (rows, labels) to validate with: every tenth of each class."""
+def held_back(data: datasets.Data, seed: int) -> tuple[Any, Any, tuple[Any, Any]]:
+    """Return rows to train with, their labels, and (rows, labels) to validate with: a tenth of each class."""
     kept, held = held_out(len(data.X), seed, data.y)
     return data.X[kept], data.y[kept], (data.X[held], data.y[held])
 
 
 class _Run:
-    """The losses and seconds of one backend's epochs, printed as they come where it is live."""
+    """Losses and seconds of one backend's epochs; if live, prints each epoch."""
 
-    def __init__(self, name, live):
-        self.name, self.live, self.losses, self.seconds, self.accuracy = name, live, [], [], None
+    def __init__(self, name: str, live: bool) -> None:
+        self.name, self.live, self.accuracy = name, live, 0.0
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
 
-    def add(self, loss, seconds):
+    def add(self, loss: float, seconds: float) -> None:
         self.losses.append(float(loss))
         self.seconds.append(seconds)
         if self.live:
             print(f"{self.name:<10} epoch {len(self.losses):>3}: loss {loss:.6f}, {seconds:.3f} s", flush=True)
 
-    def resumed(self, history):
-        """Note the epochs of the training that this one went on with."""
+    def resumed(self, history: History) -> None:
+        """Include the epochs of the training that was resumed."""
         self.losses, self.seconds = history.loss, history.seconds
 
-    def median(self):
+    def median(self) -> float:
         return float(np.median(self.seconds))
 
-    def summary(self, rows):
+    def summary(self, rows: int) -> str:
         return (
             f"{self.name:<10} test accuracy {self.accuracy:.4f}, last loss {self.losses[-1]:.6f}; "
             f"{rows / self.median():,.0f} samples/s (median epoch), {sum(self.seconds):.2f} s in all"
         )
 
 
-def _comparison(ours, plain):
+def _comparison(ours: _Run, plain: _Run) -> str:
     medians = f"median epochs of {ours.median():.4f} s and {plain.median():.4f} s"
     difference = abs(ours.losses[0] - plain.losses[0])
     return (
@@ -239,8 +246,8 @@ def _comparison(ours, plain):
     )
 
 
-def _compile(build, data, batch_size, comm):
-    """Take the first steps with another model of the same kind; return how long that took."""
+def _compile(build: Callable[[], tuple[Any, Any]], data: datasets.Data, batch_size: int, comm: Any) -> float:
+    """Take the first steps with another model of the same kind; return the seconds that this took."""
     start = perf_counter()
     model, optimizer = build()
     rows = min(len(data.X), 2 * batch_size)
@@ -250,7 +257,7 @@ def _compile(build, data, batch_size, comm):
     return perf_counter() - start
 
 
-def _save(path, model):
+def _save(path: str, model: Any) -> None:
     try:
         model.save(path)
     except OSError as error:

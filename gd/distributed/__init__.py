@@ -1,4 +1,4 @@
-"""Training over several processes: the optimizer whose state they share, and how they talk."""
+"""Training on several processes: the optimizer whose state they share, and their communication."""
 
 from .optimizer import LOGICAL_SHARDS, REDUCTIONS, Distributed
 from .ranks import world

@@ -1,7 +1,10 @@
-"""Where the seconds of a rank go."""
+"""Clock: measures the seconds that a rank spends in compute, messages and updates."""
 
 from time import perf_counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .ranks import Ranks
 
 
 class Times(NamedTuple):
@@ -13,14 +16,20 @@ class Times(NamedTuple):
 
 
 class Clock:
-    """Tells a rank's seconds between steps and in updates, without those on the wire."""
+    """Measures a rank's seconds between steps and in updates, without those in messages."""
 
-    def __init__(self, ranks):
+    ranks: "Ranks"
+    compute: float
+    update: float
+    since: float
+    wired: float
+
+    def __init__(self, ranks: "Ranks") -> None:
         self.ranks, self.compute, self.update = ranks, 0.0, 0.0
         self.since, self.wired = perf_counter(), ranks.seconds
 
-    def lap(self):
-        """Return the seconds since the last call that were not spent on the wire."""
+    def lap(self) -> float:
+        """Return the seconds since the last call that were not spent in messages."""
         since, wired = self.since, self.wired
         self.since, self.wired = perf_counter(), self.ranks.seconds
         return self.since - since - (self.wired - wired)

@@ -1,13 +1,22 @@
-"""A pass over the data on several ranks: each computes the gradients of its parts of every mini-batch."""
+"""An epoch on several ranks: each computes the gradients of its parts of every mini-batch."""
 
+from collections.abc import Iterator, Sequence
 from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..batches import shuffled_shard
 
+if TYPE_CHECKING:
+    from ..parameters import ParameterVector
+    from .optimizer import Distributed
 
-def descend(optimizer, model, X, y, seed, epoch, batch_size):
+
+def descend(
+    optimizer: "Distributed", model: Any, X: Any, y: Any, seed: int, epoch: int, batch_size: int
+) -> Iterator[tuple[float, int]]:
     """See `Distributed.descend`."""
     parts = optimizer.logical_shards
     sizes = np.diff(np.arange(parts + 1) * X.shape[0] // parts)
@@ -19,7 +28,7 @@ def descend(optimizer, model, X, y, seed, epoch, batch_size):
             if rows.size:
                 model.write_gradients(X, y, rows, 0, gradient)
         optimizer._started = True
-    optimizer._clock.lap()  # which begins here
+    optimizer._clock.lap()  # the first lap begins here
     for first in range(0, sizes.max(), each):
         pieces = [order[first : first + each] for order in orders]
         if not optimizer._reproducible:
@@ -37,8 +46,17 @@ def descend(optimizer, model, X, y, seed, epoch, batch_size):
         yield loss, rows
 
 
-def _gradients(optimizer, model, X, y, pieces, rows, gradient, losses):
-    """Yield the gradient of each piece of a batch, weighted by its rows; note the sum of its losses."""
+def _gradients(
+    optimizer: "Distributed",
+    model: Any,
+    X: Any,
+    y: Any,
+    pieces: Sequence[NDArray[np.intp]],
+    rows: int,
+    gradient: "ParameterVector",
+    losses: NDArray[np.float64],
+) -> Iterator[NDArray[Any]]:
+    """Yield the gradient of each piece of a batch, weighted by its rows; write the sums of losses into `losses`."""
     for k, piece in zip(optimizer.shards, pieces, strict=False):
         if piece.size:
             loss = model.write_gradients(X, y, piece, optimizer.logical_shards * optimizer.steps + k, gradient)

@@ -1,18 +1,26 @@
-"""Arrays in any structure as one vector, for what goes between processes."""
+"""FlatVector: arrays in any structure as one vector, for messages between processes."""
+
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import aligned_empty
 from ..parameters import Structure
 
 
 class FlatVector:
-    """The parameters that an optimizer takes as one vector, and gradients that match them as another.
+    """The parameters of an optimizer as one vector, and matching gradients as another.
 
-    One array, or a ParameterVector, is that vector; several are copied into it and back.
+    One array or a ParameterVector is used as that vector; several arrays are copied into it and back.
     """
 
-    def __init__(self, where, params):
+    params: Any
+    dtype: np.dtype[Any]
+    size: int
+    vector: NDArray[Any]
+
+    def __init__(self, where: str, params: Any) -> None:
         self._structure = Structure(where, params)
         whole, arrays = self._structure.vector, list(self._structure.arrays.values())
         self._arrays = [array.p for array in ([whole] if whole is not None else arrays)]
@@ -26,20 +34,20 @@ class FlatVector:
         self.vector = self._arrays[0] if self._is_one else aligned_empty(self.size, self.dtype)
         self._gradient = None
 
-    def take(self):
-        """Return the vector, brought up to date with params."""
+    def take(self) -> NDArray[Any]:
+        """Copy params into the vector, unless they are it, and return the vector."""
         if not self._is_one:
             np.concatenate(self._arrays, out=self.vector)
         return self.vector
 
-    def give(self):
-        """Bring params up to date with the vector."""
+    def give(self) -> None:
+        """Copy the vector into params, unless they are it."""
         if not self._is_one:
             for array, piece in zip(self._arrays, np.split(self.vector, self._ends), strict=True):
                 array[:] = piece
 
-    def gradient(self, where, label, grads):
-        """Return a gradient like params as one vector, which the next call may overwrite, else raise."""
+    def gradient(self, where: str, label: str, grads: Any) -> NDArray[Any]:
+        """Return a gradient as one vector, which the next call may overwrite; raise if it does not match params."""
         if grads is None:
             raise TypeError(f"{where}: {label} must be like params, got None")
         pairs = self._structure.pairs(where, grads, whole=True, name=label)
@@ -52,6 +60,6 @@ class FlatVector:
             self._gradient = aligned_empty(self.size, self.dtype)
         return np.concatenate(pieces, out=self._gradient)
 
-    def like_params(self, vector):
+    def like_params(self, vector: NDArray[Any]) -> Any:
         """Return a vector in the structure of params."""
         return self._structure.like(dict(zip(self._structure.arrays, np.split(vector, self._ends), strict=True)))

@@ -1,9 +1,11 @@
 """Distributed: one optimizer over the processes of an MPI communicator, each with a shard of its state."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import (
     REAL,
@@ -17,7 +19,9 @@ from ..checks import (
     renamed,
 )
 from ..files import CheckpointError, encoded, require_safetensors
-from ..kernels.storage import BLOCK
+from ..kernels.storage import CODE_BLOCK
+from ..optimizers import Optimizer
+from ..typing import FilePath, Params, Rate
 from . import sharded_checkpoint
 from .clock import Clock, Times
 from .descent import descend
@@ -26,47 +30,45 @@ from .ranks import Ranks, world
 from .shard import SPAN, AllShards, check_class, compile_steps
 from .summation import TreeSum
 
-LOGICAL_SHARDS = 8  # unless another number is asked for
+LOGICAL_SHARDS = 8  # by default
 REDUCTIONS = ("fast", "reproducible")
-REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads")  # of an optimizer's keywords
+REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads")  # keywords of optimizers
 
 
 class Distributed:
-    """An optimizer whose state is shared out among the processes (ranks) of an MPI communicator.
+    """An optimizer whose state is sharded over the processes (ranks) of an MPI communicator.
 
-    All parameters are on every rank, as one vector that is cut into a shard for each rank (stage 1 of ZeRO). A step
-    sums the gradients so that each rank gets those of its own shard, updates that by an ordinary optimizer, which has
-    the state of no other, and collects the parameters of all shards. Every rank must call the same methods in the same
-    order.
+    All parameters are on every rank, as one vector that is cut into a shard for each rank (stage 1 of ZeRO). In a step,
+    each rank gets the sum of the gradients of its own shard, updates the shard by an ordinary optimizer, and collects
+    the parameters of all shards. Every rank must call the same methods in the same order.
 
     Parameters
     ----------
     optimizer_class : type
-        Such as `gd.Adam`: any but those with a trust ratio, LAMB and LARS, which measure whole arrays.
+        Such as `gd.Adam`; not LAMB and LARS, whose trust ratio measures whole arrays.
     params : as for every optimizer
-        Of one dtype. All ranks start from those of rank 0. A ParameterVector or one array is fastest: the arrays of a
-        list or a dict are copied into a vector and back in each step.
+        Of one dtype. All ranks start with the parameters of rank 0. A ParameterVector or one array is fastest: the
+        arrays of a list or a dict are copied into a vector and back in each step.
     comm : communicator, optional
-        Of mpi4py, or an object with the same upper-case methods; by default that of all processes.
+        Of mpi4py, or an object with the same upper-case methods; by default the one of all processes.
     reduction : {"fast", "reproducible"}
-        Fast: each rank hands in one gradient, and MPI sums them as it likes; results on other numbers of ranks differ
-        by rounding. Reproducible: a batch has `logical_shards` parts, whatever the number of ranks, their gradients are
-        summed by a fixed binary tree, and results have the same bits on any number of ranks that divides that of the
-        parts.
+        Fast: each rank passes one gradient, and MPI chooses the order of the sum; with another number of ranks, results
+        differ by rounding. Reproducible: a batch has `logical_shards` parts, whose gradients are summed by a fixed
+        binary tree; results have the same bits on any number of ranks that divides `logical_shards`.
     logical_shards : int, default: 8
-        A power of two: into how many parts `gd.fit` cuts data and batches.
+        Number of parts into which `gd.fit` cuts data and batches, a power of two.
     **options
-        Those of the optimizer, such as lr, betas, state_dtype, ema. clip_norm and skip_nonfinite look at the gradients
-        of all shards. Not groups, state_dir, param_dtype, master_weights and zero_grads.
+        Arguments of the optimizer, such as lr, betas, state_dtype, ema. clip_norm and skip_nonfinite look at the
+        gradients of all shards. groups, state_dir, param_dtype, master_weights and zero_grads are not possible.
 
     Attributes
     ----------
     optimizer : Optimizer
-        This rank's, of its own shard. Do not step it.
+        The optimizer of this rank's shard. Do not step it.
     shards : range
-        The logical shards whose gradients this rank hands in.
+        The logical shards whose gradients this rank passes to `step`.
     times : Times
-        Seconds of this rank in compute (between steps), wire and update, so far.
+        Seconds of this rank so far in compute (between steps), wire (messages) and update.
 
     Raises
     ------
@@ -88,32 +90,40 @@ class Distributed:
     """
 
     def __init__(
-        self, optimizer_class, params, comm=None, reduction="fast", *, logical_shards=LOGICAL_SHARDS, **options
-    ):
+        self,
+        optimizer_class: type[Any],
+        params: Params,
+        comm: Any = None,
+        reduction: Literal["fast", "reproducible"] = "fast",
+        *,
+        logical_shards: int = LOGICAL_SHARDS,
+        **options: Any,
+    ) -> None:
         where = "Distributed"
         check_class(where, optimizer_class)
         for name in REFUSED:
             if options.pop(name, None):
                 raise TypeError(f"{where}: {name} is not for the shards of a vector")
-        self.reduction = check_choice(where, "reduction", reduction, REDUCTIONS)
-        self.logical_shards = check_size(where, "logical_shards", logical_shards, high=2**30)
+        self.reduction: str = check_choice(where, "reduction", reduction, REDUCTIONS)
+        self.logical_shards: int = check_size(where, "logical_shards", logical_shards, high=2**30)
         if self.logical_shards & (self.logical_shards - 1):
             raise ValueError(f"{where}: logical_shards must be a power of two, got {logical_shards}")
         flat = self._flat = FlatVector(where, params)
         name, start = optimizer_class.__name__, np.zeros(1, flat.dtype)
-        renamed(f"{name}:", f"{where}:", lambda: optimizer_class(start, **options))  # before others wait for this rank
-        self.comm = world(where) if comm is None else comm
+        renamed(
+            f"{name}:", f"{where}:", lambda: optimizer_class(start, **options)
+        )  # raises before others wait for this rank
+        self.comm: Any = world(where) if comm is None else comm
         ranks = self._ranks = Ranks(where, self.comm)
         self._reproducible = self.reduction == "reproducible"
         if self._reproducible and self.logical_shards % ranks.size:
             raise ValueError(
                 f"{where}: logical_shards must be a multiple of the {ranks.size} ranks, got {logical_shards}"
             )
-        self.shards = range(*(self.logical_shards * k // ranks.size for k in (ranks.rank, ranks.rank + 1)))
+        self.shards: range = range(*(self.logical_shards * k // ranks.size for k in (ranks.rank, ranks.rank + 1)))
         given = np.array([flat.size, flat.dtype.itemsize, self.logical_shards, self._reproducible])
         if (ranks.gather(given) != given).any():
             raise ValueError(f"{where}: params, reduction and logical_shards must be alike on all ranks")
-
         ranks.broadcast(flat.take())
         flat.give()
         shard = -(-flat.size // (ranks.size * SPAN)) * SPAN
@@ -123,93 +133,93 @@ class Distributed:
         self._refresh()
         with ranks.in_turn():
             compile_steps(optimizer_class, flat.dtype, options)
-        self.optimizer = optimizer_class(self._shard, **options)
+        self.optimizer: Optimizer = optimizer_class(self._shard, **options)
         self.optimizer.inside.together = AllShards(ranks)
-        self.optimizer._structure.arrays[None].first_block = ranks.rank * shard // BLOCK
+        self.optimizer._structure.arrays[None].first_block = ranks.rank * shard // CODE_BLOCK
         self._clock, self._started = Clock(ranks), False
 
-    # --- What it is like
+    # --- Properties
 
     @property
-    def params(self):
+    def params(self) -> Any:
         """The parameters, as given."""
         return self._flat.params
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Steps taken."""
         return self.optimizer.steps
 
     @property
-    def lr(self):
+    def lr(self) -> float:
         """The learning rate of the next step; set it to a number or a schedule, on all ranks."""
         return self.optimizer.lr
 
     @lr.setter
-    def lr(self, value):
+    def lr(self, value: Rate) -> None:
         self._own(":", lambda: setattr(self.optimizer, "lr", value))
 
     @property
-    def last_lr(self):
-        """The learning rate of the last step; of the first one before any."""
+    def last_lr(self) -> float:
+        """The learning rate of the last step; before any step, that of the first."""
         return self.optimizer.last_lr
 
     @property
-    def schedules(self):
+    def schedules(self) -> dict[str, Any]:
         """The hyper-parameters that are schedules, by name."""
         return self.optimizer.schedules
 
     @property
-    def groups(self):
-        """Nothing: arrays cannot have learning rates of their own."""
+    def groups(self) -> tuple[()]:
+        """Always empty: arrays cannot have their own learning rates."""
         return ()
 
     @property
-    def skip_nonfinite(self):
-        """Whether gradients that are not finite are skipped."""
+    def skip_nonfinite(self) -> bool:
+        """True if gradients that are not finite are skipped."""
         return self.optimizer.skip_nonfinite
 
     @property
-    def grad_norm(self):
-        """Norm of the last gradient, of all shards, before clip_norm; None unless it was needed."""
+    def grad_norm(self) -> float | None:
+        """Norm of the last gradient, over all shards, before clip_norm; None unless it was needed."""
         return self.optimizer.grad_norm
 
     @property
-    def norms(self):
-        """The norms of the last step, of all shards; None without track_norms."""
+    def norms(self) -> Any:
+        """The norms of the last step, over all shards; None without track_norms."""
         return self.optimizer.norms
 
     @property
-    def times(self):
-        """Seconds of this rank so far, by what they went into."""
+    def times(self) -> Times:
+        """Seconds of this rank so far, in compute, wire and update."""
         return Times(self._clock.compute, self._ranks.seconds, self._clock.update)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{self.optimizer}, {self.reduction} on {self._ranks.size} ranks"
 
     # --- The step
 
-    def step(self, grads, grad_scale=1.0):
-        """Update the parameters on all ranks by the mean of the gradients that the ranks hand in.
+    def step(self, grads: Any, grad_scale: float = 1.0) -> bool:
+        """Update the parameters on all ranks by the mean of the gradients of the ranks.
 
         Parameters
         ----------
         grads : as params
-            This rank's gradient; the mean is taken over ranks. With reduction="reproducible" a sequence of them, one
-            for each logical shard in `shards`; the mean is taken over all of them. Read, never written.
+            This rank's gradient; the mean is over ranks. With reduction="reproducible" a sequence of gradients, one
+            for each logical shard in `shards`; the mean is over all of them. Read, never written.
         grad_scale : float, default: 1
-            Multiplies the gradients, the same on all ranks.
+            Multiplies the gradients; it must be equal on all ranks.
 
         Returns
         -------
         applied : bool
-            False on all ranks where skip_nonfinite kept everything as it was.
+            False, on all ranks, if skip_nonfinite skipped the step.
 
         Raises
         ------
         TypeError, ValueError
-            If grads do not match params; nothing has changed then, but other ranks wait for this one: start programs
-            by ``python -m mpi4py``, which ends all of them.
+            If grads do not match params; nothing has changed then, but other ranks wait for this one. So start programs
+            by ``python -m mpi4py``, which ends all ranks.
         """
         where = "Distributed.step"
         grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
@@ -224,8 +234,8 @@ class Distributed:
         vectors = (self._flat.gradient(where, f"grads[{k}]", each) for k, each in enumerate(grads))
         return self._step(self._tree(vectors), grad_scale)
 
-    def _step(self, vector, grad_scale=1.0):
-        """Take a step by what this rank adds to the sum of all gradients."""
+    def _step(self, vector: NDArray[Any], grad_scale: float = 1.0) -> bool:
+        """Take a step; `vector` is this rank's addend of the sum of all gradients."""
         self._clock.compute += self._clock.lap()
         self._ranks.reduce(vector, self._gradient, self._reproducible)
         self._refresh()
@@ -237,23 +247,23 @@ class Distributed:
         return applied
 
     @property
-    def _addends(self):
-        """How many gradients a step is the mean of."""
+    def _addends(self) -> int:
+        """The number of gradients that a step averages."""
         return self.logical_shards if self._reproducible else self._ranks.size
 
-    def _refresh(self):
-        """Copy this rank's part of the parameters into its shard, whose rest is zeros."""
+    def _refresh(self) -> None:
+        """Copy this rank's part of the parameters into its shard, and pad that with zeros."""
         mine = self._flat.take()[self._mine]
         self._shard[: mine.size], self._shard[mine.size :] = mine, 0
 
     # --- State
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the state of this rank's shard, as the optimizer's `state_dict` does."""
         return self.optimizer.state_dict()
 
-    def load_state_dict(self, state):
-        """Restore what `state_dict` returned on the same rank of as many.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, on the same rank of as many ranks.
 
         Raises
         ------
@@ -262,13 +272,13 @@ class Distributed:
         """
         self._own(".load_state_dict:", lambda: self.optimizer.load_state_dict(state))
 
-    def _own(self, begin, function):
-        """Call a function of the rank's optimizer; what it raises speaks of this one."""
+    def _own(self, begin: str, function: Callable[[], Any]) -> Any:
+        """Call a function of the rank's optimizer; its errors name Distributed instead."""
         name = type(self.optimizer).__name__
         return renamed(f"{name}{begin}", f"Distributed{begin}", function)
 
-    def ema_params(self):
-        """Return a copy of the averaged parameters, all of them, in the structure of params.
+    def ema_params(self) -> Any:
+        """Return a copy of all averaged parameters, in the structure of params.
 
         Raises
         ------
@@ -277,73 +287,73 @@ class Distributed:
         """
         return self._whole(self.optimizer.ema_params())
 
-    def averaged_params(self):
-        """Return what `averaged_params` of the optimizer does, all of them, in the structure of params.
+    def averaged_params(self) -> Any:
+        """Return a copy of all parameters that the optimizer's `averaged_params` gives, in the structure of params.
 
         Raises
         ------
         AttributeError
             If the optimizer has no such method.
         """
-        return self._whole(self.optimizer.averaged_params())
+        return self._whole(self.optimizer.averaged_params())  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _whole(self, shard):
+    def _whole(self, shard: NDArray[Any]) -> Any:
         """Return the shards of all ranks in the structure of params."""
         return self._flat.like_params(self._collected(shard))
 
-    def _collected(self, shard):
+    def _collected(self, shard: NDArray[Any]) -> NDArray[Any]:
         """Return the shards of all ranks as one vector."""
         vector = aligned_empty(self._flat.size, self._flat.dtype)
         self._ranks.collect(shard, vector)
         return vector
 
-    def save(self, path, tree=None, keep=1):
-        """Write parameters and state, each rank its shard, into a folder; all ranks call it.
+    def save(self, path: FilePath, tree: Mapping[str, Any] | None = None, keep: int = 1) -> None:
+        """Write parameters and state into a folder, each rank its shard; all ranks must call it.
 
-        It is a checkpoint when the manifest is there, which rank 0 writes last; until then the one before counts.
+        Rank 0 writes the manifest last. Before that, the previous checkpoint is still the newest.
 
         Parameters
         ----------
         path : str or path-like
-            A folder that all ranks see; made if there is none.
+            A folder that all ranks can access; created if it does not exist.
         tree : dict, optional
-            What else to save, as `gd.save` takes it: that of rank 0 is written.
+            Further data to save, as for `gd.save`; only rank 0's is written.
         keep : int, default: 1
             How many checkpoints to keep.
 
         Raises
         ------
         TypeError, ValueError, OSError, ImportError
-            As those of `gd.save`.
+            As for `gd.save`.
         """
         where = "Distributed.save"
         require_safetensors(where)
         path, keep = check_path(where, "path", path), check_integer(where, "keep", keep, 1)
         tree = {} if tree is None else tree
-        encoded(tree)  # which checks it
+        encoded(tree)  # checks it
         if Path(path).exists() and not Path(path).is_dir():
             raise ValueError(f"{where}: path must be that of a folder, {path} is something else")
         self._refresh()
         state = {"parameters": self._shard} | self.state_dict()
         sharded_checkpoint.write(self._ranks, path, state, tree, self._flat.size, self.steps, keep)
 
-    def load(self, path):
-        """Restore parameters and state of the newest checkpoint that is complete, on any number of ranks.
+    def load(self, path: FilePath) -> dict[str, Any]:
+        """Restore parameters and state of the newest complete checkpoint, on any number of ranks.
 
         Parameters
         ----------
         path : str or path-like
-            The folder. A checkpoint that is unfinished or damaged is passed over for the one before.
+            The folder. A checkpoint that is incomplete or damaged is skipped for the one before.
 
         Returns
         -------
         tree : dict
-            What `save` was given.
+            The `tree` that was saved.
 
         Raises
         ------
         CheckpointError
-            If there is none, or the newest is of other parameters or of another optimizer; nothing has changed then.
+            If there is none, or it is of other parameters or of another optimizer; nothing has changed then.
         """
         where = "Distributed.load"
         path = check_path(where, "path", path)
@@ -356,11 +366,11 @@ class Distributed:
         self._flat.give()
         return tree
 
-    def has_saved(self, path):
-        """Whether there is a checkpoint in a folder, damaged or not."""
+    def has_saved(self, path: FilePath) -> bool:
+        """Return True if there is a checkpoint in a folder, damaged or not."""
         return sharded_checkpoint.exist(self._ranks, path)
 
-    def read(self, where, path):
+    def read(self, where: str, path: FilePath) -> tuple[NDArray[Any], dict[str, Any], dict[str, Any]]:
         """Return (parameters as a vector, state of this rank's shard, tree) of the newest complete checkpoint."""
         state, tree = sharded_checkpoint.read(where, self._ranks, path, self._flat.size, self._shard.size)
         shard = state.pop("parameters", None)
@@ -370,8 +380,8 @@ class Distributed:
 
     # --- Training
 
-    def check_batches(self, where, batch_size, accumulate, emphasis):
-        """Raise unless `descend` can train by such batches, of all rows if batch_size is None."""
+    def check_batches(self, where: str, batch_size: int | None, accumulate: int, emphasis: float) -> None:
+        """Raise unless `descend` can train with these batches; None means one batch of all rows."""
         parts = self.logical_shards
         for name, given in (("accumulate", accumulate > 1), ("emphasis", emphasis > 0)):
             if given:
@@ -381,10 +391,10 @@ class Distributed:
         if self._ranks.size > parts:
             raise ValueError(f"{where}: optimizer has {parts} logical shards, too few for {self._ranks.size} ranks")
 
-    def descend(self, model, X, y, seed, epoch, batch_size):
+    def descend(self, model: Any, X: Any, y: Any, seed: int, epoch: int, batch_size: int) -> Iterator[Any]:
         """Take a step for every mini-batch of an epoch; yield (mean loss, rows) of each, over all ranks.
 
-        The rows are cut into as many equal parts as there are logical shards. A batch takes as many rows of each, in an
-        order that follows from (seed, epoch, part): no rank has a say in it. The arguments are not checked.
+        The rows are cut into equal parts, one for each logical shard. A batch takes as many rows of each part, in an
+        order that follows from (seed, epoch, part), not from the rank. The arguments are not checked.
         """
         return descend(self, model, X, y, seed, epoch, batch_size)

@@ -1,17 +1,22 @@
-"""Ranks: the processes of an MPI communicator, and how vectors go between them."""
+"""Ranks: sends vectors between the processes of an MPI communicator."""
 
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, wraps
 from time import perf_counter
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 METHODS = "Get_rank Get_size Barrier Bcast Allreduce Allgather Alltoall Reduce_scatter_block".split()
-BUCKET = 2**24  # elements of a message at most: MPI counts to 2**31, and what is sent is in memory twice
+BUCKET = 2**24  # most elements of a message: MPI counts to 2**31, and a message is in memory twice
 
 
-def world(where):
+def world(where: str) -> Any:
     """Return the communicator of all processes that mpiexec started."""
     try:
         from mpi4py import MPI
@@ -20,39 +25,46 @@ def world(where):
     return MPI.COMM_WORLD
 
 
-def _timed(method):
+def _timed(method: Method) -> Method:
+    """Add the seconds of a method to `seconds`."""
+
     @wraps(method)
-    def timed(self, *arguments):
+    def timed(self: "Ranks", *arguments: Any) -> Any:
         start = perf_counter()
         try:
             return method(self, *arguments)
         finally:
             self.seconds += perf_counter() - start
 
-    return timed
+    return timed  # pyright: ignore[reportReturnType]  # it has the signature of the method
 
 
 class Ranks:
-    """The processes of a communicator, of which each calls the same methods in the same order.
+    """The processes of a communicator; each must call the same methods in the same order.
 
-    A vector is cut into one shard of equal size for each rank; behind its end shards are filled up with zeros.
+    A vector is cut into shards of equal size, one for each rank, and padded with zeros.
 
     Parameters
     ----------
     where : str
         The function that was called, for messages.
     comm : communicator
-        Of mpi4py, or any object with those of its upper-case methods that are in `METHODS`.
+        Of mpi4py, or any object with the methods named in `METHODS`.
 
     Attributes
     ----------
     rank, size : int
-        The number of this process, and how many there are.
+        The number of this process, and the number of processes.
     seconds : float
-        Spent on sending, receiving and waiting for others.
+        Time spent on sending, receiving and waiting for others.
     """
 
-    def __init__(self, where, comm):
+    comm: Any
+    rank: int
+    size: int
+    seconds: float
+
+    def __init__(self, where: str, comm: Any) -> None:
         for name in METHODS:
             if isinstance(comm, type) or not callable(getattr(comm, name, None)):
                 expected = "a communicator such as mpi4py.MPI.COMM_WORLD"
@@ -60,36 +72,36 @@ class Ranks:
         self.comm, self.rank, self.size, self.seconds = comm, comm.Get_rank(), comm.Get_size(), 0.0
 
     @_timed
-    def sum(self, numbers):
-        """Return the sums over all ranks of some numbers, in float64: of 0 on all ranks but one it is exact."""
+    def sum(self, numbers: ArrayLike) -> NDArray[np.float64]:
+        """Return the sum of each number over all ranks, in float64; it is exact if all ranks but one have 0."""
         numbers = np.asarray(numbers, np.float64)
         total = np.empty_like(numbers)
         self.comm.Allreduce(numbers, total)
         return total
 
     @_timed
-    def gather(self, array):
-        """Return the arrays of all ranks, of one shape, one after the other."""
+    def gather(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the arrays of all ranks, which have one shape, stacked."""
         gathered = np.empty((self.size, *array.shape), array.dtype)
         self.comm.Allgather(np.ascontiguousarray(array), gathered)
         return gathered
 
     @_timed
-    def wait(self):
+    def wait(self) -> None:
         """Wait until all ranks are here."""
         self.comm.Barrier()
 
     @_timed
-    def broadcast(self, vector):
+    def broadcast(self, vector: NDArray[Any]) -> None:
         """Overwrite a vector by that of rank 0."""
         for first in range(0, vector.size, BUCKET):
             self.comm.Bcast(vector[first : first + BUCKET])
 
     @_timed
-    def reduce(self, vector, shard, tree):
+    def reduce(self, vector: NDArray[Any], shard: NDArray[Any], tree: bool) -> None:
         """Write the sum over all ranks of this rank's part of a vector into `shard`.
 
-        With `tree`, pairs are added, then pairs of pairs, and so on; else in whatever order MPI finds fast.
+        With `tree`, pairs are added, then pairs of pairs, and so on; else MPI chooses the order.
         """
         for part in self._parts(shard.size):
             sent = self._cut(vector, shard.size, part)
@@ -103,7 +115,7 @@ class Ranks:
             shard[part] = received[0]
 
     @_timed
-    def collect(self, shard, vector):
+    def collect(self, shard: NDArray[Any], vector: NDArray[Any]) -> None:
         """Write the shards of all ranks into a vector."""
         for part in self._parts(shard.size):
             if vector.size == self.size * shard.size and part == slice(0, shard.size):
@@ -114,12 +126,12 @@ class Ranks:
             for row, place in self._places(received, vector, shard.size, part):
                 place[:] = row[: place.size]
 
-    def _parts(self, size):
-        """Return the slices of a shard that go in one message each."""
+    def _parts(self, size: int) -> list[slice]:
+        """Return slices of a shard, one for each message."""
         step = max(1, BUCKET // self.size)
         return [slice(first, min(first + step, size)) for first in range(0, size, step)]
 
-    def _cut(self, vector, size, part):
+    def _cut(self, vector: NDArray[Any], size: int, part: slice) -> NDArray[Any]:
         """Return a part of each shard of a vector as the rows of a matrix."""
         if vector.size == self.size * size and part == slice(0, size):
             return vector.reshape(self.size, size)
@@ -128,14 +140,16 @@ class Ranks:
             row[: place.size] = place
         return rows
 
-    def _places(self, rows, vector, size, part):
-        """Yield each row and where it lies in the vector, which may end within it or before."""
+    def _places(
+        self, rows: NDArray[Any], vector: NDArray[Any], size: int, part: slice
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yield each row with its part of the vector, which is shorter than the row if the vector ends before."""
         for k, row in enumerate(rows):
             yield row, vector[k * size + part.start : k * size + part.stop]
 
     @contextmanager
-    def in_turn(self):
-        """Let the first rank of each machine do this before the others, which then find kernels compiled."""
+    def in_turn(self) -> Iterator[None]:
+        """Let the first rank of each machine run the block before the others, which then find kernels compiled."""
         node = self._node
         first = node.Get_rank() == 0
         if not first:
@@ -147,13 +161,13 @@ class Ranks:
                 node.Barrier()
 
     @cached_property
-    def _node(self):
-        """Return the communicator of the ranks on this machine, where MPI can tell, else that of all."""
+    def _node(self) -> Any:
+        """Return the communicator of the ranks on this machine if MPI can tell, else that of all."""
         shared = getattr(sys.modules.get(type(self.comm).__module__), "COMM_TYPE_SHARED", None)
         return self.comm if shared is None else self.comm.Split_type(shared)
 
 
-def add(a, b, out=None):
-    """Return the sum of two arrays, whatever is in them."""
+def add(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Return the sum of two arrays, without warnings of overflow or NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.add(a, b, out=out)

@@ -1,12 +1,15 @@
-"""What the estimators share: validation by scikit-learn, training by `gd.fit`, its end, and warm starts."""
+"""Base classes of the estimators: scikit-learn validates, `gd.fit` trains."""
 
 import functools
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, csr_matrix
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
@@ -21,22 +24,26 @@ except ImportError as error:
 from ..activations import softmax
 from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, check_size, lent
 from ..models import MLP, LinearModel
-from ..optimizers import OPTIMIZERS
-from ..training import EarlyStopping, fit
+from ..optimizers import OPTIMIZERS, Optimizer
+from ..training import EarlyStopping, History, fit
+from ..typing import Array, Rate
 
-CHOICES = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # of which the parameters are not the result
+Values = Array | ArrayLike
+Rows = Values | csr_array | csr_matrix  # sparse ones for linear models
+CHOICES: list[str] = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # its result is an average, not the parameters
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-def keep(estimator, arguments):
-    """Set every argument of a constructor as an attribute of the same name, as scikit-learn asks for."""
+def keep(estimator: BaseEstimator, arguments: Mapping[str, Any]) -> None:
+    """Set every argument of a constructor as an attribute of the same name, as scikit-learn requires."""
     for name, value in arguments.items():
         if name != "self":
             setattr(estimator, name, value)
 
 
 @contextmanager
-def naming(estimator, *names):
-    """Let what scikit-learn and NumPy raise in this context name an argument."""
+def naming(estimator: BaseEstimator, *names: str) -> Iterator[None]:
+    """Add the argument's name to errors that scikit-learn and NumPy raise in this context."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -46,8 +53,8 @@ def naming(estimator, *names):
         raise kind(f"{type(estimator).__name__}: {' or '.join(names)} is not as expected: {error}") from error
 
 
-def _all_or_nothing(method):
-    """Leave the estimator as it was if the method raises."""
+def _all_or_nothing(method: _Method) -> _Method:
+    """Restore the estimator's attributes if the method raises."""
 
     @functools.wraps(method)
     def guarded(self, *arguments, **keywords):
@@ -59,48 +66,70 @@ def _all_or_nothing(method):
             vars(self).update(before)
             raise
 
-    return guarded
+    return cast(_Method, guarded)
 
 
 class Estimator(BaseEstimator):
-    """What all estimators share: the training, its end, and warm starts."""
+    """Base class of all estimators: checks, training, stopping and warm starts."""
 
-    _several = False  # whether y may be a matrix
-    _sparse = False  # what scikit-learn is to accept of sparse X
+    optimizer: str
+    lr: Rate
+    optimizer_options: Mapping[str, Any] | None
+    batch_size: int
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    early_stopping: bool
+    validation_fraction: float
+    warm_start: bool
+    random_state: int | np.random.RandomState | None
+    verbose: bool
+    n_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    n_features_in_: int
+    _trained: Any  # a LinearModel, or an MLP of one head
+    _optimizer: Optimizer
 
-    def _targets(self, y, dtype, reset):
-        """Return targets as `gd.fit` takes them; note the classes or the number of outputs."""
+    _several = False  # True if y may be a matrix
+    _sparse: str | bool = False  # the format of sparse X that scikit-learn lets pass
 
-    def _model(self, features, dtype, seed):
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
+        """Return targets as `gd.fit` takes them; store the classes or the number of outputs."""
+        raise NotImplementedError
+
+    def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP | LinearModel:
         """Return an untrained model."""
+        raise NotImplementedError
 
-    def _read(self):
-        """Note as attributes what training has changed."""
+    def _read(self) -> None:
+        """Copy the trained parameters to attributes."""
+        raise NotImplementedError
 
     @_all_or_nothing
-    def fit(self, X, y):
+    def fit(self, X: Rows, y: Values) -> Self:
         """Train on X, of shape (rows, features), and targets y; return self.
 
-        With warm_start, from the parameters of the last fit on, by the hyper-parameters as they are now; the
-        optimizer's state is kept if it is of the same optimizer.
+        With warm_start, training starts from the last fit's parameters, and from its optimizer's state if that fits.
         """
         rule, epochs, share = self._arguments()
         last = (self._trained, self._optimizer, getattr(self, "classes_", None)) if self._goes_on() else None
-        X, y = self._checked(X, y, reset=True)
-        y = self._targets(y, X.dtype, reset=True)
+        rows, targets = self._checked(X, y, reset=True)
+        targets = self._targets(targets, rows.dtype, reset=True)
         rng = self._rng()
-        self._start(X, rng)
+        self._start(rows, rng)
         if last:
             self._go_on(*last)
         validation = None
         if self.early_stopping:
-            labels = y if hasattr(self, "classes_") else None
+            labels = targets if hasattr(self, "classes_") else None
             try:
-                X, held_X, y, held_y = train_test_split(X, y, test_size=share, random_state=rng, stratify=labels)
+                parts = train_test_split(rows, targets, test_size=share, random_state=rng, stratify=labels)
             except ValueError as error:
                 raise ValueError(f"{type(self).__name__}: validation_fraction={share} does not fit: {error}") from None
-            validation = held_X, held_y
-        history = self._run(X, y, epochs, rng, validation, rule)
+            rows, held_rows, targets, held_targets = parts
+            validation = held_rows, held_targets
+        history = self._run(rows, targets, epochs, rng, validation, rule)
         self.n_iter_, self.loss_curve_ = len(history.loss), history.loss
         self.validation_scores_ = history.score if self.early_stopping else None
         if epochs > 1 and not history.stopped:
@@ -112,33 +141,33 @@ class Estimator(BaseEstimator):
         self._read()
         return self
 
-    def partial_fit(self, X, y):
-        """Go through X and y once more; return self."""
+    def partial_fit(self, X: Rows, y: Values) -> Self:
+        """Train for one more epoch on X and y; return self."""
         return self._partial_fit(X, y)
 
     @_all_or_nothing
-    def _partial_fit(self, X, y, reset_targets=None):
+    def _partial_fit(self, X: Rows, y: Values, reset_targets: bool | None = None) -> Self:
         first = not hasattr(self, "_optimizer")
         self._arguments()
-        X, y = self._checked(X, y, reset=first)
-        X = X if first else self._in_dtype(X)
-        y = self._targets(y, X.dtype, reset=first if reset_targets is None else reset_targets)
+        rows, targets = self._checked(X, y, reset=first)
+        rows = rows if first else self._in_dtype(rows)
+        targets = self._targets(targets, rows.dtype, reset=first if reset_targets is None else reset_targets)
         rng = self._rng()
         if first:
-            self._start(X, rng)
+            self._start(rows, rng)
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
-        history = self._run(X, y, 1, rng, None, None)
+        history = self._run(rows, targets, 1, rng, None, None)
         self.n_iter_ += 1
         self.loss_curve_ = [*self.loss_curve_, *history.loss]
         self._read()
         return self
 
-    def _rng(self):
+    def _rng(self) -> np.random.RandomState:
         with naming(self, "random_state"):
             return check_random_state(self.random_state)
 
-    def _arguments(self):
-        """Return the rule of stopping, epochs and the validation's share, once all arguments were checked."""
+    def _arguments(self) -> tuple[EarlyStopping, int, float]:
+        """Check all arguments; return the stopping rule, the number of epochs and the validation fraction."""
         name = type(self).__name__
         patience = check_integer(name, "n_iter_no_change", self.n_iter_no_change, 1)
         tol = check_number(name, "tol", self.tol, NON_NEGATIVE)
@@ -157,21 +186,21 @@ class Estimator(BaseEstimator):
         rule = EarlyStopping(patience, tol, restore_best=bool(self.early_stopping))
         return rule, check_integer(name, "max_iter", self.max_iter, 1), share
 
-    def _start(self, X, rng, options=None):
+    def _start(self, X: NDArray[Any], rng, options: Mapping[str, Any] | None = None) -> None:
         optimizer = OPTIMIZERS[self.optimizer]
         options = self.optimizer_options or {} if options is None else options
         seed = int(rng.randint(2**31 - 1))
         self._trained = self._model(X.shape[1], X.dtype, seed)
         self._optimizer = optimizer(self._trained.parameters, lr=self.lr, **options)
 
-    def _goes_on(self):
-        """Whether this fit begins where the last one ended."""
+    def _goes_on(self) -> bool:
+        """Return True if this fit begins where the last one ended."""
         return self.warm_start and hasattr(self, "_optimizer")
 
-    def _go_on(self, model, optimizer, classes):
-        """Take over the parameters of a model, and its optimizer's state, as far as they fit."""
+    def _go_on(self, model: MLP | LinearModel, optimizer: Optimizer, classes: NDArray[Any] | None) -> None:
+        """Take over a model's parameters, and the optimizer's state if it fits; raise if the shapes differ."""
         own = self._trained.parameters
-        if own.shapes != model.parameters.shapes or not np.array_equal(classes, getattr(self, "classes_", None)):
+        if own.shapes != model.parameters.shapes or not np.array_equal(classes, getattr(self, "classes_", None)):  # pyright: ignore[reportArgumentType]
             raise ValueError(
                 f"{type(self).__name__}: with warm_start X and y must be like those of the last fit: "
                 "the same features, outputs and classes"
@@ -182,7 +211,7 @@ class Estimator(BaseEstimator):
             if state.keys() == self._optimizer.state_dict().keys():
                 self._optimizer.load_state_dict(state)
 
-    def _run(self, X, y, epochs, rng, validation, rule):
+    def _run(self, X, y, epochs: int, rng: np.random.RandomState, validation, rule: EarlyStopping | None) -> History:
         return fit(
             self._trained,
             X,
@@ -196,60 +225,71 @@ class Estimator(BaseEstimator):
             seed=int(rng.randint(2**31 - 1)),
         )
 
-    def _checked(self, X, y, reset):
+    def _checked(self, X, y, reset: bool) -> Any:
         several = {"multi_output": self._several, "y_numeric": self._several}
         name = type(self).__name__
         X, y = lent(name, "X", X), lent(name, "y", y)
         with naming(self, "X", "y"):
-            return validate_data(self, X, y, **self._checks(), reset=reset, **several)
+            return validate_data(self, X, y, **self._checks(), reset=reset, **several)  # pyright: ignore[reportArgumentType]
 
-    def _checks(self):
+    def _checks(self) -> dict[str, Any]:
         return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": self._sparse}
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_iter_")
 
-    def _outputs(self, X):
-        """Return the model's outputs for rows that are checked here."""
+    def _outputs(self, X: Rows) -> NDArray[Any]:
+        """Check rows; return the model's outputs for them."""
         rows = self._rows(X)
         return self._trained.forward(rows)
 
-    def _rows(self, X):
-        """Return rows to predict as the model takes them, once all was checked."""
+    def _rows(self, X: Rows) -> Any:
+        """Check rows; return them as the model takes them."""
         check_is_fitted(self)
         X = lent(type(self).__name__, "X", X)
         with naming(self, "X"):
-            return self._in_dtype(validate_data(self, X, **self._checks(), reset=False))
+            X = validate_data(self, X, **self._checks(), reset=False)  # pyright: ignore[reportArgumentType]
+            return self._in_dtype(X)
 
-    def _in_dtype(self, X):
-        """Return the rows in the dtype that the model was trained in."""
+    def _in_dtype(self, X: Any) -> Any:
+        """Return the rows in the model's dtype."""
         return X if X.dtype == self._trained.dtype else X.astype(self._trained.dtype)
 
 
 class Linear(Estimator):
-    """What the linear estimators share."""
+    """Base class of the linear estimators."""
+
+    l1: float
+    l2: float
+    coef_: NDArray[Any]
+    intercept_: Any
 
     _sparse = "csr"
 
-    def _linear(self, features, dtype, outputs, loss, parameters=None):
-        return LinearModel(features, outputs, loss, l1=self.l1, l2=self.l2, dtype=dtype, **(parameters or {}))
+    def _linear(
+        self, features: int, dtype: np.dtype, outputs: int | None, loss: str, parameters: Any = None
+    ) -> LinearModel:
+        given: Any = parameters or {}
+        return LinearModel(features, outputs, loss, l1=self.l1, l2=self.l2, dtype=dtype, **given)
 
-    def _read(self):
+    def _read(self) -> None:
         w, b = self._trained.parameters["w"], self._trained.parameters["b"]
         self.coef_, self.intercept_ = w.T.copy(), b.copy()
         if w.ndim == 1:
             self.intercept_ = b.dtype.type(b[0])
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
 
-class Classifier(ClassifierMixin):
-    """What the classifiers share: classes of any type."""
+class Classifier(ClassifierMixin, Estimator):
+    """Base class of the classifiers: classes of any type."""
 
-    def _targets(self, y, dtype, reset):
+    classes_: NDArray[Any]
+
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         name = type(self).__name__
         with naming(self, "y"):
             check_classification_targets(y)
@@ -260,14 +300,14 @@ class Classifier(ClassifierMixin):
             raise ValueError(f"{name}: y must be one of {self.classes_.tolist()}, got {unknown[0]!r}")
         return np.searchsorted(self.classes_, y)
 
-    def _set_classes(self, classes):
+    def _set_classes(self, classes: Any) -> None:
         if len(classes) < 2:
             raise ValueError(f"{type(self).__name__}: y must hold 2 classes at least, got {len(classes)} class")
         self.classes_ = classes
 
     @_all_or_nothing
-    def partial_fit(self, X, y, classes=None):
-        """Go through X and y once more; the first call takes all `classes` that there will be. Return self."""
+    def partial_fit(self, X: Rows, y: Values, classes: ArrayLike | None = None) -> Self:
+        """Train for one more epoch on X and y; the first call needs all `classes` of all calls. Return self."""
         first = not hasattr(self, "_optimizer")
         if first and classes is None:
             raise ValueError(f"{type(self).__name__}.partial_fit: classes must be given in the first call")
@@ -280,38 +320,39 @@ class Classifier(ClassifierMixin):
             raise ValueError(f"{type(self).__name__}.partial_fit: classes must be those of the first call")
         return self._partial_fit(X, y, reset_targets=False)
 
-    def predict(self, X):
+    def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each row."""
         indices = self._indices(self._outputs(X))
         return self.classes_[indices]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> NDArray[Any]:
         """Return the probability of each class, of shape (rows, classes)."""
         return self._probabilities(self._outputs(X))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Rows) -> NDArray[Any]:
         """Return the logarithms of the probabilities."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def decision_function(self, X):
-        """Return the logits: of shape (rows, classes), or (rows,), of the second class, where there are two."""
+    def decision_function(self, X: Rows) -> NDArray[Any]:
+        """Return the logits, of shape (rows, classes); for two classes those of the second, of shape (rows,)."""
         outputs = self._outputs(X)
         return outputs[:, 1] - outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 2 else outputs
 
-    def _indices(self, outputs):
+    def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return outputs.argmax(axis=1)
 
-    def _probabilities(self, outputs):
+    def _probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return softmax(outputs)
 
 
-class Regressor(MultiOutputMixin, RegressorMixin):
-    """What the regressors share: one output or several."""
+class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
+    """Base class of the regressors: one output or several."""
 
     _several = True
+    _shape: tuple[int, ...]  # of a row of y
 
-    def _targets(self, y, dtype, reset):
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         shape = y.shape[1:]
         if reset:
             self._shape = shape
@@ -325,30 +366,38 @@ class Regressor(MultiOutputMixin, RegressorMixin):
             raise ValueError(f"{type(self).__name__}: y must be finite as {dtype}, like X")
         return converted
 
-    def predict(self, X):
-        """Return the predictions: like y."""
+    def predict(self, X: Rows) -> NDArray[Any]:
+        """Return the predictions, shaped like y."""
         rows = self._rows(X)
         return self._trained.predict(rows)
 
 
 class Network(Estimator):
-    """What the networks share."""
+    """Base class of the networks."""
 
-    def _network(self, features, dtype, seed, outputs, loss):
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if isinstance(sizes, (tuple, list)) else [sizes]
+    hidden_layer_sizes: int | Sequence[int]
+    activation: str
+    l1: float
+    l2: float
+    weight_decay: float
+    coefs_: list[NDArray[Any]]
+    intercepts_: list[NDArray[Any]]
+
+    def _network(self, features: int, dtype: np.dtype, seed: int, outputs: int, loss: str) -> MLP:
+        given = self.hidden_layer_sizes
+        sizes: list[Any] = [*given] if isinstance(given, (tuple, list)) else [given]
         for k, size in enumerate(sizes):
             check_size(type(self).__name__, f"hidden_layer_sizes[{k}]", size)
         return MLP([features, *sizes, outputs], activation=self.activation, loss=loss, dtype=dtype, seed=seed)
 
-    def _start(self, X, rng):
+    def _start(self, X: NDArray[Any], rng: np.random.RandomState) -> None:
         given = self.optimizer_options or {}
-        name, penalties = type(self).__name__, ("l1", "l2", "weight_decay")
-        penalties = {each: check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in penalties}
-        penalties = {each: value for each, value in penalties.items() if value}  # an optimizer has defaults of its own
-        super()._start(X, rng, penalties | given)
+        name, names = type(self).__name__, ("l1", "l2", "weight_decay")
+        penalties = {each: check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in names}
+        penalties = {each: value for each, value in penalties.items() if value}  # 0 leaves the optimizer's default
+        super()._start(X, rng, {**penalties, **given})
 
-    def _read(self):
+    def _read(self) -> None:
         views = self._trained.parameters
         self.coefs_ = [views[name].copy() for name in views if name.startswith("W")]
         self.intercepts_ = [views[name].copy() for name in views if name.startswith("b")]

@@ -1,10 +1,16 @@
-"""Estimators with scikit-learn's contract, trained by `gd.fit`: for pipelines, searches and whoever knows that API."""
+"""The estimators, with scikit-learn's API and trained by `gd.fit`: for pipelines and searches."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..activations import sigmoid
 from ..checks import check_choice
-from .base import Classifier, Linear, Network, Regressor, keep
+from ..models import MLP, LinearModel
+from ..typing import Rate
+from .base import Classifier, Linear, Network, Regressor, Rows, keep
 from .documentation import documented
 
 
@@ -16,10 +22,9 @@ class LinearRegressor(Regressor, Linear):
     ----------
     loss : str, default: "mse"
         "mse" (or "squared"), "mae", "huber" (delta), "smooth_l1" (beta), "epsilon_insensitive" (epsilon),
-        "quantile" (q) or "poisson", of which the
-        predictions are e**(X w + b); see `gd.linear_model_gradient`.
+        "quantile" (q) or "poisson", whose predictions are e**(X w + b); see `gd.linear_model_gradient`.
     loss_parameters : dict, optional
-        Of the loss, such as ``{"delta": 1.0}``.
+        Parameters of the loss, such as ``{"delta": 1.0}``.
     l1, l2 : float, default: 0
         Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's Ridge has alpha = rows * l2 / 2 with
         the loss "mse".)
@@ -39,40 +44,42 @@ class LinearRegressor(Regressor, Linear):
 
     def __init__(
         self,
-        loss="mse",
+        loss: str = "mse",
         *,
-        loss_parameters=None,
-        l1=0.0,
-        l2=0.0,
-        optimizer="Adam",
-        lr=0.01,
-        optimizer_options=None,
-        batch_size=128,
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-    ):
+        loss_parameters: Mapping[str, Any] | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        optimizer: str = "Adam",
+        lr: Rate = 0.01,
+        optimizer_options: Mapping[str, Any] | None = None,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         keep(self, locals())
 
+    loss: str
+    loss_parameters: Mapping[str, Any] | None
     _losses = ("mse", "squared", "mae", "huber", "smooth_l1", "epsilon_insensitive", "quantile", "poisson")
 
-    def _targets(self, y, dtype, reset):
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         check_choice("LinearRegressor", "loss", self.loss, self._losses)
         y = super()._targets(y, dtype, reset)
         if self.loss == "poisson" and np.min(y) < 0:
             raise ValueError(f"LinearRegressor: y must be 0 or above with the loss poisson, got {np.min(y)}")
         return y
 
-    def _model(self, features, dtype, seed):
+    def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
         outputs = self._shape[0] if self._shape else None
         return self._linear(features, dtype, outputs, self.loss, self.loss_parameters)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = self.loss == "poisson"
         return tags
@@ -104,24 +111,24 @@ class LogisticClassifier(Classifier, Linear):
     def __init__(
         self,
         *,
-        l1=0.0,
-        l2=0.0,
-        optimizer="Adam",
-        lr=0.01,
-        optimizer_options=None,
-        batch_size=128,
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-    ):
+        l1: float = 0.0,
+        l2: float = 0.0,
+        optimizer: str = "Adam",
+        lr: Rate = 0.01,
+        optimizer_options: Mapping[str, Any] | None = None,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         keep(self, locals())
 
-    def _set_classes(self, classes):
+    def _set_classes(self, classes: NDArray[Any]) -> None:
         if len(classes) > 2:
             raise ValueError(
                 f"LogisticClassifier: Only binary classification is supported, y has {len(classes)} classes; "
@@ -129,23 +136,23 @@ class LogisticClassifier(Classifier, Linear):
             )
         super()._set_classes(classes)
 
-    def _targets(self, y, dtype, reset):
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         return super()._targets(y, dtype, reset).astype(np.int8)
 
-    def _model(self, features, dtype, seed):
+    def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
         return self._linear(features, dtype, None, "binary_cross_entropy_with_logits")
 
-    def _read(self):
+    def _read(self) -> None:
         super()._read()
         self.coef_, self.intercept_ = self.coef_[np.newaxis], np.array([self.intercept_])
 
-    def _indices(self, outputs):
+    def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return (outputs > 0).astype(np.intp)
 
-    def _probabilities(self, outputs):
+    def _probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return np.stack([sigmoid(-outputs), sigmoid(outputs)], axis=1)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
@@ -177,24 +184,24 @@ class SoftmaxClassifier(Classifier, Linear):
     def __init__(
         self,
         *,
-        l1=0.0,
-        l2=0.0,
-        optimizer="Adam",
-        lr=0.01,
-        optimizer_options=None,
-        batch_size=128,
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-    ):
+        l1: float = 0.0,
+        l2: float = 0.0,
+        optimizer: str = "Adam",
+        lr: Rate = 0.01,
+        optimizer_options: Mapping[str, Any] | None = None,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         keep(self, locals())
 
-    def _model(self, features, dtype, seed):
+    def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
         return self._linear(features, dtype, len(self.classes_), "softmax_cross_entropy")
 
 
@@ -221,28 +228,28 @@ class MLPClassifier(Classifier, Network):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        activation="relu",
-        l1=0.0,
-        l2=0.0,
-        weight_decay=0.0,
-        optimizer="Adam",
-        lr=0.001,
-        optimizer_options=None,
-        batch_size=128,
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-    ):
+        activation: str = "relu",
+        l1: float = 0.0,
+        l2: float = 0.0,
+        weight_decay: float = 0.0,
+        optimizer: str = "Adam",
+        lr: Rate = 0.001,
+        optimizer_options: Mapping[str, Any] | None = None,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         keep(self, locals())
 
-    def _model(self, features, dtype, seed):
+    def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP:
         return self._network(features, dtype, seed, len(self.classes_), "softmax_cross_entropy")
 
 
@@ -269,34 +276,34 @@ class MLPRegressor(Regressor, Network):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        activation="relu",
-        l1=0.0,
-        l2=0.0,
-        weight_decay=0.0,
-        optimizer="Adam",
-        lr=0.001,
-        optimizer_options=None,
-        batch_size=128,
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        warm_start=False,
-        random_state=None,
-        verbose=False,
-    ):
+        activation: str = "relu",
+        l1: float = 0.0,
+        l2: float = 0.0,
+        weight_decay: float = 0.0,
+        optimizer: str = "Adam",
+        lr: Rate = 0.001,
+        optimizer_options: Mapping[str, Any] | None = None,
+        batch_size: int = 128,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         keep(self, locals())
 
-    def _targets(self, y, dtype, reset):
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         return super()._targets(y, dtype, reset).reshape(len(y), -1)
 
-    def _model(self, features, dtype, seed):
-        return self._network(features, dtype, seed, *self._shape[:1] or (1,), "mse")
+    def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP:
+        return self._network(features, dtype, seed, self._shape[0] if self._shape else 1, "mse")
 
-    def predict(self, X):
-        """Return the predictions: like y."""
+    def predict(self, X: Rows) -> NDArray[Any]:
+        """Return the predictions, shaped like y."""
         outputs = self._outputs(X)
         return outputs if self._shape else outputs[:, 0]

@@ -1,27 +1,32 @@
-"""What the docstrings of all estimators say."""
+"""Parameters and attributes that the docstrings of all estimators share."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+_Class = TypeVar("_Class", bound=type)
 
 _SHARED = """optimizer : str, default: "Adam"
-        A name of gd's optimizers but ScheduleFreeAdamW.
+        The name of an optimizer of gd, ScheduleFreeAdamW excepted.
     lr : float or callable, default: {lr}
-        The learning rate, or a schedule of it by steps.
+        The learning rate, or a schedule: a function of the number of steps.
     optimizer_options : dict, optional
         Further arguments of the optimizer, such as ``{{"clip_norm": 1.0}}``.
     batch_size : int, default: 128
-        Rows a step; 1 is stochastic gradient descent, the number of rows batch gradient descent.
+        Rows of a step: 1 is stochastic gradient descent, all rows batch gradient descent.
     max_iter : int, default: 200
-        Epochs at most.
+        The largest number of epochs.
     tol : float, default: 1e-4
-        An epoch counts as an improvement when the loss (the validation score with early_stopping) is better by more.
+        An epoch is an improvement if its loss (with early_stopping, its validation score) is better by more than this.
     n_iter_no_change : int, default: 10
-        Epochs in a row without improvement, after which training ends.
+        Training ends after this many epochs in a row without improvement.
     early_stopping : bool, default: False
-        Put a share of the rows aside, score them after each epoch, and keep the best parameters.
+        Hold rows back for validation, score them after each epoch, and keep the best parameters.
     validation_fraction : float, default: 0.1
-        That share, in (0, 1).
+        The share of the rows that is held back, in (0, 1).
     warm_start : bool, default: False
-        Let `fit` go on from the parameters and the optimizer's state of the last one.
+        Start `fit` from the parameters and the optimizer's state of the last one.
     random_state : int, RandomState or None, default: None
-        Of the order of rows, of initial weights and of the validation rows.
+        Seed of the order of rows, the initial weights and the choice of validation rows.
     verbose : bool, default: False
         Show a progress bar (needs tqdm).
 
@@ -41,13 +46,13 @@ _NETWORK = """hidden_layer_sizes : tuple of int, default: (100,)
     activation : str, default: "relu"
         See `gd.MLP`.
     l1, l2, weight_decay : float, default: 0
-        Penalties of all parameters, and decoupled decay: the optimizer's own."""
+        Penalties and decoupled weight decay of all parameters, as the optimizer applies them."""
 
 
-def documented(lr):
-    """Put the parameters and attributes that all estimators share into the docstring of a class."""
+def documented(lr: float) -> Callable[[_Class], _Class]:
+    """Return a decorator that fills the shared parameters and attributes into the docstring of a class."""
 
-    def fill(cls):
+    def fill(cls: _Class) -> _Class:
         if cls.__doc__:  # there is none with python -OO
             cls.__doc__ = cls.__doc__.replace("<network>", _NETWORK).replace("<shared>", _SHARED.format(lr=lr))
         return cls

@@ -1,4 +1,4 @@
-"""Files: checkpoints, the safetensors format, replacement of a whole file at once, figures."""
+"""Files: checkpoints, the safetensors format, atomic replacement of files, figures."""
 
 from .atomic import WORKSPACE, flush, lock, replacement
 from .checkpoints import CheckpointError, encoded, load, require_safetensors, save

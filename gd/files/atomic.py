@@ -1,9 +1,10 @@
-"""Files that are replaced as a whole: whenever a process is killed, what is there is the old one or the new one."""
+"""Atomic replacement of files: whenever a process is killed, the path holds the old file or the new one."""
 
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EINVAL
 from itertools import takewhile
@@ -11,17 +12,17 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # on Windows, where folders cannot be locked
+except ImportError:  # Windows, where folders cannot be locked
     fcntl = None
 
 WORKSPACE = ".gd-save"  # ends the names of the folders in which files are written
 
 
 @contextmanager
-def replacement(path, keep=1):
-    """Yield the path of a file to write, which then takes the place of the one under `path`, on the disk, too.
+def replacement(path: Path, keep: int = 1) -> Iterator[Path]:
+    """Yield the path of a file to write, which then replaces the one under `path` and is flushed to the disk.
 
-    The one before becomes path.1, and so on to path.{keep - 1}. Where the context raises, nothing has changed.
+    The old file becomes path.1, and so on to path.{keep - 1}. If the context raises, nothing has changed.
     """
     with _workspace(path) as workspace:
         new = workspace / "new"
@@ -33,18 +34,18 @@ def replacement(path, keep=1):
         flush(path.parent, os.O_RDONLY)
 
 
-def _rotate(path, keep, workspace):
-    """Let the file under path be path.1, too, after path.1 became path.2, and so on up to the first gap.
+def _rotate(path: Path, keep: int, workspace: Path) -> None:
+    """Give the file under path the name path.1 as well, after path.1 became path.2, and so on up to the first gap.
 
-    It never loses the name path, so wherever this ends, that is the newest file.
+    The file keeps the name path, so wherever this is interrupted, path is the newest file.
     """
     names = [path, *(path.with_name(f"{path.name}.{k}") for k in range(1, keep))]
     with suppress(FileNotFoundError):
-        if keep == 1 or os.path.samefile(path, names[1]):  # the last save ended between here and its last step
+        if keep == 1 or os.path.samefile(path, names[1]):  # the last save was killed between here and its last step
             return
     held = list(takewhile(Path.exists, names[:-1]))
     for k in reversed(range(1, len(held))):
-        with suppress(FileNotFoundError):  # another process was here
+        with suppress(FileNotFoundError):  # another process moved it
             os.replace(names[k], names[k + 1])
     if held:
         old = workspace / "old"
@@ -57,10 +58,10 @@ def _rotate(path, keep, workspace):
 
 
 @contextmanager
-def _workspace(path):
-    """Make a folder beside path for one save, and remove it and those that killed saves left.
+def _workspace(path: Path) -> Iterator[Path]:
+    """Make a folder beside path for one save; remove it at the end, and before it those that killed saves left.
 
-    A save has its folder locked, and a lock ends with its process.
+    A save keeps its folder locked, and a lock ends with its process.
     """
     leftover = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(WORKSPACE)}")
     for folder in filter(lambda each: leftover.fullmatch(each.name), list(path.parent.iterdir())):
@@ -85,11 +86,11 @@ def _workspace(path):
             os.close(held)
 
 
-def lock(folder):
+def lock(folder: Path) -> int:
     """Return a descriptor that keeps a folder locked while it is open, or raise OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)  # on Windows, this raises for a folder
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # pyright: ignore[reportOptionalMemberAccess]
         os.stat(folder)  # another save may have removed it
     except OSError:
         os.close(descriptor)
@@ -97,13 +98,13 @@ def lock(folder):
     return descriptor
 
 
-def flush(path, flags):
-    """Have a file or a folder written to the disk."""
+def flush(path: Path, flags: int) -> None:
+    """Flush a file or a folder to the disk."""
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != EINVAL:  # which network file systems say of folders
+        if error.errno != EINVAL:  # network file systems raise it for folders
             raise
     finally:
         os.close(descriptor)

@@ -1,17 +1,17 @@
-"""save and load: trees of arrays and numbers in one safetensors file, replaced as a whole and checked when read.
+"""save and load: write a tree of arrays and numbers into one safetensors file, and check it when it is read.
 
-The arrays are the file's tensors, which any reader of safetensors sees. All else is JSON in the metadata:
+The arrays are the tensors of the file, for any reader of safetensors. All else is JSON in the metadata:
 
 ============  ====================================================================================================
 ``format``    ``"gd"``
 ``version``   of this layout, ``"1"``
-``tree``      the tree as `_encode` has it; ``{"array": [dtype, shape, CRC-32]}`` stands for the tensor named like the
-              path of keys to it
+``tree``      the tree as `_encode` returns it; ``{"array": [dtype, shape, CRC-32]}`` stands for the tensor that has the
+              path of keys to it as its name
 ``checksum``  the CRC-32 of ``tree``
 ============  ====================================================================================================
 
-CRC-32 notices any flipped bit and any damage of up to 32 bits in a row; of other accidents one in 2**32 passes. It is
-faster than disks, where SHA-256 and BLAKE2 are not always. Who forges a file can forge it, too: nothing relies on it.
+CRC-32 notices any flipped bit and any damage of up to 32 bits in a row; of other damage it misses one case in 2**32. It
+is faster than disks; SHA-256 and BLAKE2 are not always. It does not protect against forged files: nothing relies on it.
 """
 
 import json
@@ -22,47 +22,50 @@ import struct
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import check_integer, check_path
+from ..typing import FilePath
 from .atomic import replacement
 from .safetensors import HEADER_BYTES, Tensors, unique
 
 FORMAT, VERSION = "gd", "1"
 DTYPES = frozenset("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split())
 DEPTH = 100  # levels of a tree
-JSON_BYTES = 2**22  # of a tree, since JSON can take many times as much memory when it is read
+JSON_BYTES = 2**22  # of a tree; when it is read, JSON can take many times as much memory
 
 
 class CheckpointError(ValueError):
-    """A file is damaged, or not one that `gd.save` wrote."""
+    """Raised for a file that is damaged, or that `gd.save` did not write."""
 
 
-def save(path, tree, keep=1):
-    """Write a tree of arrays and numbers into a file, which replaces the one before as a whole.
+def save(path: FilePath, tree: Mapping[str, Any], keep: int = 1) -> None:
+    """Write a tree of arrays and numbers into a file, which replaces the old one atomically.
 
-    Whenever a process is killed or a machine loses power, the file under `path` is either the one before or the new
-    one. A save that raises leaves the one before.
+    Whenever a process is killed or a machine loses power, the file under `path` is either the old one or the new one. A
+    save that raises leaves the old one.
 
     Parameters
     ----------
     path : str or path-like
-        Of a symbolic link, the file that it leads to is replaced.
+        If it is a symbolic link, the file that it leads to is replaced.
     tree : dict
         Its keys are str. Its values are NumPy arrays and scalars (bool, integers of 8 to 64 bits, floats of 16 to 64),
-        int, float, bool, str, None, and lists, tuples and dicts of all these, 100 deep at most. A ParameterVector, as
-        any mapping, is taken as a dict. No other thread may change it meanwhile.
+        int, float, bool, str, None, and lists, tuples and dicts of all these, at most 100 deep. A ParameterVector, like
+        any mapping, is saved as a dict. No other thread may change the tree during the call.
     keep : int, default: 1
-        How many files to keep: what was under ``path`` goes on as ``path.1``, what was there as ``path.2``, and so on
-        to ``path.{keep - 1}``. Files of higher numbers stay as they are.
+        How many files to keep: the old ``path`` becomes ``path.1``, the old ``path.1`` becomes ``path.2``, and so on to
+        ``path.{keep - 1}``. Files with higher numbers are not changed.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not as described, or if the tree has more than 4 MiB of JSON, or 16 MiB with the names of its
-        arrays: long lists belong into arrays.
+        arrays: long lists belong in arrays.
     OSError
         If the file cannot be written, for example because the disk is full.
     ImportError
@@ -72,9 +75,9 @@ def save(path, tree, keep=1):
     -----
     The file is written in a folder ``.{name}.{random}.gd-save`` beside it and flushed to the disk before it is
     renamed. A killed process leaves that folder; the next save to the same path removes it, where folders can be
-    locked. Several threads or processes can save to one path, and the last one stays; but those that end at the same
-    moment may take the same number for the file before. Where only the last step fails, to flush the names in the
-    folder, the new file is in place.
+    locked. Several threads or processes can save to one path, and the last one stays; but two that end at the same
+    moment may use the same number for the old file. If only the last step fails, which flushes the names in the folder,
+    the new file is in place.
 
     Examples
     --------
@@ -111,7 +114,7 @@ def save(path, tree, keep=1):
         new.chmod(mode)  # some versions of safetensors make files that only their owner can read
 
 
-def load(path):
+def load(path: FilePath) -> dict[str, Any]:
     """Return the tree that `gd.save` wrote, bit for bit.
 
     Parameters
@@ -121,19 +124,19 @@ def load(path):
     Returns
     -------
     dict
-        Mappings come back as dicts; all else has the type that it had. Arrays are aligned, writeable and in C order.
+        Mappings become dicts; all else has its old type. Arrays are aligned, writeable and in C order.
 
     Raises
     ------
     FileNotFoundError
         If there is no file.
     CheckpointError
-        If the file is damaged, of another kind or of a later version. Nothing of it is ever executed. Whatever it
-        claims, its arrays take no more memory than it has bytes; its JSON, of which 16 MiB are read at most, can take
-        50 times its size and 128 KiB, which is what Python's objects take.
+        If the file is damaged, of another kind or of a later version. Nothing in it is ever executed. Whatever it
+        claims, its arrays take no more memory than the file has bytes. Its JSON, of which at most 16 MiB are read, can
+        take 50 times its size and 128 KiB, as Python objects.
     """
     path = check_path("load", "path", path)
-    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait
         raise CheckpointError(f"load: {path} is not a file")
     with open(path, "rb") as file:
         try:
@@ -146,8 +149,8 @@ def load(path):
             raise CheckpointError(f"load: {path} is damaged or no checkpoint of gd: {error}") from error
 
 
-def require_safetensors(where):
-    """Return the module safetensors, or raise ImportError that names who needs it."""
+def require_safetensors(where: str) -> Any:
+    """Return the module safetensors, or raise ImportError that names the function that needs it."""
     try:
         import safetensors.numpy
     except ImportError:
@@ -155,11 +158,11 @@ def require_safetensors(where):
     return safetensors
 
 
-def encoded(tree):
-    """Return the JSON of a tree and its arrays by name, or raise what `save` raises of it."""
+def encoded(tree: Any) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Return the JSON of a tree and its arrays by name; raise as `save` does if the tree is not valid."""
     if not isinstance(tree, Mapping):
         raise TypeError(f"save: tree must be a dict, got {type(tree).__name__}")
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     text = json.dumps(_encode(tree, (), arrays), ensure_ascii=False)
     try:
         size = len(text.encode())
@@ -172,10 +175,10 @@ def encoded(tree):
     return text, arrays
 
 
-def _encode(value, path, arrays):
-    """Return a value as JSON has it, and put its arrays into `arrays`.
+def _encode(value: Any, path: tuple[Any, ...], arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return a value as objects of JSON, and put its arrays into `arrays`.
 
-    None, bool, int, float, str and list are themselves. An object has one entry, whose key says what it is: dict,
+    None, bool, int, float, str and list stay as they are. An object has one entry, whose key is the kind: dict,
     tuple, array, scalar (of NumPy), int (above 64 bits, in hexadecimal) or float (not finite: its bits).
     """
     kind = type(value)
@@ -205,25 +208,26 @@ def _encode(value, path, arrays):
     raise TypeError(f"save: {_where(path)} must be {expected}, got {kind.__name__}")
 
 
-def _where(path):
+def _where(path: tuple[Any, ...]) -> str:
     return "tree" + "".join(f"[{key!r}]" for key in path)
 
 
-def _name(path):
+def _name(path: tuple[Any, ...]) -> str:
     """Return the keys that lead to an array, joined by slashes and escaped as in a JSON Pointer (RFC 6901)."""
     name = "/".join(str(key).replace("~", "~0").replace("/", "~1") for key in path)
-    return "~__metadata__" if name == "__metadata__" else name  # which is safetensors' own
+    return "~__metadata__" if name == "__metadata__" else name  # a reserved name of safetensors
 
 
-def _description(array):
-    return [array.dtype.name, list(array.shape), crc32(array.reshape(-1).view(np.uint8))]
+def _description(array: NDArray[Any]) -> list[Any]:
+    data: Any = array.reshape(-1).view(np.uint8)  # a buffer, which NumPy's stubs do not say
+    return [array.dtype.name, list(array.shape), crc32(data)]
 
 
-def _checksum(text):
+def _checksum(text: str) -> str:
     return f"{crc32(text.encode()):08x}"
 
 
-def _read(tensors):
+def _read(tensors: Tensors) -> dict[str, Any]:
     """Return the tree of a file, or raise ValueError."""
     metadata = tensors.metadata
     if metadata.get("format") != FORMAT:
@@ -239,10 +243,10 @@ def _read(tensors):
     return tree
 
 
-def _decode(value, path, tensors):
-    """Return what `_encode` was given, and remove the names of its arrays from those that are left.
+def _decode(value: Any, path: tuple[Any, ...], tensors: Tensors) -> Any:
+    """Return what `_encode` was given, and remove the names of its arrays from `tensors.names`.
 
-    Lists and dicts are decoded in place: their JSON can take much memory, and is not wanted twice.
+    Lists and dicts are decoded in place, as a second copy of their JSON could take much memory.
     """
     if len(path) > DEPTH:
         raise ValueError(f"its tree is more than {DEPTH} levels deep")
@@ -270,8 +274,8 @@ def _decode(value, path, tensors):
     raise ValueError("its tree has an entry of unknown kind")
 
 
-def _array(tensors, name, description):
-    """Return an array that is as described."""
+def _array(tensors: Tensors, name: str, description: Any) -> NDArray[Any]:
+    """Return an array if it matches its description, else raise ValueError."""
     if name not in tensors.names:
         raise ValueError(f"the array {name!r:.80} is missing")
     tensors.names.remove(name)

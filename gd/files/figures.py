@@ -1,20 +1,24 @@
-"""Figures of matplotlib, which is an extra."""
+"""Figures of matplotlib, which is an optional dependency."""
+
+from typing import Any
+
+from ..typing import FilePath
 
 
-def new_figure(where, size, layout="constrained"):
+def new_figure(where: str, size: tuple[float, float], layout: str = "constrained") -> Any:
     """Return an empty figure of matplotlib that needs no display."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(f'{where} needs matplotlib: python -m pip install "gd[train]"') from None
-    figure = Figure(figsize=size, layout=layout)
+    figure = Figure(figsize=size, layout=layout)  # pyright: ignore[reportArgumentType]  # its types lack "none"
     FigureCanvasAgg(figure)
     return figure
 
 
-def written(figure, path):
-    """Return a figure, and write it where there is a path."""
+def written(figure: Any, path: FilePath | None) -> Any:
+    """Return a figure, after writing it to the path if there is one."""
     if path is not None:
         figure.savefig(path, dpi=130)
     return figure

@@ -1,15 +1,18 @@
-"""Tensors: the arrays of a safetensors file, each read straight into memory of its own.
+"""Tensors: reads each array of a safetensors file directly into its own aligned memory.
 
-The package safetensors reads a file twice over: an array is copied into its memory, and from there to where kernels can
-take it; and a header of 100 MB can become 4 GB of objects.
+The package safetensors would copy each array twice, into its memory and from there to where kernels can take it; and a
+header of 100 MB can become 4 GB of objects.
 """
 
 import json
 import os
 import sys
+from io import BufferedReader
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import aligned_empty
 
@@ -22,17 +25,20 @@ DTYPES = {"BOOL": "bool"} | {
 
 
 class Tensors:
-    """The arrays of an open file of bytes, which raises ValueError unless it is a whole and valid safetensors file.
+    """The arrays of an open binary file; raises ValueError unless it is a complete and valid safetensors file.
 
-    ``metadata`` is a dict of str, and ``names`` a set of those of the arrays.
+    ``metadata`` is a dict of str, and ``names`` the set of the names of the arrays.
     """
 
-    def __init__(self, file):
+    metadata: dict[str, str]
+    names: set[str]
+
+    def __init__(self, file: BufferedReader) -> None:
         size, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, HEADER_BYTES):
             raise ValueError(f"it has {size:,} bytes, and a header of {length:,}")
         text = file.read(length)
-        if b"\0" in text:  # as in arrays: decoded, they would take several times as much memory
+        if b"\0" in text:  # arrays instead of text: decoded, they would take several times as much memory
             raise ValueError("its header is no text")
         header = json.loads(text.decode(), object_pairs_hook=unique)
         metadata = header.pop("__metadata__", {}) if isinstance(header, dict) else None
@@ -49,24 +55,25 @@ class Tensors:
         if self._first + end != size:
             raise ValueError(f"it has {size:,} bytes, its arrays end at {self._first + end:,}")
 
-    def read(self, name):
+    def read(self, name: str) -> NDArray[Any]:
         """Return an array, aligned and writeable, or raise ValueError."""
-        dtype, shape, (start, stop) = self._entries[name]
-        if dtype not in DTYPES:
-            raise ValueError(f"the array {name!r:.80} has the dtype {dtype!r:.20}, which NumPy does not know")
-        dtype = np.dtype(DTYPES[dtype])
+        given, shape, (start, stop) = self._entries[name]
+        if given not in DTYPES:
+            raise ValueError(f"the array {name!r:.80} has the dtype {given!r:.20}, which NumPy does not know")
+        dtype = np.dtype(DTYPES[given])
         if prod(shape) * dtype.itemsize != stop - start:
             raise ValueError(f"the array {name!r:.80} has another size than its shape says")
         array = aligned_empty((stop - start) // dtype.itemsize, dtype)
         self._file.seek(self._first + start)
-        if self._file.readinto(array.view(np.uint8)) != stop - start:
+        buffer: Any = array.view(np.uint8)
+        if self._file.readinto(buffer) != stop - start:
             raise ValueError(f"the array {name!r:.80} is cut off")
         if sys.byteorder == "big":
             array.byteswap(inplace=True)
         return array.reshape(shape)
 
 
-def _entry(name, value):
+def _entry(name: str, value: Any) -> tuple[str, list[int], tuple[int, int]]:
     """Return (dtype, shape, offsets) of the entry of an array in the header."""
     match value:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [start, stop]} if len(value) == 3:
@@ -75,8 +82,8 @@ def _entry(name, value):
     raise ValueError(f"the entry of the array {name!r:.80} is not valid")
 
 
-def unique(pairs):
-    """Return a JSON object as a dict, unless a key comes twice."""
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict, or raise ValueError if a key comes twice."""
     entries = dict(pairs)
     if len(entries) < len(pairs):
         raise ValueError("it has a key twice")

@@ -17,3 +17,4 @@ from .functions import softmax_cross_entropy as softmax_cross_entropy
 from .functions import squared_hinge as squared_hinge
 from .loss import r_squared as r_squared
 from .loss import total as total
+from .functions import functions as functions

@@ -1,11 +1,13 @@
-"""Architecture: what the arguments of a network mean to its kernels."""
+"""Architecture: the checked arguments of an `MLP`, and the layout of its layers for the kernels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..activations import ACTIVATIONS
 from ..checks import UNIT, check_choice, check_dtype, check_number, check_size
@@ -14,37 +16,53 @@ from ..kernels.loops import dense, units
 from ..kernels.loops.losses import loss_of_rows
 from ..kernels.traffic import of_rows
 from ..losses import check_loss
+from ..typing import DTypeLike
 from .heads import OUTPUTS, Head, Output
 
-ONLY = "output"  # the head of a network that has no named ones
-WIDEST = 2**30  # columns of a layer
-CACHED = 1_000_000  # weights of a layer that rows of a batch may read again and again
+ONLY = "output"  # the name of the head if there are no named heads
+WIDEST = 2**30  # the largest number of columns of a layer
+CACHED = 1_000_000  # the most weights of a layer that blocks of rows can read from a cache again and again
 UNITS = tuple(name for name, each in ACTIVATIONS.items() if each.elementwise or name == "maxout")
 
 
 class Sizes:
-    """The checked arguments of an `MLP` that say how large it is: known before there is memory for as much.
+    """The checked arguments of an `MLP` that determine its size; memory is allocated only afterwards.
 
     Attributes
     ----------
     widths, hidden : list of int
-        As given, and of the hidden layers.
+        All widths as given, and those of the hidden layers.
     activation : str
     activation_parameters : dict
     pieces : int
-        How many columns a hidden unit has.
+        Columns of a hidden unit.
     single : bool
-        Whether there is one output without a name.
+        True if there is one output without a name.
     heads : dict of str to Head
-        As given, or that of the one output.
+        The heads as given, or the one head of the output without a name.
     shapes : dict of str to tuple of int
-        Of the parameters.
+        The shapes of the parameters.
     """
 
-    def __init__(self, widths, activation, heads, activation_parameters):
+    widths: list[int]
+    hidden: list[int]
+    activation: str
+    activation_parameters: dict[str, Any]
+    pieces: int
+    single: bool
+    heads: dict[str, Head]
+    shapes: dict[str, tuple[int, ...]]
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        activation: str,
+        heads: Mapping[str, int | Head] | None,
+        activation_parameters: Mapping[str, Any] | None,
+    ) -> None:
         least = 2 if heads is None else 1
         if not isinstance(widths, (list, tuple)) or len(widths) < least:
-            raise ValueError(f"MLP: widths must be a list of {least} integers at least, got {widths!r}")
+            raise ValueError(f"MLP: widths must be a list of at least {least} integers, got {widths!r}")
         self.widths = [check_size("MLP", f"widths[{k}]", width, high=WIDEST) for k, width in enumerate(widths)]
         self.activation = check_choice("MLP", "activation", activation, UNITS)
         given = self.activation_parameters = _checked_dict("activation_parameters", activation_parameters)
@@ -65,27 +83,50 @@ class Sizes:
 
 
 class Architecture(Sizes):
-    """All checked arguments of an `MLP`, and what follows from them. It holds functions: made anew from a pickle.
+    """All checked arguments of an `MLP`, and the kernels and layout that follow from them.
+
+    It holds functions, so it is not pickled: an unpickled model makes it again.
 
     Attributes
     ----------
     outputs : dict of str to Output
     rates : ndarray of float, shape (hidden layers + 1,)
-        Of dropout of the features, and of each hidden layer.
+        Dropout rates of the features and of each hidden layer.
     units : tuple of Kernel
-        The pair of `kernels.loops.units`.
+        The forward and backward kernel of `kernels.loops.units`.
     numbers : tuple
         Parameters of the activation, as kernels take them.
     layers : list of dense.Layer
     layout : ndarray of int
-        The same, as kernels take them.
+        The layers, as kernels take them.
     by_layer : bool
-        Whether weights are too many for a cache: see `kernels.loops.layers`.
+        True if the weights are too many for a cache: see `kernels.loops.layers`.
     slope : float
-        The first slopes of prelu.
+        The initial slopes of prelu.
     """
 
-    def __init__(self, widths, activation, dropout, heads, loss, dtype, output, activation_parameters, loss_parameters):
+    dtype: np.dtype[Any]
+    outputs: dict[str, Output]
+    rates: NDArray[np.float64]
+    units: tuple[Any, Any]
+    numbers: tuple[Any, ...]
+    layers: list[Any]
+    layout: NDArray[Any]
+    by_layer: bool
+    slope: Any
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        activation: str,
+        dropout: float | Sequence[float],
+        heads: Mapping[str, int | Head] | None,
+        loss: str,
+        dtype: DTypeLike,
+        output: str,
+        activation_parameters: Mapping[str, Any] | None,
+        loss_parameters: Mapping[str, Any] | None,
+    ) -> None:
         super().__init__(widths, activation, heads, activation_parameters)
         self.dtype = check_dtype("MLP", dtype)
         loss = check_loss("MLP", loss)
@@ -132,12 +173,12 @@ class Architecture(Sizes):
         if self.activation == "prelu":
             self.units, (self.slope,) = (join(units.prelu), join(units.prelu_backward)), values
         else:
-            undropped = not self.rates.any()  # a dropped output is scaled: limits such as 6 would not be met
+            undropped = not self.rates.any()  # dropout scales outputs, so that limits such as 6 are not met
             self.units = units.elementwise(forward, (undropped and from_output) or backward)
             self.numbers = values
 
     def _lay_out(self):
-        """Place every layer in the parameter vector and in workspaces."""
+        """Assign each layer its places in the parameter vector and in the workspaces."""
         begins, begin = {}, 0
         for name, shape in self.shapes.items():
             begins[name], begin = begin, begin + prod(shape)
@@ -154,29 +195,29 @@ class Architecture(Sizes):
         self.by_layer = max(layer.fan_in * layer.columns for layer in rows) > CACHED
 
     @cached_property
-    def tiles(self):
-        """Tiles of the gradients, as in `kernels.loops.dense`: only training needs them."""
+    def tiles(self) -> NDArray[Any]:
+        """Tiles of the gradients, as in `kernels.loops.dense`; only training needs them."""
         return dense.weight_tiles(self.layout)
 
     @cached_property
-    def bound_units(self):
-        """The pair of units as kernels take them."""
+    def bound_units(self) -> tuple[Any, ...]:
+        """The forward and backward kernel of the units, as other kernels take them."""
         return tuple(each.bind(self.dtype, *self.numbers) for each in self.units)
 
-    def bound_losses(self, targets):
-        """Return the loss of each head as kernels take it, and how many bytes the targets of a row have."""
+    def bound_losses(self, targets: Sequence[NDArray[Any]]) -> tuple[list[Any], int]:
+        """Return the loss of each head as kernels take it, and the number of bytes of one row of targets."""
         heads = zip(self.outputs.values(), targets, strict=True)
         losses = [join(loss_of_rows, head.row).bind(self.dtype, each, *head.numbers) for head, each in heads]
         return losses, sum(of_rows(each, 1) for each in targets)
 
 
-def _checked_dict(name, given):
+def _checked_dict(name: str, given: Any) -> dict[str, Any]:
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"MLP: {name} must be a dict, got {type(given).__name__}")
     return dict(given or {})
 
 
-def _checked_heads(given):
+def _checked_heads(given: Any) -> dict[str, Head]:
     if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) and name for name in given):
         raise TypeError(f"MLP: heads must be a dict of names to numbers of outputs, got {given!r}")
     heads = {name: head if isinstance(head, Head) else Head(head) for name, head in given.items()}

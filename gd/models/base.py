@@ -1,40 +1,76 @@
-"""Model: what `fit` can train has in common."""
+"""Model: the base class of all that `fit` can train."""
 
+from collections.abc import Iterator
 from math import isfinite
 from threading import RLock
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..batches import cut
 from ..checks import check_dtype
 from ..files import CheckpointError, load, save
-from .finite_differences import gradient_check
+from ..optimizers import Optimizer
+from ..parameters import ParameterVector
+from ..typing import FilePath
+from .finite_differences import GradientCheck, gradient_check
 
 
 class Model:
-    """The base of `MLP` and `LinearModel`, which have `parameters`, `loss_and_gradients` and `write_gradients`.
+    """The base class of `MLP` and `LinearModel`, which define the methods that are only declared here."""
 
-    Theirs are also `_plain_arguments`, those of the constructor for a file, and `_shapes`, of the parameters.
-    """
+    _unsaved: tuple[str, ...] = ("lock",)  # attributes that a copy or a pickle leaves out and makes again
+    _repeatable: dict[str, Any] = {}  # noqa: RUF012  (keywords that make loss_and_gradients deterministic)
+    parameters: ParameterVector
+    lock: Any  # an RLock, which fit and gradients of MLP hold
 
-    _unsaved = ("lock",)  # attributes that are made anew in a copy or from a pickle
-    _repeatable: dict = {}  # noqa: RUF012  (keywords by which loss_and_gradients is a function of the parameters)
+    if TYPE_CHECKING:
 
-    def __init__(self):
+        def loss_and_gradients(self, X: Any, y: Any) -> tuple[float, ParameterVector]:
+            """Return the mean loss of a batch and its gradient."""
+            ...
+
+        def write_gradients(
+            self, X: Any, y: Any, rows: NDArray[np.intp], step: int, out: ParameterVector, losses: Any = None
+        ) -> float:
+            """Write the gradient of the batch X[rows], y[rows] into `out`; return the mean loss."""
+            ...
+
+        def score(self, X: Any, y: Any) -> float:
+            """Return the accuracy or R**2."""
+            ...
+
+        def check_data(self, where: str, X: Any, y: Any) -> tuple[Any, Any]:
+            """Return X and y as kernels take them, or raise if they do not fit this model."""
+            ...
+
+        def _plain_arguments(self) -> dict[str, Any]:
+            """Return the arguments of the constructor, as `save` writes them."""
+            ...
+
+        @staticmethod
+        def _shapes(**arguments: Any) -> dict[str, tuple[int, ...]]:
+            """Return the shapes of the parameters."""
+            ...
+
+    def __init__(self) -> None:
         self.lock = RLock()
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """The dtype of parameters and data."""
         return self.parameters.dtype
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in self._unsaved}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.lock = RLock()
 
-    def save(self, path, keep=1):
-        """Write the model into a file, as `gd.save` does: `load` makes an equal one.
+    def save(self, path: FilePath, keep: int = 1) -> None:
+        """Write the model into a file with `gd.save`; `load` returns an equal model.
 
         Raises
         ------
@@ -47,12 +83,12 @@ class Model:
         save(path, {"model": kind, **self.parameters}, keep)
 
     @staticmethod
-    def _from_plain(arguments):
-        """Return the arguments of the constructor, of those that `save` wrote."""
+    def _from_plain(arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the constructor, from those that `save` wrote."""
         return arguments
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: FilePath) -> Self:
         """Return the model that `save` wrote.
 
         Raises
@@ -60,7 +96,7 @@ class Model:
         FileNotFoundError
             If there is no file.
         CheckpointError
-            If it is damaged, or not of such a model.
+            If the file is damaged, or holds no model of this class.
         """
         arrays = load(path)
         kind = arrays.pop("model", None)
@@ -71,7 +107,7 @@ class Model:
             dtype = check_dtype(cls.__name__, arguments["dtype"])
             expected = {name: (shape, dtype) for name, shape in cls._shapes(**arguments).items()}
             found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
-            model = cls(**arguments) if found == expected else None  # else it could take more memory than there is
+            model = cls(**arguments) if found == expected else None  # others may need huge memory
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{cls.__name__}.load: {path} holds no valid model: {error}") from error
         if model is None:
@@ -80,18 +116,27 @@ class Model:
             model.parameters[name][...] = array
         return model
 
-    def gradient_check(self, X, y, coordinates=200, seed=0):
-        """Return `gd.gradient_check` of `loss_and_gradients` at the present parameters; best in float64."""
+    def gradient_check(self, X: Any, y: Any, coordinates: int = 200, seed: int = 0) -> GradientCheck:
+        """Return `gd.gradient_check` of `loss_and_gradients` at the current parameters; use float64 for precision."""
         with self.lock:
             _, gradients = self.loss_and_gradients(X, y, **self._repeatable)
             loss = lambda _: self.loss_and_gradients(X, y, **self._repeatable)[0]  # noqa: E731
             return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
-    def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
+    def descend(
+        self,
+        X: Any,
+        y: Any,
+        order: NDArray[np.intp],
+        batch_size: int,
+        optimizer: Optimizer,
+        accumulate: int = 1,
+        losses: NDArray[np.float64] | None = None,
+    ) -> Iterator[tuple[float, int]]:
         """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
 
-        A batch whose loss is not finite is not stepped, unless the optimizer decides that itself. The loss of
-        each row is written into `losses`, where there is one. The arguments are not checked.
+        No step is taken for a batch whose loss is not finite, unless the optimizer itself handles that. If `losses` is
+        given, the loss of each row is written into it. The arguments are not checked.
         """
         gradients = self.parameters.zeros_like()
         total = gradients if accumulate == 1 else self.parameters.zeros_like()
@@ -114,5 +159,5 @@ class Model:
                 waiting = 0
             yield loss, rows.size
 
-    def constrain(self):
-        """Bring the parameters back to where they must be, after a step."""
+    def constrain(self) -> None:
+        """Enforce the constraints on the parameters after a step; here there are none."""

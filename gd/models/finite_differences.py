@@ -1,6 +1,7 @@
-"""gradient_check: a gradient against differences of the function."""
+"""gradient_check: compares a gradient with finite differences of the function."""
 
 import warnings
+from collections.abc import Callable
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -8,54 +9,57 @@ import numpy as np
 
 from ..checks import check_array, check_integer, shown
 from ..parameters import entries
+from ..typing import Params
 
-DIRECTIONS = 4  # random ones, besides single coordinates
-SHARE = 1e-4  # of the largest derivative: smaller ones are compared with that
-SUSPECT = 1e-6  # relative errors from which a coordinate is looked at for a kink, in float64
+DIRECTIONS = 4  # random directions, in addition to single coordinates
+SHARE = 1e-4  # errors are relative to at least this share of the largest derivative
+SUSPECT = 1e-6  # coordinates of larger relative errors are examined for a kink, in float64
 
 
 class GradientCheck(NamedTuple):
-    """What `gradient_check` found.
+    """The result of `gradient_check`.
 
     Attributes
     ----------
     error : float
         The largest relative error |analytic - numeric| / max(|analytic|, |numeric|, 1e-4 max |gradient|).
     index : tuple
-        Where: the index in the array, after its key where there are several arrays.
+        The place of this error: the index in the array, preceded by its key if there are several arrays.
     analytic, numeric : float
-        The derivative as given, and by differences.
+        The derivative there: as given, and by finite differences.
     """
 
     error: float
-    index: tuple
+    index: tuple[Any, ...]
     analytic: float
     numeric: float
 
 
-def gradient_check(f, params, grads, coordinates=200, seed=0):
-    """Compare a gradient with central differences of the function, and return where it is worst.
+def gradient_check(
+    f: Callable[..., Any], params: Params, grads: Params, coordinates: int = 200, seed: int = 0
+) -> GradientCheck:
+    """Compare a gradient with central differences of the function, and return its worst coordinate.
 
     ::
 
         numeric = (8 (f(p + h) - f(p - h)) - (f(p + 2 h) - f(p - 2 h))) / (12 h)
 
-    Some coordinates are taken at random; in addition four random directions see all of them at once, and where one
-    disagrees the coordinate at fault is found by halving. So one wrong derivative among millions is caught.
+    Random coordinates are checked one by one. In addition, four random directions check all coordinates at once; if one
+    disagrees, bisection finds the wrong coordinate. So one wrong derivative among millions is found.
 
     Parameters
     ----------
     f : callable
         ``f(params)`` returns the value, a number. It must be deterministic.
     params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
-        Where to differentiate. Changed in place meanwhile, and restored. In float64: rounding in float32 leaves
-        three digits.
+        Where to differentiate. They are changed in place during the check, and restored. Use float64: rounding in
+        float32 leaves three digits.
     grads : as params
         The gradient to check.
     coordinates : int, default: 200
-        How many coordinates to take; all, if there are no more.
+        How many coordinates to check; all of them if there are no more.
     seed : int, default: 0
-        Of their choice.
+        The seed of the random choice.
 
     Returns
     -------
@@ -65,8 +69,8 @@ def gradient_check(f, params, grads, coordinates=200, seed=0):
     Warns
     -----
     RuntimeWarning
-        Where the function has a kink nearby (relu at 0): differences do not tell the derivative there, and the
-        coordinate is left out.
+        If the function has a kink near a coordinate (relu at 0): finite differences are not the derivative there, so
+        the coordinate is left out.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def gradient_check(f, params, grads, coordinates=200, seed=0):
 
 
 class _Check:
-    """The parameters as one long vector of coordinates, and differences along any direction in it."""
+    """Views all parameters as one vector of coordinates, and takes differences along directions in it."""
 
     def __init__(self, f, params, arrays, given):
         self.f, self.params = f, params
@@ -112,7 +116,7 @@ class _Check:
         self.kinks = []
 
     def run(self, coordinates, rng):
-        """Check random coordinates, then all at once in random directions."""
+        """Check random coordinates, then all coordinates at once in random directions."""
         size = self.gradient.size
         try:
             chosen = np.arange(size) if size <= coordinates else rng.choice(size, coordinates, replace=False)
@@ -142,7 +146,7 @@ class _Check:
         error = self.error(analytic, numeric)
         if error > self.suspect:
             nearer = self.slope(slice(k, k + 1), one, self.h / 8)
-            if abs(nearer - numeric) > 0.1 * abs(analytic - numeric):  # of a smooth function both would be alike
+            if abs(nearer - numeric) > 0.1 * abs(analytic - numeric):  # a smooth function would give about the same
                 self.kinks.append(k)
                 return 0.0, k, analytic, numeric
         return error, k, analytic, numeric
@@ -153,7 +157,7 @@ class _Check:
         return abs(analytic - numeric) / max(abs(analytic), abs(numeric), self.floor)
 
     def search(self, signs, first, last):
-        """Return the coordinate that may be at fault, by halving, or None where the direction agrees."""
+        """Return the coordinate that may be wrong, by bisection, or None if the direction agrees."""
         mismatch, scale = self.mismatch(signs, first, last)
         if mismatch <= self.suspect / 100 * scale:
             return None
@@ -164,15 +168,15 @@ class _Check:
         return first
 
     def mismatch(self, signs, first, last):
-        """Return by how much the derivative along some signs is not what the gradient says, and its scale."""
+        """Return the error of the derivative along `signs[first:last]`, and the scale to compare it with."""
         part = slice(first, last)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite counts as wrong
+        with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite count as wrong
             expected = float(signs[part] @ self.gradient[part])
         found = self.slope(part, signs[part], self.h / (last - first) ** 0.25)
         return abs(expected - found), max(abs(expected), (last - first) ** 0.5 * self.floor)
 
     def slope(self, part, direction, h):
-        """The derivative along a direction, by four values."""
+        """Return the derivative along a direction, by four values of the function."""
         values = [self.value(shift, part, direction) for shift in (h, -h, 2 * h, -2 * h)]
         return (8 * (values[0] - values[1]) - (values[2] - values[3])) / (12 * h)
 
@@ -185,7 +189,7 @@ class _Check:
             raise TypeError(f"gradient_check: f must return a number, got {shown(value)}") from None
 
     def move(self, shift, part, direction):
-        """Put the parameters where they were, but for a part that is moved along a direction."""
+        """Restore the parameters, then move a part of them along a direction."""
         for view, before, start in zip(self.views, self.before, self.starts, strict=False):
             view[:] = before
             first, last = max(part.start, start), min(part.stop, start + view.size)
@@ -193,7 +197,7 @@ class _Check:
                 view[first - start : last - start] += shift * direction[first - part.start : last - part.start]
 
     def index(self, k):
-        """Return the place of a coordinate, as its array is indexed."""
+        """Return the index of a coordinate in its array, preceded by the array's key if there is one."""
         which = int(np.searchsorted(self.starts, k, side="right")) - 1
         place = tuple(map(int, np.unravel_index(k - self.starts[which], self.shapes[which])))
         key: Any = self.keys[which]

@@ -1,9 +1,11 @@
-"""Heads: the outputs of a network, each with its loss, its weight, and what its targets must be."""
+"""Heads: the outputs of a network, each with its own loss, weight and targets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..activations import ACTIVATIONS
 from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real
@@ -30,30 +32,40 @@ class Head:
     weight : float, default: 1
         Multiplies the loss; 0 or above.
     loss_parameters : dict, optional
-        As the network's.
+        As in `MLP`; by default those of the network if the loss is the same.
     """
 
     outputs: int
     loss: str | None = None
     weight: float = 1.0
     output: str | None = None
-    loss_parameters: dict | None = None
+    loss_parameters: Mapping[str, Any] | None = None
 
-    def completed(self, loss, output, loss_parameters):
-        """Return this head with those of the network where it has none of its own."""
-        own = ALIASES.get(self.loss, self.loss) in (None, loss)  # the network's parameters are of the network's loss
-        inherited = {"loss": loss, "output": output, "loss_parameters": loss_parameters if own else {}}
+    def completed(self, loss: str, output: str, loss_parameters: Mapping[str, Any]) -> "Head":
+        """Return this head with the network's loss, output and loss parameters in place of those that are None."""
+        same = self.loss is None or ALIASES.get(self.loss, self.loss) == loss  # the parameters belong to this loss
+        inherited: dict[str, Any] = {"loss": loss, "output": output, "loss_parameters": loss_parameters if same else {}}
         return replace(self, **{name: value for name, value in inherited.items() if getattr(self, name) is None})
 
 
 class Output:
-    """What a network knows of one output: the loss of a row for kernels, and how to check and to judge targets.
+    """One output of a network: the loss of a row for kernels, the checks of its targets, and its score.
 
-    A target may be missing where `optional`: the label is -1, or the row is NaN. Such a row has no loss here, and
-    means are over the others.
+    If `optional`, targets may be missing: the label is -1, or the whole row is NaN. Such a row has no loss here, and
+    means are over the other rows.
     """
 
-    def __init__(self, where, head, dtype, optional):
+    width: int
+    loss: str
+    output: str
+    weight: float
+    labels: bool
+    dtype: np.dtype[Any]
+    optional: bool
+    numbers: tuple[Any, ...]
+    row: Any
+
+    def __init__(self, where: str, head: Head, dtype: np.dtype[Any], optional: bool) -> None:
         self.width = head.outputs
         self.loss = check_loss(where, head.loss)
         self.output = check_choice(where, "output", head.output, OUTPUTS)
@@ -73,8 +85,8 @@ class Output:
         self.row = row
         self._class_weights = self.numbers[0] if self.labels and self.numbers else None
 
-    def check(self, where, name, y, rows):
-        """Raise unless y are targets of so many rows; return them as kernels take them."""
+    def check(self, where: str, name: str, y: Any, rows: int) -> NDArray[Any]:
+        """Return the targets of `rows` rows as kernels take them, or raise."""
         if not self.labels:
             shape = ("the output", (rows, self.width))
             y = check_array(where, name, y, dtype=("the model", self.dtype), shape=shape)
@@ -95,8 +107,11 @@ class Output:
             )
         return np.ascontiguousarray(y, np.intp)
 
-    def scale(self, y, rows):
-        """Return what the sum of the losses of some rows of y is multiplied by: a mean over targets that are there."""
+    def scale(self, y: NDArray[Any], rows: NDArray[np.intp]) -> float:
+        """Return the factor that turns the sum of the losses of some rows into their weighted mean.
+
+        The mean is over the targets that are not missing.
+        """
         if self.labels:
             if self._class_weights is None:
                 return self.weight / rows.size
@@ -107,16 +122,16 @@ class Output:
             count *= self.width
         return self.weight / count if count else 0.0
 
-    def activated(self, z):
-        """Return activation(z), written over z."""
+    def activated(self, z: NDArray[Any]) -> NDArray[Any]:
+        """Return activation(z), computed in place."""
         return z if self.output == "identity" else ACTIVATIONS[self.output].forward(z, out=z)
 
-    def predicted(self, y):
-        """Return the class of each row of outputs, or the outputs with a loss that is not of classes."""
+    def predicted(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return the class of each row if the loss takes labels, else the outputs as they are."""
         return y.argmax(axis=1) if self.labels else y
 
-    def score(self, y, outputs):
-        """Return accuracy or R**2 over the rows that have a target; None if none has."""
+    def score(self, y: NDArray[Any], outputs: NDArray[Any]) -> float | None:
+        """Return accuracy or R**2 over the rows that have a target; None if no row has one."""
         present = (y >= 0 if self.labels else ~np.isnan(y[:, 0])) if self.optional else slice(None)
         y, outputs = y[present], outputs[present]
         if not len(y):

@@ -26,7 +26,7 @@ from ..losses import LOSSES, check_loss
 from ..runtime import single_threaded_blas
 from ..typing import Array, LossParameters
 
-NONE = np.empty(0, np.intp)  # as `rows` it means all rows, in order
+ALL_ROWS = np.empty(0, np.intp)  # as `rows` it means all rows, in order
 Matrix = Array | Any  # or a matrix of SciPy in CSR
 Bias = float | Array
 Out = tuple[NDArray[Any], NDArray[Any] | None]
@@ -156,7 +156,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
         expected = f"({features}, outputs)" if labels else f"({features},) or ({features}, outputs)"
         raise ValueError(f"{where}: {matrix} has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
-    rows = NONE if rows is None else check_indices(where, "rows", rows, n)
+    rows = ALL_ROWS if rows is None else check_indices(where, "rows", rows, n)
     y = check_targets(where, y, n, w.shape[1:], labels, own, "labels" if rows.size else "numbers")
     weights = np.empty(0, dtype)
     if sample_weight is not None:
@@ -195,6 +195,10 @@ class OfLinear:
     class_weights : ndarray or None
         The weights in the mean over examples.
     """
+
+    labels: bool
+    terms: int
+    class_weights: NDArray[Any] | None
 
     def __init__(
         self, where: str, name: str, given: Mapping[str, Any], outputs: tuple[int, ...], dtype: np.dtype[Any]

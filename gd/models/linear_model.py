@@ -1,8 +1,11 @@
 """LinearModel: a linear model whose weights and intercepts lie in one vector, for `fit`."""
 
+from collections.abc import Iterator
 from copy import deepcopy
+from typing import Any, Unpack
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from ..checks import (
     NON_NEGATIVE,
@@ -19,9 +22,11 @@ from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.loops.linear_training import TRAINING, penalize
 from ..losses import LOSSES, check_loss, r_squared, total
+from ..optimizers import Optimizer
 from ..parameters import LARGEST, ParameterVector
+from ..typing import Array, Integers, LossParameters
 from .base import Model
-from .linear_gradients import NONE, OfLinear, check_matrix, check_targets, compute, gradient_loop
+from .linear_gradients import ALL_ROWS, OfLinear, check_matrix, check_targets, compute, gradient_loop
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
 CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
@@ -73,7 +78,16 @@ class LinearModel(Model):
 
     _unsaved = ("lock", "_loss")
 
-    def __init__(self, features, outputs=None, loss="mse", l1=0.0, l2=0.0, dtype=np.float32, **parameters):
+    def __init__(
+        self,
+        features: int,
+        outputs: int | None = None,
+        loss: str = "mse",
+        l1: float = 0.0,
+        l2: float = 0.0,
+        dtype: DTypeLike = np.float32,
+        **parameters: Unpack[LossParameters],
+    ) -> None:
         where = "LinearModel"
         shapes = self._shapes(features, outputs)
         self.outputs = shapes["w"][1:]
@@ -91,11 +105,11 @@ class LinearModel(Model):
         self.parameters = ParameterVector(shapes, dtype)
         super().__init__()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._loss = OfLinear("LinearModel", self.loss, self._loss_parameters, self.outputs, self.dtype)
 
-    def _plain_arguments(self):
+    def _plain_arguments(self) -> dict[str, Any]:
         return self._arguments | self._loss_parameters | {"dtype": str(self.dtype)}
 
     @staticmethod
@@ -104,7 +118,7 @@ class LinearModel(Model):
         outputs = () if outputs is None else (check_size("LinearModel", "outputs", outputs, high=LARGEST // features),)
         return {"w": (features, *outputs), "b": outputs or (1,)}
 
-    def forward(self, X):
+    def forward(self, X: Any) -> NDArray[Any]:
         """Return X w + b: of shape (rows,), or (rows, outputs)."""
         return self._outputs(self.check_inputs("LinearModel.forward", X))
 
@@ -114,7 +128,7 @@ class LinearModel(Model):
             out += self.parameters["b"]
         return out
 
-    def predict(self, X):
+    def predict(self, X: Any) -> NDArray[Any]:
         """Return the class of each row with softmax_cross_entropy, e**(X w + b) with poisson, else as `forward`."""
         return self._predictions(self.forward(X))
 
@@ -123,7 +137,7 @@ class LinearModel(Model):
             return outputs.argmax(axis=1)
         return np.exp(outputs) if self.loss == "poisson" else outputs
 
-    def score(self, X, y):
+    def score(self, X: Any, y: Array) -> float:
         """Return the accuracy with the losses of cross-entropy and hinges, else R**2 as `MLP.score` does."""
         X, y = self.check_data("LinearModel.score", X, y)
         outputs = self._predictions(self._outputs(X))
@@ -133,22 +147,24 @@ class LinearModel(Model):
             return float(np.mean((outputs > 0) == (y > BORDERS[self.loss])))
         return r_squared(y, outputs)
 
-    def loss_and_gradients(self, X, y):
+    def loss_and_gradients(self, X: Any, y: Array) -> tuple[float, ParameterVector]:
         """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""
         X, y = self.check_data("LinearModel.loss_and_gradients", X, y)
         gradients = self.parameters.zeros_like()
-        return self._gradient(X, y, NONE, gradients.vector), gradients
+        return self._gradient(X, y, ALL_ROWS, gradients.vector), gradients
 
-    def penalty(self):
+    def penalty(self) -> float:
         """Return l1 |w| + l2 / 2 |w|**2, of all outputs."""
         l1, l2 = map(float, self._penalties)
         w = self.parameters["w"]
         value = l1 * float(np.sum(np.abs(w), dtype=np.float64)) if l1 else 0.0
         return value + (l2 / 2 * float(np.sum(np.square(w), dtype=np.float64)) if l2 else 0.0)
 
-    def write_gradients(self, X, y, rows, step, out, losses=None):
+    def write_gradients(
+        self, X: Any, y: NDArray[Any], rows: Integers, step: int, out: ParameterVector, losses: Any = None
+    ) -> float:
         """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
-        return self._gradient(X, y, rows if rows.size < X.shape[0] else NONE, out.vector)
+        return self._gradient(X, y, rows if rows.size < X.shape[0] else ALL_ROWS, out.vector)
 
     def _gradient(self, X, y, rows, out):
         w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
@@ -157,7 +173,16 @@ class LinearModel(Model):
             join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
         return value + self.penalty()
 
-    def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
+    def descend(
+        self,
+        X: Any,
+        y: Any,
+        order: NDArray[np.intp],
+        batch_size: int,
+        optimizer: Optimizer,
+        accumulate: int = 1,
+        losses: NDArray[np.float64] | None = None,
+    ) -> Iterator[tuple[float, int]]:
         """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss before them, rows).
 
         What is yielded covers several steps where they ran in compiled code; these are the same to the bit. A batch
@@ -211,16 +236,16 @@ class LinearModel(Model):
                 return
             yield total(losses) / (rows.size * terms), rows.size
 
-    def check_inputs(self, where, X):
+    def check_inputs(self, where: str, X: Any) -> Any:
         """Return X if it is a matrix of this model's dtype and number of features, else raise."""
         X = check_matrix(where, X, ("the model", self.dtype))
         if X.shape[1] != len(self.parameters["w"]):
             raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {len(self.parameters['w'])} features")
         if is_sparse(X):
-            check_places(where, "X", X, NONE)
+            check_places(where, "X", X, ALL_ROWS)
         return X
 
-    def check_data(self, where, X, y):
+    def check_data(self, where: str, X: Any, y: Array) -> tuple[Any, NDArray[Any]]:
         """Return X and y as kernels take them, or raise if they do not fit this model."""
         X = self.check_inputs(where, X)
         return X, check_targets(where, y, X.shape[0], self.outputs, self._loss.labels, ("the model", self.dtype))

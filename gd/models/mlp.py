@@ -1,11 +1,13 @@
 """MLP: a network of dense layers whose parameters lie in one flat vector."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from math import isfinite, sqrt
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..activations import ACTIVATIONS
 from ..batches import cut
@@ -25,12 +27,17 @@ from ..kernels.compiler import join
 from ..kernels.loops import dense
 from ..kernels.random_numbers import key_of
 from ..losses import check_loss, total
+from ..optimizers import Optimizer
 from ..parameters import ParameterVector
 from ..runtime import single_threaded_blas
+from ..typing import Array, DTypeLike
 from .architecture import ONLY, Architecture, Sizes
 from .base import Model
 from .heads import Head
 from .passes import new_pass
+
+Targets = Array | Mapping[str, Array]
+Outputs = NDArray[Any] | Any  # with heads a dict of arrays
 
 
 class MLP(Model):
@@ -40,47 +47,44 @@ class MLP(Model):
 
         a_0 = dropout(X),  a_k = dropout(activation(a_{k-1} W_k + b_k)),  output = a_{L-1} W_L + b_L
 
-    With `heads` there are several outputs on one trunk: each has weights of its own, and a loss; the network's loss
-    is the sum of theirs, times their weights.
+    With `heads`, several outputs share the hidden layers. Each head has its own output weights and loss; the network's
+    loss is the weighted sum of theirs.
 
     Parameters
     ----------
     widths : list of int
-        Features, hidden units of each layer, outputs; without outputs where there are heads. ``[784, 10]`` is a
+        Features, hidden units of each layer, outputs; no outputs if there are heads. ``[784, 10]`` is a
         linear model: softmax regression.
     activation : str, default: "relu"
-        A name of `gd.activations.ACTIVATIONS` but softmax and log_softmax. The slopes of prelu are learned, one for
+        A name of `gd.activations.ACTIVATIONS` except softmax and log_softmax. The slopes of prelu are learned, one for
         each unit; maxout takes the largest of `pieces` columns for each unit.
     initializer : str or callable, optional
-        Of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. By default
-        what suits the activation: He for the relu family, Glorot for sigmoid and tanh, LeCun else.
-        Biases start from 0.
+        Initializer of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. The default suits
+        the activation: He for the relu family, Glorot for sigmoid and tanh, LeCun for others. Biases start from 0.
     dropout : float or sequence of float, default: 0
-        The probability in [0, 1) that a hidden unit is left out, in training only; or one for each hidden layer; with
-        one more, the first is that of the features.
+        The probability in [0, 1) that a hidden unit is dropped, in training only; or one for each hidden layer. If
+        there is one more, the first is for the features.
     heads : dict of str to int or Head, optional
         Outputs by name, as ``{"ner": 9, "pos": gd.Head(17, weight=0.5)}``. Targets are then a dict of arrays, in
         which a row's target may be missing: a label of -1, or NaN in the whole row. Such a row counts neither in
-        the head's loss nor in its mean. What is computed for outputs comes as a dict, too.
+        the head's loss nor in its mean. Outputs, predictions and scores are then dicts, too.
     loss : str, default: "softmax_cross_entropy"
-        A name of `gd.losses.LOSSES`, or an alias as in `gd.linear_model_gradient`. With softmax_cross_entropy the
-        targets are class labels 0 to outputs - 1;
-        with others they have the shape of the outputs. Means over the batch.
+        A name of `gd.losses.LOSSES`, or an alias as in `gd.linear_model_gradient`, averaged over the batch. With
+        softmax_cross_entropy the targets are class labels 0 to outputs - 1; with others they are like the outputs.
     dtype : dtype, default: float32
-        Of parameters and data, float32 or float64.
+        The dtype of parameters and data: float32 or float64.
     seed : int, default: 0
-        Of the initial weights and of dropout.
+        The seed of the initial weights and of dropout.
     output : str, default: "identity"
         The activation of the outputs: softmax, log_softmax, or an elementwise one without parameters whose
-        derivative follows from its value (sigmoid, tanh, scaled_tanh, relu, ...). softmax with the loss
-        softmax_cross_entropy, and sigmoid with binary_cross_entropy_with_logits, are what the loss contains already:
-        training computes the two as one.
+        derivative follows from its value (sigmoid, tanh, scaled_tanh, relu, ...). The losses softmax_cross_entropy and
+        binary_cross_entropy_with_logits contain softmax and sigmoid already: training computes such a pair as one.
     activation_parameters, loss_parameters : dict, optional
-        Such as ``{"negative_slope": 0.2}``, ``{"pieces": 3}``, ``{"weight": 0.1}`` (prelu's first slopes);
+        Such as ``{"negative_slope": 0.2}``, ``{"pieces": 3}``, ``{"weight": 0.1}`` (prelu's initial slopes);
         ``{"q": 0.9}``, ``{"label_smoothing": 0.1, "class_weights": w}``.
     max_norm : float, optional
-        The largest Euclidean norm of a unit's incoming weights: after each step of `fit`, longer ones are
-        scaled down to it (see `constrain`).
+        The largest Euclidean norm of a unit's incoming weights: after each step of `fit`, weights with a larger norm
+        are scaled down to it (see `constrain`).
 
     Attributes
     ----------
@@ -113,21 +117,21 @@ class MLP(Model):
 
     def __init__(
         self,
-        widths,
-        activation="relu",
-        initializer=None,
-        dropout=0.0,
-        heads=None,
-        loss="softmax_cross_entropy",
-        dtype=np.float32,
-        seed=0,
+        widths: Sequence[int],
+        activation: str = "relu",
+        initializer: str | Callable[..., Any] | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        heads: Mapping[str, int | Head] | None = None,
+        loss: str = "softmax_cross_entropy",
+        dtype: DTypeLike = np.float32,
+        seed: int = 0,
         *,
-        output="identity",
-        activation_parameters=None,
-        loss_parameters=None,
-        max_norm=None,
-    ):
-        arguments = {
+        output: str = "identity",
+        activation_parameters: Mapping[str, Any] | None = None,
+        loss_parameters: Mapping[str, Any] | None = None,
+        max_norm: float | None = None,
+    ) -> None:
+        arguments: dict[str, Any] = {
             "widths": widths,
             "activation": str(activation) if isinstance(activation, str) else activation,
             "dropout": dropout,
@@ -138,17 +142,19 @@ class MLP(Model):
             "activation_parameters": activation_parameters,
             "loss_parameters": loss_parameters,
         }
-        self._arguments = deepcopy(arguments)  # the caller may change his
+        self._arguments = deepcopy(arguments)  # the caller may change theirs later
         self._plan = Architecture(**self._arguments)
-        self.widths, self.activation, self.loss = self._plan.widths, activation, check_loss("MLP", loss)
-        self.seed = check_integer("MLP", "seed", seed, 0)
-        self.max_norm = (
-            None if max_norm is None else float(check_real("MLP", "max_norm", max_norm, POSITIVE, self._plan.dtype))
-        )
-        self.parameters = ParameterVector(self._plan.shapes, dtype)
+        self.widths: list[int] = self._plan.widths
+        self.activation: str = activation
+        self.loss: str = check_loss("MLP", loss)
+        self.seed: int = check_integer("MLP", "seed", seed, 0)
+        self.max_norm: float | None = None
+        if max_norm is not None:
+            self.max_norm = float(check_real("MLP", "max_norm", max_norm, POSITIVE, self._plan.dtype))
+        self.parameters: ParameterVector = ParameterVector(self._plan.shapes, dtype)
         self._initialize(initializer)
-        self._calls = 0  # of loss_and_gradients, for dropout
-        self._pass = None  # the lock is its
+        self._calls = 0  # calls of loss_and_gradients: each has its own dropout
+        self._pass: Any = None  # guarded by the lock
         super().__init__()
 
     def _initialize(self, initializer):
@@ -167,7 +173,7 @@ class MLP(Model):
                     raise ValueError(f"MLP: initializer must return {expected}, got {got}")
                 view[...] = weights
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._plan, self._pass = Architecture(**self._arguments), None
 
@@ -176,17 +182,11 @@ class MLP(Model):
         if heads is not None:
             heads = {name: asdict(head) if isinstance(head, Head) else head for name, head in heads.items()}
         dropout = np.asarray(self._arguments["dropout"]).tolist()
-        own = {
-            "dropout": dropout,
-            "heads": heads,
-            "dtype": str(self.dtype),
-            "seed": self.seed,
-            "max_norm": self.max_norm,
-        }
-        return self._arguments | own
+        own = {"dropout": dropout, "heads": heads, "dtype": str(self.dtype)}
+        return self._arguments | own | {"seed": self.seed, "max_norm": self.max_norm}
 
     @staticmethod
-    def _from_plain(arguments):
+    def _from_plain(arguments: dict[str, Any]) -> dict[str, Any]:
         heads = arguments["heads"]
         if heads is not None:
             heads = {name: Head(**head) if isinstance(head, dict) else head for name, head in heads.items()}
@@ -196,12 +196,12 @@ class MLP(Model):
     def _shapes(widths, activation, heads, activation_parameters, **_):
         return Sizes(widths, activation, heads, activation_parameters).shapes
 
-    def _as_given(self, by_head):
-        """Return what was computed for each head: by name, or of the only one by itself."""
+    def _as_given(self, by_head: dict[str, Any]) -> Any:
+        """Return results by head, or the only result if there are no named heads."""
         return by_head[ONLY] if self._plan.single else by_head
 
-    def forward(self, X):
-        """Return the outputs, without dropout: logits, or what `output` says.
+    def forward(self, X: Array) -> Outputs:
+        """Return the outputs, without dropout, after the activation `output` (logits by default).
 
         Parameters
         ----------
@@ -213,12 +213,12 @@ class MLP(Model):
         """
         return self._as_given(self._forward(self.check_inputs("MLP.forward", X)))
 
-    def predict(self, X):
-        """Return the class of each row (the largest output), or the outputs with a loss that is not of classes."""
+    def predict(self, X: Array) -> Outputs:
+        """Return the class of each row (the largest output) if the loss takes labels, else the outputs."""
         outputs = self._forward(self.check_inputs("MLP.predict", X))
         return self._as_given({name: self._plan.outputs[name].predicted(y) for name, y in outputs.items()})
 
-    def layer_outputs(self, X):
+    def layer_outputs(self, X: Array) -> list[NDArray[Any]]:
         """Return the outputs of each hidden layer, without dropout: a list of ndarrays of shape (rows, width)."""
         a = self.check_inputs("MLP.layer_outputs", X)
         outputs, parameters = [], self._arguments["activation_parameters"] or {}
@@ -231,11 +231,11 @@ class MLP(Model):
             outputs.append(a)
         return outputs
 
-    def groups(self, lr):
-        """Return groups for an optimizer, in which each layer has the learning rate lr / sqrt(fan_in).
+    def groups(self, lr: float) -> list[dict[str, Any]]:
+        """Return parameter groups for an optimizer, in which each layer has the learning rate lr / sqrt(fan_in).
 
-        That is the advice of LeCun et al. 1998, section 4.7, for units that are far from saturated: a weight's
-        gradient is a sum over the unit's inputs in effect, so that units of many inputs need smaller steps.
+        LeCun et al. 1998, section 4.7, recommend it for units that are far from saturated: the steps of all incoming
+        weights add up in a unit, so that units with many inputs need smaller steps.
 
         Examples
         --------
@@ -252,17 +252,17 @@ class MLP(Model):
             groups[-1]["params"].append(name)
         return groups
 
-    def score(self, X, y):
-        """Return the accuracy, or with a loss that is not of classes the coefficient of determination R**2.
+    def score(self, X: Array, y: Targets) -> float:
+        """Return the accuracy if the loss takes labels, else the coefficient of determination R**2.
 
-        R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs; where the targets
-        are constant it is 1 for perfect predictions and 0 for others. With heads it is the mean of theirs.
+        R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs. If the targets are constant,
+        it is 1 for perfect predictions and 0 for others. With heads, return the mean of their scores.
         """
         scores = [each for each in self._scores("MLP.score", X, y).values() if each is not None]
         return sum(scores) / len(scores) if scores else np.nan
 
-    def scores(self, X, y):
-        """Return the score of each head, of the rows that have a target for it; None where none has."""
+    def scores(self, X: Array, y: Targets) -> Any:
+        """Return the score of each head over the rows that have a target for it; None if no row has."""
         return self._as_given(self._scores("MLP.scores", X, y))
 
     def _scores(self, where, X, y):
@@ -271,24 +271,24 @@ class MLP(Model):
         heads = self._plan.outputs.items()
         return {name: head.score(each, outputs[name]) for (name, head), each in zip(heads, targets, strict=True)}
 
-    def loss_and_gradients(self, X, y, step=None):
+    def loss_and_gradients(self, X: Array, y: Targets, step: int | None = None) -> tuple[float, ParameterVector]:
         """Return the mean loss of a batch and its gradient as a ParameterVector like `parameters`.
 
         Parameters
         ----------
         X : ndarray of shape (rows, features)
         y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs); with heads a dict of them
-            Labels, or targets with a loss that is not of classes.
+            Labels if the loss takes them, else targets like the outputs.
         step : int, optional
-            Names the pattern of dropout, together with the seed of the model; `fit` takes the optimizer's steps. By
-            default every call has its own.
+            Determines the dropout pattern, together with the model's seed; `fit` passes the optimizer's step. By
+            default each call has its own pattern.
 
         Returns
         -------
         loss : float
         gradients : ParameterVector
         """
-        X, y = self.check_data("MLP.loss_and_gradients", X, y)
+        X, targets = self.check_data("MLP.loss_and_gradients", X, y)
         if step is not None:
             step = check_integer("MLP.loss_and_gradients", "step", step, 0)
         gradients = self.parameters.zeros_like()
@@ -296,21 +296,23 @@ class MLP(Model):
             if step is None:
                 step = self._calls
                 self._calls += 1
-            loss = self.write_gradients(X, y, np.arange(len(X)), step, gradients)
+            loss = self.write_gradients(X, targets, np.arange(len(X)), step, gradients)
         return loss, gradients
 
-    def write_gradients(self, X, y, rows, step, out, losses=None):
+    def write_gradients(
+        self, X: Any, y: Any, rows: NDArray[np.intp], step: int, out: ParameterVector, losses: Any = None
+    ) -> float:
         """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
         loss, vector = self.backpropagate(X, y, rows, step, losses), self.parameters.vector
         for piece in self._pass.pieces(vector):
             join(dense.store_gradients)(*piece, vector, out.vector)
         return loss
 
-    def backpropagate(self, X, y, rows, step, losses=None):
+    def backpropagate(self, X: Any, y: Any, rows: NDArray[np.intp], step: int, losses: Any = None) -> float:
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
-        The gradients of the weights are then a product away: the pieces of the pass. The arguments are not
-        checked, and BLAS should be limited to one thread.
+        The gradients of the weights are not computed yet: `pieces` of the pass yields their factors. The arguments are
+        not checked, and BLAS should be limited to one thread.
         """
         work = self._pass
         if work is None or work.capacity < rows.size:
@@ -323,11 +325,13 @@ class MLP(Model):
             losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
         return sum(total(values[: rows.size]) * scale for values, scale in zip(work.values, scales, strict=True))
 
-    def descend(self, X, y, order, batch_size, optimizer, accumulate=1, losses=None):
+    def descend(
+        self, X: Any, y: Any, order: Any, batch_size: int, optimizer: Optimizer, accumulate: int = 1, losses: Any = None
+    ) -> Iterator[tuple[float, int]]:
         """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
 
-        Where it can, the optimizer steps each tile of the gradient while that is in cache, and the gradient is never
-        in memory as a whole. Else as `Model.descend`.
+        If possible, the optimizer steps each tile of the gradient while the tile is in cache, and the whole gradient is
+        never in memory. Otherwise this works as `Model.descend`.
         """
         if accumulate > 1 or not optimizer.inside.is_possible:
             yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
@@ -339,23 +343,23 @@ class MLP(Model):
                 self.constrain()
             yield loss, rows.size
 
-    def constrain(self):
-        """Scale the incoming weights of each unit down to `max_norm`, where they are longer."""
+    def constrain(self) -> None:
+        """Scale the incoming weights of each unit down to `max_norm` if their norm is larger."""
         if self.max_norm is not None:
             limit = self.dtype.type(self.max_norm)
             for name, weights in self.parameters.items():
                 if name.startswith("W"):
                     join(dense.limit_columns)(-(-weights.shape[1] // dense.GROUP), weights, limit)
 
-    def check_inputs(self, where, X):
+    def check_inputs(self, where: str, X: Any) -> NDArray[Any]:
         """Return X if it is a matrix of this model's dtype and number of features, else raise."""
         X = check_array(where, "X", X, dtype=("the model", self.dtype), ndim=2)
         if X.shape[1] != self.widths[0]:
             raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {self.widths[0]} features")
         return X
 
-    def check_data(self, where, X, y):
-        """Return X, and the targets of each head, as kernels take them, or raise if they do not fit this model."""
+    def check_data(self, where: str, X: Any, y: Any) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+        """Return X and the targets of each head as kernels take them, or raise if they do not fit this model."""
         X = self.check_inputs(where, X)
         if self._plan.single:
             return X, (self._plan.outputs[ONLY].check(where, "y", y, len(X)),)
@@ -367,13 +371,13 @@ class MLP(Model):
         heads = self._plan.outputs.items()
         return X, tuple(head.check(where, f"y[{name!r}]", y[name], len(X)) for name, head in heads)
 
-    def _forward(self, X):
+    def _forward(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return the outputs of each head."""
         widths = [head.width for head in self._plan.outputs.values()]
         out = aligned_empty(len(X) * sum(widths), self.dtype)
         with single_threaded_blas():
             join(dense.predict)(
-                -(-len(X) // dense.BLOCK),
+                -(-len(X) // dense.BATCH_BLOCK),
                 out,
                 X,
                 self.parameters.vector,
@@ -385,8 +389,8 @@ class MLP(Model):
         heads = zip(self._plan.outputs.items(), pieces, strict=True)
         return {name: head.activated(z.reshape(-1, head.width)) for (name, head), z in heads}
 
-    def __repr__(self):
-        given = {"activation": self.activation}
+    def __repr__(self) -> str:
+        given: dict[str, Any] = {"activation": self.activation}
         if self._plan.rates.any():
             given["dropout"] = self._arguments["dropout"]
         if not self._plan.single:

@@ -1,5 +1,7 @@
 """Passes: how a mini-batch goes through a network, forward and backward, and its arrays that stay for the next one."""
 
+from typing import Any
+
 import numpy as np
 
 from ..checks import aligned_empty
@@ -17,7 +19,8 @@ class _Pass:
     """The arrays: losses of rows, inputs of layers, and gradients with respect to what activations take."""
 
     def __init__(self, plan, capacity):
-        self.plan, self.capacity, self.rows = plan, capacity, None
+        self.plan, self.capacity = plan, capacity
+        self.rows: Any = None  # of the last batch
         columns, slopes = sum(layer.columns for layer in plan.layers), any(layer.slopes >= 0 for layer in plan.layers)
         places = plan.layers[0].fan_in + sum(layer.width for layer in plan.layers)
         self.values = np.zeros((len(plan.outputs), capacity))
@@ -72,7 +75,9 @@ class _ByBlocks(_Pass):
     def run(self, X, targets, rows, vector, scales, key):
         """Write the loss of each row of X[rows] into `values`, by head; the gradients are then a product away."""
         self.rows = rows
-        join(dense.forward_backward)(-(-rows.size // dense.BLOCK), *self._batch(X, targets, rows, vector, scales, key))
+        join(dense.forward_backward)(
+            -(-rows.size // dense.BATCH_BLOCK), *self._batch(X, targets, rows, vector, scales, key)
+        )
 
     def pieces(self, vector):
         """Yield the arguments that kernels take first, in the order in which the gradients can be had."""
@@ -84,7 +89,7 @@ class _ByLayers(_Pass):
 
     def __init__(self, plan, capacity):
         super().__init__(plan, capacity)
-        self.batch = None  # the last one
+        self.batch: Any = None  # the last one
         self.gradient = aligned_empty(capacity * max(plan.hidden, default=0), plan.dtype)  # of a layer's output
         self.tiles = [plan.tiles[plan.tiles[:, 0] == k] for k in range(len(plan.layers))]
 
@@ -92,7 +97,7 @@ class _ByLayers(_Pass):
         """As that of `_ByBlocks`, but the gradients are known only as `pieces` gets to them."""
         self.rows, plan = rows, self.plan
         self.batch = self._batch(X, targets, rows, vector, scales, key)
-        hidden, blocks = len(plan.hidden), -(-rows.size // dense.BLOCK)
+        hidden, blocks = len(plan.hidden), -(-rows.size // dense.BATCH_BLOCK)
         features = self._matrix(self.activations, 0, X.shape[1])
         np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
         if plan.rates[0] > 0:
@@ -111,7 +116,7 @@ class _ByLayers(_Pass):
     def pieces(self, vector):
         """As that of `_ByBlocks`; between two of them the gradient goes through an activation. It can be run once."""
         plan, last = self.plan, len(self.plan.layers) - 1
-        hidden, blocks = len(plan.hidden), -(-self.rows.size // dense.BLOCK)
+        hidden, blocks = len(plan.hidden), -(-self.rows.size // dense.BATCH_BLOCK)
         for k in range(last, -1, -1):
             before = min(k, hidden) - 1  # the layer whose output this one takes
             if before < 0:

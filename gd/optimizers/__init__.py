@@ -1,7 +1,7 @@
-"""Optimizers: they step NumPy arrays in place, each in a single pass over memory.
+"""The optimizers: each updates NumPy arrays in place, in a single pass over memory.
 
-Every class is its constructor, its state slots, its rule and the scalars that the rule takes at step t;
-`Optimizer`, in base.py, does the rest. The formulas are in the files of the same names in kernels/rules.
+A class declares its constructor, its state slots, its rule and the scalars that the rule takes at step t; `Optimizer`,
+in base.py, does the rest. The formulas are in the files of the same names in kernels/rules.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from .declaration import OPTIMIZERS
 from .steps import Together
 from .storage import DTYPES
 
-for _module in iter_modules(__path__):  # a class that is declared in any of them is there
+for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
 

@@ -1,7 +1,10 @@
 """AdaBelief."""
 
+from typing import Any, Unpack
+
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import adabelief
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import bias_corrections, split_eps
 
@@ -22,7 +25,7 @@ class AdaBelief(Optimizer):
     lr : float or callable, default: 1e-3
         The learning rate.
     betas : (float, float), default: (0.9, 0.999)
-        In [0, 1).
+        Decays of the two means, in [0, 1).
     eps : float, default: 1e-16
         At least 0; added to s at every step, and outside the root, as the authors' code and optax do (Keras
         has no AdaBelief).
@@ -39,32 +42,35 @@ class AdaBelief(Optimizer):
     algorithm 2.
     """
 
-    rule = staticmethod(adabelief.adabelief)
-    slots = ("exp_avg", "exp_avg_var")
-    unsigned = ("exp_avg_var",)
-    ranges = {
+    rule: Any = staticmethod(adabelief.adabelief)
+    slots: tuple[str, ...] = ("exp_avg", "exp_avg_var")
+    unsigned: tuple[str, ...] = ("exp_avg_var",)
+    ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
         "bias_correction": bool,
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float]
+    eps: float
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-16,
-        bias_correction=True,
-        eps_inside=False,
-        eps_hat=False,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 1e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-16,
+        bias_correction: bool = True,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "bias_correction": bias_correction}
         super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adabelief.AdaBeliefCoefficients:
         beta1, beta2 = self.betas
         m_scale, v_scale = bias_corrections(self, t)
         return adabelief.AdaBeliefCoefficients(

@@ -1,7 +1,10 @@
 """Adadelta."""
 
+from typing import Any, Unpack
+
 from ..checks import POSITIVE, UNIT
 from ..kernels.rules import adadelta
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 
 
@@ -29,21 +32,25 @@ class Adadelta(Optimizer):
     Notes
     -----
     Reads and writes 28 bytes an element in float32. State: `square_avg` (v), `acc_delta` (u). The defaults
-    are PyTorch's; Keras has rho=0.95, eps=1e-7 and lr=1e-3, optax the same formula and defaults as here but for lr.
+    are PyTorch's; Keras has rho=0.95, eps=1e-7 and lr=1e-3; optax differs in the default of lr only.
 
     References
     ----------
     Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1.
     """
 
-    rule = staticmethod(adadelta.adadelta)
-    slots = ("square_avg", "acc_delta")
-    unsigned = ("square_avg", "acc_delta")
+    rule: Any = staticmethod(adadelta.adadelta)
+    slots: tuple[str, ...] = ("square_avg", "acc_delta")
+    unsigned: tuple[str, ...] = ("square_avg", "acc_delta")
     steady = True
-    ranges = {"rho": UNIT, "eps": POSITIVE}
+    ranges: dict[str, Any] = {"rho": UNIT, "eps": POSITIVE}
+    rho: float
+    eps: float
 
-    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, **options):
+    def __init__(
+        self, params: Params, lr: Rate = 1.0, rho: Rate = 0.9, eps: Rate = 1e-6, **options: Unpack[OptimizerOptions]
+    ) -> None:
         super().__init__(params, lr, {"rho": rho, "eps": eps}, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adadelta.AdadeltaCoefficients:
         return adadelta.AdadeltaCoefficients(lr, self.rho, 1.0 - self.rho, self.eps)

@@ -1,7 +1,12 @@
 """Adagrad."""
 
+from typing import Any, Unpack
+
+from numpy.typing import NDArray
+
 from ..checks import NON_NEGATIVE
 from ..kernels.rules import adagrad
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import split_eps
 
@@ -23,7 +28,7 @@ class Adagrad(Optimizer):
     lr_decay : float, default: 0
         At least 0.
     initial_accumulator_value : float, default: 0
-        What s starts from, at least 0.
+        Initial value of s, at least 0.
     eps : float, default: 1e-10
         At least 0.
     eps_inside : bool, default: False
@@ -38,19 +43,30 @@ class Adagrad(Optimizer):
     Duchi, Hazan & Singer, "Adaptive subgradient methods", JMLR 2011.
     """
 
-    rule = staticmethod(adagrad.adagrad)
-    slots = ("sum",)
-    unsigned = ("sum",)
-    ranges = {
+    rule: Any = staticmethod(adagrad.adagrad)
+    slots: tuple[str, ...] = ("sum",)
+    unsigned: tuple[str, ...] = ("sum",)
+    ranges: dict[str, Any] = {
         "lr_decay": NON_NEGATIVE,
         "initial_accumulator_value": NON_NEGATIVE,
         "eps": NON_NEGATIVE,
         "eps_inside": bool,
     }
+    lr_decay: float
+    initial_accumulator_value: float
+    eps: float
+    eps_inside: bool
 
     def __init__(
-        self, params, lr=1e-2, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False, **options
-    ):
+        self,
+        params: Params,
+        lr: Rate = 1e-2,
+        lr_decay: Rate = 0.0,
+        initial_accumulator_value: Rate = 0.0,
+        eps: Rate = 1e-10,
+        eps_inside: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {
             "lr_decay": lr_decay,
             "initial_accumulator_value": initial_accumulator_value,
@@ -59,8 +75,8 @@ class Adagrad(Optimizer):
         }
         super().__init__(params, lr, own, **options)
 
-    def initial(self, slot, p):
+    def initial(self, slot: str, p: NDArray[Any]) -> float | NDArray[Any]:
         return self.initial_accumulator_value
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adagrad.AdagradCoefficients:
         return adagrad.AdagradCoefficients(lr / (1.0 + (t - 1) * self.lr_decay), *split_eps(self))

@@ -1,15 +1,17 @@
-"""Adam and its near kin."""
+"""Adam and its variants: AdamW, Adamax, NAdam and RAdam."""
 
 from math import inf, sqrt
+from typing import Any, Literal, Unpack
 
 from ..checks import NON_NEGATIVE, UNIT, Range, check_choice
 from ..kernels.rules import adam
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import bias_corrections, split_eps
 
 
-def _amsgrad(where, name, value):
-    """The values that amsgrad takes."""
+def _amsgrad(where: str, name: str, value: Any) -> bool | str:
+    """Return amsgrad if it is True, False or "corrected", else raise."""
     return value if isinstance(value, bool) else check_choice(where, name, value, ("corrected",))
 
 
@@ -66,10 +68,10 @@ class Adam(Optimizer):
     [-0.1, 0.1, 0.0]
     """
 
-    rule = staticmethod(adam.adam)
-    slots = ("exp_avg", "exp_avg_sq")
-    unsigned = ("exp_avg_sq", "max_exp_avg_sq")
-    ranges = {
+    rule: Any = staticmethod(adam.adam)
+    slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    unsigned: tuple[str, ...] = ("exp_avg_sq", "max_exp_avg_sq")
+    ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
         "amsgrad": _amsgrad,
@@ -77,27 +79,31 @@ class Adam(Optimizer):
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float]
+    eps: float
+    amsgrad: bool | Literal["corrected"]
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        amsgrad=False,
-        bias_correction=True,
-        eps_inside=False,
-        eps_hat=False,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 1e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-8,
+        amsgrad: bool | Literal["corrected"] = False,
+        bias_correction: bool = True,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "amsgrad": amsgrad, "bias_correction": bias_correction}
         super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
 
-    def choose(self):
+    def choose(self) -> None:
         if self.amsgrad:
             self.rule, self.slots = adam.amsgrad, ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adam.AMSGradCoefficients | adam.AdamCoefficients:
         beta1, beta2 = self.betas
         m_scale, v_scale = bias_corrections(self, t)
         eps = split_eps(self, v_scale)
@@ -119,7 +125,7 @@ class AdamW(Adam):
 
     Notes
     -----
-    Keras's AdamW has a default of 4e-3; optax's of 1e-4.
+    The default is 4e-3 in Keras and 1e-4 in optax.
 
     References
     ----------
@@ -128,23 +134,23 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        amsgrad=False,
-        bias_correction=True,
-        eps_inside=False,
-        eps_hat=False,
-        weight_decay=1e-2,
-        **options,
-    ):
-        options |= {"eps_inside": eps_inside, "eps_hat": eps_hat, "weight_decay": weight_decay}
-        super().__init__(params, lr, betas, eps, amsgrad, bias_correction, **options)
+        params: Params,
+        lr: Rate = 1e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-8,
+        amsgrad: bool | Literal["corrected"] = False,
+        bias_correction: bool = True,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        weight_decay: float = 1e-2,
+        **options: Unpack[OptimizerOptions],  # pyright: ignore[reportGeneralTypeIssues]  # weight_decay is above, too
+    ) -> None:
+        options["weight_decay"] = weight_decay
+        super().__init__(params, lr, betas, eps, amsgrad, bias_correction, eps_inside, eps_hat, **options)
 
 
 class Adamax(Optimizer):
-    """Adamax: Adam with the infinity norm of past gradients in the place of their root mean square.
+    """Adamax: Adam with the infinity norm of past gradients in place of their root mean square.
 
     ::
 
@@ -176,16 +182,28 @@ class Adamax(Optimizer):
     Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
     """
 
-    rule = staticmethod(adam.adamax)
-    slots = ("exp_avg", "exp_inf")
-    unsigned = ("exp_inf",)
-    ranges = {"betas": (UNIT, UNIT), "eps": NON_NEGATIVE, "bias_correction": bool, "eps_inside": bool}
+    rule: Any = staticmethod(adam.adamax)
+    slots: tuple[str, ...] = ("exp_avg", "exp_inf")
+    unsigned: tuple[str, ...] = ("exp_inf",)
+    ranges: dict[str, Any] = {"betas": (UNIT, UNIT), "eps": NON_NEGATIVE, "bias_correction": bool, "eps_inside": bool}
+    betas: tuple[float, float]
+    eps: float
+    eps_inside: bool
 
-    def __init__(self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, bias_correction=True, eps_inside=True, **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 2e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-8,
+        bias_correction: bool = True,
+        eps_inside: bool = True,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "bias_correction": bias_correction, "eps_inside": eps_inside}
         super().__init__(params, lr, own, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adam.AdamaxCoefficients:
         beta1, beta2 = self.betas
         m_scale, _ = bias_corrections(self, t)
         return adam.AdamaxCoefficients(beta1, 1.0 - beta1, beta2, lr * m_scale, *split_eps(self))
@@ -213,8 +231,8 @@ class NAdam(Optimizer):
     eps : float, default: 1e-8
         At least 0.
     momentum_decay : float, default: 4e-3
-        How fast mu_t rises from beta1 / 2 to beta1, at least 0. PyTorch's; Keras's is 1. Infinity is
-        beta1 from the start, as optax has it.
+        How fast mu_t rises from beta1 / 2 to beta1, at least 0. The default is PyTorch's, Keras's
+        is 1. With infinity mu_t is beta1 from the start, as in optax.
     eps_inside, eps_hat : bool, default: False
         As in `Adam`.
 
@@ -227,37 +245,41 @@ class NAdam(Optimizer):
     Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
     """
 
-    _mu_product = 0, 1.0  # of the last step that was asked for
-    rule = staticmethod(adam.nadam)
-    slots = ("exp_avg", "exp_avg_sq")
-    unsigned = ("exp_avg_sq",)
-    ranges = {
+    _mu_product: tuple[int, float] = 0, 1.0  # (t, mu_1 ... mu_t) of the last call
+    rule: Any = staticmethod(adam.nadam)
+    slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    unsigned: tuple[str, ...] = ("exp_avg_sq",)
+    ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
         "momentum_decay": Range(0.0, inf, includes_high=True),
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float]
+    eps: float
+    momentum_decay: float
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=2e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        momentum_decay=4e-3,
-        eps_inside=False,
-        eps_hat=False,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 2e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-8,
+        momentum_decay: Rate = 4e-3,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "momentum_decay": momentum_decay}
         super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
 
-    def mu(self, t):
+    def mu(self, t: int) -> float:
         """Return mu_t."""
         return self.betas[0] * (1.0 - 0.5 * 0.96 ** (t * self.momentum_decay))
 
-    def mu_product(self, t):
+    def mu_product(self, t: int) -> float:
         """Return mu_1 ... mu_t."""
         before, product = self._mu_product
         if before != t - 1:
@@ -270,10 +292,10 @@ class NAdam(Optimizer):
         vars(self)["_mu_product"] = t, product
         return product
 
-    def torch_scalars(self, t):
+    def torch_scalars(self, t: int) -> dict[str, float]:
         return {"mu_product": self.mu_product(t)}
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adam.NAdamCoefficients:
         beta1, beta2 = self.betas
         _, v_scale = bias_corrections(self, t)
         mu, mu_next, product = self.mu(t), self.mu(t + 1), self.mu_product(t)
@@ -284,7 +306,7 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """RAdam: Adam whose adaptive rate is rectified by its variance, and left out while that cannot be had.
+    """RAdam: Adam whose adaptive rate is rectified by its variance, and off while that is not tractable.
 
     ::
 
@@ -306,7 +328,7 @@ class RAdam(Optimizer):
     eps : float, default: 1e-8
         At least 0.
     threshold : float, default: 5
-        4 at least. PyTorch's and optax's; the paper's is 4.
+        At least 4. The default is PyTorch's and optax's; the paper has 4.
     eps_inside : bool, default: False
         Use sqrt(v + eps).
     eps_hat : bool, default: True
@@ -321,32 +343,36 @@ class RAdam(Optimizer):
     Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
     """
 
-    rule = staticmethod(adam.radam)
-    slots = ("exp_avg", "exp_avg_sq")
-    unsigned = ("exp_avg_sq",)
-    ranges = {
+    rule: Any = staticmethod(adam.radam)
+    slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    unsigned: tuple[str, ...] = ("exp_avg_sq",)
+    ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
         "threshold": Range(4.0, inf),
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float]
+    eps: float
+    threshold: float
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        threshold=5.0,
-        eps_inside=False,
-        eps_hat=True,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 1e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-8,
+        threshold: Rate = 5.0,
+        eps_inside: bool = False,
+        eps_hat: bool = True,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "threshold": threshold, "eps_inside": eps_inside, "eps_hat": eps_hat}
         super().__init__(params, lr, own, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adam.RAdamCoefficients:
         beta1, beta2 = self.betas
         m_scale, v_scale = bias_corrections(self, t)
         longest = 2.0 / (1.0 - beta2) - 1.0

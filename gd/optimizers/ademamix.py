@@ -1,15 +1,17 @@
 """AdEMAMix."""
 
 from math import exp, log
+from typing import Any, Unpack
 
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import ademamix
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import bias_corrections, split_eps
 
 
 class AdEMAMix(Optimizer):
-    """AdEMAMix: Adam with a second, slow mean of the gradients, so that old gradients keep their say.
+    """AdEMAMix: Adam with a second, slow mean of the gradients, so that old gradients keep their influence.
 
     ::
 
@@ -46,10 +48,10 @@ class AdEMAMix(Optimizer):
     Pagliardini, Ablin & Grangier, "The AdEMAMix optimizer: better, faster, older", 2024, algorithm 1.
     """
 
-    rule = staticmethod(ademamix.ademamix)
-    slots = ("exp_avg_fast", "exp_avg_slow", "exp_avg_sq")
-    unsigned = ("exp_avg_sq",)
-    ranges = {
+    rule: Any = staticmethod(ademamix.ademamix)
+    slots: tuple[str, ...] = ("exp_avg_fast", "exp_avg_slow", "exp_avg_sq")
+    unsigned: tuple[str, ...] = ("exp_avg_sq",)
+    ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT, UNIT),
         "alpha": NON_NEGATIVE,
         "warmup": NON_NEGATIVE,
@@ -57,23 +59,28 @@ class AdEMAMix(Optimizer):
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float, float]
+    alpha: float
+    warmup: float
+    eps: float
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999, 0.9999),
-        alpha=5.0,
-        warmup=0,
-        eps=1e-8,
-        eps_inside=False,
-        eps_hat=False,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 1e-3,
+        betas: tuple[Rate, Rate, Rate] = (0.9, 0.999, 0.9999),
+        alpha: Rate = 5.0,
+        warmup: Rate = 0,
+        eps: Rate = 1e-8,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "alpha": alpha, "warmup": warmup, "eps": eps}
         super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> ademamix.AdEMAMixCoefficients:
         beta1, beta2, beta3 = self.betas
         alpha, part = self.alpha, t / self.warmup if t < self.warmup else 1.0
         if part < 1.0:

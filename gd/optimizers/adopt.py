@@ -1,7 +1,10 @@
 """ADOPT."""
 
+from typing import Any, Unpack
+
 from ..checks import POSITIVE, UNIT
 from ..kernels.rules import adopt
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 
 
@@ -37,15 +40,26 @@ class ADOPT(Optimizer):
     Taniguchi et al., "ADOPT: modified Adam can converge with any beta2 with the optimal rate", NeurIPS 2024.
     """
 
-    rule = staticmethod(adopt.adopt)
-    slots = ("exp_avg", "exp_avg_sq")
-    unsigned = ("exp_avg_sq",)
-    ranges = {"betas": (UNIT, UNIT), "eps": POSITIVE, "clip": bool}
+    rule: Any = staticmethod(adopt.adopt)
+    slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    unsigned: tuple[str, ...] = ("exp_avg_sq",)
+    ranges: dict[str, Any] = {"betas": (UNIT, UNIT), "eps": POSITIVE, "clip": bool}
+    betas: tuple[float, float]
+    eps: float
+    clip: bool
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.9999), eps=1e-6, clip=True, **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.9999),
+        eps: Rate = 1e-6,
+        clip: bool = True,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         super().__init__(params, lr, {"betas": betas, "eps": eps, "clip": clip}, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> adopt.ADOPTCoefficients:
         beta1, beta2 = self.betas if t > 1 else (1.0, 0.0)
         limit = (t - 1) ** 0.25 if self.clip or t == 1 else float("inf")
         return adopt.ADOPTCoefficients(lr, beta1, 1.0 - beta1, beta2, 1.0 - beta2, self.eps, limit)

@@ -1,7 +1,10 @@
 """Averaged stochastic gradient descent."""
 
+from typing import Any, Unpack
+
 from ..checks import NON_NEGATIVE
 from ..kernels.rules import asgd
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 
 
@@ -30,7 +33,7 @@ class ASGD(Optimizer):
     Notes
     -----
     Reads and writes 20 bytes an element in float32. State: `ax`, read by `averaged_params`. The defaults are
-    PyTorch's, and so is the formula; under a schedule PyTorch decays the rate of the step before.
+    PyTorch's, and so is the formula; under a schedule PyTorch decays the rate of the previous step.
 
     References
     ----------
@@ -38,25 +41,37 @@ class ASGD(Optimizer):
     gradient descent tricks", 2012, section 5.1.
     """
 
-    rule = staticmethod(asgd.asgd)
-    slots = exact = ("ax",)
-    ranges = {"lambd": NON_NEGATIVE, "alpha": NON_NEGATIVE, "t0": NON_NEGATIVE}
+    rule: Any = staticmethod(asgd.asgd)
+    slots: tuple[str, ...] = ("ax",)
+    exact: tuple[str, ...] = ("ax",)
+    ranges: dict[str, Any] = {"lambd": NON_NEGATIVE, "alpha": NON_NEGATIVE, "t0": NON_NEGATIVE}
+    lambd: float
+    alpha: float
+    t0: float
 
-    def __init__(self, params, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-2,
+        lambd: Rate = 1e-4,
+        alpha: Rate = 0.75,
+        t0: Rate = 1e6,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         super().__init__(params, lr, {"lambd": lambd, "alpha": alpha, "t0": t0}, **options)
 
-    def _rates(self, t, lr):
+    def _rates(self, t: int, lr: float) -> tuple[float, float]:
         """Return eta and the weight of the average at step t."""
         return lr / (1.0 + self.lambd * lr * (t - 1)) ** self.alpha, 1.0 / max(1.0, t - 1 - self.t0)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> asgd.ASGDCoefficients:
         eta, mu = self._rates(t, lr)
         return asgd.ASGDCoefficients(eta, 1.0 - self.lambd * eta, mu, 1.0 - mu)
 
-    def torch_scalars(self, t):
+    def torch_scalars(self, t: int) -> dict[str, float]:
         eta, mu = self._rates(t + 1, self.lr)
         return {"eta": eta, "mu": mu}
 
-    def averaged_params(self):
+    def averaged_params(self) -> Any:
         """Return a copy of the averaged parameters, in the structure of params."""
         return self._state.copies("ax")

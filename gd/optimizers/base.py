@@ -1,12 +1,15 @@
-"""Optimizer: the base class of all optimizers, and what users call."""
+"""Optimizer: the base class of all optimizers, with the methods that users call."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
+from typing import Any, Literal, Self
 
 from ..checks import NON_NEGATIVE, REAL, check_number
 from ..kernels.compiler import has_run
 from ..kernels.interruption import Interruption
 from ..parameters import Structure
+from ..typing import Array, FilePath, Grads, Integers, Params, Rate
 from .declaration import Declaration
 from .hyperparameters import SHARED, check_groups, make_groups, set_own, set_shared
 from .state import State
@@ -18,8 +21,8 @@ from .storage import check_parameter
 class Optimizer(Declaration):
     """The base class of all optimizers: it owns arguments, state and traversal.
 
-    A step takes the gradient g of each array, and the parameters p, through these stages, of which those
-    not asked for cost nothing, in the one pass over memory that also applies the optimizer's formula::
+    A step takes the gradient g and the parameters p of each array through these stages, in the same pass over memory
+    as the optimizer's formula. Stages that are not asked for cost nothing::
 
         g <- grad_scale * g                                   (-grad_scale to maximize)
         g <- g * min(1, clip_norm / |g|)                      |g| over all arrays
@@ -32,12 +35,11 @@ class Optimizer(Declaration):
     Parameters
     ----------
     params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
-        Updated in place; float32 or float64, contiguous in C order, writeable, apart in memory. Of a list, tuple or
-        dict, 8 arrays and more step in one call of a kernel, by the addresses of their memory, unless clip_norm,
-        skip_nonfinite or a trust ratio looks at the arrays before.
+        Updated in place; float32 or float64, contiguous in C order, writeable, without overlap in memory. One kernel
+        call steps 8 or more arrays, unless clip_norm, skip_nonfinite or a trust ratio must read them first.
     lr : float or callable
-        The learning rate, or a schedule: a function of the number of steps taken before. Any other
-        hyper-parameter that is a number may be a schedule, too, such as ``momentum=cycle.momentum``.
+        The learning rate, or a schedule: a function of the number of steps taken before. Any other number of the
+        optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``.
     l1, l2 : float, default: 0
         Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
     weight_decay : float, default: 0
@@ -50,33 +52,32 @@ class Optimizer(Declaration):
         The largest Euclidean norm of the gradient, over all arrays. It costs one more read of the gradient.
         (PyTorch's clip_grad_norm_ divides by the norm + 1e-6.)
     skip_nonfinite : bool, default: False
-        Take no step where the gradient, after grad_scale, holds a NaN or an infinity. It costs one more
-        read of the gradient, the same as clip_norm's.
+        Skip the step if the scaled gradient holds a NaN or an infinity. It costs one more read, shared with clip_norm.
     ema : float, optional
         Decay in [0, 1) of an average of the parameters, which starts from them: see `ema_params`.
     state_dtype : str, optional
-        "bfloat16" or "int8": keep the state in 2 bytes an element, or in 1 and one float32 for each 256 of them.
-        It is decoded, stepped by the same formula and encoded in the one pass. Rounding is stochastic, so that means
-        stay right. State that averages parameters stays as it is. A state that is not finite makes its 256 so.
+        "bfloat16" or "int8": store the state in 2 bytes per element, or in 1 byte and one float32 per 256 elements.
+        The same pass decodes it, applies the formula and encodes it. Rounding is stochastic, so that means stay right.
+        State that averages parameters is stored in full. One value that is not finite makes its 256 elements so.
     param_dtype : str, optional
         "bfloat16": params are uint16 arrays with the upper halves of float32 numbers (``tensor.view(torch.uint16)
         .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise, or float32.
     master_weights : bool, default: False
-        Keep the lower halves of bfloat16 parameters as state: updates add up as those of float32 do. Otherwise
+        Keep the lower halves of bfloat16 parameters as state, so that updates add up as in float32. Otherwise
         parameters are rounded stochastically.
     seed : int, default: 0
-        Of stochastic rounding: of the same seed come the same bits, for any number of threads.
+        Of stochastic rounding. The same seed gives the same bits, for any number of threads.
     zero_grads : bool, default: False
-        Set the gradients to 0 in the pass that reads them, unless the step is skipped: `step` writes to them then.
+        Set the gradients to 0 in the pass that reads them, unless the step is skipped. So `step` writes to them.
     track_norms : bool, default: False
-        Take the norms of gradient, update and parameters in the same pass: see `norms`.
+        Measure the norms of gradient, update and parameters in the same pass: see `norms`.
     state_dir : path, optional
-        A folder in which the state arrays are files, for states larger than memory: a step walks them by pieces, which
+        A folder that holds the state arrays as files, for states larger than memory. A step walks them in chunks, which
         the operating system reads ahead and writes back. Parameters and gradients may be np.memmap arrays, too. After
-        `close`, or the end of the optimizer's context, another optimizer with the same parameters and state_dir goes
-        on bit for bit. A folder that was not closed, since its process was killed or the machine lost power, is
-        refused, as its arrays may be of two steps: go on from a copy that `save_state` made. One process at a time can
-        use a folder; `state_dict` copies all of it into memory.
+        `close`, or the end of the optimizer's context, another optimizer with the same parameters and state_dir
+        continues bit for bit. A folder that was not closed, because its process was killed or the machine lost power,
+        is refused, as its arrays may belong to two steps: continue from a copy that `save_state` made. Only one process
+        at a time can use a folder. `state_dict` copies all of it into memory.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
@@ -85,7 +86,7 @@ class Optimizer(Declaration):
     Attributes
     ----------
     steps : int
-        Steps taken: what schedules are called with.
+        Steps taken, the argument of schedules.
     grad_norm : float or None
         Norm of the last gradient, before clip_norm; None unless clip_norm or skip_nonfinite needs it.
     norms : Norms or None
@@ -95,33 +96,33 @@ class Optimizer(Declaration):
     Raises
     ------
     TypeError, ValueError
-        For arrays that kernels cannot take and hyper-parameters out of range; nothing has changed then.
+        If kernels cannot take an array, or a hyper-parameter is out of range; nothing has changed then.
     """
 
     def __init__(
         self,
-        params,
-        lr,
-        hyperparameters,
+        params: Params,
+        lr: Rate,
+        hyperparameters: dict[str, Any],
         *,
-        l1=0.0,
-        l2=0.0,
-        weight_decay=0.0,
-        maximize=False,
-        clip_value=None,
-        clip_norm=None,
-        skip_nonfinite=False,
-        ema=None,
-        state_dtype=None,
-        param_dtype=None,
-        master_weights=False,
-        seed=0,
-        zero_grads=False,
-        track_norms=False,
-        groups=(),
-        state_dir=None,
-        **unknown,
-    ):
+        l1: float = 0.0,
+        l2: float = 0.0,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        skip_nonfinite: bool = False,
+        ema: float | None = None,
+        state_dtype: Literal["bfloat16", "int8"] | None = None,
+        param_dtype: Literal["bfloat16"] | None = None,
+        master_weights: bool = False,
+        seed: int = 0,
+        zero_grads: bool = False,
+        track_norms: bool = False,
+        groups: Sequence[Mapping[str, Any]] = (),
+        state_dir: FilePath | None = None,
+        **unknown: Any,
+    ) -> None:
         name = self._name = type(self).__name__
         if unknown:
             raise TypeError(f"{name}: unexpected keyword {next(iter(unknown))!r}")
@@ -141,7 +142,7 @@ class Optimizer(Declaration):
         if (state_dtype or param_dtype) and self.trust_norms is not None:
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
         self._specifications = check_groups(self, groups, structure.arrays)
-        if state_dir is None or isinstance(state_dir, StateFolder):  # that of the optimizer of which this is a group
+        if state_dir is None or isinstance(state_dir, StateFolder):  # of the optimizer that has this group
             self._prepare(structure, state_dir)
             return
         folder = StateFolder(name, state_dir)
@@ -152,36 +153,34 @@ class Optimizer(Declaration):
             folder.abandon()
             raise
 
-    def _prepare(self, structure, folder):
+    def _prepare(self, structure: Structure, folder: StateFolder | None) -> None:
         """Make groups, state arrays and kernels."""
         self._structure = structure
         self.groups = make_groups(self, self._specifications, structure.arrays, folder)
         self._state = State(self, structure, self.groups, folder)
         self._steps = Steps(self, structure, self._state)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name in self.__dict__ and (name in self.ranges or name in SHARED):
             raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
         super().__setattr__(name, value)
 
-    def step(self, grads=None, grad_scale=1.0):
+    def step(self, grads: Grads | None = None, grad_scale: float = 1.0) -> bool:
         """Update the parameters in place by their gradients.
 
         Parameters
         ----------
         grads : as params, optional
-            The same structure, shapes and dtypes; read, never written. An array whose gradient is None is
-            left alone with its state, and its own count of steps stays. A ParameterVector takes a
-            ParameterVector or one flat vector, in a single pass, or a dict. What `accumulate` was given since
-            the last step is added; without grads, it is all.
+            The same structure, shapes and dtypes; read only (but see zero_grads). An array whose gradient is None keeps
+            its values, state and count of steps. A ParameterVector takes a ParameterVector or one flat vector, in a
+            single pass, or a dict. Gradients given to `accumulate` before are added; without grads, they are all.
         grad_scale : float, default: 1
             Multiplies the gradients: 1 / loss_scale, or 1 / n for sums over n examples.
 
         Returns
         -------
         applied : bool
-            False where everything was kept as it was: by skip_nonfinite, or since all gradients are None. What
-            was accumulated is dropped all the same.
+            False if skip_nonfinite skipped the step, or all gradients are None. Both drop accumulated gradients.
 
         Raises
         ------
@@ -193,8 +192,10 @@ class Optimizer(Declaration):
         array = self._alone
         if array is None or grads is None:
             return self._steps.take(f"{self._name}.step", grads, grad_scale)
-        known = array.knows(grads) and array.fits(grads)  # from here on as `Steps` does, without its detours
-        g = grads.reshape(-1) if known else self._structure.pairs(f"{self._name}.step", grads)[0][1]
+        if array.knows(grads) and array.fits(grads):  # from here on like `Steps`, without its detours
+            g = grads.reshape(-1)
+        else:
+            g = self._structure.pairs(f"{self._name}.step", grads)[0][1]
         update, state = array.update, vars(self)
         vector = update.coefficients.vector(self.steps, grad_scale)
         if update.trust is not None:
@@ -208,15 +209,15 @@ class Optimizer(Declaration):
         state["steps"] += 1
         return True
 
-    def accumulate(self, grads, grad_scale=1.0):
-        """Add gradients to those that the next step without grads will take.
+    def accumulate(self, grads: Grads, grad_scale: float = 1.0) -> None:
+        """Add gradients to those that the next step will take.
 
         Parameters
         ----------
         grads : as params
-            As in `step`; None for an array that did not get one. Read, never written, and not kept.
+            As in `step`; None for an array without a gradient. Read, never written, and not kept.
         grad_scale : float, default: 1
-            Multiplies these gradients, such as the number of examples behind them.
+            Multiplies these gradients, for example by the size of their batch.
 
         Raises
         ------
@@ -238,17 +239,17 @@ class Optimizer(Declaration):
         where = f"{self._name}.accumulate"
         self._steps.accumulate(where, grads, check_number(where, "grad_scale", grad_scale, REAL))
 
-    def step_rows(self, key, rows, grad_rows, grad_scale=1.0):
+    def step_rows(self, key: Any, rows: Integers, grad_rows: Array, grad_scale: float = 1.0) -> bool:
         """Update some rows of a matrix, such as those of an embedding that a batch has used.
 
-        The rows not named, and their state, are left alone: their moments do not decay and they are not
-        penalized (the lazy semantics of PyTorch's SparseAdam). The matrix counts the call as one step, for
-        the bias correction of all of its rows; `steps` follows where it falls behind.
+        Other rows and their state are not changed: their moments do not decay and they are not penalized (the lazy
+        semantics of PyTorch's SparseAdam). The call counts as one step of the matrix, for the bias correction of all
+        its rows; `steps` becomes at least the matrix's count.
 
         Parameters
         ----------
         key : int or str
-            Of the matrix in params; None where params is the matrix itself.
+            Key of the matrix in params; None if params is the matrix itself.
         rows : ndarray of int, shape (n,)
             May repeat: the gradients of a repeated row are summed.
         grad_rows : ndarray of shape (n, columns)
@@ -259,7 +260,7 @@ class Optimizer(Declaration):
         Returns
         -------
         applied : bool
-            False where skip_nonfinite kept everything as it was.
+            False if skip_nonfinite skipped the step.
 
         Raises
         ------
@@ -281,32 +282,32 @@ class Optimizer(Declaration):
         return self._steps.rows(f"{self._name}.step_rows", key, rows, grad_rows, grad_scale)
 
     @property
-    def inside(self):
-        """The steps by loops of compiled code that compute gradients themselves: see `Steps`."""
+    def inside(self) -> Steps:
+        """The steps for compiled loops that compute gradients themselves: see `Steps`."""
         return self._steps
 
-    def close(self):
-        """Have the state of `state_dir` written to the disk; the optimizer takes no further step.
+    def close(self) -> None:
+        """Write the state of `state_dir` to the disk; the optimizer takes no further step.
 
-        An optimizer is also a context that closes it. Without state_dir there is nothing to do. After a step that a
-        second Ctrl-C interrupted the folder stays marked as in use.
+        An optimizer is also a context manager that closes it. Without state_dir there is nothing to do. If a second
+        Ctrl-C interrupted a step, the folder stays marked as in use.
         """
         if self._state.folder is not None:
             self._state.folder.close(self._state.numbers())
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def save_state(self, path):
-        """Copy the state of `state_dir` into a new folder, from which another optimizer can go on.
+    def save_state(self, path: FilePath) -> None:
+        """Copy the state of `state_dir` into a new folder, from which another optimizer can continue.
 
         Parameters
         ----------
         path : str or path-like
-            Save the parameters with it: the two belong together. A copy that was interrupted is refused.
+            Of the new folder. Save the parameters, too: the two belong together. An interrupted copy is refused.
 
         Raises
         ------
@@ -321,7 +322,7 @@ class Optimizer(Declaration):
         with Interruption():
             self._state.folder.copy(path, self._state.numbers())
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """Views, kernels and groups are not part of a copy or a pickle: they are made again for the new params."""
         if self._state.folder is not None:
             raise TypeError(f"{self._name}: an optimizer with state_dir cannot be copied; see save_state")
@@ -330,22 +331,22 @@ class Optimizer(Declaration):
         groups = [given | {"lr": group._lr} for given, group in zip(self._specifications, self.groups, strict=True)]
         return kept | {"_specifications": groups, "saved": self._state.to_dict()}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         saved = state.pop("saved")
         vars(self).update(state)
         self._prepare(Structure(self._name, self.params, lambda *given: None, clears=self.zero_grads), None)
         self.load_state_dict(saved)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the state as a flat dict: `steps`, and a copy of every state array.
 
-        The keys are PyTorch's slot names (`exp_avg`, ...), with the key of the array before them where
-        params is a list or a dict: `0.exp_avg`, `W1.exp_avg`. `W1.step` is there where arrays differ in the
-        number of steps they took. Hyper-parameters and accumulated gradients are not part of it.
+        The keys are PyTorch's slot names (`exp_avg`, ...), after the key of the array if params is a list or a dict:
+        `0.exp_avg`, `W1.exp_avg`. `W1.step` is there if arrays differ in the number of steps they took.
+        Hyper-parameters and accumulated gradients are not part of it.
         """
         return self._state.to_dict()
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned; the optimizer goes on as if it had not stopped.
 
         Raises
@@ -355,10 +356,9 @@ class Optimizer(Declaration):
         TypeError, ValueError
             If an entry has another shape or dtype; nothing has changed then.
         """
-        where = f"{self._name}.load_state_dict"
-        self._state.load(where, state)
+        self._state.load(f"{self._name}.load_state_dict", state)
 
-    def ema_params(self):
+    def ema_params(self) -> Any:
         """Return a copy of the averaged parameters, in the structure of params.
 
         Raises
@@ -373,27 +373,27 @@ class Optimizer(Declaration):
         return self._state.copies("ema")
 
     @property
-    def schedules(self):
+    def schedules(self) -> dict[str, Any]:
         """The hyper-parameters that are schedules, by name; those of groups as ``groups[0].lr``."""
         own = ({"lr": self._lr} if callable(self._lr) else {}) | self._schedules
         groups = enumerate(self.groups)
         return own | {f"groups[{k}].{name}": each for k, group in groups for name, each in group.schedules.items()}
 
     @property
-    def lr(self):
+    def lr(self) -> float:
         """The learning rate of the next step; set it to a number or a schedule."""
         return self._lr(self.steps) if callable(self._lr) else self._lr
 
     @lr.setter
-    def lr(self, value):
+    def lr(self, value: Rate) -> None:
         self._lr = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE)
 
     @property
-    def last_lr(self):
-        """The learning rate of the last step; of the first one before any."""
+    def last_lr(self) -> float:
+        """The learning rate of the last step; before any step, that of the first."""
         return self._lr(max(self.steps - 1, 0)) if callable(self._lr) else self._lr
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lr = self._lr if callable(self._lr) else f"{self._lr:g}"
         names = (*self._hyperparameters, *(name for name in SHARED if getattr(self, name)))
         given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)

@@ -1,11 +1,29 @@
-"""The coefficients of a step: those that all optimizers have come first, then those of the rule."""
+"""Coefficients: the scalars of a step as kernels take them, first those of all optimizers, then those of the rule."""
 
 import struct
 from math import inf, sqrt
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .hyperparameters import scheduled
+
+if TYPE_CHECKING:
+    from .base import Optimizer
+
+
+class _WithEps(Protocol):
+    eps: float
+    eps_inside: bool
+    eps_hat: bool
+
+
+class _WithBetas(Protocol):
+    bias_correction: bool
+
+    @property
+    def betas(self) -> tuple[float, ...]: ...
 
 
 class Coefficients:
@@ -14,16 +32,18 @@ class Coefficients:
     Parameters
     ----------
     owner : Optimizer
-        Asked for its rate and hyper-parameters, and for ``coefficients(t, lr)``.
+        Has the rate, the hyper-parameters and ``coefficients(t, lr)``.
     dtype : dtype
     """
 
-    def __init__(self, owner, dtype):
-        self._owner, self._dtype = owner, dtype
-        self._values = self._vector = self._format = self._given = None
+    _vector: NDArray[Any]
 
-    def vector(self, t, grad_scale, reuse=True):
-        """Return the coefficients of the step after t steps; `reuse` the vector of the step before."""
+    def __init__(self, owner: "Optimizer", dtype: np.dtype[Any]) -> None:
+        self._owner, self._dtype = owner, dtype
+        self._values = self._format = self._given = None
+
+    def vector(self, t: int, grad_scale: float, reuse: bool = True) -> NDArray[Any]:
+        """Return the coefficients of step t + 1; with `reuse` in the vector that the last call returned."""
         owner = self._owner
         if reuse and self.is_settled(t, grad_scale):
             return self._vector
@@ -31,25 +51,26 @@ class Coefficients:
         if not reuse:
             return np.array(found, self._dtype)
         if found != self._values:
-            self._values = self._given = None  # until the vector holds them, as Ctrl-C can come before it does
+            self._values = self._given = None  # until the vector holds them: Ctrl-C can come before
             if self._format is None:
                 self._vector = np.empty(len(found), self._dtype)
                 self._format = struct.Struct(f"{len(found)}{self._dtype.char}")
+            buffer: Any = self._vector
             try:
-                self._format.pack_into(self._vector, 0, *found)  # half the time of np.array
+                self._format.pack_into(buffer, 0, *found)  # half the time of np.array
             except OverflowError:
                 self._vector[:] = found
             self._values = found
         self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
         return self._vector
 
-    def is_settled(self, t, grad_scale):
-        """Return whether the coefficients after t steps are those of the step before, and will be of the next."""
+    def is_settled(self, t: int, grad_scale: float) -> bool:
+        """Return True if the coefficients after t steps are those of the last step, and stay so."""
         return self._owner.steady and t > 1 and self._given == (self._owner._lr, grad_scale)
 
 
-def values(owner, t, grad_scale):
-    """Return the coefficients of the step after t steps, in float64."""
+def values(owner: "Optimizer", t: int, grad_scale: float) -> tuple[float, ...]:
+    """Return the coefficients of step t + 1, in float64."""
     lr = owner._lr
     if callable(lr) or owner._schedules:
         lr = scheduled(owner)
@@ -68,10 +89,10 @@ def values(owner, t, grad_scale):
     )
 
 
-def split_eps(optimizer, v_scale=1.0):
-    """Return the coefficients eps and eps_inside of a rule, one of which is 0.
+def split_eps(optimizer: _WithEps, v_scale: float = 1.0) -> tuple[float, float]:
+    """Return a rule's coefficients eps and eps_inside, one of which is 0.
 
-    v_scale is the bias correction of v: with eps_hat, eps is added before it.
+    v_scale is the bias correction of v; with eps_hat, eps is added before that correction.
     """
     eps, inside = optimizer.eps, optimizer.eps_inside
     if optimizer.eps_hat:
@@ -79,8 +100,8 @@ def split_eps(optimizer, v_scale=1.0):
     return (0.0, eps) if inside else (eps, 0.0)
 
 
-def bias_corrections(optimizer, t):
-    """Return 1 / (1 - beta1**t) and 1 / (1 - beta2**t), or 1 and 1 where bias_correction is off."""
+def bias_corrections(optimizer: _WithBetas, t: int) -> tuple[float, float]:
+    """Return 1 / (1 - beta1**t) and 1 / (1 - beta2**t), or 1 and 1 if bias_correction is off."""
     if not optimizer.bias_correction:
         return 1.0, 1.0
     betas = optimizer.betas

@@ -1,49 +1,87 @@
-"""What one optimizer is: `Declaration` names the rule, the state arrays and the coefficients that a class declares."""
+"""Declaration: the rule, the state arrays and the coefficients that each class of optimizer declares."""
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Literal
 
-OPTIMIZERS = {}  # name -> class, in order of declaration
+from numpy.typing import NDArray
+
+from ..typing import Rate
+
+if TYPE_CHECKING:
+    from ..parameters import ParameterArray
+    from .base import Optimizer
+    from .steps import Norms
+
+OPTIMIZERS: "dict[str, type[Optimizer]]" = {}  # name -> class, in order of declaration
 
 
 class Declaration(ABC):
-    """What a class of optimizer declares; `Optimizer` does the rest."""
+    """Class attributes and methods that an optimizer declares; `Optimizer` does the rest."""
 
-    rule = None  # the scalar formula, from kernels.rules
-    ranges: dict = {}  # hyper-parameter -> Range, or a tuple of them, or bool, or f(where, name, value) -> value
-    slots = ()  # names of the state arrays, in the order of the rule's arguments
-    scalars: dict = {}  # names of state that is a number, and what it starts from
-    unsigned = ()  # names of state arrays that are never negative, as 8 bits store them
-    exact = ()  # names of those that no state_dtype rounds, such as averages of parameters
-    trust_norms = None  # of an optimizer with a trust ratio: what to measure of each array before its step
-    steady = False  # whether the coefficients depend on the learning rate alone, after the first step
-    decays_itself = False  # whether weight_decay is a coefficient of the rule's own
-    bias_correction, eps_hat = True, False  # where the optimizer has no such hyper-parameter
+    rule: Any = None  # the scalar formula, from kernels.rules
+    ranges: dict[str, Any] = {}  # hyper-parameter -> Range, a tuple of them, bool, or f(where, name, value) -> value
+    slots: tuple[str, ...] = ()  # names of the state arrays, in the order of the rule's arguments
+    scalars: dict[str, float] = {}  # state that is a number: name -> initial value
+    unsigned: tuple[str, ...] = ()  # names of state arrays that are never negative, as 8 bits store them
+    exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
+    trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step
+    steady: bool = False  # True if, after the first step, the coefficients depend on the learning rate alone
+    decays_itself: bool = False  # True if weight_decay is a coefficient of the rule
+    bias_correction: bool = True  # for optimizers without this hyper-parameter
+    eps_hat: bool = False  # likewise
 
-    def __init_subclass__(cls):
+    # Attributes of every optimizer, set at construction: first the hyper-parameters that all take
+    l1: float
+    l2: float
+    weight_decay: float
+    maximize: bool
+    clip_value: float | None
+    clip_norm: float | None
+    skip_nonfinite: bool
+    ema: float | None
+    state_dtype: Literal["bfloat16", "int8"] | None
+    param_dtype: Literal["bfloat16"] | None
+    master_weights: bool
+    seed: int
+    zero_grads: bool
+    track_norms: bool
+    params: Any
+    groups: "tuple[Optimizer, ...]"
+    by_blocks: bool  # True if arrays step in blocks of 256 elements
+    steps: int
+    grad_norm: float | None
+    norms: "Norms | None"
+    _alone: "ParameterArray | None"  # the one array, if its step is one kernel call
+    _name: str
+    _lr: Rate
+    _hyperparameters: tuple[str, ...]  # names of the rule's own
+    _schedules: dict[str, Any]  # of the rule's own: name -> schedule, or tuple with schedules
+
+    def __init_subclass__(cls) -> None:
         if Declaration not in cls.__bases__ and cls.__module__.startswith(f"{__package__}."):  # not those of users
-            OPTIMIZERS[cls.__name__] = cls
+            OPTIMIZERS[cls.__name__] = cls  # pyright: ignore[reportArgumentType]  # all of gd's are Optimizers
 
-    def choose(self):
+    def choose(self) -> None:
         """Choose `rule` and `slots` by the hyper-parameters, where they decide."""
 
     @abstractmethod
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> tuple[Any, ...]:
         """Return the named tuple of scalars that the rule takes at step t (1, 2, ...)."""
 
-    def trust(self, parameter, update):
-        """Return the trust ratio, by which the coefficient `lr` of the rule is multiplied, from an array's norms."""
+    def trust(self, parameter: float, update: float) -> float:  # pyright: ignore[reportReturnType]  # only with trust_norms
+        """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array."""
 
-    def stepped(self, lr):
-        """Bring the scalars of the state up to date, before `steps` counts a step at this rate."""
+    def stepped(self, lr: float) -> None:
+        """Update the scalars of the state, before `steps` counts a step at this rate."""
 
-    def torch_scalars(self, t):
-        """Return the numbers besides `step` that torch.optim keeps after t steps, by name."""
+    def torch_scalars(self, t: int) -> dict[str, float]:
+        """Return the numbers, other than `step`, that torch.optim keeps after t steps, by name."""
         return {}
 
-    def initial(self, slot, p):
-        """Return what a state array starts from: a number, or an array like p, the parameters as a vector."""
+    def initial(self, slot: str, p: NDArray[Any]) -> float | NDArray[Any]:
+        """Return the initial value of a state array: a number, or an array like p, the parameters as a vector."""
         return 0.0
 
-    def uses(self, name):
-        """Whether a hyper-parameter is above 0, or driven by a schedule."""
+    def uses(self, name: str) -> bool:
+        """Return True if a hyper-parameter is above 0, or driven by a schedule."""
         return name in self._schedules or getattr(self, name) > 0

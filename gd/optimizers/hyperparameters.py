@@ -1,23 +1,29 @@
-"""Hyper-parameters of an optimizer: checked when they are given, fixed from then on, or driven by a schedule."""
+"""Checks, freezes and schedules the hyper-parameters of an optimizer."""
 
 import functools
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..checks import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number, check_numbers, renamed
+from ..parameters import ParameterArray
 from .storage import OPTIONS, check_options
 
+if TYPE_CHECKING:
+    from .base import Optimizer
+    from .state_folder import StateFolder
+
 SHARED = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema", *OPTIONS)
-OF_GROUPS = SHARED[: SHARED.index("clip_norm")]  # what a group may have of its own; the others look at all arrays
+OF_GROUPS = SHARED[: SHARED.index("clip_norm")]  # that a group may have; the others look at all arrays
 
 
-def set_own(optimizer, given):
-    """Check the hyper-parameters of a rule and make them attributes of the optimizer; note which are schedules."""
+def set_own(optimizer: "Optimizer", given: dict[str, Any]) -> None:
+    """Check the hyper-parameters of the rule and make them attributes of the optimizer; note which are schedules."""
     optimizer._hyperparameters, optimizer._schedules = tuple(given), {}
     for name, value in given.items():
         setattr(optimizer, name, _checked(optimizer, name, value))
 
 
-def _checked(optimizer, name, value):
+def _checked(optimizer: "Optimizer", name: str, value: Any) -> Any:
     where, allowed = optimizer._name, optimizer.ranges[name]
     if allowed is bool:
         return check_flag(where, name, value)
@@ -27,11 +33,12 @@ def _checked(optimizer, name, value):
     if callable(value) or (several and any(map(callable, value))):
         optimizer._schedules[name] = value
         value = _at(value, 0)
-    return (check_number if isinstance(allowed, Range) else check_numbers)(where, name, value, allowed)
+    check: Any = check_number if isinstance(allowed, Range) else check_numbers
+    return check(where, name, value, allowed)
 
 
-def set_shared(optimizer, given):
-    """Check the hyper-parameters that all optimizers have, and make them attributes of the optimizer."""
+def set_shared(optimizer: "Optimizer", given: dict[str, Any]) -> None:
+    """Check the hyper-parameters that all optimizers take, and make them attributes of the optimizer."""
     where = optimizer._name
     for name, allowed in (("l1", NON_NEGATIVE), ("l2", NON_NEGATIVE), ("weight_decay", NON_NEGATIVE)):
         setattr(optimizer, name, check_number(where, name, given[name], allowed))
@@ -44,27 +51,29 @@ def set_shared(optimizer, given):
         setattr(optimizer, name, value)
 
 
-def scheduled(optimizer):
-    """Return the learning rate of the next step; set the hyper-parameters that a schedule drives."""
+def scheduled(optimizer: "Optimizer") -> float:
+    """Return the learning rate of the next step; set the hyper-parameters that are schedules."""
     where, lr, steps = f"{optimizer._name}.step", optimizer._lr, optimizer.steps
     if callable(lr):
         lr = check_number(where, f"lr({steps})", lr(steps), NON_NEGATIVE)
     for name, schedule in optimizer._schedules.items():
         value, allowed = _at(schedule, steps), optimizer.ranges[name]
-        check = check_number if isinstance(allowed, Range) else check_numbers
+        check: Any = check_number if isinstance(allowed, Range) else check_numbers
         vars(optimizer)[name] = check(where, f"{name}({steps})", value, allowed)
     return lr
 
 
-def _at(schedule, step):
+def _at(schedule: Any, step: int) -> Any:
     """Return the value of a schedule, or of a tuple of schedules and numbers."""
     if isinstance(schedule, (tuple, list)):
         return tuple(_at(each, step) for each in schedule)
     return schedule(step) if callable(schedule) else schedule
 
 
-def check_groups(optimizer, groups, arrays):
-    """Return the groups, by copies of their dicts, if they are hyper-parameters for some of the arrays each."""
+def check_groups(
+    optimizer: "Optimizer", groups: Any, arrays: Mapping[Any, ParameterArray]
+) -> tuple[dict[str, Any], ...]:
+    """Return copies of the dicts of the groups if each has valid keywords for some of the arrays, else raise."""
     where = f"{optimizer._name}: groups"
     if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Mapping) for group in groups):
         raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
@@ -86,13 +95,18 @@ def check_groups(optimizer, groups, arrays):
     return tuple(dict(group) for group in groups)
 
 
-def make_groups(optimizer, groups, arrays, folder):
-    """Return the optimizers of groups: of the same class, with its hyper-parameters but for the group's own."""
+def make_groups(
+    optimizer: "Optimizer",
+    groups: Sequence[dict[str, Any]],
+    arrays: Mapping[Any, ParameterArray],
+    folder: "StateFolder | None",
+) -> "tuple[Optimizer, ...]":
+    """Return an optimizer of the same class for each group, with the group's hyper-parameters in place of its own."""
     own = {name: optimizer._schedules.get(name, getattr(optimizer, name)) for name in optimizer._hyperparameters}
     shared = {name: getattr(optimizer, name) for name in (*OF_GROUPS, "ema", *OPTIONS)}
     made, name = [], optimizer._name
     for k, group in enumerate(groups):
-        keywords = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
+        keywords: dict[str, Any] = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
         params = {key: arrays[key].p.reshape(arrays[key].shape) for key in keywords.pop("params")}
         make = functools.partial(type(optimizer), params, **keywords)
         made.append(renamed(f"{name}:", f"{name}: groups[{k}]:", make))

@@ -1,7 +1,10 @@
 """LAMB."""
 
+from typing import Any, Unpack
+
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import lamb
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import bias_corrections, split_eps
 
@@ -20,7 +23,7 @@ class LAMB(Optimizer):
     ----------
     params, **options
         See `Optimizer`. The norms |p| and |u| are those of each array; a flat vector is one array, a
-        ParameterVector as many as it has names.
+        ParameterVector one for each name.
     lr : float or callable, default: 1e-3
         The learning rate.
     betas : (float, float), default: (0.9, 0.999)
@@ -42,36 +45,39 @@ class LAMB(Optimizer):
     You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", ICLR 2020, algorithm 2.
     """
 
-    rule = staticmethod(lamb.lamb)
-    trust_norms = staticmethod(lamb.lamb_norms)
-    slots = ("exp_avg", "exp_avg_sq")
+    rule: Any = staticmethod(lamb.lamb)
+    trust_norms: Any = staticmethod(lamb.lamb_norms)
+    slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
     decays_itself = True
-    ranges = {
+    ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
         "bias_correction": bool,
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float]
+    eps: float
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-6,
-        bias_correction=True,
-        eps_inside=False,
-        eps_hat=False,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 1e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-6,
+        bias_correction: bool = True,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "bias_correction": bias_correction}
         super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
 
-    def trust(self, parameter, update):
+    def trust(self, parameter: float, update: float) -> float:
         return parameter / update if parameter > 0 and update > 0 else 1.0
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> lamb.LAMBCoefficients:
         beta1, beta2 = self.betas
         m_scale, v_scale = bias_corrections(self, t)
         eps = split_eps(self, v_scale)

@@ -1,7 +1,10 @@
 """LARS."""
 
+from typing import Any, Unpack
+
 from ..checks import POSITIVE, UNIT
 from ..kernels.rules import lars
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 
 
@@ -17,7 +20,7 @@ class LARS(Optimizer):
     ----------
     params, **options
         See `Optimizer`. The norms |p| and |g| are those of each array; a flat vector is one array, a
-        ParameterVector as many as it has names. With l2, g in both places is the gradient with the penalty,
+        ParameterVector one for each name. With l2, g in both places is the gradient with the penalty,
         as in optax, whose weight_decay is ``l2`` here; the paper divides by |g| + l2 * |p|.
     lr : float or callable, default: 1
         The learning rate.
@@ -35,17 +38,26 @@ class LARS(Optimizer):
     You, Gitman & Ginsburg, "Large batch training of convolutional networks", 2017, algorithm 1.
     """
 
-    rule = staticmethod(lars.lars)
-    trust_norms = staticmethod(lars.lars_norms)
-    slots = ("momentum_buffer",)
+    rule: Any = staticmethod(lars.lars)
+    trust_norms: Any = staticmethod(lars.lars_norms)
+    slots: tuple[str, ...] = ("momentum_buffer",)
     steady = True
-    ranges = {"momentum": UNIT, "trust_coefficient": POSITIVE}
+    ranges: dict[str, Any] = {"momentum": UNIT, "trust_coefficient": POSITIVE}
+    momentum: float
+    trust_coefficient: float
 
-    def __init__(self, params, lr=1.0, momentum=0.9, trust_coefficient=1e-3, **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1.0,
+        momentum: Rate = 0.9,
+        trust_coefficient: Rate = 1e-3,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         super().__init__(params, lr, {"momentum": momentum, "trust_coefficient": trust_coefficient}, **options)
 
-    def trust(self, parameter, update):
+    def trust(self, parameter: float, update: float) -> float:
         return self.trust_coefficient * parameter / update if parameter > 0 and update > 0 else 1.0
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> lars.LARSCoefficients:
         return lars.LARSCoefficients(self.momentum, lr)

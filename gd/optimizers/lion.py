@@ -1,7 +1,10 @@
 """Lion."""
 
+from typing import Any, Unpack
+
 from ..checks import UNIT
 from ..kernels.rules import lion
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 
 
@@ -20,7 +23,7 @@ class Lion(Optimizer):
     lr : float or callable, default: 1e-4
         The learning rate: the size of every element's step. 3 to 10 times smaller than for AdamW.
     betas : (float, float), default: (0.9, 0.99)
-        Of the blend and of the mean, in [0, 1).
+        Decays of the blend and of the mean, in [0, 1).
 
     Notes
     -----
@@ -32,14 +35,21 @@ class Lion(Optimizer):
     Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2.
     """
 
-    rule = staticmethod(lion.lion)
-    slots = ("exp_avg",)
+    rule: Any = staticmethod(lion.lion)
+    slots: tuple[str, ...] = ("exp_avg",)
     steady = True
-    ranges = {"betas": (UNIT, UNIT)}
+    ranges: dict[str, Any] = {"betas": (UNIT, UNIT)}
+    betas: tuple[float, float]
 
-    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-4,
+        betas: tuple[Rate, Rate] = (0.9, 0.99),
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         super().__init__(params, lr, {"betas": betas}, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> lion.LionCoefficients:
         beta1, beta2 = self.betas
         return lion.LionCoefficients(lr, beta1, 1.0 - beta1, beta2, 1.0 - beta2)

@@ -1,7 +1,10 @@
 """RMSprop."""
 
+from typing import Any, Unpack
+
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import rmsprop
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import split_eps
 
@@ -45,15 +48,22 @@ class RMSprop(Optimizer):
     networks", 2013 (centered).
     """
 
-    unsigned = ("square_avg",)
+    rule: Any
+    slots: tuple[str, ...]
+    unsigned: tuple[str, ...] = ("square_avg",)
     steady = True
-    ranges = {
+    ranges: dict[str, Any] = {
         "rho": UNIT,
         "eps": NON_NEGATIVE,
         "momentum": UNIT,
         "centered": bool,
         "eps_inside": bool,
     }
+    rho: float
+    eps: float
+    momentum: float
+    centered: bool
+    eps_inside: bool
     _variants = {  # (centered, momentum)
         (False, False): (rmsprop.rmsprop, ("square_avg",)),
         (False, True): (rmsprop.rmsprop_momentum, ("square_avg", "momentum_buffer")),
@@ -61,12 +71,22 @@ class RMSprop(Optimizer):
         (True, True): (rmsprop.rmsprop_centered_momentum, ("square_avg", "grad_avg", "momentum_buffer")),
     }
 
-    def __init__(self, params, lr=1e-2, rho=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside=False, **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-2,
+        rho: Rate = 0.99,
+        eps: Rate = 1e-8,
+        momentum: Rate = 0.0,
+        centered: bool = False,
+        eps_inside: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"rho": rho, "eps": eps, "momentum": momentum, "centered": centered, "eps_inside": eps_inside}
         super().__init__(params, lr, own, **options)
 
-    def choose(self):
+    def choose(self) -> None:
         self.rule, self.slots = self._variants[self.centered, self.uses("momentum")]
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> rmsprop.RMSpropCoefficients:
         return rmsprop.RMSpropCoefficients(lr, self.rho, 1.0 - self.rho, self.momentum, *split_eps(self))

@@ -1,7 +1,12 @@
 """Rprop."""
 
+from typing import Any, Unpack
+
+from numpy.typing import NDArray
+
 from ..checks import POSITIVE, Range
 from ..kernels.rules import rprop
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 
 
@@ -19,16 +24,16 @@ class Rprop(Optimizer):
     params, **options
         See `Optimizer`.
     lr : float or callable, default: 1e-2
-        The size of the first step; not used after it, but by weight_decay.
+        The size of the first step; after it, only weight_decay uses lr.
     etas : (float, float), default: (0.5, 1.2)
-        Factors of a step whose gradient turned, in (0, 1), and of one whose gradient did not, above 1.
+        Factors of a step whose gradient changed sign, in (0, 1), and of one whose gradient did not, above 1.
     step_sizes : (float, float), default: (1e-6, 50)
         The smallest and the largest step.
 
     Notes
     -----
-    Reads and writes 28 bytes an element in float32. State: `prev` (the gradient before), `step_size`. For
-    gradients of the whole data, not of mini-batches. The formula (Rprop- with the pause of iRprop-) and the
+    Reads and writes 28 bytes an element in float32. State: `prev` (the previous gradient), `step_size`.
+    Meant for gradients of the whole data, not of mini-batches. The formula (Rprop- with the pause of iRprop-) and the
     defaults are PyTorch's; here gradients agree by their signs even where their product underflows.
 
     References
@@ -37,21 +42,33 @@ class Rprop(Optimizer):
     1993; Igel & Huesken, "Improving the Rprop learning algorithm", 2000 (iRprop-).
     """
 
-    rule = staticmethod(rprop.rprop)
-    slots = ("prev", "step_size")
-    unsigned = ("step_size",)
+    rule: Any = staticmethod(rprop.rprop)
+    slots: tuple[str, ...] = ("prev", "step_size")
+    unsigned: tuple[str, ...] = ("step_size",)
     steady = True
-    ranges = {"etas": (Range(0.0, 1.0, False), Range(1.0, float("inf"), False)), "step_sizes": (POSITIVE, POSITIVE)}
+    ranges: dict[str, Any] = {
+        "etas": (Range(0.0, 1.0, False), Range(1.0, float("inf"), False)),
+        "step_sizes": (POSITIVE, POSITIVE),
+    }
+    etas: tuple[float, float]
+    step_sizes: tuple[float, float]
 
-    def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0), **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-2,
+        etas: tuple[Rate, Rate] = (0.5, 1.2),
+        step_sizes: tuple[Rate, Rate] = (1e-6, 50.0),
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         super().__init__(params, lr, {"etas": etas, "step_sizes": step_sizes}, **options)
 
-    def choose(self):
+    def choose(self) -> None:
         if self.step_sizes[0] > self.step_sizes[1]:
             raise ValueError(f"Rprop: step_sizes must be in ascending order, got {self.step_sizes}")
 
-    def initial(self, slot, p):
+    def initial(self, slot: str, p: NDArray[Any]) -> float | NDArray[Any]:
         return self.lr if slot == "step_size" else 0.0
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> rprop.RpropCoefficients:
         return rprop.RpropCoefficients(*self.etas, *self.step_sizes)

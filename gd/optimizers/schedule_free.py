@@ -1,14 +1,19 @@
 """Schedule-Free AdamW."""
 
+from typing import Any, Unpack
+
+from numpy.typing import NDArray
+
 from ..checks import NON_NEGATIVE, UNIT, Range
 from ..kernels.rules import schedule_free
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import split_eps
 from .storage import widened
 
 
 class ScheduleFreeAdamW(Optimizer):
-    """Schedule-Free AdamW: an average of the iterates takes the place of a schedule that falls.
+    """Schedule-Free AdamW: an average of the iterates replaces a falling schedule.
 
     ::
 
@@ -32,7 +37,7 @@ class ScheduleFreeAdamW(Optimizer):
     warmup_steps : float, default: 0
         Steps over which the rate rises linearly, from lr / warmup_steps at the first.
     r, weight_lr_power : float, default: 0, 2
-        Of the weights in the average, at least 0.
+        Exponents of the weights in the average, at least 0.
     weight_decay : float, default: 0
         Decoupled, taken at y.
     eps_inside, eps_hat : bool, default: False
@@ -48,13 +53,13 @@ class ScheduleFreeAdamW(Optimizer):
     Defazio et al., "The road less scheduled", NeurIPS 2024, algorithm 1.
     """
 
-    rule = staticmethod(schedule_free.schedule_free_adamw)
-    slots = ("z", "exp_avg_sq")
-    exact = ("z",)
-    unsigned = ("exp_avg_sq",)
-    scalars = {"weight_sum": 0.0, "lr_max": 0.0}
+    rule: Any = staticmethod(schedule_free.schedule_free_adamw)
+    slots: tuple[str, ...] = ("z", "exp_avg_sq")
+    exact: tuple[str, ...] = ("z",)
+    unsigned: tuple[str, ...] = ("exp_avg_sq",)
+    scalars: dict[str, float] = {"weight_sum": 0.0, "lr_max": 0.0}
     decays_itself = True
-    ranges = {
+    ranges: dict[str, Any] = {
         "betas": (Range(0.0, 1.0, False), UNIT),
         "eps": NON_NEGATIVE,
         "warmup_steps": NON_NEGATIVE,
@@ -63,34 +68,42 @@ class ScheduleFreeAdamW(Optimizer):
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float]
+    eps: float
+    warmup_steps: float
+    r: float
+    weight_lr_power: float
+    weight_sum: float
+    lr_max: float
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=2.5e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        warmup_steps=0,
-        r=0.0,
-        weight_lr_power=2.0,
-        eps_inside=False,
-        eps_hat=False,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 2.5e-3,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-8,
+        warmup_steps: Rate = 0,
+        r: Rate = 0.0,
+        weight_lr_power: Rate = 2.0,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "warmup_steps": warmup_steps, "r": r, "weight_lr_power": weight_lr_power}
         super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
 
-    def initial(self, slot, p):
+    def initial(self, slot: str, p: NDArray[Any]) -> float | NDArray[Any]:
         return p if slot == "z" else 0.0
 
-    def _weighted(self, lr):
+    def _weighted(self, lr: float) -> tuple[float, float, float]:
         """Return the rate of the next step, warmed up, the largest so far, and the weight of its z."""
         t = self.steps + 1
         lr *= min(1.0, t / self.warmup_steps) if self.warmup_steps else 1.0
         largest = max(lr, self.lr_max)
         return lr, largest, t**self.r * largest**self.weight_lr_power
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> schedule_free.ScheduleFreeCoefficients:
         beta1, beta2 = self.betas
         lr, _, weight = self._weighted(lr)
         part = weight / (self.weight_sum + weight) if weight > 0 else 0.0
@@ -107,11 +120,11 @@ class ScheduleFreeAdamW(Optimizer):
             *split_eps(self, v_scale),
         )
 
-    def stepped(self, lr):
+    def stepped(self, lr: float) -> None:
         _, self.lr_max, weight = self._weighted(lr)
         self.weight_sum += weight
 
-    def averaged_params(self):
+    def averaged_params(self) -> Any:
         """Return x, the averaged parameters, as a copy in the structure of params."""
         beta1, structure, z = self.betas[0], self._structure, self._state.vectors("z")
         y = {key: widened(array.p) for key, array in structure.arrays.items()}

@@ -1,7 +1,10 @@
 """Gradient descent, plain and with momentum."""
 
+from typing import Any, Unpack
+
 from ..checks import UNIT
 from ..kernels.rules import sgd
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 
 
@@ -48,20 +51,32 @@ class SGD(Optimizer):
     [0.5, 2.5]
     """
 
-    rule = staticmethod(sgd.sgd)
+    rule: Any = staticmethod(sgd.sgd)
+    slots: tuple[str, ...] = ()
     steady = True
-    ranges = {"momentum": UNIT, "dampening": UNIT, "nesterov": bool}
+    ranges: dict[str, Any] = {"momentum": UNIT, "dampening": UNIT, "nesterov": bool}
+    momentum: float
+    dampening: float
+    nesterov: bool
 
-    def __init__(self, params, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False, **options):
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-3,
+        momentum: Rate = 0.0,
+        dampening: Rate = 0.0,
+        nesterov: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         super().__init__(params, lr, {"momentum": momentum, "dampening": dampening, "nesterov": nesterov}, **options)
 
-    def choose(self):
+    def choose(self) -> None:
         if self.uses("momentum"):
             self.rule, self.slots = (sgd.sgd_nesterov if self.nesterov else sgd.sgd_momentum), ("momentum_buffer",)
         if self.nesterov and (not self.uses("momentum") or self.uses("dampening")):
             raise ValueError("SGD: nesterov=True needs momentum > 0 and dampening = 0")
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> sgd.BufferCoefficients | sgd.SGDCoefficients:
         if not self.slots:
             return sgd.SGDCoefficients(lr)
         return sgd.BufferCoefficients(lr, self.momentum, 1.0 if t == 1 else 1.0 - self.dampening)
@@ -94,15 +109,18 @@ class Momentum(Optimizer):
     Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
     """
 
-    rule = staticmethod(sgd.momentum)
-    slots = ("velocity",)
+    rule: Any = staticmethod(sgd.momentum)
+    slots: tuple[str, ...] = ("velocity",)
     steady = True
-    ranges = {"momentum": UNIT}
+    ranges: dict[str, Any] = {"momentum": UNIT}
+    momentum: float
 
-    def __init__(self, params, lr=1e-2, momentum=0.9, **options):
+    def __init__(
+        self, params: Params, lr: Rate = 1e-2, momentum: Rate = 0.9, **options: Unpack[OptimizerOptions]
+    ) -> None:
         super().__init__(params, lr, {"momentum": momentum}, **options)
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> sgd.VelocityCoefficients:
         return sgd.VelocityCoefficients(lr, self.momentum)
 
 
@@ -134,4 +152,4 @@ class Nesterov(Momentum):
     Sutskever et al. 2013, section 2.
     """
 
-    rule = staticmethod(sgd.nesterov)
+    rule: Any = staticmethod(sgd.nesterov)

@@ -1,42 +1,58 @@
-"""The state of an optimizer: state arrays and numbers, and their way into and out of a dict or a folder."""
+"""State: the state arrays and numbers of an optimizer, saved to and loaded from a dict or a folder."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import NON_NEGATIVE, check_array, check_integer, check_number
 from ..kernels.interruption import Interruption
+from ..parameters import ParameterArray, Structure
+from .state_folder import StateFolder
 from .storage import MASTER, allocate, widened
 from .update import Update
 
+if TYPE_CHECKING:
+    from .base import Optimizer
+
 
 class State:
-    """What changes as an optimizer steps.
+    """The arrays and numbers that change as an optimizer steps, other than the parameters.
 
     Parameters
     ----------
     owner : Optimizer
     structure : Structure
-        Of its parameters: gets state arrays here, and an `Update` each.
+        Of the owner's parameters: each array gets its state arrays and its `Update` here.
     groups : sequence of Optimizer
-        Those of its groups, whose arrays have their state already.
+        The owner's groups, whose arrays have their state already.
     folder : StateFolder, optional
-        Where state arrays are files.
+        Holds the state arrays as files.
 
     Attributes
     ----------
     slots : tuple of str
         Names of the state arrays of each array.
     ragged : bool
-        Whether arrays differ in the number of steps they took, and count them apart.
+        True if arrays differ in the number of steps they took, so that each counts its own.
     """
 
-    def __init__(self, owner, structure, groups, folder):
+    folder: StateFolder | None
+    slots: tuple[str, ...]
+    ragged: bool
+
+    def __init__(
+        self, owner: "Optimizer", structure: Structure, groups: "Sequence[Optimizer]", folder: StateFolder | None
+    ) -> None:
         self._owner, self._structure, self._groups, self.folder = owner, structure, groups, folder
         average = () if owner.ema is None else ("ema",)
         self.slots, self.ragged = ((MASTER,) if owner.master_weights else ()) + owner.slots + average, False
-        updates, arrays = {}, structure.arrays
+        updates: dict[np.dtype[Any], Update] = {}
+        arrays, pieces = structure.arrays, iter(())
 
-        def add(array):
+        def add(array: ParameterArray) -> None:
             if array.real not in updates:
                 updates[array.real] = Update(owner, array.real, self.slots, folder is not None)
             array.update = updates[array.real]
@@ -57,11 +73,11 @@ class State:
                 else:
                     array.slots = [self._allocated(array, slot) for slot in self.slots]
 
-    def _allocated(self, array, slot):
-        """Return a new state array of a name."""
+    def _allocated(self, array: ParameterArray, slot: str) -> NDArray[Any]:
+        """Return a new state array for a slot of an array."""
         owner, p = self._owner, array.p
 
-        def initial():
+        def initial() -> float | NDArray[Any]:
             return widened(p) if slot == "ema" else owner.initial(slot, widened(p))
 
         if self.folder is not None:
@@ -69,41 +85,41 @@ class State:
         state_dtype = None if slot in (*owner.exact, "ema") else owner.state_dtype
         return allocate(slot, p, initial(), state_dtype, slot in owner.unsigned)
 
-    def check(self):
+    def check(self) -> None:
         """Raise unless this process may step."""
         if self.folder is not None:
             self.folder.check()
 
-    def change(self):
-        """Return the context in which the state changes."""
+    def change(self) -> AbstractContextManager[None]:
+        """Return the context manager in which the state must be changed."""
         return nullcontext() if self.folder is None else self.folder.change()
 
-    def count_apart(self):
-        """From now on count the steps of every array by itself."""
+    def count_apart(self) -> None:
+        """From now on, count the steps of each array separately."""
         if not self.ragged:
             for array in self._structure.arrays.values():
                 array.steps = self._owner.steps
             self.ragged = True
 
-    def set_steps(self, steps):
-        """Set the count of steps, which groups have, too."""
-        vars(self._owner)["steps"] = steps  # past __setattr__, which takes as long as a small kernel
+    def set_steps(self, steps: int) -> None:
+        """Set the count of steps of the owner and its groups."""
+        vars(self._owner)["steps"] = steps  # not by __setattr__, which takes as long as a small kernel
         for group in self._groups:
             vars(group)["steps"] = steps
 
-    def numbers(self):
-        """Return what of the state are numbers."""
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the state, by name."""
         numbers = {"steps": self._owner.steps}
         numbers |= {name: getattr(owner, each) for name, owner, each in self._scalars()}
         if self.ragged:
             numbers |= {name: array.steps for name, array in self._counts().items()}
         return numbers
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the numbers, and a copy of every state array."""
         return self.numbers() | {name: slot.reshape(shape).copy() for name, slot, shape in self._named_slots()}
 
-    def load(self, where, state):
+    def load(self, where: str, state: Any) -> None:
         """Restore what `to_dict` returned."""
         if not isinstance(state, Mapping):
             raise TypeError(f"{where}: state must be a dict, got {type(state).__name__}")
@@ -112,15 +128,15 @@ class State:
         numbers = self.checked_numbers(where, state, slots.keys())
         own, arrays = "this optimizer's", {}
         for name, (slot, shape) in slots.items():
-            like = {"dtype": (own, slot.dtype), "shape": (own, shape)}
-            arrays[name] = check_array(where, f"state[{name!r}]", state[name], **like)
+            label = f"state[{name!r}]"
+            arrays[name] = check_array(where, label, state[name], dtype=(own, slot.dtype), shape=(own, shape))
         with Interruption(), self.change():
             for name, (slot, _) in slots.items():
                 slot[:] = arrays[name].reshape(-1)
             self.set_numbers(numbers)
 
-    def checked_numbers(self, where, state, others=frozenset()):
-        """Return the numbers of a state that has these and the other names, else raise."""
+    def checked_numbers(self, where: str, state: Mapping[str, Any], others: Collection[str] = ()) -> dict[str, Any]:
+        """Return the numbers of a state, else raise; `others` are its other names."""
         scalars = [name for name, _, _ in self._scalars()]
         counts = list(self._counts())
         counts = counts if any(name in state for name in counts) else []
@@ -131,11 +147,11 @@ class State:
         numbers = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)}
         return numbers | {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
 
-    def restore_numbers(self, numbers):
+    def restore_numbers(self, numbers: Mapping[str, Any]) -> None:
         """Restore the numbers of a state folder."""
         self.set_numbers(self.checked_numbers(f"{self._owner._name}: state_dir", numbers))
 
-    def set_numbers(self, numbers):
+    def set_numbers(self, numbers: Mapping[str, Any]) -> None:
         """Restore what `numbers` returned."""
         for name, owner, each in self._scalars():
             setattr(owner, each, numbers[name])
@@ -145,26 +161,28 @@ class State:
         self.ragged = any(name in numbers for name in counts)
         self.set_steps(numbers["steps"])
 
-    def vectors(self, slot):
-        """Return the state arrays of a name as vectors, by key."""
+    def vectors(self, slot: str) -> dict[Any, NDArray[Any]]:
+        """Return the state arrays of a slot as vectors, by key."""
         arrays = self._structure.arrays.items()
         return {key: array.slots[array.update.slots.index(slot)] for key, array in arrays}
 
-    def copies(self, slot):
-        """Return a copy of the state arrays of a name, in the structure of params."""
+    def copies(self, slot: str) -> Any:
+        """Return a copy of the state arrays of a slot, in the structure of params."""
         return self._structure.like({key: vector.copy() for key, vector in self.vectors(slot).items()})
 
-    def _counts(self):
-        """Return the arrays by the names of their counts of steps."""
+    def _counts(self) -> dict[str, ParameterArray]:
+        """Return each array under the name of its count of steps."""
         return {self._structure.name(key, "step"): array for key, array in self._structure.arrays.items()}
 
-    def _named_slots(self):
+    def _named_slots(self) -> Iterator[tuple[str, NDArray[Any], tuple[int, ...]]]:
+        """Yield (name, state array, its shape in a dict) for each slot of each array."""
         for key, array in self._structure.arrays.items():
             for slot, values in zip(array.update.slots, array.slots, strict=True):
                 shape = array.shape if values.size == array.size else values.shape
                 yield self._structure.name(key, slot), values, shape
 
-    def _scalars(self):
+    def _scalars(self) -> "Iterator[tuple[str, Optimizer, str]]":
+        """Yield (name in a dict, optimizer, name of its attribute) for each number that an optimizer declares."""
         for each in self._owner.scalars:
             yield each, self._owner, each
             for k, group in enumerate(self._groups):

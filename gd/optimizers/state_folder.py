@@ -1,17 +1,21 @@
-"""The state of an optimizer in files, for states larger than memory."""
+"""StateFolder: the state of an optimizer in files, for states larger than memory."""
 
 import json
 import mmap
 import os
 import shutil
 import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import address, check_path
 from ..files import flush, lock, replacement
+from ..typing import FilePath
 
 CHUNK = 2**20  # elements that are stepped at a time
 MANIFEST = "state.json"
@@ -20,17 +24,17 @@ OPEN, CLOSED = "in use", "closed"
 
 
 class StateFolder:
-    """A folder with a file for each state array, and one that says what they are and whether they belong together.
+    """A folder with one file per state array, and a manifest that tells what they are and if they are consistent.
 
-    A state belongs together between two steps only. So the folder is marked as in use before its first change, and
-    as closed when all is on the disk; a folder that is still marked was left within a step, for all one knows.
+    The files are consistent between two steps only. So the folder is marked as in use before its first change, and as
+    closed when all is on the disk. If it is still marked as in use, its process may have ended within a step.
 
     Parameters
     ----------
     where : str
         The optimizer's name, for messages.
     path : str or path-like
-        Made if there is none.
+        Created if it does not exist.
 
     Raises
     ------
@@ -38,16 +42,20 @@ class StateFolder:
         If the folder is in use, was not closed, or holds something else.
     """
 
-    def __init__(self, where, path):
+    path: Path
+    torn: bool  # True if a step has begun and not ended
+    _arrays: dict[str, list[Any]]  # file name -> [label, slot, dtype, size]
+    _mapped: list[Any] | None  # the np.memmap of each file; None if closed
+
+    def __init__(self, where: str, path: FilePath) -> None:
         path = check_path(where, "state_dir", path)
         self._where, self.path = where, Path(os.path.abspath(path))
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{where}: state_dir must be a folder, {path} is a file")
         self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._arrays, self._mapped, self._process = {}, [], os.getpid()
-        self.torn = False  # whether a step has begun and not ended
-        self._unlock = lambda: None
+        self._arrays, self._mapped, self._process, self.torn = {}, [], os.getpid(), False
+        self._unlock: Callable[[], Any] = lambda: None
         try:
             self._unlock = weakref.finalize(self, os.close, lock(self.path))
         except BlockingIOError:
@@ -60,8 +68,8 @@ class StateFolder:
             self._unlock()
             raise
 
-    def _read(self):
-        """Return what the folder says of itself, None of an empty one."""
+    def _read(self) -> dict[str, Any] | None:
+        """Return the content of the manifest, None for an empty folder."""
         path = self.path / MANIFEST
         if not path.exists():
             if any(self.path.iterdir()):
@@ -85,8 +93,10 @@ class StateFolder:
             raise ValueError(f"{self._where}: state_dir {self.path} holds the state of {found['optimizer']}")
         return found
 
-    def vector(self, label, slot, p, initial):
-        """Return the vector of a slot of p, from its file; a new one begins with `initial()`."""
+    def vector(
+        self, label: str, slot: str, p: NDArray[Any], initial: Callable[[], float | NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Return the vector of a slot of p, mapped from its file; a new file is filled with `initial()`."""
         name = f"{len(self._arrays)}-{slot}.bin"
         entry = self._arrays[name] = [label, slot, str(p.dtype), p.size]
         path = self.path / name
@@ -99,7 +109,8 @@ class StateFolder:
         elif not path.is_file() or path.stat().st_size != p.nbytes:
             raise ValueError(f"{self._where}: state_dir {self.path} is damaged: {name} must have {p.nbytes:,} bytes")
         mapped = np.memmap(path, p.dtype, "r+", shape=p.shape)
-        self._mapped.append(mapped)
+        if self._mapped is not None:
+            self._mapped.append(mapped)
         vector = np.asarray(mapped)
         if self._before is None:
             value = initial()
@@ -108,7 +119,7 @@ class StateFolder:
                 release(vector[chunk])
         return vector
 
-    def begin(self, restore, numbers):
+    def begin(self, restore: Callable[[Mapping[str, Any]], None], numbers: Callable[[], dict[str, Any]]) -> None:
         """Restore the numbers of an old state, or write those of a new one, and mark the folder as in use."""
         if self._before is not None:
             for name in self._before["arrays"].keys() - self._arrays.keys():
@@ -118,7 +129,7 @@ class StateFolder:
         self._write(self.path, OPEN, numbers())
         self._before = None
 
-    def check(self):
+    def check(self) -> None:
         """Raise unless this process may step."""
         if self._process != os.getpid():
             raise ValueError(f"{self._where}: the state in {self.path} is that of the process that made the optimizer")
@@ -128,14 +139,14 @@ class StateFolder:
             raise ValueError(f"{self._where}: the optimizer was closed; make another with state_dir={str(self.path)!r}")
 
     @contextmanager
-    def change(self):
-        """Note within it that a step has begun, which ends with it unless it raises."""
+    def change(self) -> Iterator[None]:
+        """Set `torn` while the context runs; it stays set if the context raises."""
         self.torn = True
         yield
         self.torn = False
 
-    def close(self, numbers):
-        """Have all written to the disk, and mark the folder as closed unless a step did not end."""
+    def close(self, numbers: dict[str, Any]) -> None:
+        """Write all to the disk, and mark the folder as closed unless a step did not end."""
         if self._mapped is None or self._process != os.getpid():
             return
         if not self.torn:
@@ -145,8 +156,8 @@ class StateFolder:
         self._mapped = None
         self._unlock()
 
-    def copy(self, path, numbers):
-        """Copy the state into a new folder, which is marked as closed when all is there."""
+    def copy(self, path: FilePath, numbers: dict[str, Any]) -> None:
+        """Copy the state into a new folder, which is marked as closed when it is complete."""
         target = Path(os.path.abspath(check_path(f"{self._where}.save_state", "path", path)))
         if os.path.lexists(target):
             raise FileExistsError(f"{self._where}.save_state: path must be that of a new folder, {path} is there")
@@ -157,8 +168,8 @@ class StateFolder:
             flush(target / name, os.O_RDWR)
         self._write(target, CLOSED, numbers)
 
-    def abandon(self):
-        """Leave the folder as it was found, as the optimizer could not be made."""
+    def abandon(self) -> None:
+        """Restore the folder as it was found, as the optimizer could not be made."""
         if self._before is None:
             with suppress(OSError):
                 for name in (*self._arrays, MANIFEST):
@@ -167,21 +178,22 @@ class StateFolder:
                     self.path.rmdir()
         self._unlock()
 
-    def _write(self, folder, status, numbers):
+    def _write(self, folder: Path, status: str, numbers: dict[str, Any]) -> None:
+        """Write the manifest."""
         found = {"format": FORMAT, "version": VERSION, "status": status, "optimizer": self._where}
         with replacement(folder / MANIFEST) as new:
             new.write_text(json.dumps(found | {"numbers": numbers, "arrays": self._arrays}), encoding="utf-8")
 
 
 class Streamed:
-    """A kernel of `update`, called by chunks: the next ones are read ahead, those before need not stay in memory."""
+    """A kernel of `update` that is called chunk by chunk: it reads the next one ahead and releases the last one."""
 
-    def __init__(self, kernel):
+    def __init__(self, kernel: Callable[..., Any]) -> None:
         self._kernel = kernel
 
-    def __call__(self, size, vector, g, first, *arrays):
+    def __call__(self, size: int, vector: NDArray[Any], g: NDArray[Any], first: int, *others: NDArray[Any]) -> None:
         """Walk items 0 to size."""
-        arrays = g, *arrays
+        arrays = g, *others
         for chunk in chunks(size):
             for array in arrays:
                 advise(array[chunk.stop : chunk.stop + CHUNK], "MADV_WILLNEED")
@@ -191,19 +203,20 @@ class Streamed:
                 release(piece)
 
 
-def chunks(size):
+def chunks(size: int) -> list[slice]:
     """Return slices of `CHUNK` elements, the last of which may be shorter."""
     return [slice(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
 
 
-def release(piece):
-    """Let the pages of a piece of a mapped file leave memory; what was written to them is kept, in the file."""
+def release(piece: NDArray[Any]) -> None:
+    """Let the pages of a piece of a mapped file leave memory; the file keeps what was written to them."""
     advise(piece, "MADV_DONTNEED")
 
 
-def advise(piece, what):
-    """Tell the operating system what comes of a piece of a file that is mapped and shared, as `mmap.madvise` does."""
-    base, mode = piece, None
+def advise(piece: NDArray[Any], what: str) -> None:
+    """Give the advice of a name to `mmap.madvise`, for a piece of a file that is mapped and shared; else do nothing."""
+    base: Any = piece
+    mode = None
     while isinstance(base, np.ndarray):
         mode = base.mode if isinstance(base, np.memmap) else mode
         base = base.base
@@ -215,8 +228,8 @@ def advise(piece, what):
     base.madvise(getattr(mmap, what), first, min(start + piece.nbytes, len(base)) - first)
 
 
-def _reserve(path, size):
-    """Make a file of zeros for which the disk has room: without, a write to a mapped page would end the process."""
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of zeros and reserve its disk space: without space, a write to a mapped page kills the process."""
     with open(path, "xb") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)

@@ -66,6 +66,8 @@ class Steps:
         Replaced where arrays are shards, so that norms are those of all shards.
     """
 
+    together: Together
+
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
         self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
         self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None
@@ -223,20 +225,22 @@ class Steps:
 
         `pieces` yields (size, *arguments) for each call of the kernel.
         """
-        array = self._stepped_whole()
+        array = self.whole
+        assert array is not None  # see `is_possible`
         ((_, _, vector),) = self._with_coefficients([(array, None)], 1.0)
         self._count([array])  # before the kernels: Ctrl-C during one acts when it has ended
         kernel, step = join(loop), array.update.bound(array)
         for arguments in pieces:
             kernel(*arguments, vector, array.p, len(array.slots), step)
 
-    def run(self, loop, count, work, **given):
-        """Take `count` steps by an ordered loop that computes the gradients itself, or fewer; return how many.
+    def run(self, loop: Callable[..., Any], count: int, work: int, **given: Any) -> int:
+        """Take up to `count` steps by an ordered loop that computes the gradients itself; return how many.
 
-        `work` is how much a step is. `given` are arguments of the loop by name; the optimizer adds those of its own:
+        `work` is the amount of work of a step. `given` are arguments of the loop by name; the optimizer adds its own:
         taken (which counts the steps), coefficients, p, slots and step.
         """
         owner, array = self._owner, self.whole
+        assert array is not None  # see `is_possible`
         before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
         try:
             coefficients = self._ahead(array, count)

@@ -1,8 +1,11 @@
-"""The kernels of an optimizer: how one array is stepped, by which coefficients, and how its gradient is measured."""
+"""Update: the kernels that step the arrays of one optimizer, or group, and measure their gradients."""
 
+from collections.abc import Callable
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import FLOATS
 from ..kernels.compiler import join
@@ -11,26 +14,30 @@ from ..kernels.loops.blocks import norm_blocks, update_blocks
 from ..kernels.loops.update import coefficients_of, update, update_rows
 from ..kernels.random_numbers import GOLDEN, key_of
 from ..kernels.rules import stages
-from ..kernels.storage import BLOCK
+from ..kernels.storage import CODE_BLOCK
+from ..parameters import ParameterArray
 from .coefficients import Coefficients
 from .state_folder import Streamed
 
-QUANTITIES = 3  # that are measured of a step: the norms of gradient, update and parameters
+if TYPE_CHECKING:
+    from .base import Optimizer
+
+QUANTITIES = 3  # measured by track_norms: the norms of gradient, update and parameters
 
 
 class Update:
-    """How the arrays of one optimizer, or group, and one dtype are stepped.
+    """Kernel and coefficients shared by the arrays of one dtype and one optimizer or group.
 
     Attributes
     ----------
     owner : Optimizer
-        Of the arrays: the optimizer itself, or that of a group.
+        The optimizer itself, or that of a group.
     dtype : dtype
         Of coefficients and gradients.
     slots : tuple of str
         Names of the state arrays, in order.
     stages : tuple of callable
-        What stands around the rule: `kernels.rules.stages`.
+        Applied around the rule: see `kernels.rules.stages`.
     coefficients : Coefficients
     kernel : Kernel
         Steps an array: the rule's own, or the loop over blocks that calls it.
@@ -38,7 +45,17 @@ class Update:
         Measures an array, before its step, for a trust ratio.
     """
 
-    def __init__(self, owner, dtype, slots, by_chunks=False):
+    owner: "Optimizer"
+    dtype: np.dtype[Any]
+    slots: tuple[str, ...]
+    stages: tuple[Callable[..., Any], ...]
+    coefficients: Coefficients
+    kernel: Callable[..., Any]
+    trust: Any
+
+    def __init__(
+        self, owner: "Optimizer", dtype: np.dtype[Any], slots: tuple[str, ...], by_chunks: bool = False
+    ) -> None:
         self.owner, self.dtype, self.slots = owner, dtype, slots
         self.stages = _stages(owner)
         self.coefficients = Coefficients(owner, dtype)
@@ -47,39 +64,40 @@ class Update:
         self.kernel = join(update_blocks) if owner.by_blocks else self._update
         if by_chunks:
             self.kernel = Streamed(self.kernel)
-        self.trust, self._lr = None, None
+        self.trust = None
+        self._lr = 0  # index of the rule's coefficient lr
         if owner.trust_norms is not None:
             self._lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
             self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
 
-    def step(self, array, vector, g, t):
-        """Step one array by its flat gradient and the coefficients; return the norms of its blocks, or None."""
+    def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
+        """Step one array by its flat gradient and the coefficients; return the norms of its blocks, if tracked."""
         owner = self.owner
         if not owner.by_blocks:
             self.kernel(array.size, vector, g, 0, array.p, *array.slots)
             return None
-        blocks, key = -(-array.size // BLOCK), advanced(key_of(owner.seed, t, array.number), array.first_block)
+        blocks, key = -(-array.size // CODE_BLOCK), advanced(key_of(owner.seed, t, array.number), array.first_block)
         low, slots = (array.slots[0], array.slots[1:]) if owner.master_weights else (None, array.slots)
         norms = np.empty((QUANTITIES, blocks)) if owner.track_norms else None
         cleared, step = g if owner.zero_grads else None, self.unbound(len(slots))
         self.kernel(blocks, key, vector, norms, cleared, step, array.p, low, g, *slots)
         return norms
 
-    def step_rows(self, array, vector, rows, g):
+    def step_rows(self, array: ParameterArray, vector: NDArray[Any], rows: NDArray[np.intp], g: NDArray[Any]) -> None:
         """Step some rows of a matrix by the gradient of each."""
         shape = array.shape
         arguments = rows, g.reshape(-1, shape[1]), array.p.reshape(shape), len(array.slots), self.bound(array)
         join(update_rows)(rows.size, vector, *arguments)
 
-    def bound(self, array):
-        """Return the step of an array, for loops that compute or find its gradient piece by piece."""
+    def bound(self, array: ParameterArray) -> Any:
+        """Return the step of an array, bound to it, for loops that compute or look up its gradient piece by piece."""
         return self._update.bind(self.dtype, array.p, *array.slots)
 
-    def unbound(self, slots):
-        """Return the step of a parameter with so many slots, for a kernel that binds it to vectors of its own."""
+    def unbound(self, slots: int) -> Any:
+        """Return the step of an array with this number of slots, for a kernel that binds it to its own vectors."""
         return _of_nothing(self._update, self.dtype, slots)
 
-    def trusted(self, array, g, vector):
+    def trusted(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
         slots = array.slots[: len(self.owner.slots)]  # without the average of p
         parts = _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
@@ -88,31 +106,32 @@ class Update:
         vector[self._lr] = lr if abs(lr) <= self._largest else lr * inf  # without a warning that it overflows
         return vector
 
-    def gradient_norms(self, g, grad_scale):
-        """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite above the largest of its dtype."""
+    def gradient_norms(self, g: NDArray[Any], grad_scale: float) -> NDArray[np.float64]:
+        """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite if too large for its dtype."""
         if g.dtype in FLOATS:
             return _parts(join(reductions.norms, stages.gradient), 1, g.size, self._scale(grad_scale), g, g)
-        parts = np.empty((1, -(-g.size // BLOCK)))
+        parts = np.empty((1, -(-g.size // CODE_BLOCK)))
         join(norm_blocks)(parts.size, parts[0], g)
         with np.errstate(over="ignore"):
             parts *= abs(grad_scale)
         parts[parts > self._largest] = inf
         return parts
 
-    def accumulate(self, is_first, grad_scale, total, g):
-        """Put a scaled gradient into a total, or add it."""
+    def accumulate(self, is_first: bool, grad_scale: float, total: NDArray[Any], g: NDArray[Any]) -> None:
+        """Overwrite a total by a scaled gradient if it is the first, else add it."""
         rule, vector = stages.start_accumulation if is_first else stages.accumulate, self._scale(grad_scale)
         if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
             step = _of_nothing(join(update, rule), self.dtype, 0)
-            join(update_blocks)(-(-g.size // BLOCK), np.uint64(0), vector, None, None, step, total, None, g)
+            join(update_blocks)(-(-g.size // CODE_BLOCK), np.uint64(0), vector, None, None, step, total, None, g)
 
-    def _scale(self, grad_scale):
+    def _scale(self, grad_scale: float) -> NDArray[Any]:
         return np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
 
 
-def _stages(owner):
+def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
+    """Return the stages that the hyper-parameters ask for, in order."""
     wanted = {
         stages.clipped: owner.clip_value is not None,
         stages.penalized: owner.l1 or owner.l2,
@@ -121,24 +140,25 @@ def _stages(owner):
     return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
 
 
-def _of_nothing(kernel, dtype, slots):
+def _of_nothing(kernel: Any, dtype: np.dtype[Any], slots: int) -> Any:
+    """Return a kernel bound to empty vectors."""
     return kernel.bind(dtype, *(np.empty(0, dtype),) * (1 + slots))
 
 
-def advanced(key, blocks):
-    """Return the key of which block k has the random numbers that block k + blocks has of another."""
+def advanced(key: np.uint64, blocks: int) -> np.uint64:
+    """Return the key whose block k has the random numbers that block k + blocks has under `key`."""
     return np.uint64((int(key) + blocks * int(GOLDEN)) % 2**64) if blocks else key  # of SplitMix64's sequence
 
 
-def _parts(kernel, quantities, size, *arguments):
-    """Return the norms of each block of an array, in rows."""
-    blocks = -(-size // reductions.BLOCK)
+def _parts(kernel: Callable[..., Any], quantities: int, size: int, *arguments: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the norms of each block of an array: a row for each quantity, a column for each block."""
+    blocks = -(-size // reductions.NORM_BLOCK)
     parts = np.empty((quantities, blocks))
     kernel(blocks, parts, *arguments)
     return parts
 
 
-def combined(parts):
+def combined(parts: NDArray[np.float64]) -> list[float]:
     """Return the norm of the norms in each row."""
     out = np.empty(len(parts))
     join(reductions.combine)(out.size, out, parts)

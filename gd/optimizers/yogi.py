@@ -1,8 +1,13 @@
 """Yogi."""
 
+from typing import Any, Unpack
+
+from numpy.typing import NDArray
+
 from ..checks import NON_NEGATIVE, UNIT
 from ..kernels.rules import yogi
 from ..kernels.rules.adam import AdamCoefficients
+from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
 from .coefficients import bias_corrections, split_eps
 
@@ -27,7 +32,7 @@ class Yogi(Optimizer):
     eps : float, default: 1e-3
         At least 0.
     initial_accumulator_value : float, default: 1e-6
-        What v starts from, and m too, as in optax and TensorFlow Addons; the paper's m starts from 0.
+        Initial value of v and m, as in optax and TensorFlow Addons; in the paper m starts from 0.
     bias_correction, eps_inside, eps_hat : bool
         As in `Adam`. The paper has no bias correction.
 
@@ -40,10 +45,10 @@ class Yogi(Optimizer):
     Zaheer et al., "Adaptive methods for nonconvex optimization", NeurIPS 2018, algorithm 2.
     """
 
-    rule = staticmethod(yogi.yogi)
-    slots = ("exp_avg", "exp_avg_sq")
-    unsigned = ("exp_avg_sq",)
-    ranges = {
+    rule: Any = staticmethod(yogi.yogi)
+    slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    unsigned: tuple[str, ...] = ("exp_avg_sq",)
+    ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,
         "initial_accumulator_value": NON_NEGATIVE,
@@ -51,27 +56,31 @@ class Yogi(Optimizer):
         "eps_inside": bool,
         "eps_hat": bool,
     }
+    betas: tuple[float, float]
+    eps: float
+    initial_accumulator_value: float
+    eps_inside: bool
 
     def __init__(
         self,
-        params,
-        lr=1e-2,
-        betas=(0.9, 0.999),
-        eps=1e-3,
-        initial_accumulator_value=1e-6,
-        bias_correction=True,
-        eps_inside=False,
-        eps_hat=False,
-        **options,
-    ):
+        params: Params,
+        lr: Rate = 1e-2,
+        betas: tuple[Rate, Rate] = (0.9, 0.999),
+        eps: Rate = 1e-3,
+        initial_accumulator_value: Rate = 1e-6,
+        bias_correction: bool = True,
+        eps_inside: bool = False,
+        eps_hat: bool = False,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
         own = {"betas": betas, "eps": eps, "initial_accumulator_value": initial_accumulator_value}
         own |= {"bias_correction": bias_correction, "eps_inside": eps_inside, "eps_hat": eps_hat}
         super().__init__(params, lr, own, **options)
 
-    def initial(self, slot, p):
+    def initial(self, slot: str, p: NDArray[Any]) -> float | NDArray[Any]:
         return self.initial_accumulator_value
 
-    def coefficients(self, t, lr):
+    def coefficients(self, t: int, lr: float) -> AdamCoefficients:
         beta1, beta2 = self.betas
         m_scale, v_scale = bias_corrections(self, t)
         eps = split_eps(self, v_scale)

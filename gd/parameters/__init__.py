@@ -1,4 +1,4 @@
-"""Parameters of a model: one vector with named views, and the structures that users keep arrays in."""
+"""Parameters: the structures that users keep arrays in, and ParameterVector, one vector with named views."""
 
 from .structure import ParameterArray, Structure, entries
 from .vector import LARGEST, ParameterVector

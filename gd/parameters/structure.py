@@ -1,84 +1,98 @@
-"""The structures that users keep arrays in, and the gradients that belong to them.
+"""Structure: traverses the arrays that users pass as parameters, and matches gradients to them.
 
 A structure is one array, a list, tuple or dict of arrays, or a `ParameterVector`.
 """
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import FLOATS, check_apart, check_apart_from, check_array, lent
 from .vector import ParameterVector
 
 
 class ParameterArray:
-    """One array of a structure: what its gradient must match, and what an optimizer keeps for it.
+    """One array of a structure, with what its gradient must match and what an optimizer stores for it.
 
     Attributes
     ----------
     label : str
-        What messages call it.
+        Name in messages.
     number : int
-        Its place in the structure, from 1; 0 for the vector of all arrays.
+        Position in the structure, from 1; 0 for the vector of all arrays.
     p : ndarray
         The array as a vector.
     shape, size, dtype
         As of the array.
     real : dtype
-        What kernels compute in: float32 for parameters in bfloat16.
+        The dtype that kernels compute in: float32 for parameters in bfloat16.
     slots : list of ndarray
         State arrays.
     update : Update
-        How it is stepped.
+        Its kernel and coefficients, once an optimizer has it.
     steps : int
-        How often it was stepped, kept only while arrays differ in it.
+        Steps taken; valid only while arrays differ in it.
     first_block : int
-        Where it begins, in blocks of 256 elements, in the vector of which it is a part.
+        Its offset, in blocks of 256 elements, in the vector that it is a part of.
     """
 
-    def __init__(self, label, number, array):
+    label: str
+    number: int
+    p: NDArray[Any]
+    shape: tuple[int, ...]
+    size: int
+    dtype: np.dtype[Any]
+    real: np.dtype[Any]
+    slots: list[NDArray[Any]]
+    update: Any  # an Update
+    steps: int
+    first_block: int
+
+    def __init__(self, label: str, number: int, array: NDArray[Any]) -> None:
         self.label, self.number = label, number
         self.p, self.shape, self.size, self.dtype = array.reshape(-1), array.shape, array.size, array.dtype
         self.real = array.dtype if array.dtype in FLOATS else np.dtype(np.float32)
         self.slots, self.update, self.steps, self.first_block = [], None, 0, 0
-        self._known = lambda: None
+        self._known: Callable[[], Any] = lambda: None
 
-    def gradient(self, where, label, g, writeable=False):
-        """Return a gradient that matches as a vector, else raise."""
+    def gradient(self, where: str, label: str, g: Any, writeable: bool = False) -> NDArray[Any]:
+        """Return a gradient as a vector if it matches, else raise."""
         if not self.fits(g):
             dtype = self.real if getattr(g, "dtype", None) == self.real else self.dtype
-            own = {"dtype": (self.label, dtype), "shape": (self.label, self.shape)}
-            g = check_array(where, label, g, **own, writeable=writeable)
+            own = (self.label, dtype), (self.label, self.shape)
+            g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable)
         if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
         return g if len(self.shape) == 1 else g.reshape(-1)
 
-    def fits(self, g):
-        """Return whether g is a plain array of the right dtype, shape and layout; others need a closer look."""
+    def fits(self, g: Any) -> TypeGuard[NDArray[Any]]:
+        """Return True if g is a plain array of the right dtype, shape and layout; others need a closer look."""
         return type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray
 
-    def knows(self, g):
-        """Return whether this very array was seen to lie apart from the parameters."""
+    def knows(self, g: Any) -> bool:
+        """Return True if g is the array that was last found not to overlap the parameters."""
         return self._known() is g
 
-    def remember(self, g):
-        """Note that an array lies apart from the parameters."""
+    def remember(self, g: Any) -> None:
+        """Note that an array does not overlap the parameters."""
         self._known = weakref.ref(g)
 
 
 class Structure:
-    """The arrays that a user gave as `params`, and the way from gradients in the same structure to each of them.
+    """The arrays that a user gave as `params`; pairs each with its gradient, given in the same structure.
 
     Parameters
     ----------
     where : str
-        Who asks, for messages.
+        The caller, for messages.
     params : ndarray, list, tuple or dict of ndarray, or ParameterVector
     check : callable, optional
-        ``check(where, label, array)`` raises unless an array will do; by default floats that can be written to.
+        ``check(where, label, array)`` raises unless an array is valid; by default writeable floats are.
     clears : bool, default: False
-        Whether gradients will be set to 0, so that they must be writeable and apart from each other.
+        True if gradients will be set to 0, so that they must be writeable and must not overlap.
 
     Attributes
     ----------
@@ -90,7 +104,17 @@ class Structure:
         All arrays of a ParameterVector as one.
     """
 
-    def __init__(self, where, params, check=None, clears=False):
+    params: Any
+    arrays: dict[Any, ParameterArray]
+    vector: ParameterArray | None
+
+    def __init__(
+        self,
+        where: str,
+        params: Any,
+        check: Callable[[str, str, Any], Any] | None = None,
+        clears: bool = False,
+    ) -> None:
         check = check or (lambda where, label, array: check_array(where, label, array, writeable=True))
         found = entries(where, "params", params)
         for label, array in found.values():
@@ -99,21 +123,24 @@ class Structure:
         if len({str(key) for key in found}) < len(found):
             raise ValueError(f"{where}: params has keys that read alike, got {', '.join(map(repr, found))}")
         self.params = params if isinstance(params, (list, tuple, Mapping)) else found[None][1]
-        self.arrays = {key: ParameterArray(label, k, each) for k, (key, (label, each)) in enumerate(found.items(), 1)}
+        labelled = enumerate(found.items(), 1)
+        self.arrays: dict[Any, ParameterArray] = {
+            k: ParameterArray(label, n, each) for n, (k, (label, each)) in labelled
+        }
         self.vector = ParameterArray("params", 0, params.vector) if isinstance(params, ParameterVector) else None
         self._clears = clears
 
-    def adopt(self, others):
-        """Take arrays of another structure, by key, in place of one's own."""
+    def adopt(self, others: Mapping[Any, ParameterArray]) -> None:
+        """Replace arrays by those of another structure, by key; they keep label and number."""
         for key, array in others.items():
             own = self.arrays[key]
             array.label, array.number, self.arrays[key] = own.label, own.number, array
 
-    def name(self, key, slot):
-        """Return what a state array is called in a dict: by the key of its array, where there are several."""
+    def name(self, key: Any, slot: str) -> str:
+        """Return the name of a state array in a dict: with the key of its array, if there are several."""
         return slot if isinstance(self.params, np.ndarray) else f"{key}.{slot}"
 
-    def like(self, vectors):
+    def like(self, vectors: Mapping[Any, NDArray[Any] | None]) -> Any:
         """Return vectors, by key, in the structure of params."""
         if self.vector is not None:
             copy = self.params.zeros_like()
@@ -127,7 +154,7 @@ class Structure:
             return shaped
         return getattr(self.params, "_make", type(self.params))(shaped.values())  # a named tuple, too
 
-    def pieces(self, vector):
+    def pieces(self, vector: NDArray[Any]) -> list[tuple[ParameterArray, NDArray[Any]]]:
         """Return (array, its part of a vector) for every array of a ParameterVector."""
         pairs, start = [], 0
         for array in self.arrays.values():
@@ -135,15 +162,17 @@ class Structure:
             start += array.size
         return pairs
 
-    def pairs(self, where, grads, whole=False, name="grads"):
-        """Return (array, gradient as a vector) for every array that has one; raise before anything has changed.
+    def pairs(
+        self, where: str, grads: Any, whole: bool = False, name: str = "grads"
+    ) -> list[tuple[ParameterArray, NDArray[Any]]]:
+        """Return (array, gradient as a vector) for every array that has one, else raise.
 
-        A ParameterVector is one pair with its vector if `whole`, and gradients are a ParameterVector or a vector.
+        With `whole`, a ParameterVector is one pair, if its gradients are a ParameterVector or a vector.
         """
         if self.vector is not None:
             if not isinstance(grads, (ParameterVector, np.ndarray, dict)):
                 grads = lent(where, name, grads)
-            g = self._as_vector(where, grads, name)
+            g = self._as_vector(self.vector, where, grads, name)
             if g is not None:
                 return [(self.vector, g)] if whole else self.pieces(g)
         if isinstance(self.params, np.ndarray):
@@ -163,7 +192,7 @@ class Structure:
             self._check_apart(where, given)
         return pairs
 
-    def _as_vector(self, where, grads, name):
+    def _as_vector(self, vector: ParameterArray, where: str, grads: Any, name: str) -> NDArray[Any] | None:
         """Return gradients of a ParameterVector as one vector, None if they are a dict or in another order."""
         if isinstance(grads, ParameterVector):
             shapes = self.params.shapes
@@ -171,11 +200,11 @@ class Structure:
                 raise ValueError(f"{where}: {name} has shapes {grads.shapes}, params has {shapes}")
             if list(grads.shapes) != list(shapes):
                 return None
-            return self.vector.gradient(where, f"{name}.vector", grads.vector, self._clears)
-        return self.vector.gradient(where, name, grads, self._clears) if isinstance(grads, np.ndarray) else None
+            return vector.gradient(where, f"{name}.vector", grads.vector, self._clears)
+        return vector.gradient(where, name, grads, self._clears) if isinstance(grads, np.ndarray) else None
 
-    def _check_apart(self, where, given):
-        """Raise if a gradient shares memory with any parameter; they may share with each other unless set to 0."""
+    def _check_apart(self, where: str, given: Mapping[Any, tuple[str, NDArray[Any]]]) -> None:
+        """Raise if a gradient overlaps any parameter; gradients may overlap each other unless they are set to 0."""
         if self._clears:
             check_apart(where, list(given.values()))
         check_apart_from(where, given.values(), [(array.label, array.p) for array in self.arrays.values()])
@@ -183,8 +212,8 @@ class Structure:
             self.arrays[key].remember(g)
 
 
-def entries(where, name, arrays):
-    """Return {key: (label, array)} of an array, or a list, tuple or mapping of arrays, tensors as their memory."""
+def entries(where: str, name: str, arrays: Any) -> dict[Any, tuple[str, Any]]:
+    """Return {key: (label, array)} of an array, or a list, tuple or mapping of arrays; tensors become views."""
     if isinstance(arrays, np.ndarray):
         return {None: (name, arrays)}
     if isinstance(arrays, (list, tuple)):

@@ -1,8 +1,8 @@
-"""Everything again in plain NumPy, straight from the papers.
+"""All of gd's formulas in plain NumPy, straight from the papers.
 
-It is the oracle of the tests, the baseline of the benchmarks and `gd train --compare numpy`, and
-documentation that runs. It is written as a careful NumPy user would write it, in place where that is
-natural, and imports nothing of the rest of gd.
+The tests compare gd with this package, the benchmarks and `gd train --compare numpy` time it, and it serves as
+documentation that runs. It is written as a careful NumPy user would write it, in place where that is natural, and
+imports nothing from the rest of gd.
 """
 
 from .activations import (

@@ -1,4 +1,4 @@
-"""Activations: (forward(x), derivative(x)); the parameters have gd's defaults."""
+"""Activations as pairs (forward(x), derivative(x)); their parameters have gd's defaults."""
 
 import numpy as np
 from scipy import special

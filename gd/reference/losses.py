@@ -1,4 +1,4 @@
-"""Losses: mean value and gradient with respect to the prediction."""
+"""Losses: each returns its mean and the gradient with respect to the prediction."""
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def smooth_l1(prediction, target, beta=1.0):
 
 
 def binary_cross_entropy_with_logits(prediction, target, positive_weight=1.0):
-    """-weight t log s - (1 - t) log(1 - s) for s = sigmoid(prediction)."""
+    """-weight t log s - (1 - t) log(1 - s), where s = sigmoid(prediction)."""
     return mean(
         positive_weight * target * softplus(-prediction) + (1 - target) * softplus(prediction),
         (1 - target) * sigmoid(prediction) - positive_weight * target * sigmoid(-prediction),

@@ -1,23 +1,23 @@
-"""States in fewer bits: see `kernels.storage`."""
+"""Optimizer states in fewer bits: see `kernels.storage`."""
 
 import numpy as np
 
 
 def bfloat16(x):
-    """The two bfloat16 numbers between which float32 numbers lie, as uint16, and the odds of the upper one."""
+    """Return the bfloat16 numbers below and above float32 numbers, as uint16, and the probability of the upper one."""
     bits = np.asarray(x, np.float32).view(np.uint32)
     return (bits >> 16).astype(np.uint16), ((bits >> 16) + 1).astype(np.uint16), (bits & 0xFFFF) / 2**16
 
 
 def from_bfloat16(halves):
-    """The float32 numbers that uint16 stands for."""
+    """Return the float32 numbers of bfloat16 numbers that are stored as uint16."""
     return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 def from_8_bits(stored, size, block=256):
-    """The float32 numbers of codes: numbers of four significant bits, counted from the block's largest downwards.
+    """Return the float32 numbers of codes: codes count numbers of four significant bits down from the block's largest.
 
-    Before the codes of each block is its largest, a float32, whose code is 127 or 255. A code of 0 is 0 in int8.
+    Each block begins with its largest number, a float32, whose code is 127 (int8) or 255. A code of 0 is 0 in int8.
     """
     signed, found = stored.dtype == np.int8, []
     for first in range(0, stored.size, block + 4):

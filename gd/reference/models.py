@@ -1,19 +1,17 @@
 """Linear models and networks: the mean loss of a batch, and its gradients."""
 
 from .activations import ACTIVATIONS
-from .losses import (
-    LOSSES,
-)
+from .losses import LOSSES
 
 
 def linear_model_gradient(X, y, w, b, loss="mse", **parameters):
-    """Return the loss, X^T slopes and the sum of slopes, where slopes is the derivative of the loss at X w + b."""
+    """Return the loss, X^T s and the sum of s, where s is the derivative of the loss with respect to X w + b."""
     value, slopes = LOSSES[loss](X @ w + b, y, **parameters)
     return value, X.T @ slopes, slopes.sum(axis=0)
 
 
 def forward(parameters, X, activation="relu"):
-    """Return the inputs of all layers, and the output."""
+    """Return the inputs of all layers, then the output."""
     function, layers, inputs = ACTIVATIONS[activation][0], len(parameters) // 2, [X]
     for k in range(1, layers + 1):
         z = inputs[-1] @ parameters[f"W{k}"]
@@ -23,7 +21,7 @@ def forward(parameters, X, activation="relu"):
 
 
 def loss_and_gradients(parameters, X, y, activation="relu", loss="softmax_cross_entropy"):
-    """Return the mean loss of a batch and its gradient as a dict like parameters, by backpropagation.
+    """Return the mean loss of a batch and its gradients, a dict like parameters, by backpropagation.
 
     Rumelhart, Hinton & Williams 1986. The derivative of an activation is taken at z = a W + b, kept from
     the forward pass.

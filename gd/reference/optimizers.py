@@ -1,5 +1,7 @@
 """Optimizers: f(p, g, state, t, **keywords) updates p and the arrays of state in place at step t = 1, 2, ..."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -147,7 +149,7 @@ def radam(
 
 
 def rprop(p, g, state, t, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)):
-    """Riedmiller & Braun 1993; where the sign turns, no step (iRprop-)."""
+    """Riedmiller & Braun 1993; no step where the sign changes (iRprop-)."""
     before, step = _slot(state, "prev", p), _slot(state, "step_size", p, lr)
     agreement = np.sign(g) * np.sign(before)
     step *= np.select([agreement > 0, agreement < 0], [etas[1], etas[0]], 1.0)
@@ -157,7 +159,7 @@ def rprop(p, g, state, t, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)):
 
 
 def asgd(p, g, state, t, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6):
-    """Polyak & Juditsky 1992; the rate of Bottou."""
+    """Polyak & Juditsky 1992, with the learning rate of Bottou."""
     average = _slot(state, "ax", p)
     eta = lr / (1 + lambd * lr * (t - 1)) ** alpha
     p *= 1 - lambd * eta
@@ -337,7 +339,7 @@ def _moments(p, g, state, t, betas, bias_correction=True):
 
 
 def _root(v, eps, eps_inside, eps_hat=False, correction=1.0):
-    """What Adam and its kin divide by: eps comes after the bias correction, or with eps_hat before it."""
+    """Return the divisor of Adam and its variants: eps comes after the bias correction, or with eps_hat before it."""
     if eps_hat:
         return (np.sqrt(v + eps) if eps_inside else np.sqrt(v) + eps) / np.sqrt(correction)
     v = v / correction
@@ -350,7 +352,7 @@ def _trust_ratio(p, update, coefficient=1.0):
 
 
 # name -> (formula, keywords that differ from its own defaults)
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Any, dict[str, float]]] = {
     "SGD": (sgd, {}),
     "Momentum": (momentum, {}),
     "Nesterov": (nesterov, {}),

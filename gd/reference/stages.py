@@ -1,6 +1,7 @@
-"""Stages around an optimizer: scale, clipping, penalties, decay, average; for a dict of arrays."""
+"""Stages around an optimizer over a dict of arrays: scaling, clipping, penalties, weight decay, averaging."""
 
 from inspect import signature
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +31,15 @@ class Optimizer:
         self.params, self.steps = params, 0
         self.l1, self.l2, self.maximize, self.clip_value, self.clip_norm = l1, l2, maximize, clip_value, clip_norm
         self.weight_decay = defaults.get("weight_decay", 0.0) if weight_decay is None else weight_decay
-        if "weight_decay" in signature(self.formula).parameters:  # the formula decays by itself
+        if "weight_decay" in signature(self.formula).parameters:  # the formula applies it itself
             self.keywords, self.weight_decay = {**self.keywords, "weight_decay": self.weight_decay}, 0.0
-        self.lr = self.formula.__defaults__[0] if lr is None else lr
+        self.lr: Any = self.formula.__defaults__[0] if lr is None else lr
         self.state = {key: {} for key in params}
         self.ema, self.averages = ema, {key: p.copy() for key, p in params.items()} if ema is not None else {}
 
     def step(self, grads, grad_scale=1.0):
-        """Clipping, penalties, decoupled decay (Loshchilov & Hutter 2019), then the formula, then the average."""
-        lr = self.lr(self.steps) if callable(self.lr) else self.lr
+        """Apply clipping, penalties, decoupled weight decay (Loshchilov & Hutter 2019), the formula, then averaging."""
+        lr: Any = self.lr(self.steps) if callable(self.lr) else self.lr
         self.steps += 1
         if self.clip_norm is not None:
             norm = np.sqrt(sum(np.sum(np.square(grad_scale * g)) for g in grads.values()))

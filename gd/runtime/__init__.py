@@ -1,4 +1,4 @@
-"""What gd runs on: threads, the machine and its libraries, progress bars."""
+"""Runtime: number of threads, facts about the machine and its libraries, progress bars."""
 
 from .machine import (
     PACKAGES,

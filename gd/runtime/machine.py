@@ -1,9 +1,10 @@
-"""What `gd info` prints."""
+"""Facts about the machine and the installed packages, which `gd info` prints."""
 
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from ..kernels.rules.activations import identity
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
 
 
-def information():
-    """Return (what, value) pairs on versions, processor, threads and cache."""
+def information() -> list[tuple[str, str]]:
+    """Return (name, value) pairs: versions, processor, threads and cache."""
     installed = versions(("gd", *PACKAGES))
     return [
         ("gd", installed.get("gd", "not installed")),
@@ -36,8 +37,8 @@ def information():
     ]
 
 
-def versions(names):
-    """Return {name: version} of those packages that are installed; none is imported."""
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Return {name: version} of the packages that are installed, without importing them."""
     found = {}
     for name in names:
         try:
@@ -47,7 +48,7 @@ def versions(names):
     return found
 
 
-def processor():
+def processor() -> str:
     """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -57,31 +58,31 @@ def processor():
     return next(filter(None, names), platform.processor() or platform.machine())
 
 
-def sysctl(name):
-    """Return what macOS says of something, or an empty text."""
+def sysctl(name: str) -> str:
+    """Return a value of macOS's sysctl, or an empty string on other systems."""
     if sys.platform != "darwin":
         return ""
     return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def vector_bits():
-    """Return the width of the processor's vectors."""
+def vector_bits() -> int:
+    """Return the width of the processor's vector registers in bits."""
     features = llvmlite.binding.get_host_cpu_features()
     return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
 
 
-def threading_layer():
-    """Return the name of Numba's threading layer, which is known when its pool has started."""
+def threading_layer() -> str:
+    """Return the name of Numba's threading layer; starts its thread pool, since it is unknown before."""
     if pool.get_threads() == 1:
         return "none needed for one thread"
     x = np.zeros(2, np.float32)
     with splitting(1):
         join(map_elements, identity)(2, np.empty_like(x), x)  # starts the pool
-    return numba.threading_layer()
+    return numba.threading_layer()  # pyright: ignore[reportPrivateImportUsage]  # it is public
 
 
-def cache_size():
-    """Return how many kernels the disk cache holds, and their bytes."""
+def cache_size() -> tuple[int, int]:
+    """Return the number of kernels in the disk cache, and their size in bytes."""
     folder = cache.folder()
     files = [] if folder is None else list(folder.glob("*.kernel"))
     return len(files), sum(file.stat().st_size for file in files)

@@ -1,22 +1,24 @@
-"""Progress bars: tqdm's, where they are wanted and it is there."""
+"""Progress bars by tqdm, an optional package."""
 
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Self
 
 from ..checks import check_flag
 from ..kernels import observation
 
 
-def check_progress(where, progress):
+def check_progress(where: str, progress: bool | None) -> None:
     """Raise unless progress is True, False or None."""
     if progress is not None:
         check_flag(where, "progress", progress)
 
 
-def progress_bar(where, progress, total, unit):
-    """Return a context with `update`, `set_postfix` and `set_postfix_str`.
+def progress_bar(where: str, progress: bool | None, total: float | None, unit: str) -> Any:
+    """Return a context manager with `update`, `set_postfix` and `set_postfix_str`: tqdm's, or one that does nothing.
 
-    `progress` is True, False or None: if a terminal sees it, and tqdm is there.
+    With `progress` None, there is a bar if standard error is a terminal and tqdm is installed.
     """
     if progress is False or (progress is None and not sys.stderr.isatty()):
         return _NoBar()
@@ -30,8 +32,11 @@ def progress_bar(where, progress, total, unit):
 
 
 @contextmanager
-def compiling_bar(where, progress, total=None):
-    """Show the kernels that are compiled or loaded meanwhile, by `total` tasks, whose end is told by `update`."""
+def compiling_bar(where: str, progress: bool | None, total: int | None = None) -> Iterator[Any]:
+    """Show the kernels that are compiled or loaded in the block.
+
+    With `total` tasks, the caller calls `update` at the end of each; else the bar counts kernels.
+    """
     with progress_bar(where, progress, total, "names" if total else "kernels") as bar:
 
         def tell(name):
@@ -43,19 +48,19 @@ def compiling_bar(where, progress, total=None):
 
 
 class _NoBar:
-    """Stands in for a progress bar."""
+    """A progress bar that shows nothing."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         pass
 
-    def update(self, n):
+    def update(self, n: float) -> None:
         pass
 
-    def set_postfix(self, values):
+    def set_postfix(self, values: dict[str, str]) -> None:
         pass
 
-    def set_postfix_str(self, text):
+    def set_postfix_str(self, text: str) -> None:
         pass

@@ -1,20 +1,22 @@
-"""How many threads kernels use, and keeping BLAS's own threads out of their way."""
+"""Set the number of threads of kernels, and limit BLAS to one thread inside kernels."""
 
 import functools
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any, Self
 
 from ..checks import check_integer, shown
 from ..kernels import pool
 
 
 class threads:
-    """Set the number of threads of all kernels in this process, for good or for a while.
+    """Set the number of threads of all kernels in this process: permanently, or in a `with` block.
 
     Parameters
     ----------
     n : int
-        1 to the size of Numba's pool (NUMBA_NUM_THREADS, by default the cores this process may use).
+        1 to the size of Numba's thread pool (NUMBA_NUM_THREADS, by default the cores this process may use).
 
     Raises
     ------
@@ -23,7 +25,7 @@ class threads:
 
     Notes
     -----
-    The default is the pool's size, or a container's CPU quota where that is smaller. Results do not
+    The default is the size of the thread pool, or the CPU quota of the container if that is smaller. Results do not
     depend on the number of threads.
 
     Examples
@@ -34,7 +36,7 @@ class threads:
     1
     """
 
-    def __init__(self, n):
+    def __init__(self, n: int) -> None:
         n = check_integer("threads", "n", n, 1)
         if n > pool.max_threads():
             raise ValueError(
@@ -43,29 +45,30 @@ class threads:
         self._before, self._n = pool.get_threads(), n
         pool.set_threads(n)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         pool.set_threads(self._n)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         pool.set_threads(self._before)
 
 
-def get_threads():
+def get_threads() -> int:
     """Return the number of threads that kernels use."""
     return pool.get_threads()
 
 
 _blas_lock = Lock()
-_blas_users, _blas_limit = 0, None
+_blas_users: int = 0
+_blas_limit: Any = None
 
 
 @contextmanager
-def single_threaded_blas():
-    """Let BLAS use one thread in this context: products run inside kernels that are parallel themselves.
+def single_threaded_blas() -> Iterator[None]:
+    """Limit BLAS to one thread in the block, for matrix products inside kernels that are parallel themselves.
 
-    The limit holds for the process. Several Python threads may be in the context at once; the last one to
-    leave restores what was before the first.
+    The limit holds for the process. Several Python threads may be in such a block at once; the last one to leave
+    restores the limit that held before the first.
     """
     global _blas_users, _blas_limit
     with _blas_lock:

@@ -1,8 +1,8 @@
 """Learning-rate schedules: functions of the number of steps taken before, for the `lr` of any optimizer.
 
-They are given where a number would stand, ``gd.Adam(p, lr=gd.schedules.CosineDecay(1e-3, 10_000))``, and the
-optimizer calls them at every step, so a step is a mini-batch. For PyTorch's schedulers, which are told of
-epochs, multiply what counts steps by the number of batches in an epoch. All are PyTorch's in closed form:
+Pass one in place of a number, ``gd.Adam(p, lr=gd.schedules.CosineDecay(1e-3, 10_000))``. The optimizer calls it at
+every step, so a step is a mini-batch. PyTorch's schedulers usually count epochs: multiply their numbers of epochs by
+the number of batches in an epoch. All are PyTorch's in closed form:
 
 ==================  ==========================================  =============================================
 here                PyTorch                                     Keras

@@ -1,23 +1,26 @@
-"""Schedule: what all learning-rate schedules share, and the rate for another batch size."""
+"""Schedule, the base class of learning-rate schedules, and scale_lr_for_batch, the rate for another batch size."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
 from math import cos, inf, pi, sqrt
+from typing import Any, Literal
 
 from ..checks import NON_NEGATIVE, Range, check_choice, check_integer, check_number, check_size, shown
+from ..typing import Rate
 
 _FRACTION = Range(0.0, 1.0, False, True)
-LONGEST = 2**53  # steps, that floats can count
+LONGEST = 2**53  # steps: floats represent all integers up to here
 
 
 class Schedule(ABC):
     """A learning rate that depends on the number of steps taken before."""
 
     @abstractmethod
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate of the step after `step` steps (0, 1, ...)."""
 
-    def _counted(self, step):
+    def _counted(self, step: int) -> int:
         """Return step if it is a number of steps, else raise."""
         if type(step) is int and 0 <= step < LONGEST:
             return step
@@ -26,7 +29,7 @@ class Schedule(ABC):
             raise ValueError(f"{name}: step must be below 2**53, got {shown(step, str)}")
         return int(step)
 
-    def _check(self, **ranges):
+    def _check(self, **ranges: Any) -> None:
         """Raise unless the named arguments are numbers in their ranges."""
         for name, allowed in ranges.items():
             value = getattr(self, name)
@@ -36,18 +39,18 @@ class Schedule(ABC):
                 check_number(type(self).__name__, name, value, allowed)
 
 
-def scale_lr_for_batch(lr, batch, base_batch, rule="linear"):
+def scale_lr_for_batch(lr: float, batch: int, base_batch: int, rule: Literal["linear", "sqrt"] = "linear") -> float:
     """Return the learning rate for another batch size.
 
     Parameters
     ----------
     lr : float
-        What is right for batches of `base_batch`.
+        The learning rate for batches of `base_batch`.
     batch, base_batch : int
         Examples in a batch.
     rule : {"linear", "sqrt"}, default: "linear"
-        ``lr * batch / base_batch`` (Goyal et al. 2017, for SGD), or its root in the place of the ratio
-        (Krizhevsky 2014; for Adam and its kin Malladi et al. 2022).
+        ``lr * batch / base_batch`` (Goyal et al. 2017, for SGD), or with the square root of the ratio
+        (Krizhevsky 2014; for Adam and its variants Malladi et al. 2022).
 
     Raises
     ------
@@ -66,29 +69,31 @@ def scale_lr_for_batch(lr, batch, base_batch, rule="linear"):
     return check_number(where, "lr", lr, NON_NEGATIVE) * (ratio if rule == "linear" else sqrt(ratio))
 
 
-def _cosine(start, end, part):
+def _cosine(start: float, end: float, part: float) -> float:
+    """Return the value at a part of the way from start to end, along half a cosine."""
     return end + (start - end) * (1 + cos(pi * part)) / 2
 
 
-def _or_infinite(function, *arguments):
-    """Return the value of a function, infinite where it is too large for a float."""
+def _or_infinite(function: Callable[..., float], *arguments: float) -> float:
+    """Return function(*arguments), or infinity if that is too large for a float."""
     try:
         return function(*arguments)
     except OverflowError:
         return inf
 
 
-def _at(rate, step):
+def _at(rate: Rate, step: int) -> float:
     """Return the value of a schedule or of a number."""
     return rate(step) if callable(rate) else rate
 
 
-def _rate(where, name, value):
+def _rate(where: str, name: str, value: Any) -> Any:
+    """Return a schedule, or a number if it can be a rate, else raise."""
     return value if callable(value) else check_number(where, name, value, NON_NEGATIVE)
 
 
-def _ascending(where, name, values):
-    """Return a tuple of integers if they ascend."""
+def _ascending(where: str, name: str, values: Any) -> tuple[int, ...]:
+    """Return a tuple of integers if they ascend, else raise."""
     if not isinstance(values, (list, tuple)) or not values:
         raise TypeError(f"{where}: {name} must be a list of integers, got {shown(values)}")
     values = tuple(check_size(where, f"{name}[{k}]", value) for k, value in enumerate(values))

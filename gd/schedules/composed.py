@@ -1,9 +1,12 @@
-"""Rates of several parts: a warm-up before another schedule, one cycle, one schedule after the other."""
+"""Schedules of several parts: a warm-up before another schedule, one cycle, one schedule after another."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ..checks import NON_NEGATIVE, POSITIVE, UNIT, check_choice, check_flag, check_number, check_size, shown
+from ..typing import Rate
 from .base import _FRACTION, Schedule, _ascending, _at, _cosine, _rate
 
 
@@ -20,7 +23,7 @@ class LinearWarmup(Schedule):
     steps : int
         Length of the warm-up.
     start_factor : float, default: 1/3
-        Where it begins, in (0, 1].
+        First rate of the warm-up, as a part of ``after(0)``, in (0, 1].
 
     Raises
     ------
@@ -35,15 +38,15 @@ class LinearWarmup(Schedule):
     [0.001, 0.0505, 0.1, 0.05, 0.0]
     """
 
-    after: object
+    after: Rate
     steps: int
     start_factor: float = 1 / 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(steps=int, start_factor=_FRACTION)
         object.__setattr__(self, "after", _rate("LinearWarmup", "after", self.after))
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         step = self._counted(step)
         if step >= self.steps:
@@ -63,7 +66,7 @@ class OneCycle(Schedule):
     lr_max : float
         The largest rate.
     steps : int
-        Length of the cycle, 2 at least.
+        Length of the cycle, at least 2.
     pct_start : float, default: 0.3
         The part of the steps in which the rate rises, in [0, 1).
     anneal : {"cos", "linear"}, default: "cos"
@@ -72,7 +75,7 @@ class OneCycle(Schedule):
     div_factor, final_div_factor : float, default: 25, 1e4
         Above 0.
     three_phase : bool, default: False
-        Fall to the first rate in as many steps as it rose, then to the last.
+        Fall to the first rate in as many steps as the rate rose, then to the last.
 
     Raises
     ------
@@ -81,7 +84,7 @@ class OneCycle(Schedule):
 
     Examples
     --------
-    The momentum goes to the optimizer by itself; in Adam and its kin it is the first of the betas.
+    Pass the momentum to the optimizer, too; in Adam and its variants it is the first of the betas.
 
     >>> import gd, numpy as np
     >>> cycle = gd.schedules.OneCycle(0.1, 1000)
@@ -94,13 +97,13 @@ class OneCycle(Schedule):
     lr_max: float
     steps: int
     pct_start: float = 0.3
-    anneal: str = "cos"
-    momenta: tuple = (0.85, 0.95)
+    anneal: Literal["cos", "linear"] = "cos"
+    momenta: tuple[float, float] = (0.85, 0.95)
     div_factor: float = 25.0
     final_div_factor: float = 1e4
     three_phase: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(lr_max=NON_NEGATIVE, pct_start=UNIT, div_factor=POSITIVE, final_div_factor=POSITIVE)
         check_size("OneCycle", "steps", self.steps, 2)
         check_choice("OneCycle", "anneal", self.anneal, ("cos", "linear"))
@@ -110,18 +113,18 @@ class OneCycle(Schedule):
         for k, each in enumerate(self.momenta):
             check_number("OneCycle", f"momenta[{k}]", each, UNIT)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         first = self.lr_max / self.div_factor
         return self._cycle(step, first, self.lr_max, first / self.final_div_factor, first)
 
-    def momentum(self, step):
+    def momentum(self, step: int) -> float:
         """Return the momentum."""
         low, high = self.momenta
         return self._cycle(step, high, low, high, high)
 
-    def _cycle(self, step, first, turn, last, between):
-        """Return the value on the way from first over turn (and between, in three phases) to last."""
+    def _cycle(self, step: int, first: float, turn: float, last: float, between: float) -> float:
+        """Return the value at a step, on the way first, turn (then between, in three phases), last."""
         step, rise = self._counted(step), self.pct_start * self.steps - 1
         knots = [(0, first), (rise, turn), (self.steps - 1, last)]
         if self.three_phase:
@@ -137,12 +140,12 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True)
 class Piecewise(Schedule):
-    """One rate or schedule after the other; each schedule begins with its step 0.
+    """Follow one rate or schedule after another; each schedule begins with its step 0.
 
     Parameters
     ----------
     boundaries : sequence of int
-        Numbers of steps, ascending, at which the next one begins.
+        Ascending numbers of steps, at which the next piece begins.
     pieces : sequence of float or callable
         Rates or schedules, one more than boundaries.
 
@@ -159,10 +162,10 @@ class Piecewise(Schedule):
     [0.1, 0.1, 0.01, 0.01, 0.005]
     """
 
-    boundaries: tuple
-    pieces: tuple
+    boundaries: Sequence[int]
+    pieces: Sequence[Rate]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         boundaries = _ascending("Piecewise", "boundaries", self.boundaries)
         if not isinstance(self.pieces, (list, tuple)) or len(self.pieces) != len(boundaries) + 1:
             raise ValueError(f"Piecewise: pieces must be a list of {len(boundaries) + 1}, one more than boundaries")
@@ -170,7 +173,7 @@ class Piecewise(Schedule):
         object.__setattr__(self, "boundaries", boundaries)
         object.__setattr__(self, "pieces", pieces)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         step = self._counted(step)
         k = bisect_right(self.boundaries, step)

@@ -1,8 +1,10 @@
-"""Rates that fall: by steps, exponentially, inversely, along a cosine or a polynomial."""
+"""Schedules that fall: by steps, exponentially, inversely, along a cosine or a polynomial."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
+from typing import Any
 
 from ..checks import NON_NEGATIVE, POSITIVE
 from .base import Schedule, _ascending, _cosine, _or_infinite
@@ -17,7 +19,7 @@ class StepDecay(Schedule):
     lr : float
         The rate at the beginning.
     steps : int
-        How long a rate lasts.
+        Number of steps with the same rate.
     gamma : float, default: 0.1
         Above 0; 0.5 halves.
 
@@ -38,10 +40,10 @@ class StepDecay(Schedule):
     steps: int
     gamma: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(lr=NON_NEGATIVE, steps=int, gamma=POSITIVE)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         return self.lr * _or_infinite(pow, self.gamma, self._counted(step) // self.steps)
 
@@ -55,7 +57,7 @@ class MultiStepDecay(Schedule):
     lr : float
         The rate at the beginning.
     milestones : sequence of int
-        Numbers of steps, ascending.
+        Ascending numbers of steps.
     gamma : float, default: 0.1
         Above 0.
 
@@ -66,14 +68,14 @@ class MultiStepDecay(Schedule):
     """
 
     lr: float
-    milestones: tuple
+    milestones: Sequence[int]
     gamma: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(lr=NON_NEGATIVE, gamma=POSITIVE)
         object.__setattr__(self, "milestones", _ascending("MultiStepDecay", "milestones", self.milestones))
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         return self.lr * _or_infinite(pow, self.gamma, bisect_right(self.milestones, self._counted(step)))
 
@@ -101,15 +103,16 @@ class ExponentialDecay(Schedule):
     gamma: float | None = None
     rate: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.gamma is None) == (self.rate is None):
             raise TypeError("ExponentialDecay: give one of gamma and rate")
         self._check(lr=NON_NEGATIVE)
         self._check(**({"gamma": POSITIVE} if self.rate is None else {"rate": NON_NEGATIVE}))
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
-        exponent = self._counted(step) * (log(self.gamma) if self.rate is None else -self.rate)
+        gamma: Any = self.gamma  # a number if rate is None
+        exponent = self._counted(step) * (log(gamma) if self.rate is None else -self.rate)
         return self.lr * _or_infinite(exp, exponent)
 
 
@@ -133,17 +136,17 @@ class InverseTimeDecay(Schedule):
     lr: float
     rate: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(lr=NON_NEGATIVE, rate=NON_NEGATIVE)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         return self.lr / (1 + self.rate * self._counted(step))
 
 
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
-    """Half a cosine from lr to lr_min: ``lr_min + (lr - lr_min) * (1 + cos(pi * step / steps)) / 2``, then lr_min.
+    """Fall along half a cosine: ``lr_min + (lr - lr_min) * (1 + cos(pi * step / steps)) / 2``, then lr_min.
 
     Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
 
@@ -152,7 +155,7 @@ class CosineDecay(Schedule):
     lr : float
         The rate at the beginning.
     steps : int
-        How long it falls.
+        Number of steps until the end.
     lr_min : float, default: 0
         The rate at the end.
 
@@ -166,30 +169,30 @@ class CosineDecay(Schedule):
     steps: int
     lr_min: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(lr=NON_NEGATIVE, steps=int, lr_min=NON_NEGATIVE)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         return _cosine(self.lr, self.lr_min, min(self._counted(step) / self.steps, 1))
 
 
 @dataclass(frozen=True)
 class CosineRestarts(Schedule):
-    """Cosine decays one after the other, each `multiplier` times as long as the one before.
+    """Repeat cosine decays, each `multiplier` times as long as the one before.
 
     Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
 
     Parameters
     ----------
     lr : float
-        The rate at the beginning of each.
+        The rate at the beginning of each decay.
     steps : int
-        Length of the first.
+        Number of steps of the first decay.
     multiplier : int, default: 1
-        1 at least.
+        At least 1.
     lr_min : float, default: 0
-        What each falls to.
+        The rate at the end of each decay.
 
     Raises
     ------
@@ -202,10 +205,10 @@ class CosineRestarts(Schedule):
     multiplier: int = 1
     lr_min: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(lr=NON_NEGATIVE, steps=int, multiplier=int, lr_min=NON_NEGATIVE)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         step, length = self._counted(step), self.steps
         if self.multiplier == 1:
@@ -217,14 +220,14 @@ class CosineRestarts(Schedule):
 
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
-    """A power of the way left: ``lr_min + (lr - lr_min) * (1 - step / steps)**power``, then lr_min.
+    """Fall with a power of the part that is left: ``lr_min + (lr - lr_min) * (1 - step / steps)**power``, then lr_min.
 
     Parameters
     ----------
     lr : float
         The rate at the beginning.
     steps : int
-        How long it falls.
+        Number of steps until the end.
     power : float, default: 1
         Above 0; 1 is linear.
     lr_min : float, default: 0
@@ -241,10 +244,10 @@ class PolynomialDecay(Schedule):
     power: float = 1.0
     lr_min: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check(lr=NON_NEGATIVE, steps=int, power=POSITIVE, lr_min=NON_NEGATIVE)
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         left = 1 - min(self._counted(step) / self.steps, 1)
         return self.lr_min + (self.lr - self.lr_min) * left**self.power

@@ -2,13 +2,15 @@
 
 from math import inf, isfinite
 from numbers import Real
+from typing import Any, Literal
 
 from ..checks import NON_NEGATIVE, Range, check_choice, check_integer, check_number, shown
+from ..typing import Rate
 from .base import Schedule, _at, _rate
 
 
 class ReduceOnPlateau(Schedule):
-    """Multiply the rate by a factor where a metric has stopped improving.
+    """Multiply the rate by a factor whenever a metric has stopped improving.
 
     Parameters
     ----------
@@ -17,15 +19,15 @@ class ReduceOnPlateau(Schedule):
     factor : float, default: 0.1
         In (0, 1).
     patience : int, default: 10
-        How many updates without improvement are put up with; the one after reduces the rate.
+        Number of updates without improvement that are tolerated; the next one reduces the rate.
     threshold : float, default: 1e-4
-        What counts as an improvement, in parts of the best metric, or with threshold_mode="abs" of itself.
+        The least improvement that counts: relative to the best metric, or absolute with threshold_mode="abs".
     cooldown : int, default: 0
-        Updates after a reduction that do not count.
+        Number of updates after a reduction that do not count.
     lr_min : float, default: 0
         The smallest rate.
     mode : {"min", "max"}, default: "min"
-        Whether the metric, such as a loss or an accuracy, is to fall or to rise.
+        "min" if the metric is to fall, like a loss; "max" if it is to rise, like an accuracy.
     threshold_mode : {"rel", "abs"}, default: "rel"
 
     Raises
@@ -44,17 +46,30 @@ class ReduceOnPlateau(Schedule):
     (True, 0.05)
     """
 
+    lr: Rate
+    factor: float
+    patience: int
+    threshold: float
+    cooldown: int
+    lr_min: float
+    mode: Literal["min", "max"]
+    threshold_mode: Literal["rel", "abs"]
+    best: float
+    reductions: int
+    bad: int  # updates without improvement, in a row
+    cooling: int  # updates that the cooldown still lasts
+
     def __init__(
         self,
-        lr,
-        factor=0.1,
-        patience=10,
-        threshold=1e-4,
-        cooldown=0,
-        lr_min=0.0,
-        mode="min",
-        threshold_mode="rel",
-    ):
+        lr: Rate,
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        cooldown: int = 0,
+        lr_min: float = 0.0,
+        mode: Literal["min", "max"] = "min",
+        threshold_mode: Literal["rel", "abs"] = "rel",
+    ) -> None:
         name = "ReduceOnPlateau"
         self.lr = _rate(name, "lr", lr)
         self.factor = check_number(name, "factor", factor, Range(0.0, 1.0, False))
@@ -67,13 +82,13 @@ class ReduceOnPlateau(Schedule):
         self.best = inf if mode == "min" else -inf
         self.reductions = self.bad = self.cooling = 0
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         """Return the learning rate."""
         lr = _at(self.lr, self._counted(step))
         return max(lr * self.factor**self.reductions, min(lr, self.lr_min))
 
-    def update(self, metric):
-        """Take note of a metric, once an epoch for example; return whether the rate was reduced."""
+    def update(self, metric: float) -> bool:
+        """Record a metric, for example once an epoch; return True if the rate was reduced."""
         if isinstance(metric, bool) or not isinstance(metric, Real):
             raise TypeError(f"ReduceOnPlateau.update: metric must be a number, got {shown(metric)}")
         if self._improves(metric):
@@ -87,18 +102,18 @@ class ReduceOnPlateau(Schedule):
         self.reductions, self.cooling, self.bad = self.reductions + 1, self.cooldown, 0
         return True
 
-    def _improves(self, metric):
-        """Whether a metric is better than the best by the threshold; NaN never is."""
+    def _improves(self, metric: float) -> bool:
+        """Return True if a metric is better than the best by the threshold; NaN never is."""
         margin = self.threshold
         if self.threshold_mode == "rel":
             margin = margin * abs(self.best) if isfinite(self.best) else 0.0
         return metric < self.best - margin if self.mode == "min" else metric > self.best + margin
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return what `update` has counted, as numbers."""
         return {name: getattr(self, name) for name in ("best", "reductions", "bad", "cooling")}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned.
 
         Raises
@@ -115,5 +130,5 @@ class ReduceOnPlateau(Schedule):
         }
         vars(self).update(counts, best=best)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"ReduceOnPlateau({self.lr}, factor={self.factor:g}, patience={self.patience})"

@@ -1,4 +1,4 @@
-"""Random search of hyper-parameters."""
+"""Random search of hyper-parameters, in rounds that narrow the ranges."""
 
 from .distributions import Choice, LogUniform, Uniform
 from .narrowing import narrowing_search

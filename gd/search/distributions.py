@@ -1,21 +1,33 @@
-"""The ranges of hyper-parameters: where values are drawn from, and how they narrow around the best."""
+"""Ranges of hyper-parameters: they draw values and narrow around the best ones."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..checks import POSITIVE, REAL, check_flag, check_generator, check_number
+from ..checks import POSITIVE, REAL, Range, check_flag, check_generator, check_number
 
 
 class RangeOfValues:
-    """What the ranges of hyper-parameters share."""
+    """Base class of the ranges of hyper-parameters."""
 
-    def rvs(self, random_state=None):
-        """Return a value drawn at random, as the searches of scikit-learn ask for it."""
+    def sample(self, rng: np.random.Generator | np.random.RandomState) -> Any:
+        """Return a value drawn with a NumPy generator."""
+        raise NotImplementedError
+
+    def narrowed(self, best: Iterable[Any], share: float) -> "RangeOfValues":
+        """Return a smaller range around the best values, the very best first."""
+        raise NotImplementedError
+
+    def code(self, value: Any) -> Any:
+        """Return a value as it is written in a journal and drawn in a plot."""
+        raise NotImplementedError
+
+    def rvs(self, random_state: int | np.random.Generator | np.random.RandomState | None = None) -> Any:
+        """Return a value drawn at random, as scikit-learn's searches call it."""
         drawing = isinstance(random_state, (np.random.Generator, np.random.RandomState))
         where = f"{type(self).__name__}.rvs"
         return self.sample(random_state if drawing else check_generator(where, "random_state", random_state))
@@ -28,7 +40,7 @@ class Uniform(RangeOfValues):
     Parameters
     ----------
     low, high : float
-        The ends; equal ends fix the hyper-parameter.
+        The ends of the range; equal ends fix the hyper-parameter.
     integer : bool, default: False
         Whole numbers only, both ends included.
 
@@ -48,9 +60,9 @@ class Uniform(RangeOfValues):
     high: float
     integer: bool = False
 
-    _allowed: ClassVar = REAL
+    _allowed: ClassVar[Range] = REAL
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name = type(self).__name__
         check_flag(name, "integer", self.integer)
         for end in ("low", "high"):
@@ -61,15 +73,15 @@ class Uniform(RangeOfValues):
         if not 0 <= self.high - self.low < inf:
             raise ValueError(f"{name}: low must not be above high, got {self.low} and {self.high}")
 
-    def sample(self, rng):
+    def sample(self, rng: np.random.Generator | np.random.RandomState) -> float:
         """Return a value drawn with a NumPy generator."""
         (low, high), part = self._ends(), rng.random()
         return self._nearest(self._value(low * (1 - part) + high * part))
 
-    def narrowed(self, best, share):
-        """Return a range of a share of this one's width around the best values, the very best first.
+    def narrowed(self, best: Iterable[float], share: float) -> Self:
+        """Return a range around the best values, the very best first; `share` is its width in parts of this one's.
 
-        Their median is the middle, or as near to it as lets the range hold the very best and stay inside this one.
+        Its middle is their median, shifted where the range would miss the very best or leave this one.
         """
         best = [self._nearest(value) for value in best]
         (low, high), first = self._ends(), self._coordinate(best[0])
@@ -78,34 +90,34 @@ class Uniform(RangeOfValues):
         start = float(min(max(middle - width / 2, low), high - width))
         left = self._nearest(self._value(start) + self._margin)
         right = self._nearest(self._value(start + width) - self._margin)
-        return replace(self, low=min(left, best[0]), high=max(right, best[0]))  # whatever was rounded
+        return replace(self, low=min(left, best[0]), high=max(right, best[0]))  # in spite of rounding
 
     @property
-    def _margin(self):
-        return 0.5 if self.integer else 0.0  # an integer stands for all that rounds to it, the ends like the others
+    def _margin(self) -> float:
+        return 0.5 if self.integer else 0.0  # an integer stands for all numbers that round to it, also at the ends
 
-    def _ends(self):
+    def _ends(self) -> tuple[float, float]:
         return self._coordinate(self.low - self._margin), self._coordinate(self.high + self._margin)
 
-    def _nearest(self, value):
+    def _nearest(self, value: float) -> float:
         return min(max(round(value) if self.integer else value, self.low), self.high)
 
-    def _coordinate(self, value):
+    def _coordinate(self, value: float) -> float:
         return value
 
-    def _value(self, coordinate):
+    def _value(self, coordinate: float) -> float:
         return coordinate
 
-    def code(self, value):
-        """Return a value as a journal and a picture have it."""
+    def code(self, value: float) -> float:
+        """Return a value as it is written in a journal and drawn in a plot."""
         return value
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.low:.4g} to {self.high:.4g}"
 
 
 class LogUniform(Uniform):
-    """Positive numbers from low to high, all orders of magnitude equally likely; else like `Uniform`.
+    """Positive numbers from low to high, all orders of magnitude equally likely; parameters as in `Uniform`.
 
     Examples
     --------
@@ -116,13 +128,13 @@ class LogUniform(Uniform):
 
     _allowed = POSITIVE
 
-    def _coordinate(self, value):
+    def _coordinate(self, value: float) -> float:
         return log(value)
 
-    def _value(self, coordinate):
+    def _value(self, coordinate: float) -> float:
         return exp(coordinate)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{super().__str__()} (log)"
 
 
@@ -133,7 +145,7 @@ class Choice(RangeOfValues):
     Parameters
     ----------
     options : sequence
-        Of any types; two of one type must differ by ``==``.
+        The options, of any types; two of the same type must not be equal by ``==``.
 
     Raises
     ------
@@ -147,9 +159,9 @@ class Choice(RangeOfValues):
     Choice(options=('relu', 'silu'))
     """
 
-    options: tuple
+    options: Sequence[Any]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.options, (str, bytes)) or not isinstance(self.options, (Sequence, np.ndarray)):
             raise TypeError(f"Choice: options must be a list, got {self.options!r}")
         object.__setattr__(self, "options", tuple(self.options))
@@ -160,25 +172,25 @@ class Choice(RangeOfValues):
         if not self.options or not differ:
             raise ValueError(f"Choice: options must be one at least, none twice, got {list(self.options)!r}")
 
-    def sample(self, rng):
+    def sample(self, rng: np.random.Generator | np.random.RandomState) -> Any:
         """Return an option drawn with a NumPy generator."""
         return self.options[int(rng.random() * len(self.options))]
 
-    def narrowed(self, best, share):
-        """Return the options that are among the best values, in order; the share is not used."""
+    def narrowed(self, best: Iterable[Any], share: float) -> "Choice":
+        """Return the options that are among the best values, in their order here; the share is not used."""
         return Choice([self.options[k] for k in sorted({self.code(value) for value in best})])
 
-    def code(self, value):
-        """Return a value as a journal and a picture have it."""
+    def code(self, value: Any) -> int:
+        """Return the index of an option, which stands for it in a journal and a plot."""
         alike = [option is value or (type(option) is type(value) and option == value) for option in self.options]
         return alike.index(True)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ", ".join(map(shown, self.options))
 
 
-def shown(value):
-    """Return a value in words that are the same in each process: without addresses."""
+def shown(value: Any) -> str:
+    """Return a value as text without addresses, so that it is equal in each process."""
     if isinstance(value, (str, float)):
         return value if isinstance(value, str) else f"{value:.4g}"
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -1,15 +1,21 @@
-"""The journal of a search: a file of JSON lines, the first of which says of what search, the others a trial each."""
+"""The journal of a search: a file of JSON lines. The first line holds the settings, each other one a trial."""
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
+
+from ..typing import FilePath
+from .distributions import RangeOfValues
+from .results import Trial
 
 
-def read(path, settings):
-    """Return the records of a journal by (round, number); begin it if it is not there."""
-    path, where = Path(path), f"narrowing_search: journal {path}"
+def read(journal: str, settings: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Return the records of a journal by (round, number); create the file if it does not exist."""
+    path, where = Path(journal), f"narrowing_search: journal {journal}"
     if path.is_dir():
         raise ValueError(f"{where} must be a file, it is a folder")
     content = path.read_bytes() if path.exists() else b""
@@ -37,14 +43,14 @@ def read(path, settings):
     return records
 
 
-def record_of(trial, ranges):
-    """Return what a journal holds of a trial: options as indices, and None for the score of none."""
+def record_of(trial: Trial, ranges: Mapping[str, RangeOfValues]) -> dict[str, Any]:
+    """Return the record of a trial in a journal: options as indices, and None as the score of a failed trial."""
     codes = {name: ranges[name].code(value) for name, value in trial.parameters.items()}
     return {**vars(trial), "parameters": codes, "score": trial.score if trial.error is None else None}
 
 
-def recalled(records, trial, ranges):
-    """Return a trial with its outcome from a journal's records, or as it is."""
+def recalled(records: Mapping[Any, Mapping[str, Any]], trial: Trial, ranges: Mapping[str, RangeOfValues]) -> Trial:
+    """Return a trial with its outcome from a journal's records; unchanged if there is none."""
     record = records.get((trial.round, trial.number))
     if record is None:
         return trial
@@ -58,13 +64,13 @@ def recalled(records, trial, ranges):
     return ended
 
 
-def append(path, record):
-    """Write a line, which then survives a crash of the machine."""
+def append(path: FilePath, record: Mapping[str, Any]) -> None:
+    """Write a line to disk, so that it survives a crash of the machine."""
     with open(path, "ab") as file:
         file.write(_line(record))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _line(record):
+def _line(record: Mapping[str, Any]) -> bytes:
     return json.dumps(record, allow_nan=False).encode() + b"\n"

@@ -1,70 +1,73 @@
-"""narrowing_search: rounds of short trainings, each in ranges narrowed around the best before."""
+"""narrowing_search: rounds of short trainings; each round narrows the ranges around the best trials so far."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf, isfinite
 from numbers import Real
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from ..checks import Range, check_functions, check_integer, check_number, check_path
 from ..kernels.pool import max_threads
 from ..runtime import check_progress, get_threads, progress_bar, threads
+from ..typing import FilePath
 from . import journal as journals
 from .distributions import RangeOfValues, shown
 from .results import SearchResult, Trial
 
 SHARE = Range(0.0, 1.0, False, True)
 FORMAT = "gd.search 1"
+_Callback = Callable[[SearchResult], Any]
 
 
 def narrowing_search(
-    objective,
-    ranges,
-    rounds=3,
-    samples=10,
-    keep=0.2,
-    shrink=0.5,
-    seed=0,
-    jobs=1,
-    journal=None,
-    callbacks=(),
-    progress=None,
-):
+    objective: Callable[[dict[str, Any], int], float],
+    ranges: Mapping[str, RangeOfValues],
+    rounds: int = 3,
+    samples: int = 10,
+    keep: float = 0.2,
+    shrink: float = 0.5,
+    seed: int = 0,
+    jobs: int = 1,
+    journal: FilePath | None = None,
+    callbacks: _Callback | Sequence[_Callback] = (),
+    progress: bool | None = None,
+) -> SearchResult:
     """Search the hyper-parameters that maximize an objective: at random, then in ranges narrowed around the best.
 
-    Each round draws `samples` trials. The ranges of the next one are narrower by the factor `shrink`, around the median
-    of the best trials so far, always hold the best one, and never leave the first ranges: they are shifted, not cut. A
-    `Choice` keeps the options of the best trials.
+    Each round draws `samples` trials. The next round's ranges are narrower by the factor `shrink`. They lie around the
+    median of the best trials so far, hold the best one, and stay inside the first ranges: they are shifted, not cut.
+    A `Choice` keeps the options of the best trials.
 
     Parameters
     ----------
     objective : callable
         ``objective(parameters, seed)`` trains with a dict of hyper-parameters and returns the score on validation data,
-        the higher the better: to minimize a loss, return ``-loss``. The seed, an int of the trial's own, is for what
-        is random in it, such as initial weights. A trial has failed if FloatingPointError is raised, as by `gd.fit`
-        where training diverges, or if the score is not finite; other errors end the search.
+        the higher the better: to minimize a loss, return ``-loss``. The seed is an int that differs between trials,
+        for random parts such as initial weights. A trial fails if it raises FloatingPointError, as `gd.fit` does
+        when training diverges, or if the score is not finite; other errors end the search.
     ranges : dict of str to Uniform, LogUniform or Choice
     rounds, samples : int, default: 3, 10
-        Rounds, and trials in each.
+        Number of rounds, and of trials in each round.
     keep : float, default: 0.2
-        In (0, 1]: the ranges are narrowed around the best ``keep * samples`` trials, 2 at least. Options that
-        are not among these are dropped, tried or not: raise it where there are many.
+        In (0, 1]: the ranges are narrowed around the best ``keep * samples`` trials, at least 2. Options that are not
+        among these are dropped, even untried ones: raise `keep` if there are many options.
     shrink : float, default: 0.5
-        In (0, 1]: the width of a range in parts of the width in the round before.
+        In (0, 1]: the width of a range relative to its width in the round before.
     seed : int, default: 0
-        What all draws and the trials' seeds follow from. The order in which trials end does not matter.
+        Determines all draws and the trials' seeds, in whatever order the trials end.
     jobs : int, default: 1
-        Processes, among which the threads are divided; the objective is pickled for them (needs joblib).
+        Number of processes, which share the threads; the objective is pickled for them (needs joblib).
     journal : path, optional
-        A file of JSON lines to which each trial is written as it ends, an option as its index. Trials in it are not run
-        again: a search that was interrupted goes on, one that has ended goes on with more rounds. It must be of the
-        same search; that the objective is the same is up to you.
+        A file of JSON lines to which each trial is written when it ends, an option as its index. Trials in it are not
+        run again: an interrupted search goes on, and an ended one goes on with more rounds. It must be a journal of
+        this search; the objective is not compared.
     callbacks : callable or sequence of callable, optional
-        Called with the result so far after each round; the search ends when one returns True.
+        Called with the result so far after each round; the search ends if one returns True.
     progress : bool, optional
-        Show a progress bar (needs tqdm); by default if standard error is a terminal and tqdm is there.
+        Show a progress bar (needs tqdm); by default if standard error is a terminal and tqdm is installed.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def narrowing_search(
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit, or the journal is damaged or of another search; nothing has changed then.
+        If an argument is not as described, or the journal is damaged or of another search; the file is unchanged then.
 
     Examples
     --------
@@ -104,13 +107,13 @@ def narrowing_search(
     rounds, samples = check_integer(where, "rounds", rounds, 1), check_integer(where, "samples", samples, 1)
     keep, shrink = check_number(where, "keep", keep, SHARE), check_number(where, "shrink", shrink, SHARE)
     seed, jobs = check_integer(where, "seed", seed, 0), check_integer(where, "jobs", jobs, 1)
-    callbacks = check_functions(where, "callbacks", callbacks)
+    functions = check_functions(where, "callbacks", callbacks)
     check_progress(where, progress)
-    journal = None if journal is None else check_path(where, "journal", journal)
+    file = None if journal is None else check_path(where, "journal", journal)
     pool, n = _pool(jobs), max(1, get_threads() // jobs)
     settings = {"format": FORMAT, "seed": seed, "samples": samples, "keep": keep, "shrink": shrink}
     settings |= {f"ranges[{name!r}]": shown(ranges[name]) for name in sorted(ranges)}
-    records = {} if journal is None else journals.read(journal, settings)
+    records = {} if file is None else journals.read(file, settings)
     kept, share, now, result = max(2, round(keep * samples)), 1.0, dict(ranges), SearchResult()
     with progress_bar(where, progress, rounds * samples, "trials") as bar:
         for k in range(rounds):
@@ -121,12 +124,12 @@ def narrowing_search(
             calls = [(objective, trial.number, trial.parameters, trial.seed, n) for trial in missing]
             for number, outcome in pool(_outcome, calls):
                 trials[number] = replace(trials[number], **outcome)
-                if journal is not None:
-                    journals.append(journal, journals.record_of(trials[number], ranges))
+                if file is not None:
+                    journals.append(file, journals.record_of(trials[number], ranges))
                 bar.update(1)
             result.trials += trials
             bar.set_postfix({"round": f"{k + 1}/{rounds}", "score": f"{result.score:.4f}"})
-            if any([callback(result) for callback in callbacks]):
+            if any([function(result) for function in functions]):  # noqa: C419 (all of them are called)
                 break
             best = [trial.parameters for trial in result.ranked[:kept]]
             if best:
@@ -135,28 +138,30 @@ def narrowing_search(
     return result
 
 
-def _draw(ranges, seed, k, number):
-    """Return a trial, which follows from its place in the search and from the ranges alone."""
+def _draw(ranges: Mapping[str, RangeOfValues], seed: int, k: int, number: int) -> Trial:
+    """Return trial `number` of round k; it depends on the seed, these numbers and the ranges alone."""
     sequence = np.random.SeedSequence(seed, spawn_key=(k, number))
     rng = np.random.default_rng(sequence)
-    drawn = {name: ranges[name].sample(rng) for name in sorted(ranges)}  # whatever the order of the dict
+    drawn = {name: ranges[name].sample(rng) for name in sorted(ranges)}  # the order of the dict must not matter
     return Trial(k, number, {name: drawn[name] for name in ranges}, int(sequence.generate_state(1)[0]))
 
 
-def _pool(jobs):
-    """Return a function (function, calls) that yields what the calls return, in several processes as they end."""
+def _pool(jobs: int) -> Callable[..., Iterable[Any]]:
+    """Return a function (function, calls) that runs calls in processes and yields each result as its call ends."""
     if jobs == 1:
         return lambda function, calls: (function(*call) for call in calls)
     try:
         from joblib import Parallel, delayed
     except ImportError:
         raise ImportError(f'narrowing_search: jobs={jobs} needs joblib: python -m pip install "gd[train]"') from None
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
     return lambda function, calls: parallel(delayed(function)(*call) for call in calls)
 
 
-def _outcome(objective, number, parameters, seed, n):
-    """Run a trial with n threads; return its number and what came of it."""
+def _outcome(
+    objective: Callable[..., Any], number: int, parameters: Mapping[str, Any], seed: int, n: int
+) -> tuple[int, dict[str, Any]]:
+    """Run a trial with n threads; return its number and its score, error and seconds."""
     start, error = perf_counter(), None
     try:
         with threads(min(n, max_threads())):

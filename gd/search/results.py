@@ -1,12 +1,17 @@
-"""SearchResult: the trials of a search, and their picture."""
+"""SearchResult: the trials of a search, and their plot."""
 
 from dataclasses import dataclass, field
 from math import ceil, inf, sqrt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..files import new_figure, written
-from .distributions import Choice, LogUniform, shown
+from ..typing import FilePath
+from .distributions import Choice, LogUniform, RangeOfValues, Uniform, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -16,24 +21,24 @@ class Trial:
     Attributes
     ----------
     round, number : int
-        Its round, and its number in the round, from 0.
+        The round, and the trial's number in it; both count from 0.
     parameters : dict
         The hyper-parameters.
     seed : int
-        Its own: ``objective(trial.parameters, trial.seed)`` repeats the trial.
+        The seed that the objective got: ``objective(trial.parameters, trial.seed)`` repeats the trial.
     score : float
-        -inf if it has failed.
+        The score; -inf if the trial failed.
     error : str or None
-        Why it has failed.
+        Why the trial failed.
     seconds : float
-        How long it took; trials that differ in this alone are equal.
+        How long it took; it does not count in comparisons of trials.
     """
 
     round: int
     number: int
-    parameters: dict
+    parameters: dict[str, Any]
     seed: int
-    score: float | None = None
+    score: Any = None  # a float once the trial has ended
     error: str | None = None
     seconds: float = field(default=0.0, compare=False)
 
@@ -47,31 +52,31 @@ class SearchResult:
     trials : list of Trial
         By round and number.
     ranges : list of dict
-        Those of each round.
+        The ranges {name: range} of each round.
     """
 
-    trials: list = field(default_factory=list)
-    ranges: list = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    ranges: list[dict[str, RangeOfValues]] = field(default_factory=list)
 
     @property
-    def ranked(self):
-        """The trials that have not failed, the best first, the earlier first among equals."""
+    def ranked(self) -> list[Trial]:
+        """The trials that did not fail, the best first; among equals the earlier first."""
         return sorted((trial for trial in self.trials if trial.error is None), key=lambda trial: -trial.score)
 
     @property
-    def best(self):
-        """The hyper-parameters of the best trial; None if all have failed."""
+    def best(self) -> dict[str, Any] | None:
+        """The hyper-parameters of the best trial; None if all failed."""
         return next((trial.parameters for trial in self.ranked), None)
 
     @property
-    def score(self):
-        """The score of the best trial; -inf if all have failed."""
+    def score(self) -> float:
+        """The score of the best trial; -inf if all failed."""
         return next((trial.score for trial in self.ranked), -inf)
 
-    def plot(self, path=None):
-        """Draw scores by hyper-parameter and by trial; return matplotlib's figure, and write it where there is a path.
+    def plot(self, path: FilePath | None = None) -> "Figure":
+        """Draw scores by hyper-parameter and by trial; return matplotlib's figure, and write it to `path` if given.
 
-        Shades are rounds, and the bars below are their ranges. The axis of scores ends where most trials do.
+        Shades are rounds, and the bars below are their ranges. The axis of scores ends below most trials.
         """
         names, rounds, samples = list(self.ranges[0]), len(self.ranges), len(self.trials) // len(self.ranges)
         columns = len(names) + 1 if len(names) < 3 else ceil(sqrt(len(names) + 1))
@@ -81,13 +86,13 @@ class SearchResult:
         from matplotlib.lines import Line2D
 
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-        shades = colormaps["viridis"](np.linspace(0.85, 0.1, rounds))  # of which greyscale keeps the order
+        shades = colormaps["viridis"](np.linspace(0.85, 0.1, rounds))  # also ordered in greyscale
         scores = [trial.score for trial in self.ranked] or [0.0]
         floor = max(scores[-1], scores[0] - (3 * (scores[0] - float(np.median(scores))) or inf))
         for axis, name in zip(axes, names, strict=False):
             ranges = [each[name] for each in self.ranges]
             xs = np.array([ranges[0].code(trial.parameters[name]) for trial in self.trials], float)
-            if isinstance(ranges[0], Choice) or ranges[0].integer:  # side by side, where many are equal
+            if not isinstance(ranges[0], Uniform) or ranges[0].integer:  # side by side, as many are equal
                 xs += [0.5 * (trial.number + 0.5) / samples - 0.25 for trial in self.trials]
             axis.set_xlabel(name)
             _plot_ranges(axis, ranges, shades)

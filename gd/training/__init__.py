@@ -1,16 +1,16 @@
-"""Training: `fit`, what it returns and when it stops, and `warmup`."""
+"""Training: `fit` and its arguments and results, and `warmup`."""
 
 from .early_stopping import EarlyStopping
 from .fitting import Checkpoint, fit
-from .gradient_norms import LayerNorms
+from .gradient_norms import GradientNorms
 from .history import History
 from .precompilation import tasks, warmup
 
 __all__ = [
     "Checkpoint",
     "EarlyStopping",
+    "GradientNorms",
     "History",
-    "LayerNorms",
     "fit",
     "tasks",
     "warmup",

@@ -1,25 +1,28 @@
-"""EarlyStopping: when `fit` stops before its last epoch."""
+"""EarlyStopping: the rule by which `fit` stops before its last epoch."""
 
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..checks import NON_NEGATIVE, check_flag, check_integer, check_number
+from .history import History
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """When `fit` stops before its last epoch: at the first plateau of the score, or of the loss without validation.
+    """Let `fit` stop before its last epoch: at a plateau of the score, or without validation of the loss.
 
     Parameters
     ----------
     patience : int, default: 10
-        Epochs in a row without improvement.
+        The number of epochs in a row without improvement at which training stops.
     min_delta : float, default: 0
-        What counts as an improvement: more than this. 0 or above.
+        Only a larger change counts as an improvement; 0 or above.
     restore_best : bool, default: True
-        Leave the model with the parameters of its best epoch rather than the last.
+        Leave the model with the parameters of its best epoch rather than of the last.
 
     Raises
     ------
@@ -31,21 +34,28 @@ class EarlyStopping:
     min_delta: float = 0.0
     restore_best: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_integer("EarlyStopping", "patience", self.patience, 1)
         check_number("EarlyStopping", "min_delta", self.min_delta, NON_NEGATIVE)
         check_flag("EarlyStopping", "restore_best", self.restore_best)
 
 
 class Watch:
-    """Compares each epoch with the best one before."""
+    """Compares each epoch with the best epoch before, and keeps the best parameters."""
 
-    def __init__(self, rule, vector):
+    rule: EarlyStopping
+    vector: NDArray[Any]
+    kept: NDArray[Any]
+    best: float
+    mark: float
+    waited: int
+
+    def __init__(self, rule: EarlyStopping, vector: NDArray[Any]) -> None:
         self.rule, self.vector, self.best, self.kept, self.waited = rule, vector, -inf, vector.copy(), 0
-        self.mark = -inf  # what the next improvement is measured from
+        self.mark = -inf  # the value that the next improvement must exceed by min_delta
 
-    def is_over(self, history):
-        """Note an epoch; return whether it is time to stop."""
+    def is_over(self, history: History) -> bool:
+        """Record an epoch; return True if training should stop."""
         value = history.score[-1] if history.score else -history.loss[-1]
         if value > self.best:  # never for NaN
             self.best = value
@@ -56,16 +66,16 @@ class Watch:
             self.waited += 1
         return self.waited >= self.rule.patience
 
-    def restore(self):
-        """Put the best parameters back, if that was asked for."""
-        if self.rule.restore_best and self.best > -inf:  # it is not where all that was seen is NaN
+    def restore(self) -> None:
+        """Restore the best parameters, if `restore_best`."""
+        if self.rule.restore_best and self.best > -inf:  # it stays -inf if all values were NaN
             self.vector[:] = self.kept
 
-    def state_dict(self):
-        """Return what has been noted."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the record so far."""
         return {"best": self.best, "mark": self.mark, "waited": self.waited, "kept": np.array(self.kept)}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.best, self.mark, self.waited = state["best"], state["mark"], state["waited"]
         self.kept[:] = state["kept"]

@@ -1,10 +1,12 @@
-"""fit: mini-batch training of a network, with progress, history and checkpoints."""
+"""fit: mini-batch training of a model, with progress, history and checkpoints."""
 
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
 from time import perf_counter
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,22 +19,23 @@ from ..models import MLP, Model
 from ..optimizers import Optimizer
 from ..runtime import check_progress, progress_bar, single_threaded_blas
 from ..schedules import ReduceOnPlateau
+from ..typing import FilePath
 from .early_stopping import EarlyStopping, Watch
 from .history import History
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """When and where `fit` saves what it needs to go on, bit for bit: model, optimizer, schedules, history.
+    """Where and how often `fit` saves its state: model, optimizer, schedules, history. It resumes bit for bit.
 
     Parameters
     ----------
     path : str or path-like
-        Written by `gd.save`: whenever a process is killed, the file is the one before or the new one.
+        Written by `gd.save`: if a process is killed, the file is either the old or the new one, and complete.
     every : int, default: 1
-        Epochs from one to the next; the last epoch is saved, too.
+        Epochs between checkpoints; the last epoch is saved, too.
     keep : int, default: 1
-        How many to keep: those before as ``path.1``, ``path.2``, ...
+        The number of checkpoints to keep: older ones are ``path.1``, ``path.2``, ...
 
     Raises
     ------
@@ -40,41 +43,41 @@ class Checkpoint:
         If an argument is not as described.
     """
 
-    path: str
+    path: FilePath
     every: int = 1
     keep: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_path("Checkpoint", "path", self.path)
         check_integer("Checkpoint", "every", self.every, 1)
         check_integer("Checkpoint", "keep", self.keep, 1)
 
 
 def fit(
-    model,
-    X,
-    y,
-    optimizer,
-    batch_size=128,
-    epochs=10,
-    validation=None,
-    early_stopping=None,
-    callbacks=(),
-    checkpoint=None,
-    progress=None,
-    seed=0,
+    model: Model,
+    X: Any,
+    y: Any,
+    optimizer: Optimizer | Distributed,
+    batch_size: int | Literal["all"] = 128,
+    epochs: int = 10,
+    validation: tuple[Any, Any] | None = None,
+    early_stopping: int | EarlyStopping | None = None,
+    callbacks: Callable[[History], Any] | Iterable[Callable[[History], Any]] = (),
+    checkpoint: FilePath | Checkpoint | None = None,
+    progress: bool | None = None,
+    seed: int = 0,
     *,
-    accumulate=1,
-    emphasis=0.0,
-    resume=False,
-    comm=None,
-):
+    accumulate: int = 1,
+    emphasis: float = 0.0,
+    resume: bool = False,
+    comm: Any = None,
+) -> History:
     """Train a network or a linear model by mini-batch gradient descent.
 
-    A network's step is two walks: forward and backward by blocks of rows, then each tile of a weight gradient
-    and the optimizer's update of it while it is in cache. A linear model's mini-batches run in compiled code one
-    after the other, without returning to Python. Where the optimizer needs the whole gradient first (clip_norm,
-    skip_nonfinite, LAMB, LARS, groups), the gradient is written to memory, and Python sees every batch.
+    A network's step has two phases: forward and backward passes by blocks of rows; then each tile of a weight gradient
+    is computed, and the optimizer updates its weights while it is in cache. A linear model's mini-batches run in
+    compiled code without returning to Python. If the optimizer needs the whole gradient first (clip_norm,
+    skip_nonfinite, LAMB, LARS, groups), the gradient is written to memory, and Python handles every batch.
 
     Parameters
     ----------
@@ -84,42 +87,43 @@ def fit(
     y : ndarray, or dict of them
         Labels or targets, as the model takes them.
     optimizer : Optimizer
-        Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` among its schedules and those of its groups
-        is told of each epoch: the loss, or the score if its mode is "max".
+        Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` of the optimizer or its groups is updated
+        after each epoch with the loss, or with the score if its mode is "max".
     batch_size : int or "all", default: 128
-        1 is stochastic gradient descent; "all" is batch gradient descent. Where you make it k times as large,
-        `gd.scale_lr_for_batch` tells the learning rate that suits.
+        1 is stochastic gradient descent; "all" is batch gradient descent. For a k times larger batch size,
+        `gd.scale_lr_for_batch` returns a suitable learning rate.
     epochs : int, default: 10
-        Passes over the data. Each sees every row once, in an order that follows from (seed, epoch), but a linear
-        model takes a batch of all rows as they lie. Epochs count on from the steps of the optimizer, so two calls
-        of one batch_size, of which no batch was skipped, give the bits of one with all epochs.
+        Passes over the data. Each visits every row once, in an order determined by (seed, epoch); only a linear model
+        with a batch of all rows keeps their order. The optimizer's steps determine the first epoch: two calls with one
+        batch_size, in which no batch was skipped, give the same bits as one call with all epochs.
     validation : (X, y), optional
         Scored after each epoch.
     early_stopping : int or EarlyStopping, optional
-        The patience in epochs, or all of it. The loss of an epoch is that before its steps, so parameters restored by
-        the loss are one epoch ahead of it: pass validation for the very best ones.
+        The patience in epochs, or all its settings. The loss of an epoch is measured before its steps, so parameters
+        restored by the loss are one epoch ahead of it: pass validation to get the very best ones.
     callbacks : callable or sequence of callable, optional
         Called with the history after each epoch; training ends when one returns True.
     checkpoint : str or Checkpoint, optional
-        Where to save after each epoch, or also how often, and how many to keep. Needs safetensors.
+        Where to save after each epoch; a Checkpoint also sets how often, and how many to keep. Needs safetensors.
     progress : bool, optional
-        Show a progress bar (needs tqdm); by default if standard error is a terminal and tqdm is there.
+        Show a progress bar (needs tqdm); by default if standard error is a terminal and tqdm is installed.
     seed : int, default: 0
-        Of the order of rows.
+        The seed of the order of rows.
     accumulate : int, default: 1
-        Batches a step: their gradients are averaged by their rows, as if the batch was so many times as large. (Where
-        targets are missing or classes weighted, each batch has its own mean.)
+        Batches per step: their gradients are averaged, weighted by rows, as for one larger batch. (If targets are
+        missing or classes are weighted, each batch has its own mean.)
     emphasis : float, default: 0
-        In [0, 1): this share of the rows, those of the largest losses in the epoch before, comes twice in each epoch
-        (at first rows drawn at random). For networks; outliers and wrong labels are emphasized, too.
+        In [0, 1): this share of the rows, those with the largest losses in the epoch before, comes twice in each epoch
+        (in the first epoch, random rows). For networks; outliers and wrong labels are emphasized, too.
     resume : bool, default: False
-        Go on from the checkpoint, if there is one, as if the training had not stopped; `epochs` counts all of it.
-        What is not in it must be as before: data, arguments, callbacks' own state.
+        Continue from the checkpoint, if there is one, as if the training had not stopped; `epochs` is the total number.
+        All that is not in it must be as before: data, arguments, the callbacks' own state.
     comm : communicator, optional
-        That of a `gd.Distributed` optimizer: train on all of its ranks at once, each of which calls fit alike, with all
-        rows (which can be a np.memmap: a rank reads its own). The rows are cut into the optimizer's logical shards, and
-        each batch takes its part of each; so batch_size must be a multiple of their number. The checkpoint is a folder
-        then. Callbacks must decide alike on all ranks. There is no accumulate and no emphasis.
+        The communicator of a `gd.Distributed` optimizer: all its ranks train together. Each calls fit with the same
+        arguments and all rows (an np.memmap will do: a rank reads only its own). The rows are cut into the optimizer's
+        logical shards, and each batch takes an equal part of every shard, so batch_size must be a multiple of their
+        number. The checkpoint is then a folder. Callbacks must decide alike on all ranks. accumulate and emphasis are
+        not supported.
 
     Returns
     -------
@@ -128,17 +132,16 @@ def fit(
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit; nothing has changed then.
+        If an argument does not fit; then nothing has changed.
     CheckpointError
-        If the checkpoint to resume from is damaged, or of another training; nothing has changed then.
+        If the checkpoint to resume from is damaged, or of another training; then nothing has changed.
     RuntimeError
-        If another thread trains the model, or computes gradients of it.
+        If another thread trains the model or computes its gradients.
     FloatingPointError
-        If a batch's loss is not finite; the step that would follow from it is not taken. With the
-        optimizer's skip_nonfinite training goes on with the next batch instead.
+        If the loss of a batch is not finite; no step is taken for it. With the optimizer's skip_nonfinite, training
+        continues with the next batch instead.
     KeyboardInterrupt
-        At Ctrl-C, as soon as the step under way is complete: model and optimizer belong together then. (A second one
-        does not wait.)
+        At Ctrl-C, after the current step is complete: model and optimizer are consistent. A second Ctrl-C acts at once.
 
     References
     ----------
@@ -158,13 +161,13 @@ def fit(
     emphasis = check_number("fit", "emphasis", emphasis, UNIT)
     everything = isinstance(batch_size, str) and batch_size == "all"
     order_size = X.shape[0] + int(emphasis * X.shape[0])
-    batch_size = order_size if everything else check_integer("fit", "batch_size", batch_size, 1)
+    size: int = order_size if everything else check_integer("fit", "batch_size", batch_size, 1)
     epochs, seed = check_integer("fit", "epochs", epochs, 1), check_integer("fit", "seed", seed, 0)
     accumulate = check_integer("fit", "accumulate", accumulate, 1)
     if emphasis and not isinstance(model, MLP):
         raise TypeError(f"fit: emphasis needs the loss of each row, which only an MLP has, got {type(model).__name__}")
-    if comm is not None:
-        optimizer.check_batches("fit", batch_size if not everything else None, accumulate, emphasis)
+    if comm is not None and isinstance(optimizer, Distributed):
+        optimizer.check_batches("fit", None if everything else size, accumulate, emphasis)
         progress = False if comm.Get_rank() else progress
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -183,7 +186,7 @@ def fit(
         folder = Path(checkpoint.path).absolute().parent
         if not folder.is_dir() or (comm is None and Path(checkpoint.path).is_dir()):
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
-    schedules = {id(each): each for each in optimizer.schedules.values()}  # by identity, as groups can share one
+    schedules = {id(each): each for each in optimizer.schedules.values()}  # groups can share one
     plateaus = [each for each in schedules.values() if isinstance(each, ReduceOnPlateau)]
     if validation is None and any(plateau.mode == "max" for plateau in plateaus):
         raise TypeError("fit: validation must be given where the learning rate follows the score, got None")
@@ -192,7 +195,7 @@ def fit(
     try:
         settings = {
             "rows": X.shape[0],
-            "batch_size": batch_size,
+            "batch_size": size,
             "seed": seed,
             "accumulate": accumulate,
             "emphasis": emphasis,
@@ -204,7 +207,7 @@ def fit(
         }
         kind = _Training if comm is None else _DistributedTraining
         training = kind(model, X, y, optimizer, settings, order_size, early_stopping)
-        if resume and training.has_saved(checkpoint.path):
+        if resume and checkpoint is not None and training.has_saved(checkpoint.path):
             with Interruption():
                 training.resume(checkpoint.path)
         with (
@@ -218,24 +221,24 @@ def fit(
 
 
 class _Training:
-    """A training under way, of checked arguments: what a checkpoint holds, and the passes over the data."""
+    """The state of a training: makes the passes over the data, and saves and resumes checkpoints."""
 
-    def __init__(self, model, X, y, optimizer, settings, order_size, early_stopping):
+    def __init__(self, model: Model, X, y, optimizer: Any, settings: dict[str, Any], order_size: int, early_stopping):
         self.model, self.X, self.y, self.optimizer = model, X, y, optimizer
         self.settings, self.order_size = settings, order_size
         self.history = History()
         self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector)
-        self.losses = np.full(X.shape[0], np.nan) if settings["emphasis"] else None
+        self.losses: Any = np.full(X.shape[0], np.nan) if settings["emphasis"] else None
         steps = -(-order_size // (settings["batch_size"] * settings["accumulate"]))
         self.first = optimizer.steps // steps  # the number of the first epoch
 
     @property
-    def done(self):
-        """Epochs so far."""
+    def done(self) -> int:
+        """The number of epochs so far."""
         return len(self.history.loss)
 
-    def run(self, epochs, validation, callbacks, plateaus, checkpoint, bar):
-        """Train until there are so many epochs, or until it is time to stop."""
+    def run(self, epochs, validation, callbacks, plateaus, checkpoint: Checkpoint | None, bar) -> None:
+        """Train to a total of `epochs`, unless early stopping or a callback ends the training."""
         history = self.history
         with Interruption() as interruption:
             while self.done < epochs and not history.stopped:
@@ -247,7 +250,7 @@ class _Training:
                 shown = {"epoch": f"{self.first + self.done}/{self.first + epochs}", "loss": f"{history.loss[-1]:.4f}"}
                 bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
                 history.stopped = self.watch is not None and self.watch.is_over(history)
-                ends = any([callback(history) for callback in callbacks]) or history.stopped or self.done == epochs
+                ends = any([callback(history) for callback in callbacks]) or history.stopped or self.done == epochs  # noqa: C419 (all of them are called)
                 if checkpoint is not None and (ends or self.done % checkpoint.every == 0):
                     self.save(checkpoint)
                 interruption.raise_if_any()
@@ -256,7 +259,7 @@ class _Training:
         if self.watch is not None:
             self.watch.restore()
 
-    def pass_over_data(self, bar, interruption, checkpoint):
+    def pass_over_data(self, bar, interruption, checkpoint: Checkpoint | None) -> None:
         """Train for an epoch."""
         optimizer, history, epoch = self.optimizer, self.history, self.first + self.done
         start, total, counted = perf_counter(), 0.0, 0
@@ -275,20 +278,20 @@ class _Training:
         history.loss.append(total / counted if counted else nan)
         history.lr.append(optimizer.last_lr)
 
-    def descend(self, seed, epoch):
+    def descend(self, seed: int, epoch: int) -> Iterator[tuple[float, int]]:
         """Take the steps of an epoch; yield (mean loss, rows) of each batch."""
         rows, emphasis = self.X.shape[0], self.settings["emphasis"]
         order = emphasized(rows, seed, epoch, self.losses, emphasis) if emphasis else shuffled(rows, seed, epoch)
         arguments = self.X, self.y, order, self.settings["batch_size"], self.optimizer, self.settings["accumulate"]
         return self.model.descend(*arguments, self.losses)
 
-    def rated(self):
-        """Return the optimizer and its groups, of which callbacks can set `lr`, where that is no schedule: by name."""
+    def rated(self) -> dict[str, Any]:
+        """Return {name: owner} of the learning rates that are not schedules: callbacks can set owner.lr."""
         optimizer = self.optimizer
         owners = {"lr": optimizer} | {f"groups[{k}].lr": group for k, group in enumerate(optimizer.groups)}
         return {name: owner for name, owner in owners.items() if name not in optimizer.schedules}
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the tree that a checkpoint holds."""
         history = self.history.state_dict()
         schedules = {k: v.state_dict() for k, v in self.optimizer.schedules.items() if hasattr(v, "state_dict")}
@@ -303,20 +306,20 @@ class _Training:
             "losses": self.losses,
         }
 
-    def save(self, checkpoint):
+    def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint."""
         save(checkpoint.path, self.state_dict(), checkpoint.keep)
 
-    def has_saved(self, path):
-        """Whether there is a checkpoint."""
+    def has_saved(self, path: FilePath) -> bool:
+        """Return True if there is a checkpoint."""
         return Path(path).exists()
 
-    def load(self, path):
+    def load(self, path: FilePath) -> dict[str, Any]:
         """Return the tree of a checkpoint."""
         return load(path)
 
-    def resume(self, path):
-        """Restore what a checkpoint holds, or raise CheckpointError before anything has changed."""
+    def resume(self, path: FilePath) -> None:
+        """Restore the state from a checkpoint, or raise CheckpointError before anything has changed."""
         state = self.load(path)
         if state.keys() != self.state_dict().keys():
             raise CheckpointError(f"fit: {path} is not a checkpoint of gd.fit")
@@ -344,7 +347,7 @@ class _Training:
             self.model.parameters[name][...] = array
         if self.watch is not None:
             self.watch.load_state_dict(state["watch"])
-        if losses is not None:
+        if self.losses is not None:
             self.losses[:] = losses
 
     def _check(self, path, state):
@@ -364,7 +367,7 @@ class _Training:
 
 
 class _DistributedTraining(_Training):
-    """The same on several ranks: what differs is the optimizer's to do."""
+    """A training on several ranks: the Distributed optimizer makes the passes and the checkpoints."""
 
     def __init__(self, model, X, y, optimizer, settings, *arguments):
         own = {"optimizer": type(optimizer.optimizer).__name__, "reduction": optimizer.reduction}
@@ -390,5 +393,5 @@ class _DistributedTraining(_Training):
 
 
 def _plain(value):
-    """Return what a History holds of an entry of a checkpoint."""
+    """Return an entry of a checkpoint as History holds it: arrays become lists."""
     return value.tolist() if isinstance(value, np.ndarray) else value

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from math import inf
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +17,19 @@ from ..losses import LOSSES
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS
 from ..runtime import check_progress, compiling_bar
+from ..typing import DTypeLike
 from .fitting import fit
 
 _PROGRAM = "import sys, gd; gd.warmup(*sys.argv[2:], dtypes=sys.argv[1].split(','), progress=False)"
 
 
-def warmup(*names, dtypes=("float32",), processes=1, progress=None):
-    """Compile the kernels behind these names; the first call of each is then fast.
+def warmup(
+    *names: str,
+    dtypes: Sequence[DTypeLike] = ("float32",),
+    processes: int = 1,
+    progress: bool | None = None,
+) -> float:
+    """Compile the kernels of these functions and classes; then the first call of each is fast.
 
     Parameters
     ----------
@@ -29,25 +37,25 @@ def warmup(*names, dtypes=("float32",), processes=1, progress=None):
         Names of optimizers, activations, losses, "MLP" (with relu and Adam) or "LinearModel" (softmax with Adam);
         all of them by default.
     dtypes : sequence of dtype, default: ("float32",)
-        For float32, float64 or both.
+        float32, float64 or both.
     processes : int, default: 1
-        Compile in so many processes, which share the work and fill the disk cache, before this one loads what they
-        compiled. A process takes a second to start: more than one pays for all names, not for a few.
+        If above 1, this many processes share the compilation and fill the disk cache; then this process loads the
+        results. A process takes a second to start: several pay off for all names, not for a few.
     progress : bool, optional
-        Show a bar that names what is compiled (needs tqdm); by default if standard error is a terminal and tqdm is
-        there.
+        Show a bar that names the kernels being compiled (needs tqdm); by default if standard error is a terminal and
+        tqdm is installed.
 
     Returns
     -------
     seconds : float
-        How long it took: 0.1 to 0.4 s a kernel the first time, a millisecond from the disk cache.
+        The time it took: 0.1 to 0.4 s per kernel the first time, a millisecond from the disk cache.
 
     Raises
     ------
     TypeError, ValueError
-        If a name or a dtype is unknown, or several processes have no disk cache to share.
+        If a name or a dtype is unknown, or if there are several processes but no disk cache to share.
     RuntimeError
-        If one of several processes failed.
+        If a process failed.
 
     Examples
     --------
@@ -59,24 +67,24 @@ def warmup(*names, dtypes=("float32",), processes=1, progress=None):
         check_choice("warmup", f"names[{k}]", name, known)
     if not isinstance(dtypes, (list, tuple)):
         raise TypeError(f"warmup: dtypes must be a list of dtypes, got {shown(dtypes)}")
-    dtypes = [check_dtype("warmup", dtype, f"dtypes[{k}]") for k, dtype in enumerate(dtypes)]
+    checked = [check_dtype("warmup", dtype, f"dtypes[{k}]") for k, dtype in enumerate(dtypes)]
     processes = check_size("warmup", "processes", processes)
     check_progress("warmup", progress)
     if processes > 1 and cache.folder() is None:
         raise ValueError(f"warmup: processes must be 1 where there is no disk cache, got {processes}")
     names, start = names or tuple(known), perf_counter()
     if processes > 1:
-        _fill_cache(names, dtypes, min(processes, len(names)))
-    with compiling_bar("warmup", progress, len(names) * len(dtypes)) as bar, splitting(inf):
+        _fill_cache(names, checked, min(processes, len(names)))
+    with compiling_bar("warmup", progress, len(names) * len(checked)) as bar, splitting(inf):
         for name in names:
-            for dtype in dtypes:
+            for dtype in checked:
                 known[name](dtype)
                 bar.update(1)
     return perf_counter() - start
 
 
 def _fill_cache(names, dtypes, processes):
-    """Have other processes compile every `processes`-th of the names each, into the disk cache."""
+    """Let other processes compile the names into the disk cache; each takes every `processes`-th name."""
     command = [sys.executable, "-c", _PROGRAM, ",".join(map(str, dtypes))]
     started = [
         subprocess.Popen([*command, *names[k::processes]], stderr=subprocess.PIPE, text=True) for k in range(processes)
@@ -88,8 +96,9 @@ def _fill_cache(names, dtypes, processes):
         raise RuntimeError(f"warmup: {len(failed)} of {processes} processes failed: {''.join(last)}")
 
 
-def tasks():
-    """Return {name: f(dtype)} where f runs the kernels behind the name on a few numbers."""
+def tasks() -> dict[str, Callable[[Any], Any]]:
+    """Return {name: f(dtype)}, where f runs the kernels of this name on a few numbers."""
+    adam: Any = OPTIMIZERS["Adam"]  # its defaults are unknown to type checkers
 
     def optimizer(cls):
         return lambda dtype: cls(np.zeros(2, dtype)).step(np.ones(2, dtype))
@@ -107,14 +116,14 @@ def tasks():
     def network(dtype):
         X, y = np.zeros((2, 2), dtype), np.array([0, 1])
         model = MLP([2, 2, 2], dtype=dtype)
-        fit(model, X, y, OPTIMIZERS["Adam"](model.parameters), batch_size=2, epochs=1, progress=False)
+        fit(model, X, y, adam(model.parameters), batch_size=2, epochs=1, progress=False)
         model.loss_and_gradients(X, y)
         model.score(X, y)
 
     def linear(dtype):
         X, y = np.zeros((3, 2), dtype), np.array([0, 1, 0])
         model = LinearModel(2, 2, "softmax_cross_entropy", dtype=dtype)
-        fit(model, X, y, OPTIMIZERS["Adam"](model.parameters), batch_size=2, epochs=1, progress=False)
+        fit(model, X, y, adam(model.parameters), batch_size=2, epochs=1, progress=False)
         model.loss_and_gradients(X, y)
 
     def loss(each):
