@@ -40,9 +40,9 @@ def test_stratified_batches_hold_the_classes_in_proportion(rng):
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        ((0, 1, 0, 0), "n must be 1 at least"),
-        ((5, 0, 0, 0), "batch_size must be 1 at least"),
-        ((5, 1, -1, 0), "seed must be 0 at least"),
+        ((0, 1, 0, 0), "n must be at least 1"),
+        ((5, 0, 0, 0), "batch_size must be at least 1"),
+        ((5, 1, -1, 0), "seed must be at least 0"),
         ((5, 1, 0, 0.5), "epoch must be an integer"),
         ((5, 1, 0, 0, 1), "drop_last must be True or False"),
         ((5, 1, 0, 0, False, np.zeros(4, int)), "stratify has shape"),

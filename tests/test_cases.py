@@ -152,7 +152,7 @@ def test_check_catches_a_slowed_kernel(tmp_path, capsys, monkeypatch):
     [
         (["--only", "adamm"], "--only: expected names of computations or families, such as optimizers"),
         (["--threads", "100000"], "--threads must be 1 to"),
-        (["--rounds", "0"], "--rounds must be 1 at least, got 0"),
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
         (["--check", "nowhere.json"], "--check nowhere.json"),
     ],
 )

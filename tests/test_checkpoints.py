@@ -236,7 +236,7 @@ def test_depth_is_limited_and_cycles_are_found(path):
 def test_other_arguments_are_refused(path):
     with pytest.raises(TypeError, match="save: tree must be a dict, got list"):
         save(path, [1])
-    with pytest.raises(ValueError, match="save: keep must be 1 at least"):
+    with pytest.raises(ValueError, match="save: keep must be at least 1"):
         save(path, {}, keep=0)
     with pytest.raises(TypeError, match="save: keep must be an integer"):
         save(path, {}, keep=1.0)

@@ -275,7 +275,7 @@ def test_early_stopping_penalties_and_a_picture(capsys, tmp_path):
 @pytest.mark.parametrize(
     "options, match",
     [
-        (("--early-stopping", 0), "--early-stopping must be 1 at least"),
+        (("--early-stopping", 0), "--early-stopping must be at least 1"),
         (("--early-stopping", 1, "--compare", "numpy"), "give one of the two"),
         (("--plot", "nowhere/history.png"), "--plot nowhere/history.png: no such folder"),
         (("--plot", "history.xyz"), "--plot history.xyz: "),

@@ -152,16 +152,16 @@ def test_bad_arguments_are_named(model, data):
     X, y = data
     for arguments, options, error, match in (
         ((object(), X, y, data), {}, TypeError, "model must be an MLP or a LinearModel, got object"),
-        ((model, X[:9], y[:9], data), {}, ValueError, r"len\(X\) must be 10 at least, got 9"),
+        ((model, X[:9], y[:9], data), {}, ValueError, r"len\(X\) must be at least 10, got 9"),
         ((model, X.astype(float), y, data), {}, TypeError, "X has dtype float64"),
         ((model, X, y, X), {}, TypeError, r"test must be a pair \(X, y\), got ndarray"),
         ((model, X, y, (X[:, :2].copy(), y)), {}, ValueError, "test: X has 2 columns"),
         ((model, X, y, data), {"optimizers": "SGD"}, TypeError, "optimizers must be a list of names, got str"),
         ((model, X, y, data), {"optimizers": ["SGD", "sgd"]}, ValueError, r"optimizers\[1\] must be one of"),
         ((model, X, y, data), {"lr": "best"}, ValueError, "lr must be one of default, tuned, got 'best'"),
-        ((model, X, y, data), {"epochs": 0}, ValueError, "epochs must be 1 at least, got 0"),
-        ((model, X, y, data), {"batch_size": 0}, ValueError, "batch_size must be 1 at least, got 0"),
-        ((model, X, y, data), {"seed": -1}, ValueError, "seed must be 0 at least, got -1"),
+        ((model, X, y, data), {"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
+        ((model, X, y, data), {"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ((model, X, y, data), {"seed": -1}, ValueError, "seed must be at least 0, got -1"),
     ):
         with pytest.raises(error, match=f"^compare_optimizers: {match}"):
             compare_optimizers(*arguments, **options)
@@ -261,7 +261,7 @@ def test_bad_descents_are_named():
         surfaces.descend("hill", "SGD")
     with pytest.raises(ValueError, match=r"^descend: optimizer must be one of .*, got 'sgd'"):
         surfaces.descend("ravine", "sgd")
-    with pytest.raises(ValueError, match=r"^descend: steps must be 1 at least, got 0"):
+    with pytest.raises(ValueError, match=r"^descend: steps must be at least 1, got 0"):
         surfaces.descend("ravine", "SGD", steps=0)
 
 
@@ -303,7 +303,7 @@ def test_the_command_descends_prints_and_draws(capsys, tmp_path):
         (("--epochs", 0), "--epochs"),
         (("--seed", -1), "--seed"),
         (("--activation", "softmax"), "activation must be one of"),
-        (("--surface", "saddle", "--steps", 0), "--steps must be 1 at least"),
+        (("--surface", "saddle", "--steps", 0), "--steps must be at least 1"),
         (("--surface", "saddle", "--data", "x.npz"), "give one of the two"),
         (("--data", "missing.npz"), "no such file"),
         (("--plot", "nowhere/comparison.png"), "--plot nowhere/comparison.png: no such folder"),

@@ -65,7 +65,7 @@ def test_bad_arguments_are_refused():
     x = np.ones(4)
     for call, error, match in (
         (lambda: gd.dropout(x, 1.5), ValueError, r"dropout: p must be in \[0, 1\], got 1.5"),
-        (lambda: gd.dropout(x, seed=-1), ValueError, "dropout: seed must be 0 at least"),
+        (lambda: gd.dropout(x, seed=-1), ValueError, "dropout: seed must be at least 0"),
         (lambda: gd.dropout(x, step=0.5), TypeError, "dropout: step must be an integer"),
         (lambda: gd.dropout([1.0]), TypeError, "dropout: x must be a NumPy array"),
         (lambda: gd.dropout(x, activation="softmax"), ValueError, "dropout: activation must be one of"),

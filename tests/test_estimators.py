@@ -215,8 +215,8 @@ def test_a_training_that_did_not_end_warns():
     [
         ({"optimizer": "adam"}, "SoftmaxClassifier: optimizer must be one of"),
         ({"lr": -1.0}, "lr must be in"),
-        ({"batch_size": 0}, "batch_size must be 1 at least"),
-        ({"max_iter": 0}, "SoftmaxClassifier: max_iter must be 1 at least"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"max_iter": 0}, "SoftmaxClassifier: max_iter must be at least 1"),
         ({"l2": -1.0}, "l2 must be in"),
         ({"tol": -1.0}, "SoftmaxClassifier: tol must be in"),
         ({"optimizer_options": 5}, "SoftmaxClassifier: optimizer_options must be a dict"),
@@ -231,5 +231,5 @@ def test_bad_parameters_are_refused(keywords, match):
     X, y = classes()
     with pytest.raises((TypeError, ValueError), match=match):
         SoftmaxClassifier(**keywords).fit(X, y)
-    with pytest.raises(ValueError, match="y must hold 2 classes at least"):
+    with pytest.raises(ValueError, match="y must hold at least 2 classes"):
         SoftmaxClassifier().fit(X, np.zeros(len(X)))

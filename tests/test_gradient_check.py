@@ -103,8 +103,8 @@ def test_bad_arguments_are_refused():
         ((cubes, w, np.ones(2)), {}, r"grads has shape \(2,\), params has \(3,\)"),
         ((cubes, w, np.ones(3, np.float32)), {}, "grads has dtype float32, params is float64"),
         ((cubes, {"w": w}, {"v": w}), {}, "grads must have the structure of params"),
-        ((cubes, w, w), {"coordinates": 0}, "coordinates must be 1 at least"),
-        ((cubes, w, w), {"seed": -1}, "seed must be 0 at least"),
+        ((cubes, w, w), {"coordinates": 0}, "coordinates must be at least 1"),
+        ((cubes, w, w), {"seed": -1}, "seed must be at least 0"),
     ):
         with pytest.raises((TypeError, ValueError), match=f"gradient_check: {match}"):
             gd.gradient_check(*arguments, **keywords)

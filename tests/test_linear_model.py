@@ -261,9 +261,9 @@ def test_early_stopping():
 
 def test_bad_arguments_are_refused():
     for arguments, keywords, match in (
-        ((0,), {}, "features must be 1 at least"),
+        ((0,), {}, "features must be at least 1"),
         ((3,), {"loss": "softmax"}, "outputs must be the number of classes"),
-        ((3, 0), {}, "outputs must be 1 at least"),
+        ((3, 0), {}, "outputs must be at least 1"),
         ((3,), {"loss": "mses"}, "loss must be one of"),
         ((3,), {"l1": -1.0}, "l1 must be in"),
         ((3,), {"delta": 1.0}, "unexpected keyword 'delta'"),

@@ -93,9 +93,9 @@ def test_rows_are_shared_out_in_strong_scaling_alone():
 @pytest.mark.parametrize(
     "change, match",
     [
-        ({"nodes": 0}, "nodes must be 1 at least"),
+        ({"nodes": 0}, "nodes must be at least 1"),
         ({"nodes": 1.5}, "nodes must be an integer"),
-        ({"parameters": 0}, "parameters must be 1 at least"),
+        ({"parameters": 0}, "parameters must be at least 1"),
         ({"compute": -1}, "compute must be in"),
         ({"rates": Rates(0, 8)}, "rates.update must be in"),
         ({"rates": Rates(1, 8, float("nan"))}, "rates.adding must be in"),
@@ -171,7 +171,7 @@ def test_a_picture(capsys, quick, tmp_path):
 @pytest.mark.parametrize(
     "arguments, match",
     [
-        (("--batch-size", 0), "--batch-size must be 1 at least"),
+        (("--batch-size", 0), "--batch-size must be at least 1"),
         (("--latency", -1), "network.latency must be in"),
         (("--bandwidth", 0), "network.bandwidth must be in"),
         (("--compute", "nan"), "compute must be in"),

@@ -361,7 +361,7 @@ def test_bad_rows_are_refused_and_nothing_changes(rng):
         (("E", [0, 1], g), TypeError, "rows must be a NumPy array"),
         (("E", np.array([0.0, 1.0]), g), TypeError, "rows has dtype float64"),
         (("E", np.array([[0, 1]]), g), ValueError, "rows must be a vector"),
-        (("E", np.array([], int), np.ones((0, 2))), ValueError, "rows must be a vector of one index at least"),
+        (("E", np.array([], int), np.ones((0, 2))), ValueError, "rows must be a vector of at least one index"),
         (("E", np.array([0, 4]), g), ValueError, "rows must be 0 to 3, got 4"),
         (("E", np.array([-1, 0]), g), ValueError, "rows must be 0 to 3, got -1"),
         (("E", np.array([0, 1, 2]), g), ValueError, "grad_rows has shape"),

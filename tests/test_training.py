@@ -510,7 +510,7 @@ def test_bad_arguments_of_networks_are_refused():
         (lambda: gd.MLP([3, 4, 2], dropout=[0.1, -1]), ValueError, r"MLP: dropout\[1\]"),
         (lambda: gd.MLP([3, 4], heads=[2, 3]), TypeError, "MLP: heads must be a dict"),
         (lambda: gd.MLP([3, 4], heads={}), TypeError, "MLP: heads must be a dict"),
-        (lambda: gd.MLP([3, 4], heads={"a": 0}), ValueError, r"MLP: heads\['a'\]: outputs must be 1 at least"),
+        (lambda: gd.MLP([3, 4], heads={"a": 0}), ValueError, r"MLP: heads\['a'\]: outputs must be at least 1"),
         (lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, "l2")}), ValueError, r"MLP: heads\['a'\]: loss must be one"),
         (lambda: gd.MLP([3, 4], heads={"a": gd.Head(2, weight=-1)}), ValueError, r"MLP: heads\['a'\]: weight"),
         (lambda: gd.MLP([3, 2], output="softplus"), ValueError, "MLP: output must be one of"),

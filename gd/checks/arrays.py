@@ -177,7 +177,7 @@ def check_indices(where: str, name: str, indices: Any, size: int) -> NDArray[np.
     """Return a non-empty vector of indices 0 to size - 1 as an array of intp."""
     indices = _check_integers(where, name, indices, "indices")
     if indices.ndim != 1 or indices.size == 0:
-        raise ValueError(f"{where}: {name} must be a vector of one index at least, got shape {indices.shape}")
+        raise ValueError(f"{where}: {name} must be a vector of at least one index, got shape {indices.shape}")
     return _check_below(where, name, indices, size)
 
 

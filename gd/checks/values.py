@@ -96,9 +96,9 @@ def check_numbers(where: str, name: str, values: Any, allowed: Sequence[Range]) 
 def check_integer(where: str, name: str, value: Any, low: int) -> int:
     """Return value as an int if it is an integer of at least `low`, else raise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{where}: {name} must be an integer, {low} at least, got {shown(value)}")
+        raise TypeError(f"{where}: {name} must be an integer, at least {low}, got {shown(value)}")
     if value < low:
-        raise ValueError(f"{where}: {name} must be {low} at least, got {shown(value, str)}")
+        raise ValueError(f"{where}: {name} must be at least {low}, got {shown(value, str)}")
     return int(value)
 
 

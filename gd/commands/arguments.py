@@ -77,7 +77,7 @@ def optimizer_names(text: str) -> list[str]:
 def check_counts(options: argparse.Namespace) -> None:
     """Fail if epochs, batch size or seed are too small."""
     if options.epochs < 1 or options.batch_size < 1 or options.seed < 0:
-        raise Failure("--epochs and --batch-size must be 1 at least, --seed 0 at least")
+        raise Failure("--epochs and --batch-size must be at least 1, --seed at least 0")
 
 
 def check_folder(option: str, path: str) -> None:

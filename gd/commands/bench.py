@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if options.threads is not None and not 1 <= options.threads <= pool.max_threads():
         raise Failure(f"--threads must be 1 to {pool.max_threads()}, got {options.threads}")
     if options.rounds is not None and options.rounds < 1:
-        raise Failure(f"--rounds must be 1 at least, got {options.rounds}")
+        raise Failure(f"--rounds must be at least 1, got {options.rounds}")
     baseline = options.check and _results(options.check)
     try:
         running.check_names(options.only or ())

@@ -91,7 +91,7 @@ def _descend(options: argparse.Namespace) -> None:
     if options.data:
         raise Failure("--data is to train with, --surface descends a function instead: give one of the two")
     if options.steps < 1:
-        raise Failure("--steps must be 1 at least")
+        raise Failure("--steps must be at least 1")
     descents = {}
     print(
         "rates      the lowest by which a path in the picture comes nine tenths as far down as by the best, in decades"

@@ -71,7 +71,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure, then print the plan and draw it."""
     if options.batch_size < 1:
-        raise Failure("--batch-size must be 1 at least")
+        raise Failure("--batch-size must be at least 1")
     if options.compute is not None and options.network:
         raise Failure("--compute replaces the measurement of --network: give one of the two")
     if options.output:

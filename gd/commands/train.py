@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             raise Failure(f"--batch-size must be a multiple of {LOGICAL_SHARDS} with --distributed")
     if options.early_stopping is not None:
         if options.early_stopping < 1:
-            raise Failure("--early-stopping must be 1 at least")
+            raise Failure("--early-stopping must be at least 1")
         if options.compare:
             raise Failure("--early-stopping holds rows back, which --compare does not: give one of the two")
     if options.plot:

@@ -302,7 +302,7 @@ class Classifier(ClassifierMixin, Estimator):
 
     def _set_classes(self, classes: Any) -> None:
         if len(classes) < 2:
-            raise ValueError(f"{type(self).__name__}: y must hold 2 classes at least, got {len(classes)} class")
+            raise ValueError(f"{type(self).__name__}: y must hold at least 2 classes, got {len(classes)} class")
         self.classes_ = classes
 
     @_all_or_nothing

@@ -170,7 +170,7 @@ class Choice(RangeOfValues):
         except ValueError:  # from comparing arrays
             differ = False
         if not self.options or not differ:
-            raise ValueError(f"Choice: options must be one at least, none twice, got {list(self.options)!r}")
+            raise ValueError(f"Choice: options must be at least one, none twice, got {list(self.options)!r}")
 
     def sample(self, rng: np.random.Generator | np.random.RandomState) -> Any:
         """Return an option drawn with a NumPy generator."""
