@@ -70,10 +70,10 @@ def headline(results):
         "Headline",
         "How many times as long as gd each peer took: above 1, gd is faster.",
         table(columns, rows),
-        "Ratios are geometric means over the cases of a family, of each peer by the fastest of its variants. A case is "
-        "won in which no peer is faster. The ceiling is the same walk over the same arrays that computes next to "
-        "nothing; gd's share of it, 1 at the most but for noise, is that of each kernel's largest size: the geometric "
-        "mean, and the lowest.",
+        "Ratios are geometric means over the cases of a family; each peer counts by its fastest variant. gd wins a "
+        "case if no peer is faster. The ceiling is a loop over the same arrays that computes next to nothing; gd's "
+        "share of it, at most 1 apart from noise, is taken at each kernel's largest size: the geometric mean, and the "
+        "lowest.",
     )
 
 
@@ -84,7 +84,7 @@ def losing(results):
     said = (
         f"Of {count(rows)} comparisons (cases, epochs, numbers of threads), a peer is faster in "
         f"{count(len(by_peers))}, and in {count(len(by_ceiling))} more gd reaches less than {ENOUGH} of the ceiling. "
-        "All of them are here, the worst first. Sizes are elements, of gradients the rows of a batch."
+        "All are listed here, the worst first. Sizes are elements, or rows of a batch for gradients."
         if rows
         else "Nothing was compared in this run: neither peers nor ceilings were timed."
     )
@@ -153,8 +153,8 @@ def family(results, title, records):
     ]
     columns = (*CASE, "gd", "spread", "ns/element", "GB/s", "share of the ceiling", *libraries)
     said = (
-        "gd: the median time of a call; spread: the middle half of all rounds, in parts of it; GB/s: what the "
-        "algorithm has to move; libraries: how many times as long as gd."
+        "gd: the median time of a call; spread: the interquartile range of all rounds, relative to the median; GB/s: "
+        "from the bytes that the algorithm must move; libraries: how many times as long as gd."
     )
     glance, every = _glance(name, records), table(columns, rows)
     if glance or len(rows) > LONG:
@@ -190,8 +190,8 @@ def _by_size(name, records, cell, otherwise):
 def sweep(pictures):
     """Return the pictures of time against size."""
     said = (
-        "Of each peer the fastest variant; lower is faster. Vertical lines mark where a call moves as many bytes as a "
-        "cache holds. On the left the time is that of making a call, whatever it computes."
+        "Each peer is shown by its fastest variant; lower is faster. Vertical lines mark where a call moves as many "
+        "bytes as a cache holds. On the left, the overhead of a call dominates."
     )
     return section("Size sweep", said, pictures)
 
@@ -227,8 +227,8 @@ def scaling(results, pictures):
             speed_up = [times(first / time[n]) if n in time else NOTHING for n in threads[1:]]
             rows.append((group[0]["what"], power(group[0].get("size")), duration(first), *speed_up))
     said = (
-        "gd's time with the fewest threads, and how many times as fast it is with more. What does not fit into caches "
-        "scales like memory does, which the ceiling shows."
+        "gd's time with the fewest threads, and how many times as fast it is with more. Arrays that do not fit into "
+        "caches scale like memory bandwidth, which the ceiling shows."
     )
     columns = (*CASE, "gd", *(f"{n} threads" for n in threads[1:]))
     return section("Threads", said, pictures, table(columns, rows, f"All {len(rows)} kernels"))
@@ -249,7 +249,7 @@ def epochs(results, pictures):
         for record in records
     ]
     said = (
-        "The same training from the same weights. Below each library stands how many times as long as gd it took; "
+        "The same training from the same weights. A library's column says how many times as long as gd it took; "
         "products are the training's matrix products alone."
     )
     return section("Epochs", said, pictures, table(("training", "gd", "spread", *libraries, "products"), rows))
@@ -266,4 +266,4 @@ def memory(results):
         )
         for what, sizes in found.items()
     ]
-    return section("Peak memory", "Of each library in a process of its own.", table(("", *libraries), rows))
+    return section("Peak memory", "Each library ran in its own process.", table(("", *libraries), rows))

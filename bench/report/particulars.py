@@ -91,8 +91,8 @@ def assembly(results):
             )
         )
     said = (
-        "Of the hot loop the widest vectors, loads, stores, calls of functions, the floating-point operations that an "
-        "element costs, and the most frequent instructions. Vectors narrower than the processor's are marked."
+        "For the hot loop: the widest vectors, loads, stores, function calls, floating-point operations per element, "
+        "and the most frequent instructions. Vectors narrower than the processor's are marked."
     )
     columns = ("kernel", "dtype", "vector bits", "loads", "stores", "calls", "operations/element", "instructions")
     rows = list(dict.fromkeys(rows))  # kernels such as norms serve several computations
@@ -121,8 +121,8 @@ def accuracy(results):
             table((dtype or "", *(" ".join(filter(None, (library, what))) for what, library in columns)), rows)
         )
     said = (
-        "The largest errors in ULP, units in the last place: where inputs lie in the centre / in the tails. Marked "
-        "where another library's are smaller."
+        "The largest errors in ULP (units in the last place), for inputs in the centre / in the tails. They are marked "
+        "if another library's are smaller."
     )
     return section("Accuracy", said, *parts)
 

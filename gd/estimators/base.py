@@ -72,6 +72,8 @@ def _all_or_nothing(method: _Method) -> _Method:
 class Estimator(BaseEstimator):
     """Base class of all estimators: checks, training, stopping and warm starts."""
 
+    l1: float
+    l2: float
     optimizer: str
     lr: Rate
     optimizer_options: Mapping[str, Any] | None
@@ -259,16 +261,12 @@ class Estimator(BaseEstimator):
 class Linear(Estimator):
     """Base class of the linear estimators."""
 
-    l1: float
-    l2: float
     coef_: NDArray[Any]
     intercept_: Any
 
     _sparse = "csr"
 
-    def _linear(
-        self, features: int, dtype: np.dtype, outputs: int | None, loss: str, parameters: Any = None
-    ) -> LinearModel:
+    def _linear(self, features: int, dtype: Any, outputs: int | None, loss: str, parameters: Any = None) -> LinearModel:
         given: Any = parameters or {}
         return LinearModel(features, outputs, loss, l1=self.l1, l2=self.l2, dtype=dtype, **given)
 
@@ -377,8 +375,6 @@ class Network(Estimator):
 
     hidden_layer_sizes: int | Sequence[int]
     activation: str
-    l1: float
-    l2: float
     weight_decay: float
     coefs_: list[NDArray[Any]]
     intercepts_: list[NDArray[Any]]

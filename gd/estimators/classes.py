@@ -108,6 +108,9 @@ class LogisticClassifier(Classifier, Linear):
     ['yes']
     """
 
+    coef_: NDArray[Any]
+    intercept_: NDArray[Any]
+
     def __init__(
         self,
         *,
