@@ -4,8 +4,5 @@ from .optimizer import LOGICAL_SHARDS, REDUCTIONS, Distributed
 from .ranks import world
 
 __all__ = [
-    "LOGICAL_SHARDS",
-    "REDUCTIONS",
-    "Distributed",
-    "world",
-]
+    "LOGICAL_SHARDS", "REDUCTIONS", "Distributed", "world",
+]  # fmt: skip

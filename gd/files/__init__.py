@@ -5,15 +5,6 @@ from .checkpoints import CheckpointError, encoded, load, require_safetensors, sa
 from .figures import new_figure, written
 
 __all__ = [
-    "WORKSPACE",
-    "CheckpointError",
-    "encoded",
-    "flush",
-    "load",
-    "lock",
-    "new_figure",
-    "replacement",
-    "require_safetensors",
-    "save",
-    "written",
-]
+    "WORKSPACE", "CheckpointError", "encoded", "flush", "load", "lock", "new_figure", "replacement",
+    "require_safetensors", "save", "written",
+]  # fmt: skip

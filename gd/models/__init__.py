@@ -13,14 +13,6 @@ from .linear_model import LinearModel
 from .mlp import MLP
 
 __all__ = [
-    "MLP",
-    "GradientCheck",
-    "Head",
-    "LinearModel",
-    "Model",
-    "gradient_check",
-    "linear_model_gradient",
-    "linear_regression_gradient",
-    "logistic_regression_gradient",
-    "softmax_regression_gradient",
-]
+    "MLP", "GradientCheck", "Head", "LinearModel", "Model", "gradient_check", "linear_model_gradient",
+    "linear_regression_gradient", "logistic_regression_gradient", "softmax_regression_gradient",
+]  # fmt: skip

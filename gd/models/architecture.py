@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS
 from ..checks import UNIT, check_choice, check_dtype, check_number, check_size
 from ..kernels.compiler import join
-from ..kernels.loops import dense, units
+from ..kernels.loops import dense, units, weight_tiles
 from ..kernels.loops.losses import loss_of_rows
 from ..kernels.traffic import of_rows
 from ..losses import check_loss
@@ -197,7 +197,7 @@ class Architecture(Sizes):
     @cached_property
     def tiles(self) -> NDArray[Any]:
         """Tiles of the gradients, as in `kernels.loops.dense`; only training needs them."""
-        return dense.weight_tiles(self.layout)
+        return weight_tiles.weight_tiles(self.layout)
 
     @cached_property
     def bound_units(self) -> tuple[Any, ...]:

@@ -24,7 +24,7 @@ from ..checks import (
 )
 from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
-from ..kernels.loops import dense
+from ..kernels.loops import dense, weight_tiles
 from ..kernels.random_numbers import key_of
 from ..losses import check_loss, total
 from ..optimizers import Optimizer
@@ -305,7 +305,7 @@ class MLP(Model):
         """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
         loss, vector = self.backpropagate(X, y, rows, step, losses), self.parameters.vector
         for piece in self._pass.pieces(vector):
-            join(dense.store_gradients)(*piece, vector, out.vector)
+            join(weight_tiles.store_gradients)(*piece, vector, out.vector)
         return loss
 
     def backpropagate(self, X: Any, y: Any, rows: NDArray[np.intp], step: int, losses: Any = None) -> float:
@@ -339,7 +339,7 @@ class MLP(Model):
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses)
             if isfinite(loss):
-                optimizer.inside.step(dense.update_weights, self._pass.pieces(self.parameters.vector))
+                optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(self.parameters.vector))
                 self.constrain()
             yield loss, rows.size
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..checks import aligned_empty
 from ..kernels.compiler import join
-from ..kernels.loops import dense, layers
+from ..kernels.loops import dense, layers, weight_tiles
 from ..kernels.words import address
 
 
@@ -54,8 +54,8 @@ class _Pass:
         )
 
     def _piece(self, tiles, dx, add):
-        """Return how many tiles there are, and what `dense.store_gradients` and `update_weights` take first."""
-        work = dense.Tiles(
+        """Return how many tiles there are, and what `weight_tiles.store_gradients` and `update_weights` take first."""
+        work = weight_tiles.Tiles(
             tiles=tiles,
             layout=self.plan.layout,
             activations=self.activations,

@@ -4,9 +4,5 @@ from .structure import ParameterArray, Structure, entries
 from .vector import LARGEST, ParameterVector
 
 __all__ = [
-    "LARGEST",
-    "ParameterArray",
-    "ParameterVector",
-    "Structure",
-    "entries",
-]
+    "LARGEST", "ParameterArray", "ParameterVector", "Structure", "entries",
+]  # fmt: skip

@@ -36,17 +36,6 @@ from .decays import (
 from .plateau import ReduceOnPlateau
 
 __all__ = [
-    "CosineDecay",
-    "CosineRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "LinearWarmup",
-    "MultiStepDecay",
-    "OneCycle",
-    "Piecewise",
-    "PolynomialDecay",
-    "ReduceOnPlateau",
-    "Schedule",
-    "StepDecay",
-    "scale_lr_for_batch",
-]
+    "CosineDecay", "CosineRestarts", "ExponentialDecay", "InverseTimeDecay", "LinearWarmup", "MultiStepDecay",
+    "OneCycle", "Piecewise", "PolynomialDecay", "ReduceOnPlateau", "Schedule", "StepDecay", "scale_lr_for_batch",
+]  # fmt: skip

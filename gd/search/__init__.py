@@ -5,10 +5,5 @@ from .narrowing import narrowing_search
 from .results import SearchResult, Trial
 
 __all__ = [
-    "Choice",
-    "LogUniform",
-    "SearchResult",
-    "Trial",
-    "Uniform",
-    "narrowing_search",
-]
+    "Choice", "LogUniform", "SearchResult", "Trial", "Uniform", "narrowing_search",
+]  # fmt: skip

@@ -7,11 +7,5 @@ from .history import History
 from .precompilation import tasks, warmup
 
 __all__ = [
-    "Checkpoint",
-    "EarlyStopping",
-    "GradientNorms",
-    "History",
-    "fit",
-    "tasks",
-    "warmup",
-]
+    "Checkpoint", "EarlyStopping", "GradientNorms", "History", "fit", "tasks", "warmup",
+]  # fmt: skip

@@ -2,7 +2,7 @@
 
 A block of rows (`dense.forward_backward`) would read all weights, for every block again. Here a walk takes all rows of
 the batch through one layer: `multiply` by tiles of columns, the rest by blocks of rows. Backward, `update_weights` and
-`store_gradients` of `dense` multiply by a tile's weights before they change them. Most loops take a `Batch`, as
+`store_gradients` of `weight_tiles` multiply by a tile's weights before they change them. Most loops take a `Batch`, as
 `dense.forward_backward` does, and which layer it is at.
 """
 
