@@ -15,6 +15,7 @@ from ..kernels.compiler import join
 from ..kernels.loops import dense, units, weight_tiles
 from ..kernels.loops.losses import loss_of_rows
 from ..kernels.traffic import of_rows
+from ..kernels.words import address
 from ..losses import check_loss
 from ..typing import DTypeLike
 from .heads import OUTPUTS, Head, Output
@@ -204,11 +205,11 @@ class Architecture(Sizes):
         """The forward and backward kernel of the units, as other kernels take them."""
         return tuple(each.bind(self.dtype, *self.numbers) for each in self.units)
 
-    def bound_losses(self, targets: Sequence[NDArray[Any]]) -> tuple[list[Any], int]:
-        """Return the loss of each head as kernels take it, and the number of bytes of one row of targets."""
+    def bound_losses(self, targets: Sequence[NDArray[Any]]) -> tuple[list[Any], NDArray[np.intp], int]:
+        """Return the loss of each head, to be kept; their addresses, for kernels; the bytes of one row of targets."""
         heads = zip(self.outputs.values(), targets, strict=True)
         losses = [join(loss_of_rows, head.row).bind(self.dtype, each, *head.numbers) for head, each in heads]
-        return losses, sum(of_rows(each, 1) for each in targets)
+        return losses, np.array([address(each) for each in losses]), sum(of_rows(each, 1) for each in targets)
 
 
 def _checked_dict(name: str, given: Any) -> dict[str, Any]:

@@ -98,8 +98,7 @@ class MLP(Model):
 
     References
     ----------
-    Rumelhart, Hinton & Williams, Nature 1986. Heads: Caruana, "Multitask learning", 1997. Dropout and max-norm:
-    Srivastava et al., JMLR 2014.
+    Rumelhart, Hinton & Williams, 1986. Heads: Caruana, 1997. Dropout and max-norm: Srivastava et al., JMLR 2014.
 
     Examples
     --------
@@ -234,8 +233,7 @@ class MLP(Model):
     def groups(self, lr: float) -> list[dict[str, Any]]:
         """Return parameter groups for an optimizer, in which each layer has the learning rate lr / sqrt(fan_in).
 
-        LeCun et al. 1998, section 4.7, recommend it for units that are far from saturated: the steps of all incoming
-        weights add up in a unit, so that units with many inputs need smaller steps.
+        LeCun et al. 1998, section 4.7: units with many inputs need smaller steps, as those of all weights add up.
 
         Examples
         --------
@@ -255,8 +253,8 @@ class MLP(Model):
     def score(self, X: Array, y: Targets) -> float:
         """Return the accuracy if the loss takes labels, else the coefficient of determination R**2.
 
-        R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs. If the targets are constant,
-        it is 1 for perfect predictions and 0 for others. With heads, return the mean of their scores.
+        R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs; for constant targets 1 if
+        predictions are perfect, else 0. With heads, return the mean of their scores.
         """
         scores = [each for each in self._scores("MLP.score", X, y).values() if each is not None]
         return sum(scores) / len(scores) if scores else np.nan
@@ -267,8 +265,7 @@ class MLP(Model):
 
     def _scores(self, where, X, y):
         X, targets = self.check_data(where, X, y)
-        outputs = self._forward(X)
-        heads = self._plan.outputs.items()
+        outputs, heads = self._forward(X), self._plan.outputs.items()
         return {name: head.score(each, outputs[name]) for (name, head), each in zip(heads, targets, strict=True)}
 
     def loss_and_gradients(self, X: Array, y: Targets, step: int | None = None) -> tuple[float, ParameterVector]:
@@ -308,11 +305,13 @@ class MLP(Model):
             join(weight_tiles.store_gradients)(*piece, vector, out.vector)
         return loss
 
-    def backpropagate(self, X: Any, y: Any, rows: NDArray[np.intp], step: int, losses: Any = None) -> float:
+    def backpropagate(
+        self, X: Any, y: Any, rows: NDArray[np.intp], step: int, losses: Any = None, bound: Any = None
+    ) -> float:
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
-        The gradients of the weights are not computed yet: `pieces` of the pass yields their factors. The arguments are
-        not checked, and BLAS should be limited to one thread.
+        `pieces` of the pass then yields the factors of the weights' gradients. The arguments are not checked, and BLAS
+        should be limited to one thread. `bound` are the losses bound to y, if they are known.
         """
         work = self._pass
         if work is None or work.capacity < rows.size:
@@ -320,7 +319,9 @@ class MLP(Model):
         outputs = self._plan.outputs.values()
         scales = [head.scale(targets, rows) for head, targets in zip(outputs, y, strict=True)]
         key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
-        work.run(X, y, rows, self.parameters.vector, np.array(scales, self.dtype), key)
+        work.run(
+            X, bound or self._plan.bound_losses(y), rows, self.parameters.vector, np.array(scales, self.dtype), key
+        )
         if losses is not None:
             losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
         return sum(total(values[: rows.size]) * scale for values, scale in zip(work.values, scales, strict=True))
@@ -336,8 +337,9 @@ class MLP(Model):
         if accumulate > 1 or not optimizer.inside.is_possible:
             yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
             return
+        bound = self._plan.bound_losses(y)
         for rows in cut(order, batch_size):
-            loss = self.backpropagate(X, y, rows, optimizer.steps, losses)
+            loss = self.backpropagate(X, y, rows, optimizer.steps, losses, bound)
             if isfinite(loss):
                 optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(self.parameters.vector))
                 self.constrain()

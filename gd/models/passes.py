@@ -7,7 +7,6 @@ import numpy as np
 from ..checks import aligned_empty
 from ..kernels.compiler import join
 from ..kernels.loops import dense, layers, weight_tiles
-from ..kernels.words import address
 
 
 def new_pass(plan, capacity):
@@ -28,11 +27,9 @@ class _Pass:
         self.dslopes = aligned_empty(capacity * columns if slopes else 0, plan.dtype)
         self.nothing = np.empty((0, 0), plan.dtype)
 
-    def _batch(self, X, targets, rows, vector, scales, key):
-        """Return the arguments of the kernels that take a mini-batch forward and backward."""
-        plan = self.plan
-        losses, of_target = plan.bound_losses(targets)
-        self._losses = losses  # kept, as kernels get addresses
+    def _batch(self, X, losses, rows, vector, scales, key):
+        """Return the arguments of the kernels that take a mini-batch; `losses` are bound to its targets."""
+        plan, (_, addresses, of_target) = self.plan, losses
         return dense.Batch(
             values=self.values,
             activations=self.activations,
@@ -49,7 +46,7 @@ class _Pass:
             key=key,
             activate=plan.bound_units[0],
             differentiate=plan.bound_units[1],
-            losses=np.array([address(each) for each in losses]),
+            losses=addresses,
             of_target=of_target,
         )
 
@@ -72,11 +69,11 @@ class _Pass:
 class _ByBlocks(_Pass):
     """Blocks of rows go through all layers and back, each on one thread."""
 
-    def run(self, X, targets, rows, vector, scales, key):
+    def run(self, X, losses, rows, vector, scales, key):
         """Write the loss of each row of X[rows] into `values`, by head; the gradients are then a product away."""
         self.rows = rows
         join(dense.forward_backward)(
-            -(-rows.size // dense.BATCH_BLOCK), *self._batch(X, targets, rows, vector, scales, key)
+            -(-rows.size // dense.BATCH_BLOCK), *self._batch(X, losses, rows, vector, scales, key)
         )
 
     def pieces(self, vector):
@@ -93,10 +90,11 @@ class _ByLayers(_Pass):
         self.gradient = aligned_empty(capacity * max(plan.hidden, default=0), plan.dtype)  # of a layer's output
         self.tiles = [plan.tiles[plan.tiles[:, 0] == k] for k in range(len(plan.layers))]
 
-    def run(self, X, targets, rows, vector, scales, key):
+    def run(self, X, losses, rows, vector, scales, key):
         """As that of `_ByBlocks`, but the gradients are known only as `pieces` gets to them."""
         self.rows, plan = rows, self.plan
-        self.batch = self._batch(X, targets, rows, vector, scales, key)
+        batch = self._batch(X, losses, rows, vector, scales, key)
+        self.batch = batch._replace(X=self.nothing)  # the data are not kept
         hidden, blocks = len(plan.hidden), -(-rows.size // dense.BATCH_BLOCK)
         features = self._matrix(self.activations, 0, X.shape[1])
         np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
@@ -110,8 +108,8 @@ class _ByLayers(_Pass):
             weights = vector[layer.weights : end].reshape(layer.fan_in, layer.columns)
             join(layers.multiply)(layers.column_tiles(layer.columns), x, weights, z)
             if k < hidden:
-                join(layers.activate_rows)(blocks, k, self.gradient, *self.batch)
-        join(layers.loss_rows)(blocks, *self.batch)
+                join(layers.activate_rows)(blocks, k, self.gradient, *batch)
+        join(layers.loss_rows)(blocks, *batch)
 
     def pieces(self, vector):
         """As that of `_ByBlocks`; between two of them the gradient goes through an activation. It can be run once."""

@@ -227,7 +227,8 @@ class Steps:
         """
         array = self.whole
         assert array is not None  # see `is_possible`
-        ((_, _, vector),) = self._with_coefficients([(array, None)], 1.0)
+        self._state.check()
+        vector = array.update.coefficients.vector(self._owner.steps, 1.0)
         self._count([array])  # before the kernels: Ctrl-C during one acts when it has ended
         kernel, step = join(loop), array.update.bound(array)
         for arguments in pieces:
@@ -258,10 +259,11 @@ class Steps:
 
     def _ahead(self, array: ParameterArray, count: int) -> NDArray[Any] | None:
         """Return the coefficients of the next steps, one row each, and count these steps."""
+        self._state.check()
         owner, rows = self._owner, None
         coefficients = array.update.coefficients
         for k in range(count):
-            ((_, _, vector),) = self._with_coefficients([(array, None)], 1.0)
+            vector = coefficients.vector(owner.steps, 1.0)
             if rows is None:
                 rows = np.empty((count, vector.size), array.dtype)
             if coefficients.is_settled(owner.steps, 1.0):
@@ -269,7 +271,9 @@ class Steps:
                 self._state.set_steps(owner.steps + count - k)
                 break
             rows[k] = vector
-            self._count([array])
+            if owner.scalars:
+                owner.stepped(owner._lr_of_step)
+            self._state.set_steps(owner.steps + 1)
         return rows
 
     # --- Gradients of several batches

@@ -161,9 +161,8 @@ class Batch(NamedTuple):
     of_target: int  # bytes of the targets of a row
 
 
-def _products(size, *arguments):
-    batch = Batch(*arguments)
-    return batch.rows.size * batch.vector.size
+def _products(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
+    return rows.size * vector.size
 
 
 def _traffic(size, *arguments):
