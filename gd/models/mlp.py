@@ -313,15 +313,13 @@ class MLP(Model):
         `pieces` of the pass then yields the factors of the weights' gradients. The arguments are not checked, and BLAS
         should be limited to one thread. `bound` are the losses bound to y, if they are known.
         """
-        work = self._pass
+        work, vector = self._pass, self.parameters.vector
         if work is None or work.capacity < rows.size:
             work = self._pass = new_pass(self._plan, rows.size)
         outputs = self._plan.outputs.values()
         scales = [head.scale(targets, rows) for head, targets in zip(outputs, y, strict=True)]
         key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
-        work.run(
-            X, bound or self._plan.bound_losses(y), rows, self.parameters.vector, np.array(scales, self.dtype), key
-        )
+        work.run(X, bound or self._plan.bound_losses(y), rows, vector, np.array(scales, self.dtype), key)
         if losses is not None:
             losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
         return sum(total(values[: rows.size]) * scale for values, scale in zip(work.values, scales, strict=True))

@@ -54,6 +54,7 @@ class Declaration(ABC):
     _alone: "ParameterArray | None"  # the one array, if its step is one kernel call
     _name: str
     _lr: Rate
+    _lr_of_step: float  # of the last step, where scalars need it
     _hyperparameters: tuple[str, ...]  # names of the rule's own
     _schedules: dict[str, Any]  # of the rule's own: name -> schedule, or tuple with schedules
 
