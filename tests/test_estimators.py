@@ -233,3 +233,15 @@ def test_bad_parameters_are_refused(keywords, match):
         SoftmaxClassifier(**keywords).fit(X, y)
     with pytest.raises(ValueError, match="y must hold at least 2 classes"):
         SoftmaxClassifier().fit(X, np.zeros(len(X)))
+
+
+@pytest.mark.parametrize("classifier", [LogisticClassifier, SoftmaxClassifier, MLPClassifier])
+def test_logarithms_of_probabilities_that_underflow_are_finite(classifier):
+    X = np.array([[-1.0], [1.0]] * 20)
+    model = classifier(max_iter=5, random_state=0).fit(X, np.arange(40) % 2)
+    far = np.array([[1e5], [-1e5]], X.dtype)
+    found, logits = model.predict_log_proba(far), model.decision_function(far)
+    expected = np.stack([-np.logaddexp(0, logits), -np.logaddexp(0, -logits)], axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.min() < -1000
+    np.testing.assert_allclose(model.predict_proba(far), np.exp(expected), atol=1e-12)

@@ -275,3 +275,10 @@ def test_odd_labels_and_ignored_ones():
     ):
         with pytest.raises(error, match=match):
             gd.softmax_cross_entropy(logits, odd, ignore_index=ignored)
+
+
+def test_infinite_logits_that_are_right_cost_nothing(dtype):
+    logits, target = np.array([np.inf, -np.inf, np.inf, -np.inf], dtype), np.array([1, 0, 0, 1], dtype)
+    values, gradient = gd.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    assert values.tolist() == [0, 0, np.inf, np.inf]
+    assert gradient.tolist() == [0, 0, 1, -1]

@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise ImportError('gd.estimators needs scikit-learn 1.6 or later: python -m pip install "gd[train]"') from error
 
-from ..activations import softmax
+from ..activations import log_softmax, softmax
 from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, check_size, lent
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS, Optimizer
@@ -325,12 +325,11 @@ class Classifier(ClassifierMixin, Estimator):
 
     def predict_proba(self, X: Rows) -> NDArray[Any]:
         """Return the probability of each class, of shape (rows, classes)."""
-        return self._probabilities(self._outputs(X))
+        return self._probabilities(self._outputs(X), softmax)
 
     def predict_log_proba(self, X: Rows) -> NDArray[Any]:
         """Return the logarithms of the probabilities."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        return self._probabilities(self._outputs(X), log_softmax)  # finite where a probability underflows
 
     def decision_function(self, X: Rows) -> NDArray[Any]:
         """Return the logits, of shape (rows, classes); for two classes those of the second, of shape (rows,)."""
@@ -340,8 +339,8 @@ class Classifier(ClassifierMixin, Estimator):
     def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return outputs.argmax(axis=1)
 
-    def _probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        return softmax(outputs)
+    def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
+        return function(outputs)
 
 
 class Regressor(MultiOutputMixin, RegressorMixin, Estimator):

@@ -1,12 +1,11 @@
 """The estimators, with scikit-learn's API and trained by `gd.fit`: for pipelines and searches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import sigmoid
 from ..checks import check_choice
 from ..models import MLP, LinearModel
 from ..typing import Rate
@@ -152,8 +151,8 @@ class LogisticClassifier(Classifier, Linear):
     def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return (outputs > 0).astype(np.intp)
 
-    def _probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([sigmoid(-outputs), sigmoid(outputs)], axis=1)
+    def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
+        return function(np.stack([np.zeros_like(outputs), outputs], axis=1))  # the sigmoid is the softmax of (0, z)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,7 +12,8 @@ from ..math import cast, copysign, exp, exp_minus, expm1, fma, normal_cdf
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 TANH_SCALE, TANH_SLOPE = 1.7159, 2 / 3  # LeCun et al. 1998
-ROOT_2_OVER_PI, GELU_CUBIC = 0.7978845608028654, 0.044715  # Hendrycks & Gimpel 2016
+TWICE_ROOT_2_OVER_PI, GELU_CUBIC = 1.5957691216057308, 0.044715  # Hendrycks & Gimpel 2016
+TWICE_ROOT_REST, GELU_CUBIC_REST = -9.96930880911092e-17, 2.1960211427085595e-18  # what doubles leave out of the two
 FAR = 800  # e**-x is 0 from there on, in both precisions
 
 
@@ -211,9 +212,9 @@ def hard_sigmoid_backward_from_output(dy, y):
 
 
 def hard_swish(x):
-    """Howard et al. 2019: x min(max(x + 3, 0), 6) / 6."""
-    factor = _clipped(x + cast(3, x), cast(0, x), cast(6, x))
-    return cast(0, x) if x <= cast(-3, x) else x * factor / cast(6, x)
+    """Howard et al. 2019: x min(max(x + 3, 0), 6) / 6, which is x from 3 on: there x * 6 could overflow."""
+    three = cast(3, x)
+    return cast(0, x) if x <= -three else (x if x >= three else x * (x + three) / cast(6, x))
 
 
 def hard_swish_backward(dy, x):
@@ -274,19 +275,32 @@ def gelu_backward(dy, x):
 def gelu_tanh(x):
     """Return x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2 = x sigmoid(2 sqrt(2 / pi) ...)."""
     x = _not_below(x)
-    return x * math.sigmoid(_gelu_argument(x))
+    z, rest = _gelu_argument(_within(x))
+    s = math.sigmoid(z)
+    return x * (s + rest * (s * (cast(1, x) - s)))
 
 
 def gelu_tanh_backward(dy, x):
     x = _within(x)
-    z = _gelu_argument(x)
-    slope = cast(2 * ROOT_2_OVER_PI, x) * (cast(1, x) + cast(3 * GELU_CUBIC, x) * x * x)
-    return dy * (math.sigmoid(z) + x * slope * _sigmoid_slope(z))
+    z, rest = _gelu_argument(x)
+    s, one = math.sigmoid(z), cast(1, x)
+    slope = cast(TWICE_ROOT_2_OVER_PI, x) * (one + cast(3 * GELU_CUBIC, x) * x * x)
+    of_sigmoid = _sigmoid_slope(z) * (one + rest * (one - s - s))
+    return dy * (s + rest * (s * (one - s)) + x * slope * of_sigmoid)
 
 
 @device
 def _gelu_argument(x):
-    return cast(2 * ROOT_2_OVER_PI, x) * (x + cast(GELU_CUBIC, x) * x * x * x)
+    """Return z = a x (1 + c x**2) and what rounding took from it: e**z multiplies the error of z by |z|."""
+    a, c, one = cast(TWICE_ROOT_2_OVER_PI, x), cast(GELU_CUBIC, x), cast(1, x)
+    a_rest = cast(TWICE_ROOT_2_OVER_PI - np.float64(a) + TWICE_ROOT_REST, x)
+    c_rest = cast(GELU_CUBIC - np.float64(c) + GELU_CUBIC_REST, x)
+    square = x * x
+    factor, first = fma(c, square, one), a * x
+    of_factor = fma(c, square, one - factor) + (c * fma(x, x, -square) + c_rest * square)
+    of_first = fma(a, x, -first) + a_rest * x
+    z = first * factor
+    return z, fma(first, factor, -z) + (first * of_factor + of_first * factor)
 
 
 def silu(x):

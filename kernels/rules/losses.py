@@ -44,7 +44,9 @@ def logistic(logit, target, positive_weight):
     """Return (1 - target) softplus(logit) + positive_weight target softplus(-logit): no term cancels."""
     negative = cast(1, logit) - target
     positive = positive_weight * target
-    value = negative * softplus(logit) + positive * softplus(-logit)
+    zero = cast(0, logit)  # a term of weight 0 counts for nothing, even if it is infinite
+    value = zero if negative == zero else negative * softplus(logit)
+    value += zero if positive == zero else positive * softplus(-logit)
     return value, negative * sigmoid(logit) - positive * sigmoid(-logit)
 
 
