@@ -29,7 +29,7 @@ def example(loss, n, features, outputs, rng, dtype):
     elif loss == "binary_cross_entropy_with_logits":
         y = (y > 0).astype(dtype)
     elif loss == "kl_divergence":
-        y = abs(y)
+        y = rng.random(y.shape)
     elif loss == "poisson":
         y = rng.poisson(1.0, y.shape)
     return X, y.astype(dtype), w, b
@@ -95,7 +95,7 @@ def test_named_functions(rng):
 @pytest.mark.parametrize("outputs", [None, 2])
 def test_integers_as_targets_have_the_bits_of_floats(outputs, rng, dtype):
     X, y, w, b = example("logistic", 50, 7, outputs, rng, dtype)
-    y = rng.integers(0, 4, y.shape)
+    y = rng.integers(0, 2, y.shape)
     for rows in (None, rng.integers(0, 50, 20)):
         one = gd.logistic_regression_gradient(X, y, w, b, rows)
         other = gd.logistic_regression_gradient(X, y.astype(dtype), w, b, rows)

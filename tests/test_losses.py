@@ -251,7 +251,6 @@ def test_sums_that_overflow_are_infinite():
 def test_special_targets_and_parameters():
     nan = np.array([np.nan])
     assert np.isnan(gd.quantile(nan, np.ones(1))[1]).all()
-    assert np.isnan(gd.kl_divergence(np.ones(2), -np.ones(2))[0])
     assert gd.kl_divergence(np.ones(2), np.zeros(2))[0] == 0
     single = np.zeros(2, np.float32)
     for call, match in (
@@ -282,3 +281,46 @@ def test_infinite_logits_that_are_right_cost_nothing(dtype):
     values, gradient = gd.binary_cross_entropy_with_logits(logits, target, reduction="none")
     assert values.tolist() == [0, 0, np.inf, np.inf]
     assert gradient.tolist() == [0, 0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    "name, good, bad, text",
+    [
+        ("binary_cross_entropy_with_logits", (0, 1, 0.5), 2, r"in \[0, 1\], got 2"),
+        ("binary_cross_entropy_with_logits", (0, 1, 0.5), -1, r"in \[0, 1\], got -1"),
+        ("kl_divergence", (0, 1, 0.5), 1.5, r"in \[0, 1\], got 1.5"),
+        ("hinge", (-1, 1), 0, "-1 or 1, got 0; 2 .* y - 1 makes them"),
+        ("squared_hinge", (-1, 1), 2, "-1 or 1, got 2"),
+        ("poisson", (0, 3, 0.5), -1, "0 or above, got -1"),
+    ],
+)
+def test_targets_that_a_loss_does_not_take_are_refused_everywhere(name, good, bad, text, dtype):
+    n = 5000  # the wrong one is in the second block
+    X, y = np.ones((n, 2), dtype), np.resize(np.array(good, dtype), n)
+    models = gd.LinearModel(2, loss=name, dtype=dtype), gd.MLP([2, 1], loss=name, dtype=dtype)
+
+    def calls(y):
+        yield lambda: getattr(gd, name)(X[:, 0].copy(), y)
+        yield lambda: getattr(gd, name)(X[:, 0].copy(), y, reduction="none")
+        yield lambda: gd.linear_model_gradient(X, y, np.zeros(2, dtype), 0.0, name)
+        yield lambda: gd.linear_model_gradient(X, y, np.zeros(2, dtype), 0.0, name, np.array([4321]))
+        for model in models:
+            targets = y if isinstance(model, gd.LinearModel) else y[:, np.newaxis]
+            yield lambda model=model, targets=targets: model.loss_and_gradients(X, targets)
+            yield lambda model=model, targets=targets: model.score(X, targets)
+
+    for call in calls(y):
+        call()
+    y[4321] = np.nan  # is not hidden
+    assert np.isnan(getattr(gd, name)(X[:, 0].copy(), y)[0])
+    y[4321] = bad
+    for call in calls(y):
+        with pytest.raises(ValueError, match=f"(target|y) must be {text}"):
+            call()
+    gd.linear_model_gradient(X, y, np.zeros(2, dtype), 0.0, name, np.array([1, 2]))  # does not read the wrong one
+
+
+def test_logistic_regression_takes_no_class_codes():
+    X, y = np.ones((3, 1)), np.array([1, 2, 1])
+    with pytest.raises(ValueError, match=r"logistic_regression_gradient: y must be in \[0, 1\], got 2"):
+        gd.logistic_regression_gradient(X, y, np.zeros(1), 0.0)

@@ -15,6 +15,8 @@ from .functions import quantile as quantile
 from .functions import smooth_l1 as smooth_l1
 from .functions import softmax_cross_entropy as softmax_cross_entropy
 from .functions import squared_hinge as squared_hinge
+from .loss import ANY as ANY
+from .loss import Loss as Loss
 from .loss import r_squared as r_squared
 from .loss import total as total
 from .functions import functions as functions

@@ -26,7 +26,7 @@ from ..kernels.compiler import join
 from ..kernels.loops import losses as loops
 from ..kernels.rules import losses as rules
 from ..typing import Array, Integers, Reduction
-from .loss import Loss, check_class_weights, total
+from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss, check_class_weights, total
 
 REDUCTIONS = ("mean", "sum", "none")
 ValueAndGradient = tuple[float | NDArray[Any], NDArray[Any]]  # an array of values for reduction="none"
@@ -59,7 +59,7 @@ def _elementwise(function: _Function) -> _Function:
     return function
 
 
-def _apply(where, rule, prediction, target, reduction, *parameters):
+def _apply(where, rule, prediction, target, reduction, *parameters, targets=ANY):
     (_, prediction), (_, target) = check_alike(where, (("prediction", prediction), ("target", target)))
     check_choice(where, "reduction", reduction, REDUCTIONS)
     real = prediction.dtype.type
@@ -67,12 +67,16 @@ def _apply(where, rule, prediction, target, reduction, *parameters):
     gradient = aligned_empty(prediction.size, prediction.dtype)
     flat = gradient, prediction.reshape(-1), target.reshape(-1)
     if reduction == "none":
+        targets.check(where, "target", target)
         values = aligned_empty(prediction.size, prediction.dtype)
         join(loops.elementwise_loss_values, rule)(prediction.size, values, *flat, *parameters)
         return values.reshape(prediction.shape), gradient.reshape(prediction.shape)
     scale = 1 / prediction.size if reduction == "mean" else 1.0
     sums = np.empty(-(-prediction.size // loops.LOSS_BLOCK))
-    join(loops.elementwise_loss, rule)(len(sums), sums, *flat, real(scale), *parameters)
+    wrong = np.empty(sums.size, np.intp)
+    join(loops.elementwise_loss, rule, targets.allowed)(len(sums), sums, wrong, *flat, real(scale), *parameters)
+    if targets is not ANY and wrong.any():
+        raise targets.error(where, "target", target)
     return total(sums) * scale, gradient.reshape(prediction.shape)
 
 
@@ -186,7 +190,7 @@ def binary_cross_entropy_with_logits(
     """
     where = "binary_cross_entropy_with_logits"
     weight = ("positive_weight", positive_weight, NON_NEGATIVE)
-    return _apply(where, rules.logistic, prediction, target, reduction, weight)
+    return _apply(where, rules.logistic, prediction, target, reduction, weight, targets=PROBABILITIES)
 
 
 @_elementwise
@@ -199,7 +203,7 @@ def hinge(prediction: Array, target: Array, reduction: Reduction = "mean") -> Va
         Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
     ...
     """
-    return _apply("hinge", rules.hinge, prediction, target, reduction)
+    return _apply("hinge", rules.hinge, prediction, target, reduction, targets=SIGNS)
 
 
 @_elementwise
@@ -212,7 +216,7 @@ def squared_hinge(prediction: Array, target: Array, reduction: Reduction = "mean
         Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
     ...
     """
-    return _apply("squared_hinge", rules.squared_hinge, prediction, target, reduction)
+    return _apply("squared_hinge", rules.squared_hinge, prediction, target, reduction, targets=SIGNS)
 
 
 @_elementwise
@@ -233,8 +237,9 @@ def poisson(
     """
     check_number("poisson", "eps", eps, NON_NEGATIVE)
     if check_flag("poisson", "log_input", log_input):
-        return _apply("poisson", rules.poisson, prediction, target, reduction)
-    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, ("eps", eps, NON_NEGATIVE))
+        return _apply("poisson", rules.poisson, prediction, target, reduction, targets=COUNTS)
+    parameter = ("eps", eps, NON_NEGATIVE)
+    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, parameter, targets=COUNTS)
 
 
 @_elementwise
@@ -268,7 +273,7 @@ def kl_divergence(prediction: Array, target: Array, reduction: Reduction = "mean
         "sum" divided by n.
     ...
     """
-    return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction)
+    return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction, targets=PROBABILITIES)
 
 
 def softmax_cross_entropy(
@@ -371,13 +376,13 @@ LOSSES: dict[str, Loss] = {
     "epsilon_insensitive": Loss(epsilon_insensitive, rules.epsilon_insensitive, {"epsilon": (0.1, NON_NEGATIVE)}),
     "smooth_l1": Loss(smooth_l1, rules.smooth_l1, {"beta": (1.0, NON_NEGATIVE)}),
     "binary_cross_entropy_with_logits": Loss(
-        binary_cross_entropy_with_logits, rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}
+        binary_cross_entropy_with_logits, rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}, PROBABILITIES
     ),
-    "hinge": Loss(hinge, rules.hinge),
-    "squared_hinge": Loss(squared_hinge, rules.squared_hinge),
-    "poisson": Loss(poisson, rules.poisson),
+    "hinge": Loss(hinge, rules.hinge, targets=SIGNS),
+    "squared_hinge": Loss(squared_hinge, rules.squared_hinge, targets=SIGNS),
+    "poisson": Loss(poisson, rules.poisson, targets=COUNTS),
     "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}),
-    "kl_divergence": Loss(kl_divergence, rules.kullback_leibler),
+    "kl_divergence": Loss(kl_divergence, rules.kullback_leibler, targets=PROBABILITIES),
 }
 ALIASES: dict[str, str] = {  # former names of the losses of linear models
     "squared": "mse",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..checks import CLOSED_UNIT, Range, check_array, check_number, check_reals
 from ..kernels.loops import losses as loops
+from ..kernels.rules import losses as rules
 from ..typing import Array
 
 
@@ -30,12 +31,47 @@ def r_squared(target: NDArray[Any], prediction: NDArray[Any]) -> float:
     return float(1 - errors / spread) if spread > 0 else float(errors == 0)
 
 
+class Targets(NamedTuple):
+    """The targets that a loss takes."""
+
+    allowed: Callable[..., Any]  # a rule: True for a target that will do
+    text: str
+    advice: str = ""
+
+    def __repr__(self) -> str:
+        return f"<targets: {self.text}>"
+
+    def error(self, where: str, name: str, y: NDArray[Any]) -> ValueError:
+        """Return what to raise for targets of which some are wrong."""
+        wrong = next(each for each in y.flat if not self.allowed(each))
+        return ValueError(f"{where}: {name} must be {self.text}, got {wrong:g}{self.advice}")
+
+    def check(self, where: str, name: str, y: NDArray[Any]) -> None:
+        """Raise if a target is wrong."""
+        if self.allowed is rules.any_target or not y.size:
+            return
+        with np.errstate(invalid="ignore"):
+            if self.allowed is rules.sign_target:
+                wrong = np.any((np.abs(y) != 1) & (y == y))
+            else:
+                wrong = np.nanmin(y) < 0 or (self.allowed is rules.probability and np.nanmax(y) > 1)
+        if wrong:
+            raise self.error(where, name, y)
+
+
+ANY = Targets(rules.any_target, "numbers")
+PROBABILITIES = Targets(rules.probability, "in [0, 1]")
+SIGNS = Targets(rules.sign_target, "-1 or 1", "; 2 * y - 1 makes them of classes 0 and 1")
+COUNTS = Targets(rules.count_target, "0 or above")
+
+
 class Loss(NamedTuple):
     """A loss: its function for users, and its rule for the kernels of models."""
 
     function: Callable[..., tuple[Any, NDArray[Any]]]  # (prediction, target, reduction="mean", **parameters)
     rule: Callable[..., Any] | None = None  # for one element; None for softmax_cross_entropy
     parameters: dict[str, tuple[float, Range]] = {}  # noqa: RUF012  (of the rule: name -> (default, Range))
+    targets: Targets = ANY
 
     @property
     def labels(self) -> bool:

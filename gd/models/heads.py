@@ -90,6 +90,7 @@ class Output:
         if not self.labels:
             shape = ("the output", (rows, self.width))
             y = check_array(where, name, y, dtype=("the model", self.dtype), shape=shape)
+            LOSSES[self.loss].targets.check(where, name, y)
             if self.optional:
                 missing = np.isnan(y)
                 partly = missing.any(axis=1) != missing.all(axis=1)

@@ -22,9 +22,9 @@ from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.traffic import of_rows
-from ..losses import LOSSES, check_loss
+from ..losses import ANY, LOSSES, Loss, check_loss
 from ..runtime import single_threaded_blas
-from ..typing import Array, LossParameters
+from ..typing import Array, Integers, LossParameters
 
 ALL_ROWS = np.empty(0, np.intp)  # as `rows` it means all rows, in order
 Matrix = Array | Any  # or a matrix of SciPy in CSR
@@ -157,7 +157,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
         raise ValueError(f"{where}: {matrix} has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
     rows = ALL_ROWS if rows is None else check_indices(where, "rows", rows, n)
-    y = check_targets(where, y, n, w.shape[1:], labels, own, "labels" if rows.size else "numbers")
+    y = check_targets(where, y, n, w.shape[1:], LOSSES[loss], own, rows)
     weights = np.empty(0, dtype)
     if sample_weight is not None:
         weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
@@ -295,24 +295,27 @@ def check_targets(
     y: Any,
     n: int,
     outputs: tuple[int, ...],
-    labels: bool,
+    loss: Loss,
     own: tuple[str, np.dtype[Any]],
-    integers: str = "numbers",
+    rows: Integers = ALL_ROWS,
 ) -> NDArray[Any]:
     """Return the targets of n rows as kernels take them; `outputs` is () or (outputs,).
 
-    With `labels`, targets are class labels. Otherwise integers are converted to the dtype of the predictions, unless
-    `integers` is "labels": then they stay integers, since only some are read. With several outputs they are always
-    converted: kernels would compute with integers, and round differently.
+    Targets are class labels if the loss takes them. Otherwise integers are converted to the dtype of the predictions,
+    unless only some rows are read: then they stay integers. With several outputs they are always converted: kernels
+    would compute with integers, and round differently.
     """
-    if labels:
+    if loss.labels:
         return check_labels(where, "y", y, n, *outputs)
     y = lent(where, "y", y)
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
-        if integers == "labels" and not outputs and np.can_cast(y.dtype, np.intp):
+        if rows.size and not outputs and np.can_cast(y.dtype, np.intp):
             own = "labels", np.dtype(np.intp)
         y = y.astype(own[1], order="C", copy=False)
-    return check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
+    y = check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
+    if loss.targets is not ANY:
+        loss.targets.check(where, "y", y[rows] if rows.size else y)
+    return y
 
 
 def _checked_out(where, out, w, b, own, operands):

@@ -248,7 +248,7 @@ class LinearModel(Model):
     def check_data(self, where: str, X: Any, y: Array) -> tuple[Any, NDArray[Any]]:
         """Return X and y as kernels take them, or raise if they do not fit this model."""
         X = self.check_inputs(where, X)
-        return X, check_targets(where, y, X.shape[0], self.outputs, self._loss.labels, ("the model", self.dtype))
+        return X, check_targets(where, y, X.shape[0], self.outputs, LOSSES[self.loss], ("the model", self.dtype))
 
     def __repr__(self):
         shape = self.parameters["w"].shape

@@ -14,16 +14,17 @@ LOSS_BLOCK = 4096  # elements of a partial sum
 IGNORED = -1  # as a label: the row is ignored
 
 
-@loop(parallel_from=16, traffic="w w r r -")
-def elementwise_loss(rule):
+@loop(parallel_from=16, traffic="w w w r r -")
+def elementwise_loss(rule, allowed):
     """Items are blocks of `LOSS_BLOCK` elements.
 
-    Arguments: sums (one per block), gradient, prediction, target, scale, *parameters of the rule.
+    Arguments: sums (one per block), wrong (the number of targets that are not `allowed`, one per block), gradient,
+    prediction, target, scale, *parameters of the rule.
     """
 
     def body(start, stop, arguments):
-        sums, gradient, prediction, target, scale = arguments[:5]
-        parameters = arguments[5:]
+        sums, wrong, gradient, prediction, target, scale = arguments[:6]
+        parameters = arguments[6:]
         values = allocate(prediction, LOSS_BLOCK)
         for block in range(start, stop):
             first, last = block * LOSS_BLOCK, min((block + 1) * LOSS_BLOCK, prediction.size)
@@ -33,6 +34,10 @@ def elementwise_loss(rule):
                 values[i] = value
                 g[i] = scale * derivative
             sums[block] = block_sum(values[: p.size])
+            count = 0
+            for i in range(t.size):
+                count += 0 if allowed(t[i]) else 1
+            wrong[block] = count
         release(values)
 
     return body

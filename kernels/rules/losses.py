@@ -82,6 +82,29 @@ def quantile(prediction, target, q):
 
 
 def kullback_leibler(log_probability, target):
-    """Return target * (log(target) - log_probability); 0 if the target is 0, NaN if it is negative."""
+    """Return target * (log(target) - log_probability), and 0 if the target is 0."""
     value = target * (log(target) - log_probability)
     return (cast(0, target) if target == 0 else value), -target
+
+
+# Which targets a loss takes. NaN passes: a missing or wrong number is not hidden, it makes the result NaN.
+
+
+def any_target(target):
+    """Return True: every number will do."""
+    return True
+
+
+def probability(target):
+    """Return True unless the target is outside [0, 1]."""
+    return not (target < 0 or target > 1)
+
+
+def sign_target(target):
+    """Return True unless the target is another number than -1 and 1."""
+    return abs(target) == 1 or target != target
+
+
+def count_target(target):
+    """Return True unless the target is negative."""
+    return not target < 0
