@@ -99,6 +99,7 @@ def trace(call):
 
 def print_traces():
     """Print what calls enter, once everything is compiled."""
+    sys.path.insert(0, str(ROOT))  # not a gd that is installed elsewhere
     import numpy as np
 
     import gd
