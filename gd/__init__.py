@@ -32,7 +32,7 @@ from .training import Checkpoint, EarlyStopping, GradientNorms, History, fit, wa
 from .version import __version__
 
 LayerNorms = GradientNorms  # its former name: it has nothing to do with layer normalization
-globals().update(activations.functions() | losses.functions() | optimizers.OPTIMIZERS)
+globals().update(activations.public_functions() | losses.public_functions() | optimizers.OPTIMIZERS)
 
 __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
@@ -40,7 +40,7 @@ __all__ = [
     "activations", "batches", "dropout", "dropout_backward", "fit", "get_threads", "gradient_check", "initializers",
     "linear_model_gradient", "linear_regression_gradient", "load", "logistic_regression_gradient", "losses",
     "one_hot", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
-    "softmax_regression_gradient", "threads", "warmup", *activations.functions(), *losses.functions(),
+    "softmax_regression_gradient", "threads", "warmup", *activations.public_functions(), *losses.public_functions(),
     *optimizers.OPTIMIZERS,
 ]  # fmt: skip
 

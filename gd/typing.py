@@ -1,6 +1,6 @@
 """Types of gd's public API, for annotations in code that uses it."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -12,6 +12,7 @@ __all__ = [
     "DTypeLike",
     "FilePath",
     "Grads",
+    "Integers",
     "LossParameters",
     "OptimizerOptions",
     "Params",
@@ -68,6 +69,3 @@ class OptimizerOptions(TypedDict, total=False):
     track_norms: bool
     groups: Sequence[Mapping[str, Any]]
     state_dir: FilePath | None
-
-
-Key = Hashable  # of an array in a dict or a list of parameters

@@ -8,7 +8,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, SHAPE, TYPE
+from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, SHAPE, TYPE, WRITEABLE
 from .compiler import device
 from .words import array_at
 
@@ -54,9 +54,11 @@ def _dtype(array):
 def matching(array, like):
     """Return the address of the elements of an array if it matches `like`, else -1; both are addresses of objects.
 
-    It matches if kernels can read it and both have exactly the same type, dtype and shape.
+    It matches if kernels can read it and write to `like`, and both have exactly the same type, dtype and shape.
     """
     if load_pointer(array + TYPE) != load_pointer(like + TYPE) or load_int(array + FLAGS) & READABLE != READABLE:
+        return -1
+    if load_int(like + FLAGS) & WRITEABLE == 0:
         return -1
     ndim = load_int(like + NDIM)
     if _dtype(array) != _dtype(like) or load_int(array + NDIM) != ndim:

@@ -10,5 +10,5 @@ from struct import calcsize
 OBJECT = object.__basicsize__  # bytes of every object's head, which ends with its type; its own fields follow
 TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS = (OBJECT + k * 8 for k in (-1, 0, 1, 2, 3, 5, 6))  # of an array
 KIND = OBJECT + 8, 0xFFFFFF  # offset and mask in a dtype: three characters, its kind, its type and its byte order
-C_ORDER, FORTRAN_ORDER, ALIGNED = 0x0001, 0x0002, 0x0100  # flags of an array
+C_ORDER, FORTRAN_ORDER, ALIGNED, WRITEABLE = 0x0001, 0x0002, 0x0100, 0x0400  # flags of an array
 KNOWN = sys.implementation.name == "cpython" and calcsize("P") == 8  # True if objects are laid out like this

@@ -99,6 +99,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "dtypes": "dtypes",
     "early_stopping": Integer(1),
     "ema": UNIT,
+    "evaluate": str,
     "emphasis": UNIT,
     "epoch": Integer(0),
     "epochs": Integer(1, endless=True),
@@ -135,6 +136,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "milestones": Numbers(Integer(1), fixed=False),
     "min_delta": NON_NEGATIVE,
     "model": "object",
+    "monitor": "monitor",
     "momenta": Numbers(UNIT),
     "multiplier": Integer(1),
     "n": Integer(1),
@@ -329,6 +331,9 @@ def of_kind(call, kind, value, optional):
         case "names":
             for wrong in (("nonsense",), (1,), (None,), (["Adam"],), ("adam",), ("Adam", object())):
                 yield bad(repr(wrong), wrong)
+        case "monitor":
+            for wrong in (1, 1.5, ["loss"], {"loss": 1}, object()):
+                yield bad(repr(wrong)[:20], wrong)
         case "choices":
             for wrong in ("SGD", 1.5, {"SGD": 1}, object()):
                 yield bad(repr(wrong), wrong)

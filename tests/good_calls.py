@@ -40,6 +40,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"batches\.(shuffled\w*|emphasized|held_out|cut)": "called with what gd has checked",
     r"losses\.(total|r_squared|check_loss)": "called with what gd has checked",
     r"losses\.Loss(\.\w+)?": "a record of gd's own",
+    r"History\.(judge|monitored)|schedules\.nested": "called by fit with what it has checked",
     r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
     r"(\w+)\.(check_data|check_inputs|check)": "a part of the checks of other methods",
     r"profile\.(started|ended)": "called by kernels",
@@ -242,6 +243,7 @@ COMMON = {
     "max_iter": lambda world: 2,
     "max_norm": lambda world: 1.0,
     "metric": lambda world: 0.5,
+    "monitor": lambda world: world.pick("loss", lambda history: history.loss[-1]),
     "options": lambda world: ["relu", "tanh"],
     "outputs": lambda world: 2,
     "param_dtype": lambda world: None,
@@ -592,7 +594,7 @@ def _(world, each):
     return {**given, "heads": None, "loss_parameters": {"label_smoothing": 0.1, "class_weights": world.floats(2)}}
 
 
-@good(r"(MLP|LinearModel)\.(forward|predict|layer_outputs|score|scores|loss_and_gradients|gradient_check)")
+@good(r"(MLP|LinearModel)\.(forward|predict|layer_outputs|score|scores|evaluate|loss_and_gradients|gradient_check)")
 def _(world, each):
     model, X, y = model_and_data(world, each.owner)
     return {"self": model, "X": X} | ({"y": y} if "y" in inspect.signature(each.function).parameters else {})
@@ -612,7 +614,7 @@ def _(world, each):
     held = world.floats(4, COLUMNS), like(y, lambda each: world.place(each[:4]))
     own = {"emphasis": 0.5} if isinstance(model, gd.MLP) else {"emphasis": 0.0}
     own |= {"resume": False, "checkpoint": str(world.folder / "checkpoint")}
-    own |= {"batch_size": 4, "comm": None}
+    own |= {"batch_size": 4, "comm": None, "evaluate": "parameters"}
     if world.wanted == {"comm"}:
         optimizer = gd.Distributed(gd.Adam, model.parameters, Communicator())
         own |= {"batch_size": 8, "comm": optimizer.comm, "accumulate": 1, "emphasis": 0.0, "needed": ("batch_size",)}

@@ -5,6 +5,7 @@ Parameters are listed by name, kind and default; annotations are checked by pyri
 """
 
 import inspect
+import re
 import sys
 from importlib import import_module
 
@@ -56,7 +57,8 @@ def _signature(function):
         return ""
     signature = inspect.signature(function)
     plain = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
-    return str(signature.replace(parameters=plain, return_annotation=signature.empty))
+    text = str(signature.replace(parameters=plain, return_annotation=signature.empty))
+    return re.sub(" at 0x[0-9a-f]+", "", text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""All rules as the plain Python that they are, against gd/reference.py: ``python tests/rules.py``.
+"""All rules as the plain Python that they are, against gd.reference: ``python tests/rules.py``.
 
 With NUMBA_DISABLE_JIT=1, which this sets, rules and the loops around them are not compiled, so that a wrong formula can
 be told from a wrong compilation, and a debugger can stop in either. It prints how many cases of optimizers, activations

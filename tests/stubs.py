@@ -26,11 +26,11 @@ def stubs():
 
 
 def _activations():
-    made = activations.functions()
+    made = activations.public_functions()
     lines = [HEAD, "from typing import Any\n", "from numpy.typing import NDArray\n", "from ..typing import Array"]
-    written = [name for name, function in made.items() if function.__module__ != "gd.activations.activation"]
+    written = [name for name, function in made.items() if function.__module__ != "gd.activations"]
     lines += _exports(activations, {*activations.__all__} - {*made, "ACTIVATIONS"} | {*written})
-    lines += ["from .functions import functions as functions", "\nACTIVATIONS: dict[str, Activation]\n"]
+    lines += ["from .functions import public_functions as public_functions", "\nACTIVATIONS: dict[str, Activation]\n"]
     for name, function in made.items():
         if name not in written:
             lines.append(f"def {name}{inspect.signature(function)}: ...".replace("'", ""))
@@ -39,8 +39,8 @@ def _activations():
 
 def _room(room):
     lines = [HEAD, *_exports(room, room.__all__)]
-    if hasattr(room, "functions"):
-        lines.append("from .functions import functions as functions")
+    if hasattr(room, "public_functions"):
+        lines.append("from .functions import public_functions as public_functions")
     return "\n".join(lines) + "\n"
 
 

@@ -305,6 +305,11 @@ def test_prelu_and_the_gradient_of_its_weight(shape, rng, dtype, walk):
         gd.prelu(x, np.ones(shape[-1] + 1, dtype))
 
 
+def test_bounds_that_cross_are_refused():
+    with pytest.raises(ValueError, match="hard_tanh: min must be at most max, got 2 and 1"):
+        gd.hard_tanh(np.ones(3), min=2.0)
+
+
 def test_bad_arguments_are_refused_and_nothing_is_written():
     x = np.ones(4, np.float32)
     read_only = np.ones(4, np.float32)

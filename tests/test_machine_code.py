@@ -488,6 +488,7 @@ def test_array_objects_are_laid_out_as_numpy_promises(order):
     assert bool(flags & layout.C_ORDER) == array.flags.c_contiguous
     assert bool(flags & layout.FORTRAN_ORDER) == array.flags.f_contiguous
     assert bool(flags & layout.ALIGNED) == array.flags.aligned
+    assert bool(flags & layout.WRITEABLE) == array.flags.writeable
     offset, mask = layout.KIND
     kind = (field(offset, 4, array.dtype) & mask).to_bytes(3, "little").decode()
     assert kind == array.dtype.kind + array.dtype.char + ("=" if sys.byteorder == "little" else kind[2])

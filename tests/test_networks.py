@@ -21,8 +21,12 @@ SHAPES = [[5, 3], [5, 7, 3], [33, 40, 17, 1], [2, 1, 1, 2]]
 def example(rng, widths, rows, loss, dtype):
     X = rng.standard_normal((rows, widths[0])).astype(dtype)
     y = rng.integers(0, widths[-1], rows) if LOSSES[loss].labels else rng.standard_normal((rows, widths[-1]))
-    if loss == "kl_divergence":
-        y = np.abs(y)  # probabilities
+    if loss in ("kl_divergence", "binary_cross_entropy_with_logits"):
+        y = rng.random(y.shape)
+    elif loss == "poisson":
+        y = np.abs(y)
+    elif "hinge" in loss:
+        y = np.sign(y)
     return X, y if LOSSES[loss].labels else y.astype(dtype)
 
 

@@ -127,7 +127,7 @@ def test_names_and_signatures_are_those_that_were_agreed_on():
 def test_stubs_show_what_is_collected_at_import():
     for path, text in stubs.stubs().items():
         assert path.read_text() == text, f"{path.name} of {path.parent.name}: `python tests/stubs.py` writes it again"
-    for name in gd.activations.functions() | gd.losses.functions():
+    for name in gd.activations.public_functions() | gd.losses.public_functions():
         parameters = inspect.signature(getattr(gd, name)).parameters.values()
         assert all(each.kind is not each.VAR_KEYWORD for each in parameters), name
 

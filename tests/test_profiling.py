@@ -87,7 +87,7 @@ def test_bytes_of_rows_and_losses():
     labels = np.arange(100) % 10
     assert of_one_kernel(lambda: gd.softmax(x)).bytes == 8 * x.size
     assert of_one_kernel(lambda: gd.softmax(x, out=x)).bytes == 8 * x.size
-    assert of_one_kernel(lambda: gd.mse(x, y)).bytes == 12 * x.size + 8
+    assert of_one_kernel(lambda: gd.mse(x, y)).bytes == 12 * x.size + 8 + 8
     assert of_one_kernel(lambda: gd.softmax_cross_entropy(x, labels)).bytes == 8 * x.size + 8 * 100 + 8 * 100
     matrix = np.ones((50, 10), np.float32)
     optimizer = gd.SGD(matrix)

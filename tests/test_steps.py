@@ -361,7 +361,7 @@ def test_bad_rows_are_refused_and_nothing_changes(rng):
         (("E", [0, 1], g), TypeError, "rows must be a NumPy array"),
         (("E", np.array([0.0, 1.0]), g), TypeError, "rows has dtype float64"),
         (("E", np.array([[0, 1]]), g), ValueError, "rows must be a vector"),
-        (("E", np.array([], int), np.ones((0, 2))), ValueError, "rows must be a vector of at least one index"),
+        (("E", np.array([], int), np.ones((1, 2))), ValueError, r"grad_rows must have shape \(0, 2\), got \(1, 2\)"),
         (("E", np.array([0, 4]), g), ValueError, "rows must be 0 to 3, got 4"),
         (("E", np.array([-1, 0]), g), ValueError, "rows must be 0 to 3, got -1"),
         (("E", np.array([0, 1, 2]), g), ValueError, "grad_rows has shape"),
@@ -583,3 +583,56 @@ def test_a_trust_ratio_that_overflows_makes_parameters_infinite_without_a_warnin
     for _ in range(3):
         OPTIMIZERS[name](p, lr=1e30).step(np.full(10, 1e-30, np.float32))
     assert not np.isfinite(p).any()
+
+
+@pytest.mark.parametrize("keywords", [{}, {"clip_norm": 1.0}, {"skip_nonfinite": True}, {"ema": 0.9}], ids=str)
+def test_a_batch_without_rows_is_a_step_that_changes_no_row(keywords, rng, dtype):
+    params = {"E": rng.standard_normal((5, 3)).astype(dtype), "b": np.zeros(2, dtype)}
+    before, optimizer = params["E"].copy(), gd.Adam(params, lr=0.1, **keywords)
+    assert optimizer.step_rows("E", np.array([], int), np.empty((0, 3), dtype))
+    assert np.array_equal(params["E"], before)
+    assert optimizer.steps == 1
+    torch = pytest.importorskip("torch")
+    tensor = torch.nn.Parameter(torch.from_numpy(before.copy()))
+    lazy = torch.optim.SparseAdam([tensor], lr=0.1)
+    for rows in ([], [1, 3]):
+        g = rng.standard_normal((len(rows), 3)).astype(dtype)
+        tensor.grad = torch.sparse_coo_tensor(torch.tensor([rows], dtype=torch.long), torch.from_numpy(g), (5, 3))
+        lazy.step()
+        if rows:
+            optimizer.step_rows("E", np.array(rows), g)
+    if not keywords or "ema" in keywords or "skip_nonfinite" in keywords:
+        np.testing.assert_allclose(params["E"], tensor.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "many", "vector", "inside", "rows"])
+def test_parameters_that_became_read_only_are_not_written_to(kind, rng):
+    arrays = [rng.standard_normal((4, 3)) for _ in range(12 if kind == "many" else 2)]
+    params: object = arrays
+    if kind in ("array", "rows"):
+        params, arrays = arrays[0], arrays[:1]
+    if kind in ("vector", "inside"):
+        params = gd.LinearModel(3, dtype=np.float64).parameters
+        arrays = [params.vector]
+    optimizer = gd.Adam(params)
+
+    def step():
+        if kind == "inside":
+            model = gd.LinearModel(3, dtype=np.float64)
+            model.parameters = params
+            return gd.fit(model, np.ones((9, 3)), np.ones(9), optimizer, 2, 1, progress=False)
+        if kind == "rows":
+            return optimizer.step_rows(None, np.array([1]), np.ones((1, 3)))
+        if kind == "vector":
+            return optimizer.step(np.ones_like(params.vector))
+        return optimizer.step(np.ones((4, 3)) if kind == "array" else [np.ones((4, 3)) for _ in arrays])
+
+    step()
+    arrays[-1].flags.writeable = False
+    before, steps = [each.copy() for each in arrays], optimizer.steps
+    with pytest.raises(ValueError, match=r"Adam.*: params(\[\d+\])? has become read-only"):
+        step()
+    assert all(np.array_equal(*each) for each in zip(arrays, before, strict=True))
+    assert optimizer.steps == steps
+    arrays[-1].flags.writeable = True
+    step()

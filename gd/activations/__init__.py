@@ -2,8 +2,8 @@
 
 from .activation import ACTIVATIONS, Activation
 from .dropping import dropout, dropout_backward
-from .functions import functions
+from .functions import public_functions
 
-globals().update(functions())  # one function for each form of each activation
+globals().update(public_functions())  # one function for each form of each activation
 
-__all__ = ["ACTIVATIONS", "Activation", "dropout", "dropout_backward", *functions()]
+__all__ = ["ACTIVATIONS", "Activation", "dropout", "dropout_backward", *public_functions()]

@@ -12,7 +12,7 @@ from .parametric import maxout as maxout
 from .parametric import maxout_backward as maxout_backward
 from .parametric import prelu as prelu
 from .parametric import prelu_backward as prelu_backward
-from .functions import functions as functions
+from .functions import public_functions as public_functions
 
 ACTIVATIONS: dict[str, Activation]
 

@@ -79,6 +79,7 @@ class Activation:
         )
         for function_name, (function, summary, operands) in zip(names, texts, strict=True):
             function.__name__ = function.__qualname__ = function_name
+            function.__module__ = __package__  # where it is found again, as by pickle
             function.__doc__ = _documentation(summary, operands, parameters, self._flag, source)
             function.__signature__ = _signature(operands, parameters, self._flag)
         ACTIVATIONS[name] = self
@@ -88,7 +89,12 @@ class Activation:
 
     def values(self, where: str, given: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
         """Return the parameters in order, checked and in the dtype of the arrays."""
-        return check_reals(where, given, self.parameters, dtype) if given else self._defaults[dtype]
+        if not given:
+            return self._defaults[dtype]
+        values = check_reals(where, given, self.parameters, dtype)
+        if "min" in self.parameters and values[0] > values[1]:
+            raise ValueError(f"{where}: min must be at most max, got {values[0]:g} and {values[1]:g}")
+        return values
 
     def chosen(
         self, form: int, where: str, parameters: Mapping[str, Any]

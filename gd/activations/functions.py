@@ -78,7 +78,7 @@ for _form, _function in (("forward", maxout), ("backward", maxout_backward)):
     getattr(ACTIVATIONS["maxout"], _form).__doc__ = _function.__doc__
 
 
-def functions() -> dict[str, Callable[..., Any]]:
+def public_functions() -> dict[str, Callable[..., Any]]:
     """Return the public functions of all activations, by name."""
     found: dict[str, Callable[..., Any]] = {}
     for name, each in ACTIVATIONS.items():

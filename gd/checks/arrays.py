@@ -76,11 +76,16 @@ def check_array(
     if x.ndim == 0 or x.size == 0:
         raise ValueError(f"{where}: {name} must have at least one dimension and one element, got shape {x.shape}")
     if not x.flags.c_contiguous:
-        raise ValueError(f"{where}: {name} is not contiguous in C order; pass np.ascontiguousarray({name})")
+        advice = f"pass np.ascontiguousarray({name})"
+        if writeable:  # a copy would be written to, and the array stay as it is
+            advice = f"it is written to, so keep the array that np.ascontiguousarray({name}) returns, and pass that"
+        raise ValueError(f"{where}: {name} is not contiguous in C order; {advice}")
     if not x.flags.aligned:
         raise ValueError(f"{where}: {name} is not aligned in memory; pass a copy")
     if writeable and not x.flags.writeable:
-        raise ValueError(f"{where}: {name} is read-only and would be written to; np.array({name}) makes a copy")
+        raise ValueError(
+            f"{where}: {name} is read-only and would be written to; np.array({name}) makes a copy, which then changes"
+        )
     return x
 
 
@@ -173,9 +178,11 @@ def check_label_array(where: str, name: str, labels: Any, rows: int) -> NDArray[
     return labels
 
 
-def check_indices(where: str, name: str, indices: Any, size: int) -> NDArray[np.intp]:
-    """Return a non-empty vector of indices 0 to size - 1 as an array of intp."""
+def check_indices(where: str, name: str, indices: Any, size: int, least: int = 1) -> NDArray[np.intp]:
+    """Return a vector of at least so many indices 0 to size - 1 as an array of intp."""
     indices = _check_integers(where, name, indices, "indices")
+    if indices.ndim == 1 and indices.size == 0 and least == 0:
+        return np.empty(0, np.intp)
     if indices.ndim != 1 or indices.size == 0:
         raise ValueError(f"{where}: {name} must be a vector of at least one index, got shape {indices.shape}")
     return _check_below(where, name, indices, size)

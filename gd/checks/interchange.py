@@ -26,7 +26,10 @@ def lent(where: str, name: str, x: Any) -> Any:
         if x.device.type != "cpu":
             raise TypeError(f"{where}: {name} is a torch.Tensor on {x.device}; pass {name}.cpu().numpy()")
         if x.dtype is sys.modules["torch"].bfloat16:
-            raise TypeError(f"{where}: {name} is a torch.Tensor of bfloat16, which NumPy lacks; pass {name}.float()")
+            raise TypeError(
+                f"{where}: {name} is a torch.Tensor of bfloat16, which NumPy lacks; pass {name}.float(), or for "
+                f"parameters that are to be stepped {name}.view(torch.uint16).numpy() and param_dtype='bfloat16'"
+            )
         return _array(where, name, f"a torch.Tensor of {x.dtype}", x.numpy)
     if _is_a("jax", "Array", x):
         return _array(where, name, "a jax.Array", lambda: np.asarray(x))

@@ -160,4 +160,5 @@ def renamed(old: str, new: str, function: Callable[[], Result]) -> Result:
     try:
         return function()
     except (KeyError, TypeError, ValueError) as error:
-        raise type(error)(str(error.args[0]).replace(old, new, 1)) from None
+        error.args = (str(error.args[0]).replace(old, new, 1), *error.args[1:])
+        raise

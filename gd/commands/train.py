@@ -174,7 +174,8 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
         raise Failure(f"--resume {options.resume}: {error}") from error
     runs["gd"].resumed(history)
     if history.stopped:
-        print(f"stopped    after {len(history.loss)} epochs, the best was number {1 + int(np.argmax(history.score))}")
+        best = 1 + int(np.argmin(history.validation_loss))
+        print(f"stopped    after {len(history.loss)} epochs, the best was number {best}")
     runs["gd"].accuracy = model.score(data.X_test, data.y_test)
     if options.compare:
         plain = reference.Optimizer(NAMES[options.optimizer], initial, **keywords | optimizer.schedules)

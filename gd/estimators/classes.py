@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_choice
+from ..losses import ANY, COUNTS, LOSSES
 from ..models import MLP, LinearModel
 from ..typing import Rate
 from .base import Classifier, Linear, Network, Regressor, Rows, keep
@@ -65,7 +66,7 @@ class LinearRegressor(Regressor, Linear):
 
     loss: str
     loss_parameters: Mapping[str, Any] | None
-    _losses = ("mse", "squared", "mae", "huber", "smooth_l1", "epsilon_insensitive", "quantile", "poisson")
+    _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared")
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         check_choice("LinearRegressor", "loss", self.loss, self._losses)

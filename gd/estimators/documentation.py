@@ -16,7 +16,7 @@ _SHARED = """optimizer : str, default: "Adam"
     max_iter : int, default: 200
         The largest number of epochs.
     tol : float, default: 1e-4
-        An epoch is an improvement if its loss (with early_stopping, its validation score) is better by more than this.
+        An epoch is an improvement if its loss (with early_stopping, the validation's) is better by more than this.
     n_iter_no_change : int, default: 10
         Training ends after this many epochs in a row without improvement.
     early_stopping : bool, default: False

@@ -1,8 +1,8 @@
 """Losses: the value and the gradient with respect to the prediction, in one pass."""
 
-from .functions import ALIASES, LOSSES, check_loss, functions
-from .loss import ANY, Loss, r_squared, total
+from .functions import ALIASES, LOSSES, check_loss, public_functions
+from .loss import ANY, COUNTS, Loss, total
 
-globals().update(functions())
+globals().update(public_functions())
 
-__all__ = ["ALIASES", "ANY", "LOSSES", "Loss", "check_loss", "r_squared", "total", *functions()]
+__all__ = ["ALIASES", "ANY", "COUNTS", "LOSSES", "Loss", "check_loss", "total", *public_functions()]

@@ -1,5 +1,6 @@
 # Written by `python tests/stubs.py`: do not edit.
 
+from .cross_entropy import softmax_cross_entropy as softmax_cross_entropy
 from .functions import ALIASES as ALIASES
 from .functions import LOSSES as LOSSES
 from .functions import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
@@ -13,10 +14,9 @@ from .functions import mse as mse
 from .functions import poisson as poisson
 from .functions import quantile as quantile
 from .functions import smooth_l1 as smooth_l1
-from .functions import softmax_cross_entropy as softmax_cross_entropy
 from .functions import squared_hinge as squared_hinge
 from .loss import ANY as ANY
+from .loss import COUNTS as COUNTS
 from .loss import Loss as Loss
-from .loss import r_squared as r_squared
 from .loss import total as total
-from .functions import functions as functions
+from .functions import public_functions as public_functions

@@ -7,31 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import (
-    CLOSED_UNIT,
     NON_NEGATIVE,
     OPEN_UNIT,
     POSITIVE,
     aligned_empty,
     check_alike,
-    check_array,
     check_choice,
     check_flag,
-    check_label_array,
-    check_labels,
     check_number,
     check_real,
-    lent,
 )
 from ..kernels.compiler import join
 from ..kernels.loops import losses as loops
 from ..kernels.rules import losses as rules
-from ..typing import Array, Integers, Reduction
-from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss, check_class_weights, total
+from ..typing import Array, Reduction
+from . import scores
+from .cross_entropy import REDUCTIONS, ValueAndGradient, softmax_cross_entropy
+from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss, total
 
-REDUCTIONS = ("mean", "sum", "none")
-ValueAndGradient = tuple[float | NDArray[Any], NDArray[Any]]  # an array of values for reduction="none"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
 _SHARED = """
     reduction : {"mean", "sum", "none"}, default: "mean"
         Over all elements; "none" returns a value for each.
@@ -276,113 +270,25 @@ def kl_divergence(prediction: Array, target: Array, reduction: Reduction = "mean
     return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction, targets=PROBABILITIES)
 
 
-def softmax_cross_entropy(
-    logits: Array,
-    labels: Array,
-    reduction: Reduction = "mean",
-    *,
-    label_smoothing: float = 0.0,
-    class_weights: Array | None = None,
-    ignore_index: int | None = None,
-) -> ValueAndGradient:
-    """Cross-entropy of the softmax of logits: -log softmax(logits)[label], averaged over the rows.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (rows, classes)
-        float32 or float64. Large logits are safe: their maximum is subtracted first.
-    labels : ndarray of int, shape (rows,), or ndarray of shape (rows, classes)
-        The class of each row, 0 to classes - 1; or class probabilities in the dtype of logits.
-    reduction : {"mean", "sum", "none"}, default: "mean"
-        Over the rows; "none" returns a value for each. As in PyTorch, with labels the mean is weighted by
-        class_weights[label], and ignored rows do not count; with probabilities it is over all rows.
-    label_smoothing : float, default: 0
-        In [0, 1]: this share of each target is spread equally over all classes.
-    class_weights : ndarray of shape (classes,), optional
-        Factors of the terms of each class; 0 or above, in the dtype of logits.
-    ignore_index : int, optional
-        Rows with this label have loss 0 and gradient 0. (PyTorch's default is -100.)
-
-    Returns
-    -------
-    value : float, or ndarray of shape (rows,) for reduction="none"
-        The loss; NaN if it is a mean over no rows.
-    gradient : ndarray of shape (rows, classes)
-        With respect to logits: (softmax(logits) - one_hot(labels)) / rows for "mean".
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an array does not fit, a label is out of range or the reduction is unknown.
-
-    References
-    ----------
-    Bridle, "Training stochastic model recognition algorithms as networks", NeurIPS 1989. Smoothing: Szegedy
-    et al., CVPR 2016.
-    """
-    where = "softmax_cross_entropy"
-    logits = check_array(where, "logits", logits, ndim=2)
-    targets: Any = lent(where, "labels", labels)
-    (rows, classes), real = logits.shape, logits.dtype.type
-    smoothing = check_number(where, "label_smoothing", label_smoothing, CLOSED_UNIT)
-    check_choice(where, "reduction", reduction, REDUCTIONS)
-    probabilities = isinstance(targets, np.ndarray) and targets.ndim == 2 and targets.dtype.kind == "f"
-    weights = check_class_weights(where, class_weights, classes, ("logits", logits.dtype))
-    count = rows
-    if probabilities:
-        check_array(where, "labels", targets, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
-        if ignore_index is not None:
-            raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
-        row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))
-    else:
-        ignored = _ignored(where, check_label_array(where, "labels", targets, rows), ignore_index)
-        if ignored is not None:
-            targets = np.where(ignored, 0, targets)
-        targets = check_labels(where, "labels", targets, rows, classes)
-        if class_weights is not None or ignored is not None:
-            each = weights[targets].astype(np.float64)
-            count = float(np.sum(each if ignored is None else each[~ignored]))
-        if ignored is not None:
-            targets = np.where(ignored, loops.IGNORED, targets)
-        row, parameters = loops.softmax_cross_entropy_row, ()
-        if smoothing > 0:
-            row, parameters = loops.smoothed_cross_entropy_row, (weights, real(smoothing))
-        elif class_weights is not None or ignored is not None:
-            row, parameters = loops.weighted_cross_entropy_row, (weights,)
-    gradient = aligned_empty(logits.size, logits.dtype).reshape(logits.shape)
-    scale = 1.0 if reduction != "mean" else 1 / count if count else 0.0
-    values = np.empty(rows)
-    join(loops.row_loss, row)(rows, values, gradient, logits, targets, real(scale), *parameters)
-    if reduction == "none":
-        return values.astype(logits.dtype), gradient
-    return total(values) * (scale if count else np.nan if reduction == "mean" else 1.0), gradient
-
-
-def _ignored(where: str, labels: Integers, ignore_index: int | None) -> NDArray[np.bool_] | None:
-    """Return a mask of the rows to ignore, or None if there are none."""
-    if ignore_index is None:
-        return None
-    if isinstance(ignore_index, (bool, np.bool_)) or not isinstance(ignore_index, (int, np.integer)):
-        raise TypeError(f"{where}: ignore_index must be an integer, got {ignore_index!r}")
-    ignored = labels == int(ignore_index)
-    return ignored if ignored.any() else None
-
-
 LOSSES: dict[str, Loss] = {
-    "softmax_cross_entropy": Loss(softmax_cross_entropy),
+    "softmax_cross_entropy": Loss(softmax_cross_entropy, score=scores.accuracy),
     "mse": Loss(mse, rules.squared),
-    "mae": Loss(mae, rules.absolute),
+    "mae": Loss(mae, rules.absolute, score=scores.d_squared_pinball),
     "huber": Loss(huber, rules.huber, {"delta": (1.0, POSITIVE)}),
     "epsilon_insensitive": Loss(epsilon_insensitive, rules.epsilon_insensitive, {"epsilon": (0.1, NON_NEGATIVE)}),
     "smooth_l1": Loss(smooth_l1, rules.smooth_l1, {"beta": (1.0, NON_NEGATIVE)}),
     "binary_cross_entropy_with_logits": Loss(
-        binary_cross_entropy_with_logits, rules.logistic, {"positive_weight": (1.0, NON_NEGATIVE)}, PROBABILITIES
+        binary_cross_entropy_with_logits,
+        rules.logistic,
+        {"positive_weight": (1.0, NON_NEGATIVE)},
+        PROBABILITIES,
+        scores.accuracy_of_logits,
     ),
-    "hinge": Loss(hinge, rules.hinge, targets=SIGNS),
-    "squared_hinge": Loss(squared_hinge, rules.squared_hinge, targets=SIGNS),
-    "poisson": Loss(poisson, rules.poisson, targets=COUNTS),
-    "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}),
-    "kl_divergence": Loss(kl_divergence, rules.kullback_leibler, targets=PROBABILITIES),
+    "hinge": Loss(hinge, rules.hinge, {}, SIGNS, scores.accuracy_of_signs),
+    "squared_hinge": Loss(squared_hinge, rules.squared_hinge, {}, SIGNS, scores.accuracy_of_signs),
+    "poisson": Loss(poisson, rules.poisson, {}, COUNTS, scores.d_squared_poisson),
+    "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}, score=scores.d_squared_pinball),
+    "kl_divergence": Loss(kl_divergence, rules.kullback_leibler, {}, PROBABILITIES, scores.r_squared_of_logarithms),
 }
 ALIASES: dict[str, str] = {  # former names of the losses of linear models
     "squared": "mse",
@@ -398,6 +304,6 @@ def check_loss(where: str, name: Any) -> str:
     return check_choice(where, "loss", name, LOSSES)
 
 
-def functions() -> dict[str, Callable[..., tuple[Any, NDArray[Any]]]]:
+def public_functions() -> dict[str, Callable[..., tuple[Any, NDArray[Any]]]]:
     """Return the public functions of all losses, by name."""
     return {name: loss.function for name, loss in LOSSES.items()}

@@ -10,6 +10,7 @@ from ..checks import CLOSED_UNIT, Range, check_array, check_number, check_reals
 from ..kernels.loops import losses as loops
 from ..kernels.rules import losses as rules
 from ..typing import Array
+from .scores import Score, r_squared
 
 
 def total(values: NDArray[np.float64]) -> float:
@@ -18,17 +19,6 @@ def total(values: NDArray[np.float64]) -> float:
         return values.item()  # in a tenth of the time
     with np.errstate(over="ignore", invalid="ignore"):
         return float(values.sum())
-
-
-def r_squared(target: NDArray[Any], prediction: NDArray[Any]) -> float:
-    """Return the coefficient of determination 1 - (squared errors) / (squared distances from the mean).
-
-    The sums are over all outputs. If the targets are constant, it is 1 for perfect predictions and 0 for others.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        errors = np.sum((target.astype(np.float64) - prediction) ** 2)
-        spread = np.sum((target - target.mean(axis=0, dtype=np.float64)) ** 2)
-    return float(1 - errors / spread) if spread > 0 else float(errors == 0)
 
 
 class Targets(NamedTuple):
@@ -72,6 +62,7 @@ class Loss(NamedTuple):
     rule: Callable[..., Any] | None = None  # for one element; None for softmax_cross_entropy
     parameters: dict[str, tuple[float, Range]] = {}  # noqa: RUF012  (of the rule: name -> (default, Range))
     targets: Targets = ANY
+    score: Score = r_squared
 
     @property
     def labels(self) -> bool:

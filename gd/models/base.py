@@ -14,6 +14,7 @@ from ..files import CheckpointError, load, save
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector
 from ..typing import FilePath
+from .evaluation import Evaluation
 from .finite_differences import GradientCheck, gradient_check
 
 
@@ -37,8 +38,8 @@ class Model:
             """Write the gradient of the batch X[rows], y[rows] into `out`; return the mean loss."""
             ...
 
-        def score(self, X: Any, y: Any) -> float:
-            """Return the accuracy or R**2."""
+        def _evaluation(self, X: Any, y: Any) -> Evaluation:
+            """Return the loss and the score of what `check_data` returned."""
             ...
 
         def check_data(self, where: str, X: Any, y: Any) -> tuple[Any, Any]:
@@ -61,6 +62,20 @@ class Model:
     def dtype(self) -> np.dtype[Any]:
         """The dtype of parameters and data."""
         return self.parameters.dtype
+
+    def evaluate(self, X: Any, y: Any) -> Evaluation:
+        """Return the mean loss and the score on data, without dropout and penalties.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X or y does not fit the model.
+        """
+        return self._evaluation(*self.check_data(f"{type(self).__name__}.evaluate", X, y))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the score on data: accuracy, D**2 or R**2, as the loss has it (see `Evaluation`)."""
+        return self._evaluation(*self.check_data(f"{type(self).__name__}.score", X, y)).score
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in self._unsaved}

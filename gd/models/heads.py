@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS
 from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real
 from ..kernels.loops import losses as loops
-from ..losses import ALIASES, LOSSES, check_loss, r_squared
+from ..losses import ALIASES, LOSSES, check_loss
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
 ROWS = ("softmax", "log_softmax")
@@ -64,6 +64,8 @@ class Output:
     optional: bool
     numbers: tuple[Any, ...]
     row: Any
+    fused: bool
+    given: dict[str, Any]  # parameters of the loss
 
     def __init__(self, where: str, head: Head, dtype: np.dtype[Any], optional: bool) -> None:
         self.width = head.outputs
@@ -74,7 +76,8 @@ class Output:
         if not isinstance(head.loss_parameters, Mapping):
             raise TypeError(f"{where}: loss_parameters must be a dict, got {type(head.loss_parameters).__name__}")
         row, self.numbers = LOSSES[self.loss].of_row(where, dict(head.loss_parameters), self.width, dtype, optional)
-        fused = FUSED.get(self.output) == self.loss
+        fused = self.fused = FUSED.get(self.output) == self.loss  # the loss contains the activation
+        self.given = dict(head.loss_parameters)
         if self.labels and not fused and self.output != "identity":
             raise ValueError(f"{where}: output must be identity or softmax with {self.loss}, got {self.output!r}")
         if optional and not self.labels:
@@ -131,10 +134,11 @@ class Output:
         """Return the class of each row if the loss takes labels, else the outputs as they are."""
         return y.argmax(axis=1) if self.labels else y
 
-    def score(self, y: NDArray[Any], outputs: NDArray[Any]) -> float | None:
-        """Return accuracy or R**2 over the rows that have a target; None if no row has one."""
+    def judged(self, y: NDArray[Any], z: NDArray[Any]) -> tuple[float | None, float | None]:
+        """Return (loss, score) over the rows that have a target, None if no row has one; z may be overwritten."""
         present = (y >= 0 if self.labels else ~np.isnan(y[:, 0])) if self.optional else slice(None)
-        y, outputs = y[present], outputs[present]
+        y, z = y[present], z[present]
         if not len(y):
-            return None
-        return float(np.mean(outputs.argmax(axis=1) == y)) if self.labels else r_squared(y, outputs)
+            return None, None
+        loss, taken = LOSSES[self.loss], z if self.fused else self.activated(z)
+        return float(loss.function(taken, y, **self.given)[0]), loss.score(y, taken, **self.given)

@@ -1,5 +1,6 @@
 """Gradients of linear models: one pass over the rows of a mini-batch, which are not copied, gives loss and gradient."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
@@ -164,7 +165,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
         lowest = (weights[rows] if rows.size else weights).min()  # NaN if there is one
         if not lowest >= 0:
             raise ValueError(f"{where}: sample_weight must be 0 or above, got {lowest}")
-    loss = OfLinear(where, loss, parameters, w.shape[1:], dtype)
+    of = OfLinear(where, loss, parameters, w.shape[1:], dtype) if parameters else _plain(loss, w.shape[1:], dtype)
     data = X
     if is_sparse(X):
         check_places(where, "X", X, rows)
@@ -172,7 +173,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
     operands = [("X", data), ("y", y), (matrix, w)] + [("sample_weight", weights)] * (sample_weight is not None)
     out = _checked_out(where, out, w, b, own, operands)
     gradient = np.empty(w.size + bias.size, dtype)
-    value = compute(X, y, w, bias, loss, rows, weights, gradient)
+    value = compute(X, y, w, bias, of, rows, weights, gradient)
     dw, db = gradient[: w.size].reshape(w.shape), gradient[w.size :]
     if out is not None:
         out[0][...] = dw
@@ -207,7 +208,7 @@ class OfLinear:
         row, self._numbers = loss.of_row(where, given, width, dtype)
         self._kernel = join(loops.losses_of_vectors, row) if outputs else join(loops.losses_of_numbers, loss.rule)
         self._dtype, self.labels, self.terms = dtype, loss.labels, 1 if loss.labels else width
-        self.class_weights = self._numbers[0] if loss.labels and self._numbers else None
+        self.class_weights = self._numbers[0] if given.get("class_weights") is not None else None
 
     def bound(self, y: NDArray[Any], weights: NDArray[Any]) -> tuple[Any, int]:
         """Return the losses of examples as kernels take them, and the bytes that they read for one example."""
@@ -218,6 +219,12 @@ class OfLinear:
         if self.class_weights is None:
             return examples * self.terms
         return float(self.class_weights[y[rows] if rows.size else y].sum(dtype=np.float64))
+
+
+@functools.lru_cache(maxsize=64)
+def _plain(name: str, outputs: tuple[int, ...], dtype: np.dtype[Any]) -> OfLinear:
+    """Return a loss with its default parameters, made once."""
+    return OfLinear(name, name, {}, outputs, dtype)
 
 
 def compute(
@@ -240,18 +247,9 @@ def compute(
     scale = 1 / divisor if divisor else 0.0
     losses, of_target = loss.bound(y, weights)
     loop = gradient_loop(X, w.ndim)
-    arguments = loop.names(
-        values=values,
-        gradients=parts,
-        w=w,
-        b=b if w.ndim == 2 else b[0],
-        rows=rows,
-        size=size,
-        scale=w.dtype.type(scale),
-        losses=losses,
-        of_target=of_target,
-        **kernel_arguments(X),
-    )
+    bias = b if w.ndim == 2 else b[0]  # all of them in the order of `OfRows`, which is what `loop.names` is
+    common = w, bias, rows, size, w.dtype.type(scale), *kernel_arguments(X).values(), losses, of_target
+    arguments = (values, parts, *common)
     if w.ndim == 1:
         join(loop)(blocks, *arguments)
     else:

@@ -21,16 +21,16 @@ from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.loops.linear_training import TRAINING, penalize
-from ..losses import LOSSES, check_loss, r_squared, total
+from ..losses import LOSSES, check_loss, total
 from ..optimizers import Optimizer
 from ..parameters import LARGEST, ParameterVector
 from ..typing import Array, Integers, LossParameters
 from .base import Model
+from .evaluation import Evaluation
 from .linear_gradients import ALL_ROWS, OfLinear, check_matrix, check_targets, compute, gradient_loop
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
 CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
-BORDERS = {"binary_cross_entropy_with_logits": 0.5, "hinge": 0, "squared_hinge": 0}  # of the targets of two classes
 STEP = 5_000  # products that the rest of a step takes as long as, at least
 
 
@@ -137,15 +137,10 @@ class LinearModel(Model):
             return outputs.argmax(axis=1)
         return np.exp(outputs) if self.loss == "poisson" else outputs
 
-    def score(self, X: Any, y: Array) -> float:
-        """Return the accuracy with the losses of cross-entropy and hinges, else R**2 as `MLP.score` does."""
-        X, y = self.check_data("LinearModel.score", X, y)
-        outputs = self._predictions(self._outputs(X))
-        if self._loss.labels:
-            return float(np.mean(outputs == y))
-        if self.loss in BORDERS:
-            return float(np.mean((outputs > 0) == (y > BORDERS[self.loss])))
-        return r_squared(y, outputs)
+    def _evaluation(self, X: Any, y: Any) -> Evaluation:
+        outputs, loss, given = self._outputs(X), LOSSES[self.loss], self._loss_parameters
+        value, score = float(loss.function(outputs, y, **given)[0]), loss.score(y, outputs, **given)
+        return Evaluation(value, score, {}, {})
 
     def loss_and_gradients(self, X: Any, y: Array) -> tuple[float, ParameterVector]:
         """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""

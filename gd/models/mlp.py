@@ -33,6 +33,7 @@ from ..runtime import single_threaded_blas
 from ..typing import Array, DTypeLike
 from .architecture import ONLY, Architecture, Sizes
 from .base import Model
+from .evaluation import Evaluation, combined
 from .heads import Head
 from .passes import new_pass
 
@@ -250,23 +251,20 @@ class MLP(Model):
             groups[-1]["params"].append(name)
         return groups
 
-    def score(self, X: Array, y: Targets) -> float:
-        """Return the accuracy if the loss takes labels, else the coefficient of determination R**2.
-
-        R**2 is 1 - (squared errors) / (squared distances from the mean), over all outputs; for constant targets 1 if
-        predictions are perfect, else 0. With heads, return the mean of their scores.
-        """
-        scores = [each for each in self._scores("MLP.score", X, y).values() if each is not None]
-        return sum(scores) / len(scores) if scores else np.nan
+    @property
+    def head_names(self) -> list[str]:
+        """The names of the heads; empty if there is one output without a name."""
+        return [] if self._plan.single else list(self._plan.outputs)
 
     def scores(self, X: Array, y: Targets) -> Any:
         """Return the score of each head over the rows that have a target for it; None if no row has."""
-        return self._as_given(self._scores("MLP.scores", X, y))
+        return self._as_given(self._evaluation(*self.check_data("MLP.scores", X, y)).scores)
 
-    def _scores(self, where, X, y):
-        X, targets = self.check_data(where, X, y)
-        outputs, heads = self._forward(X), self._plan.outputs.items()
-        return {name: head.score(each, outputs[name]) for (name, head), each in zip(heads, targets, strict=True)}
+    def _evaluation(self, X: Any, y: Any) -> Evaluation:
+        outputs, heads = self._forward(X, raw=True), self._plan.outputs.items()
+        judged = {name: head.judged(each, outputs[name]) for (name, head), each in zip(heads, y, strict=True)}
+        losses, scores = ({name: each[k] for name, each in judged.items()} for k in range(2))
+        return combined(losses, scores, {name: head.weight for name, head in heads})
 
     def loss_and_gradients(self, X: Array, y: Targets, step: int | None = None) -> tuple[float, ParameterVector]:
         """Return the mean loss of a batch and its gradient as a ParameterVector like `parameters`.
@@ -371,8 +369,8 @@ class MLP(Model):
         heads = self._plan.outputs.items()
         return X, tuple(head.check(where, f"y[{name!r}]", y[name], len(X)) for name, head in heads)
 
-    def _forward(self, X: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Return the outputs of each head."""
+    def _forward(self, X: NDArray[Any], raw: bool = False) -> dict[str, NDArray[Any]]:
+        """Return the outputs of each head; `raw` before the activation."""
         widths = [head.width for head in self._plan.outputs.values()]
         out = aligned_empty(len(X) * sum(widths), self.dtype)
         with single_threaded_blas():
@@ -387,7 +385,8 @@ class MLP(Model):
             )
         pieces = np.split(out, len(X) * np.cumsum(widths)[:-1])
         heads = zip(self._plan.outputs.items(), pieces, strict=True)
-        return {name: head.activated(z.reshape(-1, head.width)) for (name, head), z in heads}
+        found = {name: z.reshape(-1, head.width) for (name, head), z in heads}
+        return found if raw else {name: self._plan.outputs[name].activated(z) for name, z in found.items()}
 
     def __repr__(self) -> str:
         given: dict[str, Any] = {"activation": self.activation}

@@ -25,7 +25,7 @@ class ArrayList:
     def __init__(self, by_key: Mapping[Any, ParameterArray]) -> None:
         self._keys, arrays = list(by_key), list(by_key.values())
         self._ordered = self._keys == list(range(len(arrays)))
-        self._likes = _objects([array.p.reshape(array.shape) for array in arrays])
+        self._likes = _objects([array.given for array in arrays])
         starts, self._sizes = np.array([[address(array.p), array.p.nbytes] for array in arrays]).T
         order = np.argsort(starts)
         self._begins, self._ends = starts[order], (starts + self._sizes)[order]

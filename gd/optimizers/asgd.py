@@ -43,6 +43,7 @@ class ASGD(Optimizer):
 
     rule: Any = staticmethod(asgd.asgd)
     slots: tuple[str, ...] = ("ax",)
+    evaluated = "averaged"
     exact: tuple[str, ...] = ("ax",)
     ranges: dict[str, Any] = {"lambd": NON_NEGATIVE, "alpha": NON_NEGATIVE, "t0": NON_NEGATIVE}
     lambd: float

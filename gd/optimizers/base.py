@@ -141,7 +141,7 @@ class Optimizer(Declaration):
         self.params = structure.params
         if (state_dtype or param_dtype) and self.trust_norms is not None:
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
-        self._specifications = check_groups(self, groups, structure.arrays)
+        self._specifications = check_groups(self, groups, structure)
         if state_dir is None or isinstance(state_dir, StateFolder):  # of the optimizer that has this group
             self._prepare(structure, state_dir)
             return
@@ -192,7 +192,9 @@ class Optimizer(Declaration):
         array = self._alone
         if array is None or grads is None:
             return self._steps.take(f"{self._name}.step", grads, grad_scale)
-        if array.knows(grads) and array.fits(grads):  # from here on like `Steps`, without its detours
+        if (
+            array.knows(grads) and array.fits(grads) and array.given.flags.writeable
+        ):  # then like `Steps`, on a short way
             g = grads.reshape(-1)
         else:
             g = self._structure.pairs(f"{self._name}.step", grads)[0][1]
@@ -367,9 +369,7 @@ class Optimizer(Declaration):
             If the optimizer was made without ema.
         """
         if self.ema is None:
-            raise ValueError(
-                f"{self._name}.ema_params: the optimizer was made without ema; pass ema=0.999, for example"
-            )
+            raise ValueError(f"{self._name}.ema_params: the optimizer was made without ema, which 0.999 would suit")
         return self._state.copies("ema")
 
     @property

@@ -26,6 +26,7 @@ class Declaration(ABC):
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
     trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step
     steady: bool = False  # True if, after the first step, the coefficients depend on the learning rate alone
+    evaluated: str = "parameters"  # what `fit` judges: these, or "averaged" ones
     decays_itself: bool = False  # True if weight_decay is a coefficient of the rule
     bias_correction: bool = True  # for optimizers without this hyper-parameter
     eps_hat: bool = False  # likewise

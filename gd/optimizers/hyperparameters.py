@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..checks import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number, check_numbers, renamed
-from ..parameters import ParameterArray
+from ..parameters import ParameterArray, Structure
 from .storage import OPTIONS, check_options
 
 if TYPE_CHECKING:
@@ -70,17 +70,15 @@ def _at(schedule: Any, step: int) -> Any:
     return schedule(step) if callable(schedule) else schedule
 
 
-def check_groups(
-    optimizer: "Optimizer", groups: Any, arrays: Mapping[Any, ParameterArray]
-) -> tuple[dict[str, Any], ...]:
+def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> tuple[dict[str, Any], ...]:
     """Return copies of the dicts of the groups if each has valid keywords for some of the arrays, else raise."""
     where = f"{optimizer._name}: groups"
     if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Mapping) for group in groups):
         raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
-    if groups and None in arrays:
+    if groups and structure.is_one:
         raise ValueError(f"{where} needs params to be a list or a dict of arrays, got one array")
     allowed = {"params", "lr", *optimizer._hyperparameters, *OF_GROUPS}
-    seen = set()
+    seen, arrays = set(), structure.arrays
     for k, group in enumerate(groups):
         for keyword in group.keys() - allowed:
             raise TypeError(f"{where}[{k}] has an unexpected keyword {keyword!r}")
@@ -107,7 +105,7 @@ def make_groups(
     made, name = [], optimizer._name
     for k, group in enumerate(groups):
         keywords: dict[str, Any] = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
-        params = {key: arrays[key].p.reshape(arrays[key].shape) for key in keywords.pop("params")}
+        params = {key: arrays[key].given for key in keywords.pop("params")}
         make = functools.partial(type(optimizer), params, **keywords)
         made.append(renamed(f"{name}:", f"{name}: groups[{k}]:", make))
     return tuple(made)

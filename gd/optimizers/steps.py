@@ -81,7 +81,7 @@ class Steps:
         """Return the optimizer's array if it has just one and its step is one kernel call, else None."""
         owner = self._owner
         detour = self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
-        return self._structure.arrays[None] if None in self._structure.arrays and not detour else None
+        return self._structure.arrays[None] if self._structure.is_one and not detour else None
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients and the accumulated ones; return True if anything was stepped."""
@@ -122,8 +122,9 @@ class Steps:
                 if update.trust is not None:
                     vector = update.trusted(array, g, vector)
                 parts.append(update.step(array, vector, g, array.steps if state.ragged else steps))
+                array.steps += state.ragged  # at once: what comes next may raise
             self._note_norms(parts, scale)
-            self._count([array for array, _ in pairs])
+            self._count([array for array, _ in pairs], counted=True)
         return True
 
     def rows(self, where: str, key: Any, rows: Any, grad_rows: Any, grad_scale: float) -> bool:
@@ -141,7 +142,12 @@ class Steps:
         array = arrays[key]
         if len(array.shape) != 2:
             raise ValueError(f"{where}: {array.label} must be a matrix, it has shape {array.shape}")
-        rows = check_indices(where, "rows", rows, array.shape[0])
+        rows = check_indices(where, "rows", rows, array.shape[0], least=0)
+        array.check_writeable(where)
+        if not rows.size:  # a batch without any of the rows is a step all the same
+            if np.shape(grad_rows) != (0, array.shape[1]):
+                raise ValueError(f"{where}: grad_rows must have shape (0, {array.shape[1]}), got {np.shape(grad_rows)}")
+            return self._rows(array, rows, np.empty(0, array.dtype), grad_scale)
         expected = ("rows and columns", (rows.size, array.shape[1]))
         grad_rows = check_array(where, "grad_rows", grad_rows, dtype=(array.label, array.dtype), shape=expected)
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
@@ -179,10 +185,13 @@ class Steps:
             work.append((array, g, vector))
         return work
 
-    def _count(self, arrays: Iterable[ParameterArray], steps: int | None = None) -> None:
-        """Count a step of some arrays; `steps` is the optimizer's new count, by default one more."""
+    def _count(self, arrays: Iterable[ParameterArray], steps: int | None = None, *, counted: bool = False) -> None:
+        """Count a step of some arrays; `steps` is the optimizer's new count, by default one more.
+
+        `counted` says that the arrays have their own counts already.
+        """
         owner, state = self._owner, self._state
-        if state.ragged:
+        if state.ragged and not counted:
             for array in arrays:
                 array.steps += 1
         if owner.scalars:
@@ -227,6 +236,7 @@ class Steps:
         """
         array = self.whole
         assert array is not None  # see `is_possible`
+        array.check_writeable(self._owner._name)
         self._state.check()
         vector = array.update.coefficients.vector(self._owner.steps, 1.0)
         self._count([array])  # before the kernels: Ctrl-C during one acts when it has ended
@@ -242,6 +252,7 @@ class Steps:
         """
         owner, array = self._owner, self.whole
         assert array is not None  # see `is_possible`
+        array.check_writeable(owner._name)
         before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
         try:
             coefficients = self._ahead(array, count)
@@ -302,7 +313,7 @@ class Steps:
         if isinstance(self._sums, ParameterVector) and len(self._summed) == len(arrays):
             return self._sums
         found = {key: self._sums[key] if key in self._summed else None for key in arrays}
-        if None in arrays:
+        if self._structure.is_one:
             return found[None]
         return list(found.values()) if isinstance(self._owner.params, (list, tuple)) else found
 

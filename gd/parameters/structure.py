@@ -52,14 +52,20 @@ class ParameterArray:
     first_block: int
 
     def __init__(self, label: str, number: int, array: NDArray[Any]) -> None:
-        self.label, self.number = label, number
+        self.label, self.number, self.given = label, number, array
         self.p, self.shape, self.size, self.dtype = array.reshape(-1), array.shape, array.size, array.dtype
         self.real = array.dtype if array.dtype in FLOATS else np.dtype(np.float32)
         self.slots, self.update, self.steps, self.first_block = [], None, 0, 0
         self._known: Callable[[], Any] = lambda: None
 
+    def check_writeable(self, where: str) -> None:
+        """Raise if the array has become read-only since the optimizer was made."""
+        if not self.given.flags.writeable:
+            raise ValueError(f"{where}: {self.label} has become read-only; set its flags.writeable to True to step it")
+
     def gradient(self, where: str, label: str, g: Any, writeable: bool = False) -> NDArray[Any]:
         """Return a gradient as a vector if it matches, else raise."""
+        self.check_writeable(where)
         if not self.fits(g):
             dtype = self.real if getattr(g, "dtype", None) == self.real else self.dtype
             own = (self.label, dtype), (self.label, self.shape)
@@ -127,6 +133,7 @@ class Structure:
         self.arrays: dict[Any, ParameterArray] = {
             k: ParameterArray(label, n, each) for n, (k, (label, each)) in labelled
         }
+        self.is_one = isinstance(self.params, np.ndarray)  # not a structure whose only key is None
         self.vector = ParameterArray("params", 0, params.vector) if isinstance(params, ParameterVector) else None
         self._clears = clears
 
@@ -138,7 +145,7 @@ class Structure:
 
     def name(self, key: Any, slot: str) -> str:
         """Return the name of a state array in a dict: with the key of its array, if there are several."""
-        return slot if isinstance(self.params, np.ndarray) else f"{key}.{slot}"
+        return slot if self.is_one else f"{key}.{slot}"
 
     def like(self, vectors: Mapping[Any, NDArray[Any] | None]) -> Any:
         """Return vectors, by key, in the structure of params."""
@@ -148,7 +155,7 @@ class Structure:
                 copy[key].reshape(-1)[:] = vector
             return copy
         shaped = {key: None if each is None else each.reshape(self.arrays[key].shape) for key, each in vectors.items()}
-        if isinstance(self.params, np.ndarray):
+        if self.is_one:
             return shaped[None]
         if not isinstance(self.params, (list, tuple)):
             return shaped
@@ -175,7 +182,7 @@ class Structure:
             g = self._as_vector(self.vector, where, grads, name)
             if g is not None:
                 return [(self.vector, g)] if whole else self.pieces(g)
-        if isinstance(self.params, np.ndarray):
+        if self.is_one:
             array = self.arrays[None]
             g = array.gradient(where, name, grads, self._clears)
             if not array.knows(grads):

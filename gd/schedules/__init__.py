@@ -22,7 +22,7 @@ ReduceOnPlateau     ReduceLROnPlateau                           callback, reduce
 ==================  ==========================================  =============================================
 """
 
-from .base import Schedule, scale_lr_for_batch
+from .base import Schedule, nested, scale_lr_for_batch
 from .composed import LinearWarmup, OneCycle, Piecewise
 from .decays import (
     CosineDecay,
@@ -36,6 +36,18 @@ from .decays import (
 from .plateau import ReduceOnPlateau
 
 __all__ = [
-    "CosineDecay", "CosineRestarts", "ExponentialDecay", "InverseTimeDecay", "LinearWarmup", "MultiStepDecay",
-    "OneCycle", "Piecewise", "PolynomialDecay", "ReduceOnPlateau", "Schedule", "StepDecay", "scale_lr_for_batch",
+    "CosineDecay",
+    "CosineRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LinearWarmup",
+    "MultiStepDecay",
+    "OneCycle",
+    "Piecewise",
+    "PolynomialDecay",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
+    "nested",
+    "scale_lr_for_batch",
 ]  # fmt: skip

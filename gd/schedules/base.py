@@ -1,7 +1,7 @@
 """Schedule, the base class of learning-rate schedules, and scale_lr_for_batch, the rate for another batch size."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from math import cos, inf, pi, sqrt
 from typing import Any, Literal
@@ -100,3 +100,16 @@ def _ascending(where: str, name: str, values: Any) -> tuple[int, ...]:
     if any(a >= b for a, b in pairwise(values)):
         raise ValueError(f"{where}: {name} must ascend, got {values}")
     return values
+
+
+def nested(name: str, schedule: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (name, schedule) of a schedule, or of those in a tuple, and of all that they are made of."""
+    if isinstance(schedule, (tuple, list)):
+        for k, each in enumerate(schedule):
+            yield from nested(f"{name}[{k}]", each)
+    elif callable(schedule):
+        yield name, schedule
+        if isinstance(schedule, Schedule):
+            for part, each in vars(schedule).items():
+                if isinstance(each, (Schedule, tuple, list)):
+                    yield from nested(f"{name}.{part}", each)

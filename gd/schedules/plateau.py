@@ -29,6 +29,9 @@ class ReduceOnPlateau(Schedule):
     mode : {"min", "max"}, default: "min"
         "min" if the metric is to fall, like a loss; "max" if it is to rise, like an accuracy.
     threshold_mode : {"rel", "abs"}, default: "rel"
+    monitor : str or callable, optional
+        What `gd.fit` updates it with after each epoch: see `gd.EarlyStopping`; by default the loss of the validation,
+        without validation that of training, and with mode="max" the score.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class ReduceOnPlateau(Schedule):
     lr_min: float
     mode: Literal["min", "max"]
     threshold_mode: Literal["rel", "abs"]
+    monitor: Any
     best: float
     reductions: int
     bad: int  # updates without improvement, in a row
@@ -69,6 +73,7 @@ class ReduceOnPlateau(Schedule):
         lr_min: float = 0.0,
         mode: Literal["min", "max"] = "min",
         threshold_mode: Literal["rel", "abs"] = "rel",
+        monitor: Any = None,
     ) -> None:
         name = "ReduceOnPlateau"
         self.lr = _rate(name, "lr", lr)
@@ -79,6 +84,9 @@ class ReduceOnPlateau(Schedule):
         self.lr_min = check_number(name, "lr_min", lr_min, NON_NEGATIVE)
         self.mode = check_choice(name, "mode", mode, ("min", "max"))
         self.threshold_mode = check_choice(name, "threshold_mode", threshold_mode, ("rel", "abs"))
+        if monitor is not None and not isinstance(monitor, str) and not callable(monitor):
+            raise TypeError(f"{name}: monitor must be a name or a function of History, got {shown(monitor)}")
+        self.monitor = "score" if monitor is None and mode == "max" else monitor
         self.best = inf if mode == "min" else -inf
         self.reductions = self.bad = self.cooling = 0
 

@@ -1,9 +1,10 @@
 """Training: `fit` and its arguments and results, and `warmup`."""
 
 from .early_stopping import EarlyStopping
-from .fitting import Checkpoint, fit
+from .fitting import fit
 from .gradient_norms import GradientNorms
 from .history import History
+from .loop import Checkpoint
 from .precompilation import tasks, warmup
 
 __all__ = [

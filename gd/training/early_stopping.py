@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import NON_NEGATIVE, check_flag, check_integer, check_number
-from .history import History
+from .history import History, Monitor, check_monitor
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Let `fit` stop before its last epoch: at a plateau of the score, or without validation of the loss.
+    """Let `fit` stop before its last epoch, when what it monitors does not improve any more.
 
     Parameters
     ----------
@@ -22,7 +22,12 @@ class EarlyStopping:
     min_delta : float, default: 0
         Only a larger change counts as an improvement; 0 or above.
     restore_best : bool, default: True
-        Leave the model with the parameters of its best epoch rather than of the last.
+        Leave the model with the parameters of its best epoch rather than of the last, and the optimizer with the state
+        (steps, averages) that belongs to them.
+    monitor : str or callable, optional
+        "validation_loss" (the default with validation), "loss" of training (the default without), "score" of the
+        validation, the name of a head (its validation loss), or a function of `History` that returns a number, which
+        is better if it is lower.
 
     Raises
     ------
@@ -33,15 +38,17 @@ class EarlyStopping:
     patience: int = 10
     min_delta: float = 0.0
     restore_best: bool = True
+    monitor: Monitor = None
 
     def __post_init__(self) -> None:
         check_integer("EarlyStopping", "patience", self.patience, 1)
         check_number("EarlyStopping", "min_delta", self.min_delta, NON_NEGATIVE)
         check_flag("EarlyStopping", "restore_best", self.restore_best)
+        check_monitor("EarlyStopping", self.monitor)
 
 
 class Watch:
-    """Compares each epoch with the best epoch before, and keeps the best parameters."""
+    """Compares each epoch with the best epoch before, and keeps the best parameters and the optimizer's state."""
 
     rule: EarlyStopping
     vector: NDArray[Any]
@@ -49,17 +56,23 @@ class Watch:
     best: float
     mark: float
     waited: int
+    optimizer: Any  # None if its state is not kept
+    state: dict[str, Any] | None
 
-    def __init__(self, rule: EarlyStopping, vector: NDArray[Any]) -> None:
+    def __init__(self, rule: EarlyStopping, vector: NDArray[Any], optimizer: Any = None) -> None:
         self.rule, self.vector, self.best, self.kept, self.waited = rule, vector, -inf, vector.copy(), 0
+        self.optimizer, self.state = optimizer, None
         self.mark = -inf  # the value that the next improvement must exceed by min_delta
 
     def is_over(self, history: History) -> bool:
         """Record an epoch; return True if training should stop."""
-        value = history.score[-1] if history.score else -history.loss[-1]
+        value = history.monitored(self.rule.monitor)
+        value = value if self.rule.monitor == "score" else -value
         if value > self.best:  # never for NaN
             self.best = value
             self.kept[:] = self.vector
+            if self.optimizer is not None and self.rule.restore_best:
+                self.state = self.optimizer.state_dict()
         if value > self.mark + self.rule.min_delta:
             self.mark, self.waited = value, 0
         else:
@@ -70,12 +83,15 @@ class Watch:
         """Restore the best parameters, if `restore_best`."""
         if self.rule.restore_best and self.best > -inf:  # it stays -inf if all values were NaN
             self.vector[:] = self.kept
+            if self.state is not None:
+                self.optimizer.load_state_dict(self.state)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the record so far."""
-        return {"best": self.best, "mark": self.mark, "waited": self.waited, "kept": np.array(self.kept)}
+        record = {"best": self.best, "mark": self.mark, "waited": self.waited, "kept": np.array(self.kept)}
+        return record | {"state": self.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.best, self.mark, self.waited = state["best"], state["mark"], state["waited"]
-        self.kept[:] = state["kept"]
+        self.kept[:], self.state = state["kept"], state.get("state")

@@ -1,56 +1,21 @@
 """fit: mini-batch training of a model, with progress, history and checkpoints."""
 
-from collections.abc import Callable, Iterable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass
-from math import isfinite, nan
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
-
-from ..batches import emphasized, shuffled
-from ..checks import NON_NEGATIVE, UNIT, check_flag, check_functions, check_integer, check_number, check_path
+from ..checks import UNIT, check_choice, check_flag, check_functions, check_integer, check_number, check_path
 from ..distributed import Distributed
-from ..files import CheckpointError, load, require_safetensors, save
+from ..files import require_safetensors
 from ..kernels.interruption import Interruption
 from ..models import MLP, Model
 from ..optimizers import Optimizer
 from ..runtime import check_progress, progress_bar, single_threaded_blas
 from ..schedules import ReduceOnPlateau
 from ..typing import FilePath
-from .early_stopping import EarlyStopping, Watch
+from .early_stopping import EarlyStopping
 from .history import History
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where and how often `fit` saves its state: model, optimizer, schedules, history. It resumes bit for bit.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Written by `gd.save`: if a process is killed, the file is either the old or the new one, and complete.
-    every : int, default: 1
-        Epochs between checkpoints; the last epoch is saved, too.
-    keep : int, default: 1
-        The number of checkpoints to keep: older ones are ``path.1``, ``path.2``, ...
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
-    """
-
-    path: FilePath
-    every: int = 1
-    keep: int = 1
-
-    def __post_init__(self) -> None:
-        check_path("Checkpoint", "path", self.path)
-        check_integer("Checkpoint", "every", self.every, 1)
-        check_integer("Checkpoint", "keep", self.keep, 1)
+from .loop import Checkpoint, DistributedTraining, Training, schedules_of
 
 
 def fit(
@@ -71,6 +36,7 @@ def fit(
     emphasis: float = 0.0,
     resume: bool = False,
     comm: Any = None,
+    evaluate: Literal["parameters", "ema", "averaged"] | None = None,
 ) -> History:
     """Train a network or a linear model by mini-batch gradient descent.
 
@@ -87,8 +53,8 @@ def fit(
     y : ndarray, or dict of them
         Labels or targets, as the model takes them.
     optimizer : Optimizer
-        Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` of the optimizer or its groups is updated
-        after each epoch with the loss, or with the score if its mode is "max".
+        Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` of the optimizer or its groups, also inside
+        another schedule, is updated after each epoch with what it monitors.
     batch_size : int or "all", default: 128
         1 is stochastic gradient descent; "all" is batch gradient descent. For a k times larger batch size,
         `gd.scale_lr_for_batch` returns a suitable learning rate.
@@ -97,10 +63,10 @@ def fit(
         with a batch of all rows keeps their order. The optimizer's steps determine the first epoch: two calls with one
         batch_size, in which no batch was skipped, give the same bits as one call with all epochs.
     validation : (X, y), optional
-        Scored after each epoch.
+        Evaluated after each epoch: its loss and its score.
     early_stopping : int or EarlyStopping, optional
-        The patience in epochs, or all its settings. The loss of an epoch is measured before its steps, so parameters
-        restored by the loss are one epoch ahead of it: pass validation to get the very best ones.
+        The patience in epochs, or all its settings. The loss of training is measured before an epoch's steps, so
+        parameters restored by it are one epoch ahead: pass validation to get the very best ones.
     callbacks : callable or sequence of callable, optional
         Called with the history after each epoch; training ends when one returns True.
     checkpoint : str or Checkpoint, optional
@@ -124,6 +90,9 @@ def fit(
         logical shards, and each batch takes an equal part of every shard, so batch_size must be a multiple of their
         number. The checkpoint is then a folder. Callbacks must decide alike on all ranks. accumulate and emphasis are
         not supported.
+    evaluate : {"parameters", "ema", "averaged"}, optional
+        What is evaluated with validation: the parameters as they are, the optimizer's `ema_params`, or its
+        `averaged_params`: the default of ASGD and ScheduleFreeAdamW, as their papers say.
 
     Returns
     -------
@@ -186,10 +155,12 @@ def fit(
         folder = Path(checkpoint.path).absolute().parent
         if not folder.is_dir() or (comm is None and Path(checkpoint.path).is_dir()):
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
-    schedules = {id(each): each for each in optimizer.schedules.values()}  # groups can share one
+    schedules = {id(each): each for each in schedules_of(optimizer).values()}  # groups can share one
     plateaus = [each for each in schedules.values() if isinstance(each, ReduceOnPlateau)]
-    if validation is None and any(plateau.mode == "max" for plateau in plateaus):
-        raise TypeError("fit: validation must be given where the learning rate follows the score, got None")
+    monitors = [*plateaus, early_stopping] if early_stopping is not None else plateaus
+    for monitor in (each.monitor for each in monitors):
+        _check_monitor(monitor, model, validation)
+    judged = _checked_evaluate(evaluate, optimizer)
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
     try:
@@ -205,8 +176,8 @@ def fit(
             "validation": validation is not None,
             "optimizer": type(optimizer).__name__,
         }
-        kind = _Training if comm is None else _DistributedTraining
-        training = kind(model, X, y, optimizer, settings, order_size, early_stopping)
+        kind = Training if comm is None else DistributedTraining
+        training = kind(model, X, y, optimizer, settings, order_size, early_stopping, judged)
         if resume and checkpoint is not None and training.has_saved(checkpoint.path):
             with Interruption():
                 training.resume(checkpoint.path)
@@ -220,178 +191,28 @@ def fit(
         model.lock.release()
 
 
-class _Training:
-    """The state of a training: makes the passes over the data, and saves and resumes checkpoints."""
-
-    def __init__(self, model: Model, X, y, optimizer: Any, settings: dict[str, Any], order_size: int, early_stopping):
-        self.model, self.X, self.y, self.optimizer = model, X, y, optimizer
-        self.settings, self.order_size = settings, order_size
-        self.history = History()
-        self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector)
-        self.losses: Any = np.full(X.shape[0], np.nan) if settings["emphasis"] else None
-        steps = -(-order_size // (settings["batch_size"] * settings["accumulate"]))
-        self.first = optimizer.steps // steps  # the number of the first epoch
-
-    @property
-    def done(self) -> int:
-        """The number of epochs so far."""
-        return len(self.history.loss)
-
-    def run(self, epochs, validation, callbacks, plateaus, checkpoint: Checkpoint | None, bar) -> None:
-        """Train to a total of `epochs`, unless early stopping or a callback ends the training."""
-        history = self.history
-        with Interruption() as interruption:
-            while self.done < epochs and not history.stopped:
-                self.pass_over_data(bar, interruption, checkpoint)
-                if validation is not None:
-                    history.score.append(self.model.score(*validation))
-                for plateau in plateaus:
-                    plateau.update(history.loss[-1] if plateau.mode == "min" else history.score[-1])
-                shown = {"epoch": f"{self.first + self.done}/{self.first + epochs}", "loss": f"{history.loss[-1]:.4f}"}
-                bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
-                history.stopped = self.watch is not None and self.watch.is_over(history)
-                ends = any([callback(history) for callback in callbacks]) or history.stopped or self.done == epochs  # noqa: C419 (all of them are called)
-                if checkpoint is not None and (ends or self.done % checkpoint.every == 0):
-                    self.save(checkpoint)
-                interruption.raise_if_any()
-                if ends:
-                    break
-        if self.watch is not None:
-            self.watch.restore()
-
-    def pass_over_data(self, bar, interruption, checkpoint: Checkpoint | None) -> None:
-        """Train for an epoch."""
-        optimizer, history, epoch = self.optimizer, self.history, self.first + self.done
-        start, total, counted = perf_counter(), 0.0, 0
-        for loss, count in self.descend(self.settings["seed"], epoch):
-            if not isfinite(loss) and not optimizer.skip_nonfinite:
-                raise FloatingPointError(
-                    f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
-                    "lower the learning rate, or look for huge or missing values in X"
-                    + ("" if checkpoint is None else f"; the last checkpoint is in {checkpoint.path}")
-                )
-            if isfinite(loss):
-                total, counted = total + loss * count, counted + count
-            bar.update(count)
-            interruption.raise_if_any()
-        history.seconds.append(perf_counter() - start)
-        history.loss.append(total / counted if counted else nan)
-        history.lr.append(optimizer.last_lr)
-
-    def descend(self, seed: int, epoch: int) -> Iterator[tuple[float, int]]:
-        """Take the steps of an epoch; yield (mean loss, rows) of each batch."""
-        rows, emphasis = self.X.shape[0], self.settings["emphasis"]
-        order = emphasized(rows, seed, epoch, self.losses, emphasis) if emphasis else shuffled(rows, seed, epoch)
-        arguments = self.X, self.y, order, self.settings["batch_size"], self.optimizer, self.settings["accumulate"]
-        return self.model.descend(*arguments, self.losses)
-
-    def rated(self) -> dict[str, Any]:
-        """Return {name: owner} of the learning rates that are not schedules: callbacks can set owner.lr."""
-        optimizer = self.optimizer
-        owners = {"lr": optimizer} | {f"groups[{k}].lr": group for k, group in enumerate(optimizer.groups)}
-        return {name: owner for name, owner in owners.items() if name not in optimizer.schedules}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the tree that a checkpoint holds."""
-        history = self.history.state_dict()
-        schedules = {k: v.state_dict() for k, v in self.optimizer.schedules.items() if hasattr(v, "state_dict")}
-        return {
-            "training": self.settings | {"first": self.first},
-            "parameters": self.model.parameters,
-            "optimizer": self.optimizer.state_dict(),
-            "rates": {name: owner.lr for name, owner in self.rated().items()},
-            "schedules": schedules,
-            "history": {k: np.array(v) if isinstance(v, list) else v for k, v in history.items()},
-            "watch": None if self.watch is None else self.watch.state_dict(),
-            "losses": self.losses,
-        }
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint."""
-        save(checkpoint.path, self.state_dict(), checkpoint.keep)
-
-    def has_saved(self, path: FilePath) -> bool:
-        """Return True if there is a checkpoint."""
-        return Path(path).exists()
-
-    def load(self, path: FilePath) -> dict[str, Any]:
-        """Return the tree of a checkpoint."""
-        return load(path)
-
-    def resume(self, path: FilePath) -> None:
-        """Restore the state from a checkpoint, or raise CheckpointError before anything has changed."""
-        state = self.load(path)
-        if state.keys() != self.state_dict().keys():
-            raise CheckpointError(f"fit: {path} is not a checkpoint of gd.fit")
-        try:
-            self._check(path, state)
-            history = History(**{k: _plain(v) for k, v in state["history"].items()})
-            first = check_integer("fit", "first", state["training"]["first"], 0)
-            rates = {name: check_number("fit", name, rate, NON_NEGATIVE) for name, rate in state["rates"].items()}
-            for name, each in state["schedules"].items():
-                deepcopy(self.optimizer.schedules[name]).load_state_dict(each)
-            if self.watch is not None:
-                deepcopy(self.watch).load_state_dict(state["watch"])
-            losses = self.losses if self.losses is None else np.broadcast_to(state["losses"], self.losses.shape)
-            self.optimizer.load_state_dict(state["optimizer"])
-        except CheckpointError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"fit: {path} is not of this training: {error}") from error
-        self.history, self.first = history, first
-        for name, owner in self.rated().items():
-            owner.lr = rates[name]
-        for name, each in state["schedules"].items():
-            self.optimizer.schedules[name].load_state_dict(each)
-        for name, array in state["parameters"].items():
-            self.model.parameters[name][...] = array
-        if self.watch is not None:
-            self.watch.load_state_dict(state["watch"])
-        if self.losses is not None:
-            self.losses[:] = losses
-
-    def _check(self, path, state):
-        """Raise CheckpointError unless a checkpoint is of this training."""
-        for name, value in self.settings.items():
-            found = state["training"].get(name)
-            if found != value:
-                raise CheckpointError(f"fit: {path} is of a training with {name}={found!r}, this one has {value!r}")
-        like = {name: (array.shape, array.dtype) for name, array in state["parameters"].items()}
-        if like != {name: (view.shape, view.dtype) for name, view in self.model.parameters.items()}:
-            raise CheckpointError(f"fit: {path} has parameters that are not of this model")
-        schedules = self.state_dict()["schedules"]
-        if (state["watch"] is None) != (self.watch is None) or state["schedules"].keys() != schedules.keys():
-            raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
-        if state["rates"].keys() != self.rated().keys():
-            raise CheckpointError(f"fit: {path} is of a training with other groups, or schedules of other rates")
+def _check_monitor(monitor: Any, model: Model, validation: Any) -> None:
+    """Raise unless there will be what a rule monitors."""
+    if monitor is None or monitor == "loss" or callable(monitor):
+        return
+    heads = model.head_names if isinstance(model, MLP) else []
+    if monitor not in ("validation_loss", "score", *heads):
+        raise ValueError(
+            f"fit: monitor must be loss, validation_loss, score{''.join(f', {name}' for name in heads)} or a function, "
+            f"got {monitor!r}"
+        )
+    if validation is None:
+        raise TypeError(f"fit: validation must be given where {monitor} is monitored, got None")
 
 
-class _DistributedTraining(_Training):
-    """A training on several ranks: the Distributed optimizer makes the passes and the checkpoints."""
-
-    def __init__(self, model, X, y, optimizer, settings, *arguments):
-        own = {"optimizer": type(optimizer.optimizer).__name__, "reduction": optimizer.reduction}
-        settings |= own | {"logical_shards": optimizer.logical_shards}
-        super().__init__(model, X, y, optimizer, settings, *arguments)
-
-    def descend(self, seed, epoch):
-        return self.optimizer.descend(self.model, self.X, self.y, seed, epoch, self.settings["batch_size"])
-
-    def save(self, checkpoint):
-        tree = self.state_dict()
-        del tree["parameters"], tree["optimizer"]
-        self.optimizer.save(checkpoint.path, tree, checkpoint.keep)
-
-    def has_saved(self, path):
-        return self.optimizer.has_saved(path)
-
-    def load(self, path):
-        vector, state, tree = self.optimizer.read("fit", path)
-        parameters = self.model.parameters.zeros_like()
-        parameters.vector[:] = vector
-        return tree | {"parameters": parameters, "optimizer": state}
-
-
-def _plain(value):
-    """Return an entry of a checkpoint as History holds it: arrays become lists."""
-    return value.tolist() if isinstance(value, np.ndarray) else value
+def _checked_evaluate(evaluate: Any, optimizer: Any) -> str:
+    """Return what is to be evaluated."""
+    own = optimizer.optimizer if isinstance(optimizer, Distributed) else optimizer
+    if evaluate is None:
+        return own.evaluated
+    check_choice("fit", "evaluate", evaluate, ("parameters", "ema", "averaged"))
+    if evaluate == "ema" and own.ema is None:
+        raise ValueError("fit: evaluate='ema' needs an optimizer made with ema, such as ema=0.999, got ema=None")
+    if evaluate == "averaged" and not hasattr(own, "averaged_params"):
+        raise ValueError(f"fit: evaluate='averaged' needs an optimizer that averages, got {type(own).__name__}")
+    return evaluate

@@ -1,13 +1,19 @@
 """History: losses, scores, times and learning rates of a training, as `fit` returns them."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from ..files import new_figure, written
+from ..models import Evaluation
 from ..typing import FilePath
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+Monitor = str | Callable[["History"], float] | None  # a list of History, a head, or a function; None: see `monitored`
 
 
 @dataclass
@@ -26,6 +32,10 @@ class History:
         The learning rate of the epoch's last step.
     stopped : bool
         True if early_stopping ended the training.
+    validation_loss : list of float
+        The loss on the validation data after the epoch, without dropout and penalties; empty without validation.
+    head_losses, head_scores : dict of str to list of float
+        Losses and scores on the validation data of each head, of a network that has named heads.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -33,6 +43,28 @@ class History:
     seconds: list[float] = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
     stopped: bool = False
+    validation_loss: list[float] = field(default_factory=list)
+    head_losses: dict[str, list[float]] = field(default_factory=dict)
+    head_scores: dict[str, list[float]] = field(default_factory=dict)
+
+    def judge(self, evaluation: Evaluation) -> None:
+        """Add an evaluation on the validation data."""
+        self.validation_loss.append(evaluation.loss)
+        self.score.append(evaluation.score)
+        if len(evaluation.losses) > 1:
+            for record, found in ((self.head_losses, evaluation.losses), (self.head_scores, evaluation.scores)):
+                for name, value in found.items():
+                    record.setdefault(name, []).append(nan if value is None else value)
+
+    def monitored(self, monitor: Monitor) -> float:
+        """Return the last value of what a rule watches: the lower the better, but for "score"."""
+        if callable(monitor):
+            return float(monitor(self))
+        if monitor is None:
+            return (self.validation_loss or self.loss)[-1]
+        if monitor in ("loss", "validation_loss", "score"):
+            return getattr(self, monitor)[-1]
+        return self.head_losses[monitor][-1]
 
     def plot(self, path: FilePath | None = None) -> "Figure":
         """Draw loss and score by epoch; return matplotlib's figure, and write it if a path is given."""
@@ -40,6 +72,9 @@ class History:
         axis, epochs = figure.add_subplot(), range(1, len(self.loss) + 1)
         marker = "o" if len(self.loss) < 30 else None
         lines = axis.plot(epochs, self.loss, color="tab:blue", marker=marker, markersize=4, label="loss of training")
+        if self.validation_loss:
+            style: Any = {"color": "tab:blue", "linestyle": ":", "marker": marker, "markersize": 4}
+            lines += axis.plot(epochs, self.validation_loss, label="loss of validation", **style)
         axis.set_xlabel("epoch")
         axis.set_ylabel("loss", color="tab:blue")
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -55,3 +90,9 @@ class History:
     def state_dict(self) -> dict[str, Any]:
         """Return the arguments of an equal `History(**state)`."""
         return asdict(self)
+
+
+def check_monitor(where: str, monitor: Monitor) -> None:
+    """Raise unless `monitor` is a name, a function or None."""
+    if monitor is not None and not isinstance(monitor, str) and not callable(monitor):
+        raise TypeError(f"{where}: monitor must be a name or a function of History, got {monitor!r}")
