@@ -52,6 +52,7 @@ CACHES = {
     "_format",
     "_pass",
     "tiles",
+    "bound_units",
     "seconds",
 }  # attributes left out
 

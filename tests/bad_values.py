@@ -568,7 +568,7 @@ def role_of(call, name, optional):
         written=name in ("out", "params") or (each.own == "maxout" and name == "index"),
         optional=optional,
         strict=not estimator,
-        integers=name == "y" and _is_linear(call),
+        integers=_takes_integers(call, name),
         copied=name == "arrays",
         dtype=bool([array for array in others if array.dtype.kind == "f"]) or call.receiver is not None,
     )
@@ -593,10 +593,13 @@ def role_of(call, name, optional):
     return role._replace(**loose) if alone else role
 
 
-def _is_linear(call):
-    """Whether it is about a linear model, which takes integers as targets."""
+def _takes_integers(call, name):
+    """Whether integers are converted: weights of a model's rows, and targets of linear models."""
     model = call.arguments.get("model", call.receiver)
-    return (model is None and call.public.name.endswith("_gradient")) or isinstance(model, gd.LinearModel)
+    if name == "sample_weight":
+        return model is not None
+    linear = (model is None and call.public.name.endswith("_gradient")) or isinstance(model, gd.LinearModel)
+    return name == "y" and linear
 
 
 def _high(call, name):

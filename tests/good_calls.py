@@ -597,7 +597,10 @@ def _(world, each):
 @good(r"(MLP|LinearModel)\.(forward|predict|layer_outputs|score|scores|evaluate|loss_and_gradients|gradient_check)")
 def _(world, each):
     model, X, y = model_and_data(world, each.owner)
-    return {"self": model, "X": X} | ({"y": y} if "y" in inspect.signature(each.function).parameters else {})
+    also = {"y": y, "sample_weight": world.floats(ROWS)}
+    return {"self": model, "X": X} | {
+        name: also[name] for name in inspect.signature(each.function).parameters if name in also
+    }
 
 
 @good(r"(MLP|LinearModel)\.load")
@@ -614,10 +617,11 @@ def _(world, each):
     held = world.floats(4, COLUMNS), like(y, lambda each: world.place(each[:4]))
     own = {"emphasis": 0.5} if isinstance(model, gd.MLP) else {"emphasis": 0.0}
     own |= {"resume": False, "checkpoint": str(world.folder / "checkpoint")}
-    own |= {"batch_size": 4, "comm": None, "evaluate": "parameters"}
+    own |= {"batch_size": 4, "comm": None, "evaluate": "parameters", "sample_weight": world.floats(8)}
     if world.wanted == {"comm"}:
         optimizer = gd.Distributed(gd.Adam, model.parameters, Communicator())
         own |= {"batch_size": 8, "comm": optimizer.comm, "accumulate": 1, "emphasis": 0.0, "needed": ("batch_size",)}
+        own["sample_weight"] = None
     return {"model": model, "X": X, "y": y, "optimizer": optimizer, "validation": held, **own}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def descend(
     optimizer: "Distributed", model: Any, X: Any, y: Any, seed: int, epoch: int, batch_size: int
-) -> Iterator[tuple[float, int]]:
+) -> Iterator[tuple[float, int, float]]:
     """See `Distributed.descend`."""
     parts = optimizer.logical_shards
     sizes = np.diff(np.arange(parts + 1) * X.shape[0] // parts)
@@ -39,11 +39,11 @@ def descend(
         vector = optimizer._tree(vectors) if optimizer._reproducible else next(vectors)
         loss = float(optimizer._ranks.sum(losses).sum()) / rows
         if not isfinite(loss) and not optimizer.skip_nonfinite:
-            yield loss, rows
+            yield loss, rows, rows
             return
         if optimizer._step(vector):
             model.constrain()
-        yield loss, rows
+        yield loss, rows, rows
 
 
 def _gradients(

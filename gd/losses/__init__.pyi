@@ -18,5 +18,6 @@ from .functions import squared_hinge as squared_hinge
 from .loss import ANY as ANY
 from .loss import COUNTS as COUNTS
 from .loss import Loss as Loss
+from .loss import PROBABILITIES as PROBABILITIES
 from .loss import total as total
 from .functions import public_functions as public_functions

@@ -70,23 +70,47 @@ class Loss(NamedTuple):
         return self.rule is None
 
     def of_row(
-        self, where: str, given: Mapping[str, Any], width: int, dtype: np.dtype[Any], optional: bool = False
+        self,
+        where: str,
+        given: Mapping[str, Any],
+        width: int,
+        dtype: np.dtype[Any],
+        optional: bool = False,
+        soft: bool = False,
     ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Return the loss of a row for kernels, and its parameters; if `optional`, a label may be IGNORED."""
+        """Return the loss of a row for kernels, and its parameters.
+
+        If `optional`, a label may be IGNORED. If `soft`, there are probabilities of all classes in place of labels.
+        """
         if self.labels:
-            return _cross_entropy_row(where, given, width, dtype, optional)
+            return _cross_entropy_row(where, given, width, dtype, optional, soft)
         return loops.row_of(self.rule), check_reals(where, given, self.parameters, dtype)
 
+    def judged(
+        self, z: NDArray[Any], y: NDArray[Any], weights: NDArray[Any], given: Mapping[str, Any]
+    ) -> tuple[float, float]:
+        """Return the mean loss and the score of predictions; the rows have weights, or none."""
+        if not weights.size:
+            return float(self.function(z, y, **given)[0]), self.score(y, z, None, **given)
+        values = self.function(z, y, "none", **given)[0].reshape(len(y), -1)
+        each = weights.astype(np.float64)
+        of_class = given.get("class_weights") if self.labels and y.ndim == 1 else None
+        divisor = values.shape[1] * float(np.sum(each if of_class is None else each * np.asarray(of_class)[y]))
+        value = float(each @ values.sum(axis=1, dtype=np.float64))
+        return value / divisor if divisor else np.nan, self.score(y, z, each, **given)
 
-def _cross_entropy_row(where, given, width, dtype, optional):
-    """Return the loss of a row and its parameters, as `softmax_cross_entropy` chooses them for labels."""
+
+def _cross_entropy_row(where, given, width, dtype, optional, soft):
+    """Return the loss of a row and its parameters, as `softmax_cross_entropy` chooses them."""
     for name in given.keys() - {"label_smoothing", "class_weights"}:
         raise TypeError(f"{where}: unexpected keyword {name!r}")
     smoothing = check_number(where, "label_smoothing", given.get("label_smoothing", 0.0), CLOSED_UNIT)
     weights = given.get("class_weights")
-    if not smoothing and weights is None and not optional:
+    if not smoothing and weights is None and not optional and not soft:
         return loops.softmax_cross_entropy_row, ()
     weights = check_class_weights(where, weights, width, ("the model", dtype))
+    if soft:
+        return loops.probability_cross_entropy_row, (weights, dtype.type(smoothing))
     if smoothing:
         return loops.smoothed_cross_entropy_row, (weights, dtype.type(smoothing))
     return loops.weighted_cross_entropy_row, (weights,)

@@ -6,65 +6,89 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Score = Callable[..., float]  # (target, prediction, **parameters of the loss)
+Score = Callable[..., float]  # (target, prediction, weights of rows or None, **parameters of the loss)
+Weights = NDArray[Any] | None
 
 
-def r_squared(target: NDArray[Any], prediction: NDArray[Any], **_: Any) -> float:
+def r_squared(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return the coefficient of determination 1 - (squared errors) / (squared distances from the mean).
 
     The sums are over all outputs. If the targets are constant, it is 1 for perfect predictions and 0 for others.
     """
+    y, z = _columns(target), _columns(prediction)
     with np.errstate(over="ignore", invalid="ignore"):
-        errors = np.sum((target.astype(np.float64) - prediction) ** 2)
-        spread = np.sum((target - target.mean(axis=0, dtype=np.float64)) ** 2)
-    return _share(errors, spread)
+        errors, spread = (_means((y - each) ** 2, weights) for each in (z, _means(y, weights)))
+        return _share(errors.sum(), spread.sum())
 
 
-def accuracy(target: NDArray[Any], prediction: NDArray[Any], **_: Any) -> float:
-    """Return the share of rows whose largest logit is that of their label."""
-    return float(np.mean(prediction.argmax(axis=1) == target))
+def accuracy(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
+    """Return the share of rows whose largest logit is that of their label, or of their likeliest class."""
+    labels = target if target.ndim == 1 else target.argmax(axis=1)
+    return _of_all(prediction.argmax(axis=1) == labels, weights)
 
 
-def accuracy_of_logits(target: NDArray[Any], prediction: NDArray[Any], **_: Any) -> float:
+def accuracy_of_logits(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return the share of logits with the right sign, for targets above and below 1/2."""
-    return float(np.mean((prediction > 0) == (target > 0.5)))
+    return _of_all((prediction > 0) == (target > 0.5), weights)
 
 
-def accuracy_of_signs(target: NDArray[Any], prediction: NDArray[Any], **_: Any) -> float:
+def accuracy_of_signs(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return the share of predictions with the right sign, for targets -1 and 1."""
-    return float(np.mean((prediction > 0) == (target > 0)))
+    return _of_all((prediction > 0) == (target > 0), weights)
 
 
-def d_squared_pinball(target: NDArray[Any], prediction: NDArray[Any], q: float = 0.5) -> float:
+def d_squared_pinball(
+    target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, q: float = 0.5, **_: Any
+) -> float:
     """Return 1 - (pinball loss) / (that of the targets' quantile), the mean over outputs: D**2 of scikit-learn."""
     y, z = _columns(target), _columns(prediction)
 
     def pinball(error):
-        return np.mean(np.maximum(q * error, (q - 1) * error), axis=0)
+        return _means(np.maximum(q * error, (q - 1) * error), weights)
 
-    return _mean_share(pinball(y - z), pinball(y - np.quantile(y, q, axis=0)))
+    quantile = np.quantile(y, q, axis=0) if weights is None else _weighted_quantile(y, q, weights)
+    return _mean_share(pinball(y - z), pinball(y - quantile))
 
 
-def d_squared_poisson(target: NDArray[Any], prediction: NDArray[Any], **_: Any) -> float:
+def d_squared_poisson(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return 1 - deviance / (that of the targets' mean) of the rates e**prediction, the mean over outputs."""
     y, z = _columns(target), _columns(prediction)
 
     def deviance(log_rate):
         terms = y * (np.log(np.where(y > 0, y, 1)) - log_rate) - y + np.exp(log_rate)
-        return np.mean(np.where(y > 0, terms, np.exp(log_rate)), axis=0)
+        return _means(np.where(y > 0, terms, np.exp(log_rate)), weights)
 
     with np.errstate(all="ignore"):
-        return _mean_share(deviance(z), deviance(np.log(np.mean(y, axis=0))))
+        return _mean_share(deviance(z), deviance(np.log(_means(y, weights))))
 
 
-def r_squared_of_logarithms(target: NDArray[Any], prediction: NDArray[Any], **_: Any) -> float:
+def r_squared_of_logarithms(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return `r_squared` of the probabilities e**prediction."""
     with np.errstate(over="ignore"):
-        return r_squared(target, np.exp(prediction.astype(np.float64)))
+        return r_squared(target, np.exp(prediction.astype(np.float64)), weights)
 
 
 def _columns(x: NDArray[Any]) -> NDArray[np.float64]:
     return x.reshape(len(x), -1).astype(np.float64)
+
+
+def _means(columns: NDArray[Any], weights: Weights) -> NDArray[Any]:
+    """Return the mean of each column; NaN without rows or weights."""
+    with np.errstate(invalid="ignore"):
+        return columns.mean(axis=0) if weights is None else weights @ columns / weights.sum()
+
+
+def _of_all(right: NDArray[np.bool_], weights: Weights) -> float:
+    """Return the share of what is right."""
+    return float(right.mean() if weights is None else _means(_columns(right), weights).mean())
+
+
+def _weighted_quantile(columns: NDArray[Any], q: float, weights: NDArray[Any]) -> NDArray[Any]:
+    """Return of each column the least value that a share q of the weights does not exceed."""
+    order = np.argsort(columns, axis=0, kind="stable")
+    sums = np.cumsum(weights[order], axis=0)
+    at = np.minimum((sums < q * sums[-1]).sum(axis=0), len(columns) - 1)
+    return np.take_along_axis(columns, np.take_along_axis(order, at[np.newaxis], axis=0), axis=0)[0]
 
 
 def _share(error: Any, spread: Any) -> float:

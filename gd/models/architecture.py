@@ -18,6 +18,7 @@ from ..kernels.traffic import of_rows
 from ..kernels.words import address
 from ..losses import check_loss
 from ..typing import DTypeLike
+from .evaluation import Evaluation, Targets, combined
 from .heads import OUTPUTS, Head, Output
 
 ONLY = "output"  # the name of the head if there are no named heads
@@ -195,6 +196,22 @@ class Architecture(Sizes):
         self.layers, self.layout = rows, np.array(rows)
         self.by_layer = max(layer.fan_in * layer.columns for layer in rows) > CACHED
 
+    def check_targets(self, where: str, y: Any, rows: int) -> tuple[NDArray[Any], ...]:
+        """Return the targets of each head as kernels take them, or raise."""
+        if self.single:
+            return (self.outputs[ONLY].check(where, "y", y, rows),)
+        if not isinstance(y, Mapping) or y.keys() != self.outputs.keys():
+            given = list(y) if isinstance(y, Mapping) else type(y).__name__
+            raise ValueError(f"{where}: y must be a dict of targets for the heads {list(self.outputs)}, got {given}")
+        return tuple(head.check(where, f"y[{name!r}]", y[name], rows) for name, head in self.outputs.items())
+
+    def judged(self, z: Mapping[str, NDArray[Any]], y: Targets) -> Evaluation:
+        """Return the evaluation of outputs before their activation, by head."""
+        heads = zip(self.outputs.items(), y.arrays, strict=True)
+        judged = {name: head.judged(each, z[name], y.weights) for (name, head), each in heads}
+        losses, scores = ({name: each[k] for name, each in judged.items()} for k in range(2))
+        return combined(losses, scores, {name: head.weight for name, head in self.outputs.items()})
+
     @cached_property
     def tiles(self) -> NDArray[Any]:
         """Tiles of the gradients, as in `kernels.loops.dense`; only training needs them."""
@@ -205,11 +222,14 @@ class Architecture(Sizes):
         """The forward and backward kernel of the units, as other kernels take them."""
         return tuple(each.bind(self.dtype, *self.numbers) for each in self.units)
 
-    def bound_losses(self, targets: Sequence[NDArray[Any]]) -> tuple[list[Any], NDArray[np.intp], int]:
+    def bound_losses(self, targets: Targets) -> tuple[list[Any], NDArray[np.intp], int]:
         """Return the loss of each head, to be kept; their addresses, for kernels; the bytes of one row of targets."""
-        heads = zip(self.outputs.values(), targets, strict=True)
-        losses = [join(loss_of_rows, head.row).bind(self.dtype, each, *head.numbers) for head, each in heads]
-        return losses, np.array([address(each) for each in losses]), sum(of_rows(each, 1) for each in targets)
+        losses, (arrays, weights) = [], targets
+        for head, y in zip(self.outputs.values(), arrays, strict=True):
+            row, numbers = head.row(y)
+            losses.append(join(loss_of_rows, row).bind(self.dtype, y, weights, *numbers))
+        of_row = sum(of_rows(each, 1) for each in (*arrays, weights))
+        return losses, np.array([address(each) for each in losses]), of_row
 
 
 def _checked_dict(name: str, given: Any) -> dict[str, Any]:

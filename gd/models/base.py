@@ -14,7 +14,7 @@ from ..files import CheckpointError, load, save
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector
 from ..typing import FilePath
-from .evaluation import Evaluation
+from .evaluation import Evaluation, Targets
 from .finite_differences import GradientCheck, gradient_check
 
 
@@ -28,22 +28,22 @@ class Model:
 
     if TYPE_CHECKING:
 
-        def loss_and_gradients(self, X: Any, y: Any) -> tuple[float, ParameterVector]:
+        def loss_and_gradients(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, ParameterVector]:
             """Return the mean loss of a batch and its gradient."""
             ...
 
         def write_gradients(
-            self, X: Any, y: Any, rows: NDArray[np.intp], step: int, out: ParameterVector, losses: Any = None
+            self, X: Any, y: Targets, rows: NDArray[np.intp], step: int, out: ParameterVector, losses: Any = None
         ) -> float:
             """Write the gradient of the batch X[rows], y[rows] into `out`; return the mean loss."""
             ...
 
-        def _evaluation(self, X: Any, y: Any) -> Evaluation:
+        def _evaluation(self, X: Any, y: Targets) -> Evaluation:
             """Return the loss and the score of what `check_data` returned."""
             ...
 
-        def check_data(self, where: str, X: Any, y: Any) -> tuple[Any, Any]:
-            """Return X and y as kernels take them, or raise if they do not fit this model."""
+        def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Targets]:
+            """Return X, and y with its weights, as kernels take them, or raise if they do not fit this model."""
             ...
 
         def _plain_arguments(self) -> dict[str, Any]:
@@ -63,19 +63,19 @@ class Model:
         """The dtype of parameters and data."""
         return self.parameters.dtype
 
-    def evaluate(self, X: Any, y: Any) -> Evaluation:
-        """Return the mean loss and the score on data, without dropout and penalties.
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> Evaluation:
+        """Return the mean loss and the score on data, without dropout and penalties; rows may have weights.
 
         Raises
         ------
         TypeError, ValueError
-            If X or y does not fit the model.
+            If an argument does not fit the model.
         """
-        return self._evaluation(*self.check_data(f"{type(self).__name__}.evaluate", X, y))
+        return self._evaluation(*self.check_data(f"{type(self).__name__}.evaluate", X, y, sample_weight))
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the score on data: accuracy, D**2 or R**2, as the loss has it (see `Evaluation`)."""
-        return self._evaluation(*self.check_data(f"{type(self).__name__}.score", X, y)).score
+        return self._evaluation(*self.check_data(f"{type(self).__name__}.score", X, y, sample_weight)).score
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in self._unsaved}
@@ -141,38 +141,39 @@ class Model:
     def descend(
         self,
         X: Any,
-        y: Any,
+        y: Targets,
         order: NDArray[np.intp],
         batch_size: int,
         optimizer: Optimizer,
         accumulate: int = 1,
         losses: NDArray[np.float64] | None = None,
-    ) -> Iterator[tuple[float, int]]:
-        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
+    ) -> Iterator[tuple[float, int, float]]:
+        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows, their weight) of each.
 
         No step is taken for a batch whose loss is not finite, unless the optimizer itself handles that. If `losses` is
         given, the loss of each row is written into it. The arguments are not checked.
         """
         gradients = self.parameters.zeros_like()
         total = gradients if accumulate == 1 else self.parameters.zeros_like()
-        waiting = 0  # rows in total
+        waiting = 0.0  # the weight of the rows in total
         for k, rows in enumerate(cut(order, batch_size), start=1):
             step = optimizer.steps * accumulate + (k - 1) % accumulate
             loss = self.write_gradients(X, y, rows, step, gradients, losses)
+            weight = y.weight(rows)
             if not isfinite(loss) and not optimizer.skip_nonfinite:
-                yield loss, rows.size
+                yield loss, rows.size, weight
                 return
-            waiting += rows.size
+            waiting += weight
             if accumulate > 1:
                 g, of_all = gradients.vector, total.vector
-                of_all += rows.size * g
+                of_all += self.dtype.type(weight) * g
             if k % accumulate == 0 or k * batch_size >= order.size:
                 if optimizer.step(total, 1.0 if accumulate == 1 else 1 / waiting):
                     self.constrain()
                 if accumulate > 1:
                     total.vector[:] = 0
-                waiting = 0
-            yield loss, rows.size
+                waiting = 0.0
+            yield loss, rows.size, weight
 
     def constrain(self) -> None:
         """Enforce the constraints on the parameters after a step; here there are none."""

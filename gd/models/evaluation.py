@@ -1,8 +1,49 @@
-"""Evaluation: the loss and the score of a model on data, as `Model.evaluate` returns them."""
+"""Evaluation: the loss and the score of a model on data; Targets: what it is trained and judged by."""
 
 from collections.abc import Mapping
 from math import nan
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import check_array, lent
+
+NONE = np.empty(0)  # as weights
+
+
+class Targets(NamedTuple):
+    """Targets as kernels take them, with the weights of their rows: what `Model.check_data` returns."""
+
+    arrays: Any  # an array; of a network a tuple, one for each head
+    weights: NDArray[Any]  # in the dtype of the model, or empty
+
+    def weight(self, rows: NDArray[np.intp]) -> float:
+        """Return the sum of the weights of some rows: their number where there are no weights."""
+        return float(self.weights[rows].sum(dtype=np.float64)) if self.weights.size else rows.size
+
+    @classmethod
+    def of(cls, where: str, arrays: Any, weights: Any, rows: int, dtype: np.dtype[Any]) -> "Targets":
+        """Return checked targets with `sample_weight`, which may be None."""
+        if weights is None:
+            return cls(arrays, NONE.astype(dtype))
+        weights = lent(where, "sample_weight", weights)
+        if isinstance(weights, np.ndarray) and weights.dtype.kind in "biu":
+            weights = weights.astype(dtype)
+        shape = ("the rows of X", (rows,))
+        weights = check_array(where, "sample_weight", weights, dtype=("the model", dtype), shape=shape)
+        if not (weights >= 0).all() or not np.isfinite(weights).all():
+            raise ValueError(
+                f"{where}: sample_weight must be finite and 0 or above, got {weights.min()} to {weights.max()}"
+            )
+        if not weights.any():
+            raise ValueError(f"{where}: sample_weight must be above 0 for some row, got 0 for all")
+        return cls(arrays, weights)
+
+    @property
+    def counted(self) -> NDArray[np.intp] | None:
+        """The rows whose weight is above 0; None if all of them are."""
+        return np.flatnonzero(self.weights) if self.weights.size and not self.weights.all() else None
 
 
 class Evaluation(NamedTuple):

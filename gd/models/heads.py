@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import ACTIVATIONS
-from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real
+from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real, lent
 from ..kernels.loops import losses as loops
-from ..losses import ALIASES, LOSSES, check_loss
+from ..losses import ALIASES, LOSSES, PROBABILITIES, check_loss
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
 ROWS = ("softmax", "log_softmax")
@@ -62,8 +63,6 @@ class Output:
     labels: bool
     dtype: np.dtype[Any]
     optional: bool
-    numbers: tuple[Any, ...]
-    row: Any
     fused: bool
     given: dict[str, Any]  # parameters of the loss
 
@@ -75,7 +74,7 @@ class Output:
         self.labels, self.dtype, self.optional = LOSSES[self.loss].labels, dtype, optional
         if not isinstance(head.loss_parameters, Mapping):
             raise TypeError(f"{where}: loss_parameters must be a dict, got {type(head.loss_parameters).__name__}")
-        row, self.numbers = LOSSES[self.loss].of_row(where, dict(head.loss_parameters), self.width, dtype, optional)
+        row, numbers = LOSSES[self.loss].of_row(where, dict(head.loss_parameters), self.width, dtype, optional)
         fused = self.fused = FUSED.get(self.output) == self.loss  # the loss contains the activation
         self.given = dict(head.loss_parameters)
         if self.labels and not fused and self.output != "identity":
@@ -85,15 +84,28 @@ class Output:
         if self.output != "identity" and not fused:
             rules = ACTIVATIONS[self.output].rules
             row = (loops.through_rows if self.output in ROWS else loops.through)(rules[0], rules[2], row)
-        self.row = row
-        self._class_weights = self.numbers[0] if self.labels and self.numbers else None
+        self._row = row, numbers
+        self._class_weights = numbers[0] if self.labels and numbers else None
+
+    def row(self, y: NDArray[Any]) -> tuple[Any, tuple[Any, ...]]:
+        """Return the loss of a row for kernels, and its parameters, for such targets."""
+        if not self.labels or y.ndim == 1:
+            return self._row
+        row, numbers = LOSSES[self.loss].of_row("MLP", self.given, self.width, self.dtype, soft=True)
+        return loops.present_row_of(row) if self.optional else row, numbers
 
     def check(self, where: str, name: str, y: Any, rows: int) -> NDArray[Any]:
-        """Return the targets of `rows` rows as kernels take them, or raise."""
-        if not self.labels:
+        """Return the targets of `rows` rows as kernels take them, or raise; None are those that are all missing."""
+        if y is None and self.optional:
+            return (
+                np.full(rows, loops.IGNORED, np.intp) if self.labels else np.full((rows, self.width), nan, self.dtype)
+            )
+        y = lent(where, name, y)
+        soft = self.labels and isinstance(y, np.ndarray) and y.ndim == 2 and y.dtype.kind == "f"
+        if not self.labels or soft:
             shape = ("the output", (rows, self.width))
             y = check_array(where, name, y, dtype=("the model", self.dtype), shape=shape)
-            LOSSES[self.loss].targets.check(where, name, y)
+            (PROBABILITIES if soft else LOSSES[self.loss].targets).check(where, name, y)
             if self.optional:
                 missing = np.isnan(y)
                 partly = missing.any(axis=1) != missing.all(axis=1)
@@ -111,19 +123,22 @@ class Output:
             )
         return np.ascontiguousarray(y, np.intp)
 
-    def scale(self, y: NDArray[Any], rows: NDArray[np.intp]) -> float:
+    def scale(self, y: NDArray[Any], rows: NDArray[np.intp], weights: NDArray[Any]) -> float:
         """Return the factor that turns the sum of the losses of some rows into their weighted mean.
 
-        The mean is over the targets that are not missing.
+        The mean is over the targets that are not missing. Rows have weights, or none.
         """
-        if self.labels:
-            if self._class_weights is None:
-                return self.weight / rows.size
+        count = rows.size
+        if y.ndim == 1 and self._class_weights is not None:
             labels = y[rows]
-            count = float(np.sum(self._class_weights[labels], where=labels >= 0, dtype=np.float64))
-        else:
-            count = rows.size if not self.optional else rows.size - int(np.isnan(y[rows, 0]).sum())
-            count *= self.width
+            each = self._class_weights[labels] * weights[rows] if weights.size else self._class_weights[labels]
+            count = float(np.sum(each, where=labels >= 0, dtype=np.float64))
+        elif weights.size:
+            present = ~np.isnan(y[rows, 0]) if self.optional else True
+            count = float(np.sum(weights[rows], where=present, dtype=np.float64))
+        elif self.optional:
+            count -= int(np.isnan(y[rows, 0]).sum())
+        count *= 1 if self.labels else self.width
         return self.weight / count if count else 0.0
 
     def activated(self, z: NDArray[Any]) -> NDArray[Any]:
@@ -134,11 +149,11 @@ class Output:
         """Return the class of each row if the loss takes labels, else the outputs as they are."""
         return y.argmax(axis=1) if self.labels else y
 
-    def judged(self, y: NDArray[Any], z: NDArray[Any]) -> tuple[float | None, float | None]:
+    def judged(self, y: NDArray[Any], z: NDArray[Any], weights: NDArray[Any]) -> tuple[float | None, float | None]:
         """Return (loss, score) over the rows that have a target, None if no row has one; z may be overwritten."""
-        present = (y >= 0 if self.labels else ~np.isnan(y[:, 0])) if self.optional else slice(None)
-        y, z = y[present], z[present]
+        if self.optional:
+            present = y >= 0 if y.ndim == 1 else ~np.isnan(y[:, 0])
+            y, z, weights = y[present], z[present], weights[present] if weights.size else weights
         if not len(y):
             return None, None
-        loss, taken = LOSSES[self.loss], z if self.fused else self.activated(z)
-        return float(loss.function(taken, y, **self.given)[0]), loss.score(y, taken, **self.given)
+        return LOSSES[self.loss].judged(z if self.fused else self.activated(z), y, weights, self.given)

@@ -23,7 +23,7 @@ from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.traffic import of_rows
-from ..losses import ANY, LOSSES, Loss, check_loss
+from ..losses import ANY, LOSSES, PROBABILITIES, Loss, check_loss
 from ..runtime import single_threaded_blas
 from ..typing import Array, Integers, LossParameters
 
@@ -54,7 +54,8 @@ def linear_model_gradient(
         SciPy's, in CSR.
     y : ndarray of shape (n,) or (n, outputs)
         Targets: integers, or floats in the dtype of X. Labels are 0 and 1 for "binary_cross_entropy_with_logits",
-        -1 and 1 for the hinge losses, and 0 to classes - 1 for "softmax_cross_entropy".
+        -1 and 1 for the hinge losses, and 0 to classes - 1 for "softmax_cross_entropy", which also takes probabilities
+        of all classes.
     w : ndarray of shape (features,) or (features, outputs)
         The weights, in the dtype of X.
     b : float or ndarray of shape (1,) or (outputs,)
@@ -173,7 +174,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
     operands = [("X", data), ("y", y), (matrix, w)] + [("sample_weight", weights)] * (sample_weight is not None)
     out = _checked_out(where, out, w, b, own, operands)
     gradient = np.empty(w.size + bias.size, dtype)
-    value = compute(X, y, w, bias, of, rows, weights, gradient)
+    value = compute(X, y, w, bias, of, rows, weights, gradient, of.count(y, rows, rows.size or n))
     dw, db = gradient[: w.size].reshape(w.shape), gradient[w.size :]
     if out is not None:
         out[0][...] = dw
@@ -205,20 +206,32 @@ class OfLinear:
         self, where: str, name: str, given: Mapping[str, Any], outputs: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
         loss, width = LOSSES[name], outputs[0] if outputs else 1
-        row, self._numbers = loss.of_row(where, given, width, dtype)
-        self._kernel = join(loops.losses_of_vectors, row) if outputs else join(loops.losses_of_numbers, loss.rule)
+        row, numbers = loss.of_row(where, given, width, dtype)
+        kernel = join(loops.losses_of_vectors, row) if outputs else join(loops.losses_of_numbers, loss.rule)
+        self._losses, self._soft = (kernel, numbers), lambda: loss.of_row(where, given, width, dtype, soft=True)
         self._dtype, self.labels, self.terms = dtype, loss.labels, 1 if loss.labels else width
-        self.class_weights = self._numbers[0] if given.get("class_weights") is not None else None
+        self.class_weights = numbers[0] if given.get("class_weights") is not None else None
 
     def bound(self, y: NDArray[Any], weights: NDArray[Any]) -> tuple[Any, int]:
         """Return the losses of examples as kernels take them, and the bytes that they read for one example."""
-        return self._kernel.bind(self._dtype, y, weights, *self._numbers), of_rows(y, 1) + of_rows(weights, 1)
+        kernel, numbers = self._losses
+        if self.labels and y.ndim == 2:
+            row, numbers = self._soft()
+            kernel = join(loops.losses_of_vectors, row)
+        return kernel.bind(self._dtype, y, weights, *numbers), of_rows(y, 1) + of_rows(weights, 1)
 
-    def count(self, y: NDArray[Any], rows: NDArray[np.intp], examples: int) -> float:
+    def shares(self, y: NDArray[Any], rows: NDArray[np.intp], weights: NDArray[Any]) -> NDArray[Any] | None:
+        """Return what each of some rows counts in the mean of their losses; None if each counts as `terms`."""
+        each = weights[rows] if weights.size and rows.size else weights
+        if self.class_weights is not None and y.ndim == 1:
+            of_class = self.class_weights[y[rows] if rows.size else y]
+            each = of_class * each if each.size else of_class
+        return each.astype(np.float64) * self.terms if each.size else None
+
+    def count(self, y: NDArray[Any], rows: NDArray[np.intp], examples: int, weights: NDArray[Any] = ALL_ROWS) -> float:
         """Return the divisor that turns the sum of the losses of some rows into their mean."""
-        if self.class_weights is None:
-            return examples * self.terms
-        return float(self.class_weights[y[rows] if rows.size else y].sum(dtype=np.float64))
+        shares = self.shares(y, rows, weights)
+        return examples * self.terms if shares is None else float(shares.sum())
 
 
 @functools.lru_cache(maxsize=64)
@@ -236,14 +249,17 @@ def compute(
     rows: NDArray[np.intp],
     weights: NDArray[Any],
     gradient: NDArray[Any],
+    divisor: float,
 ) -> float:
-    """Write the gradients of w and then b into one vector, and return the mean loss; arguments are not checked."""
+    """Write the gradients of w and then b into one vector, and return the loss, where `divisor` makes a sum a mean.
+
+    Arguments are not checked.
+    """
     count = rows.size or X.shape[0]
     size = loops.block_rows(count, gradient.size)
     blocks = -(-count // size)
     values = np.empty(blocks)
     parts = gradient.reshape(1, -1) if blocks == 1 else np.empty((blocks, gradient.size), w.dtype)
-    divisor = loss.count(y, rows, count)
     scale = 1 / divisor if divisor else 0.0
     losses, of_target = loss.bound(y, weights)
     loop = gradient_loop(X, w.ndim)
@@ -278,6 +294,16 @@ def check_matrix(where: str, X: Any, dtype: tuple[str, np.dtype[Any]] | None = N
     return check_array(where, "X", X, dtype=dtype, ndim=2)
 
 
+def check_features(where: str, X: Any, dtype: np.dtype[Any], features: int) -> Any:
+    """Return X if it is a matrix, dense or sparse, of a model's dtype and number of features, else raise."""
+    X = check_matrix(where, X, ("the model", dtype))
+    if X.shape[1] != features:
+        raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {features} features")
+    if is_sparse(X):
+        check_places(where, "X", X, ALL_ROWS)
+    return X
+
+
 def _checked_bias(where, b, w, own):
     """Return the intercept as a vector."""
     outputs = 1 if w.ndim == 1 else w.shape[1]
@@ -303,9 +329,13 @@ def check_targets(
     unless only some rows are read: then they stay integers. With several outputs they are always converted: kernels
     would compute with integers, and round differently.
     """
-    if loss.labels:
-        return check_labels(where, "y", y, n, *outputs)
     y = lent(where, "y", y)
+    if loss.labels:
+        if not isinstance(y, np.ndarray) or y.dtype.kind != "f" or y.ndim != 2:
+            return check_labels(where, "y", y, n, *outputs)
+        y = check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
+        PROBABILITIES.check(where, "y", y[rows] if rows.size else y)
+        return y
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
         if rows.size and not outputs and np.can_cast(y.dtype, np.intp):
             own = "labels", np.dtype(np.intp)

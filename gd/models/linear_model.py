@@ -7,14 +7,14 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..batches import cut
 from ..checks import (
     NON_NEGATIVE,
     aligned_empty,
     check_dtype,
-    check_places,
+    check_flag,
     check_real,
     check_size,
-    is_sparse,
     kernel_arguments,
 )
 from ..kernels.blas import load_blas
@@ -26,8 +26,8 @@ from ..optimizers import Optimizer
 from ..parameters import LARGEST, ParameterVector
 from ..typing import Array, Integers, LossParameters
 from .base import Model
-from .evaluation import Evaluation
-from .linear_gradients import ALL_ROWS, OfLinear, check_matrix, check_targets, compute, gradient_loop
+from .evaluation import Evaluation, Targets
+from .linear_gradients import ALL_ROWS, OfLinear, check_features, check_targets, compute, gradient_loop
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
 CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
@@ -52,6 +52,8 @@ class LinearModel(Model):
         Penalties of w, not of b; 0 or above. (An optimizer's own l1 and l2 penalize both.)
     dtype : dtype, default: float32
         Of parameters and data, float32 or float64.
+    fit_intercept : bool, default: True
+        If False, b stays 0.
     **parameters
         Of the loss, such as ``delta=1.0``.
 
@@ -86,6 +88,8 @@ class LinearModel(Model):
         l1: float = 0.0,
         l2: float = 0.0,
         dtype: DTypeLike = np.float32,
+        *,
+        fit_intercept: bool = True,
         **parameters: Unpack[LossParameters],
     ) -> None:
         where = "LinearModel"
@@ -99,7 +103,9 @@ class LinearModel(Model):
             check_real(where, "l1", l1, NON_NEGATIVE, dtype),
             check_real(where, "l2", l2, NON_NEGATIVE, dtype),
         )
-        self._arguments = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2}
+        self.fit_intercept = check_flag(where, "fit_intercept", fit_intercept)
+        given = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2}
+        self._arguments = given | ({} if fit_intercept else {"fit_intercept": False})
         self._loss_parameters = deepcopy(parameters)  # the caller may change theirs later
         self._loss = OfLinear(where, self.loss, self._loss_parameters, self.outputs, dtype)
         self.parameters = ParameterVector(shapes, dtype)
@@ -137,16 +143,17 @@ class LinearModel(Model):
             return outputs.argmax(axis=1)
         return np.exp(outputs) if self.loss == "poisson" else outputs
 
-    def _evaluation(self, X: Any, y: Any) -> Evaluation:
-        outputs, loss, given = self._outputs(X), LOSSES[self.loss], self._loss_parameters
-        value, score = float(loss.function(outputs, y, **given)[0]), loss.score(y, outputs, **given)
-        return Evaluation(value, score, {}, {})
+    def _evaluation(self, X: Any, y: Targets) -> Evaluation:
+        judged = LOSSES[self.loss].judged(self._outputs(X), y.arrays, y.weights, self._loss_parameters)
+        return Evaluation(*judged, {}, {})
 
-    def loss_and_gradients(self, X: Any, y: Array) -> tuple[float, ParameterVector]:
+    def loss_and_gradients(
+        self, X: Any, y: Array, *, sample_weight: Array | None = None
+    ) -> tuple[float, ParameterVector]:
         """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""
-        X, y = self.check_data("LinearModel.loss_and_gradients", X, y)
+        X, targets = self.check_data("LinearModel.loss_and_gradients", X, y, sample_weight)
         gradients = self.parameters.zeros_like()
-        return self._gradient(X, y, ALL_ROWS, gradients.vector), gradients
+        return self._gradient(X, targets, ALL_ROWS, gradients.vector), gradients
 
     def penalty(self) -> float:
         """Return l1 |w| + l2 / 2 |w|**2, of all outputs."""
@@ -156,36 +163,39 @@ class LinearModel(Model):
         return value + (l2 / 2 * float(np.sum(np.square(w), dtype=np.float64)) if l2 else 0.0)
 
     def write_gradients(
-        self, X: Any, y: NDArray[Any], rows: Integers, step: int, out: ParameterVector, losses: Any = None
+        self, X: Any, y: Targets, rows: Integers, step: int, out: ParameterVector, losses: Any = None
     ) -> float:
         """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
         return self._gradient(X, y, rows if rows.size < X.shape[0] else ALL_ROWS, out.vector)
 
     def _gradient(self, X, y, rows, out):
-        w, no_weights = self.parameters["w"], np.empty(0, self.dtype)
-        value = compute(X, y, w, self.parameters["b"], self._loss, rows, no_weights, out)
+        w, (of, weights) = self.parameters["w"], y
+        divisor = self._loss.count(of, rows, rows.size or X.shape[0], weights)
+        value = compute(X, of, w, self.parameters["b"], self._loss, rows, weights, out, divisor)
         if any(self._penalties):
             join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
+        if not self.fit_intercept:
+            out[w.size :] = 0
         return value + self.penalty()
 
     def descend(
         self,
         X: Any,
-        y: Any,
+        y: Targets,
         order: NDArray[np.intp],
         batch_size: int,
         optimizer: Optimizer,
         accumulate: int = 1,
         losses: NDArray[np.float64] | None = None,
-    ) -> Iterator[tuple[float, int]]:
-        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss before them, rows).
+    ) -> Iterator[tuple[float, int, float]]:
+        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss before them, rows, weight).
 
         What is yielded covers several steps where they ran in compiled code; these are the same to the bit. A batch
         whose loss is not finite is not stepped, unless the optimizer decides that itself. A batch of all rows takes
         them as they lie. The arguments are not checked.
         """
         products = batch_size * self.parameters["w"].size
-        plain = accumulate == 1 and batch_size < order.size and self._loss.class_weights is None
+        plain = accumulate == 1 and batch_size < order.size
         if optimizer.inside.is_possible and plain and products <= COMPILED:
             return self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
         return super().descend(X, y, order, batch_size, optimizer, accumulate)
@@ -201,14 +211,14 @@ class LinearModel(Model):
         blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)
         partial = np.empty((blocks, vector.size), self.dtype)
         work = {"values": np.empty(blocks), "gradients": partial, "gradient": vector}
-        losses_of, of_target = self._loss.bound(y, np.empty(0, self.dtype))
+        losses_of, of_target = self._loss.bound(*y)
         data = kernel_arguments(X).values()
         of_blocks = join(gradient_loop(X, w.ndim)).bind(self.dtype, *data, losses_of, of_target)
         of_example = loops.of_examples(tuple(data), order) // order.size + of_target
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]
             steps = -(-rows.size // batch_size)
-            losses = np.zeros(steps)
+            losses, divisors = np.zeros(steps), self._divisors(y, rows, batch_size)
             taken = optimizer.inside.run(
                 loop,
                 steps,
@@ -219,32 +229,40 @@ class LinearModel(Model):
                 batch=batch_size,
                 of_example=of_example,
                 outputs=outputs,
-                per_output=not self._loss.labels,
+                fit_intercept=self.fit_intercept,
+                divisors=divisors,
                 l1=self._penalties[0],
                 l2=self._penalties[1],
                 of_blocks=of_blocks,
             )
-            terms = self._loss.terms
             if taken < steps:
                 count = min(batch_size, rows.size - taken * batch_size)
-                yield float(losses[taken]) / (count * terms), count
+                yield float(losses[taken]) / float(divisors[taken]), count, count
                 return
-            yield total(losses) / (rows.size * terms), rows.size
+            weights = divisors
+            if self._loss.class_weights is not None:  # as in the uncompiled loop
+                weights = np.array([y.weight(each) for each in cut(rows, batch_size)])
+                losses *= np.divide(weights, divisors, out=np.zeros(steps), where=divisors > 0)
+            yield total(losses) / (total(weights) or 1.0), rows.size, y.weight(rows)
+
+    def _divisors(self, y, rows, batch_size):
+        """Return what turns the sum of the losses of each mini-batch into a mean."""
+        shares, starts = self._loss.shares(y.arrays, rows, y.weights), np.arange(0, rows.size, batch_size)
+        if shares is not None:
+            return np.add.reduceat(shares, starts)
+        return np.minimum(batch_size, rows.size - starts) * float(self._loss.terms)
 
     def check_inputs(self, where: str, X: Any) -> Any:
         """Return X if it is a matrix of this model's dtype and number of features, else raise."""
-        X = check_matrix(where, X, ("the model", self.dtype))
-        if X.shape[1] != len(self.parameters["w"]):
-            raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {len(self.parameters['w'])} features")
-        if is_sparse(X):
-            check_places(where, "X", X, ALL_ROWS)
-        return X
+        return check_features(where, X, self.dtype, len(self.parameters["w"]))
 
-    def check_data(self, where: str, X: Any, y: Array) -> tuple[Any, NDArray[Any]]:
+    def check_data(self, where: str, X: Any, y: Array, sample_weight: Any = None) -> tuple[Any, Targets]:
         """Return X and y as kernels take them, or raise if they do not fit this model."""
         X = self.check_inputs(where, X)
-        return X, check_targets(where, y, X.shape[0], self.outputs, LOSSES[self.loss], ("the model", self.dtype))
+        n = X.shape[0]
+        y = check_targets(where, y, n, self.outputs, LOSSES[self.loss], ("the model", self.dtype))
+        return X, Targets.of(where, y, sample_weight, n, self.dtype)
 
     def __repr__(self):
-        shape = self.parameters["w"].shape
-        return f"LinearModel({', '.join(map(str, shape))}, loss={self.loss!r}, dtype={self.dtype})"
+        shape, intercept = self.parameters["w"].shape, "" if self.fit_intercept else ", fit_intercept=False"
+        return f"LinearModel({', '.join(map(str, shape))}, loss={self.loss!r}, dtype={self.dtype}{intercept})"

@@ -15,12 +15,12 @@ from ..checks import (
     NON_NEGATIVE,
     POSITIVE,
     aligned_empty,
-    check_array,
     check_choice,
     check_dtype,
     check_integer,
     check_number,
     check_real,
+    is_sparse,
 )
 from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
@@ -33,12 +33,15 @@ from ..runtime import single_threaded_blas
 from ..typing import Array, DTypeLike
 from .architecture import ONLY, Architecture, Sizes
 from .base import Model
-from .evaluation import Evaluation, combined
+from .evaluation import Evaluation, Targets
 from .heads import Head
+from .linear_gradients import check_features
 from .passes import new_pass
 
-Targets = Array | Mapping[str, Array]
+Given = Array | Mapping[str, Array | None]  # targets
 Outputs = NDArray[Any] | Any  # with heads a dict of arrays
+
+DENSE = 2**24  # elements of a sparse matrix that are made dense at a time
 
 
 class MLP(Model):
@@ -205,7 +208,8 @@ class MLP(Model):
 
         Parameters
         ----------
-        X : ndarray of shape (rows, features)
+        X : ndarray or sparse matrix (CSR) of shape (rows, features)
+            Of a sparse matrix some rows at a time are made dense.
 
         Returns
         -------
@@ -256,34 +260,36 @@ class MLP(Model):
         """The names of the heads; empty if there is one output without a name."""
         return [] if self._plan.single else list(self._plan.outputs)
 
-    def scores(self, X: Array, y: Targets) -> Any:
+    def scores(self, X: Array, y: Given, sample_weight: Array | None = None) -> Any:
         """Return the score of each head over the rows that have a target for it; None if no row has."""
-        return self._as_given(self._evaluation(*self.check_data("MLP.scores", X, y)).scores)
+        return self._as_given(self._evaluation(*self.check_data("MLP.scores", X, y, sample_weight)).scores)
 
-    def _evaluation(self, X: Any, y: Any) -> Evaluation:
-        outputs, heads = self._forward(X, raw=True), self._plan.outputs.items()
-        judged = {name: head.judged(each, outputs[name]) for (name, head), each in zip(heads, y, strict=True)}
-        losses, scores = ({name: each[k] for name, each in judged.items()} for k in range(2))
-        return combined(losses, scores, {name: head.weight for name, head in heads})
+    def _evaluation(self, X: Any, y: Targets) -> Evaluation:
+        return self._plan.judged(self._forward(X, raw=True), y)
 
-    def loss_and_gradients(self, X: Array, y: Targets, step: int | None = None) -> tuple[float, ParameterVector]:
+    def loss_and_gradients(
+        self, X: Array, y: Given, step: int | None = None, *, sample_weight: Array | None = None
+    ) -> tuple[float, ParameterVector]:
         """Return the mean loss of a batch and its gradient as a ParameterVector like `parameters`.
 
         Parameters
         ----------
         X : ndarray of shape (rows, features)
         y : ndarray of int, shape (rows,), or ndarray of shape (rows, outputs); with heads a dict of them
-            Labels if the loss takes them, else targets like the outputs.
+            Labels if the loss takes them, or probabilities of all classes; else targets like the outputs. None in a
+            dict if no row has a target for that head.
         step : int, optional
             Determines the dropout pattern, together with the model's seed; `fit` passes the optimizer's step. By
             default each call has its own pattern.
+        sample_weight : ndarray of shape (rows,), optional
+            As in `fit`.
 
         Returns
         -------
         loss : float
         gradients : ParameterVector
         """
-        X, targets = self.check_data("MLP.loss_and_gradients", X, y)
+        inputs, targets = self.check_data("MLP.loss_and_gradients", X, y, sample_weight)
         if step is not None:
             step = check_integer("MLP.loss_and_gradients", "step", step, 0)
         gradients = self.parameters.zeros_like()
@@ -291,11 +297,11 @@ class MLP(Model):
             if step is None:
                 step = self._calls
                 self._calls += 1
-            loss = self.write_gradients(X, targets, np.arange(len(X)), step, gradients)
+            loss = self.write_gradients(inputs, targets, np.arange(inputs.shape[0]), step, gradients)
         return loss, gradients
 
     def write_gradients(
-        self, X: Any, y: Any, rows: NDArray[np.intp], step: int, out: ParameterVector, losses: Any = None
+        self, X: Any, y: Targets, rows: NDArray[np.intp], step: int, out: ParameterVector, losses: Any = None
     ) -> float:
         """Write the gradient of the batch X[rows], y[rows] into a ParameterVector; return the mean loss."""
         loss, vector = self.backpropagate(X, y, rows, step, losses), self.parameters.vector
@@ -304,7 +310,7 @@ class MLP(Model):
         return loss
 
     def backpropagate(
-        self, X: Any, y: Any, rows: NDArray[np.intp], step: int, losses: Any = None, bound: Any = None
+        self, X: Any, y: Targets, rows: NDArray[np.intp], step: int, losses: Any = None, bound: Any = None
     ) -> float:
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
@@ -315,7 +321,7 @@ class MLP(Model):
         if work is None or work.capacity < rows.size:
             work = self._pass = new_pass(self._plan, rows.size)
         outputs = self._plan.outputs.values()
-        scales = [head.scale(targets, rows) for head, targets in zip(outputs, y, strict=True)]
+        scales = [head.scale(each, rows, y.weights) for head, each in zip(outputs, y.arrays, strict=True)]
         key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
         work.run(X, bound or self._plan.bound_losses(y), rows, vector, np.array(scales, self.dtype), key)
         if losses is not None:
@@ -324,8 +330,8 @@ class MLP(Model):
 
     def descend(
         self, X: Any, y: Any, order: Any, batch_size: int, optimizer: Optimizer, accumulate: int = 1, losses: Any = None
-    ) -> Iterator[tuple[float, int]]:
-        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows) of each batch.
+    ) -> Iterator[tuple[float, int, float]]:
+        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows, their weight) of each.
 
         If possible, the optimizer steps each tile of the gradient while the tile is in cache, and the whole gradient is
         never in memory. Otherwise this works as `Model.descend`.
@@ -339,7 +345,7 @@ class MLP(Model):
             if isfinite(loss):
                 optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(self.parameters.vector))
                 self.constrain()
-            yield loss, rows.size
+            yield loss, rows.size, y.weight(rows)
 
     def constrain(self) -> None:
         """Scale the incoming weights of each unit down to `max_norm` if their norm is larger."""
@@ -349,28 +355,22 @@ class MLP(Model):
                 if name.startswith("W"):
                     join(dense.limit_columns)(-(-weights.shape[1] // dense.GROUP), weights, limit)
 
-    def check_inputs(self, where: str, X: Any) -> NDArray[Any]:
+    def check_inputs(self, where: str, X: Any) -> Any:
         """Return X if it is a matrix of this model's dtype and number of features, else raise."""
-        X = check_array(where, "X", X, dtype=("the model", self.dtype), ndim=2)
-        if X.shape[1] != self.widths[0]:
-            raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {self.widths[0]} features")
-        return X
+        return check_features(where, X, self.dtype, self.widths[0])
 
-    def check_data(self, where: str, X: Any, y: Any) -> tuple[NDArray[Any], tuple[NDArray[Any], ...]]:
+    def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Targets]:
         """Return X and the targets of each head as kernels take them, or raise if they do not fit this model."""
         X = self.check_inputs(where, X)
-        if self._plan.single:
-            return X, (self._plan.outputs[ONLY].check(where, "y", y, len(X)),)
-        if not isinstance(y, Mapping) or y.keys() != self._plan.outputs.keys():
-            given = list(y) if isinstance(y, Mapping) else type(y).__name__
-            raise ValueError(
-                f"{where}: y must be a dict of targets for the heads {list(self._plan.outputs)}, got {given}"
-            )
-        heads = self._plan.outputs.items()
-        return X, tuple(head.check(where, f"y[{name!r}]", y[name], len(X)) for name, head in heads)
+        arrays = self._plan.check_targets(where, y, X.shape[0])
+        return X, Targets.of(where, arrays, sample_weight, X.shape[0], self.dtype)
 
-    def _forward(self, X: NDArray[Any], raw: bool = False) -> dict[str, NDArray[Any]]:
+    def _forward(self, X: Any, raw: bool = False) -> dict[str, NDArray[Any]]:
         """Return the outputs of each head; `raw` before the activation."""
+        if is_sparse(X):
+            some = max(1, DENSE // X.shape[1])
+            parts = [self._forward(X[k : k + some].toarray(), raw) for k in range(0, X.shape[0], some)]
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         widths = [head.width for head in self._plan.outputs.values()]
         out = aligned_empty(len(X) * sum(widths), self.dtype)
         with single_threaded_blas():

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import aligned_empty
+from ..checks import aligned_empty, is_sparse
 from ..kernels.compiler import join
 from ..kernels.loops import dense, layers, weight_tiles
 
@@ -29,7 +29,9 @@ class _Pass:
 
     def _batch(self, X, losses, rows, vector, scales, key):
         """Return the arguments of the kernels that take a mini-batch; `losses` are bound to its targets."""
-        plan, (_, addresses, of_target) = self.plan, losses
+        plan, (_, addresses, of_target), places = self.plan, losses, rows
+        if is_sparse(X):
+            X, places = X[rows].toarray(), np.arange(rows.size)
         return dense.Batch(
             values=self.values,
             activations=self.activations,
@@ -37,6 +39,7 @@ class _Pass:
             dslopes=self.dslopes,
             capacity=self.capacity,
             X=X,
+            places=places,
             rows=rows,
             vector=vector,
             layout=plan.layout,
@@ -93,11 +96,13 @@ class _ByLayers(_Pass):
     def run(self, X, losses, rows, vector, scales, key):
         """As that of `_ByBlocks`, but the gradients are known only as `pieces` gets to them."""
         self.rows, plan = rows, self.plan
-        batch = self._batch(X, losses, rows, vector, scales, key)
-        self.batch = batch._replace(X=self.nothing)  # the data are not kept
+        self.batch = batch = self._batch(self.nothing, losses, rows, vector, scales, key)  # the data are not kept
         hidden, blocks = len(plan.hidden), -(-rows.size // dense.BATCH_BLOCK)
         features = self._matrix(self.activations, 0, X.shape[1])
-        np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
+        if is_sparse(X):
+            X[rows].toarray(out=features)
+        else:
+            np.take(X, rows, axis=0, out=features, mode="clip")  # which checks nothing twice
         if plan.rates[0] > 0:
             join(layers.drop_features)(blocks, features, plan.rates[0], key)
         for k, layer in enumerate(plan.layers):

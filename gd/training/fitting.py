@@ -25,7 +25,7 @@ def fit(
     optimizer: Optimizer | Distributed,
     batch_size: int | Literal["all"] = 128,
     epochs: int = 10,
-    validation: tuple[Any, Any] | None = None,
+    validation: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
     early_stopping: int | EarlyStopping | None = None,
     callbacks: Callable[[History], Any] | Iterable[Callable[[History], Any]] = (),
     checkpoint: FilePath | Checkpoint | None = None,
@@ -37,6 +37,7 @@ def fit(
     resume: bool = False,
     comm: Any = None,
     evaluate: Literal["parameters", "ema", "averaged"] | None = None,
+    sample_weight: Any = None,
 ) -> History:
     """Train a network or a linear model by mini-batch gradient descent.
 
@@ -51,7 +52,7 @@ def fit(
     X : ndarray of shape (rows, features)
         In the dtype of the model.
     y : ndarray, or dict of them
-        Labels or targets, as the model takes them.
+        Labels or targets, as the model takes them; softmax_cross_entropy also takes probabilities of all classes.
     optimizer : Optimizer
         Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` of the optimizer or its groups, also inside
         another schedule, is updated after each epoch with what it monitors.
@@ -62,7 +63,7 @@ def fit(
         Passes over the data. Each visits every row once, in an order determined by (seed, epoch); only a linear model
         with a batch of all rows keeps their order. The optimizer's steps determine the first epoch: two calls with one
         batch_size, in which no batch was skipped, give the same bits as one call with all epochs.
-    validation : (X, y), optional
+    validation : (X, y) or (X, y, sample_weight), optional
         Evaluated after each epoch: its loss and its score.
     early_stopping : int or EarlyStopping, optional
         The patience in epochs, or all its settings. The loss of training is measured before an epoch's steps, so
@@ -93,6 +94,9 @@ def fit(
     evaluate : {"parameters", "ema", "averaged"}, optional
         What is evaluated with validation: the parameters as they are, the optimizer's `ema_params`, or its
         `averaged_params`: the default of ASGD and ScheduleFreeAdamW, as their papers say.
+    sample_weight : ndarray of shape (rows,), optional
+        Weights of the rows, finite and 0 or above. The loss of a mini-batch is sum_i w_i loss_i / sum_i w_i, so that a
+        row of weight 2 is like two equal rows in a batch; rows of weight 0 are as if they were not there.
 
     Returns
     -------
@@ -118,7 +122,9 @@ def fit(
     """
     if not isinstance(model, Model):
         raise TypeError(f"fit: model must be an MLP or a LinearModel, got {type(model).__name__}")
-    X, y = model.check_data("fit", X, y)
+    X, y = model.check_data("fit", X, y, sample_weight)
+    if comm is not None and sample_weight is not None:
+        raise TypeError(f"fit: sample_weight must be None where comm is given, got {type(sample_weight).__name__}")
     if comm is not None and not isinstance(optimizer, Distributed):
         raise TypeError(f"fit: optimizer must be a gd.Distributed where comm is given, got {type(optimizer).__name__}")
     if not isinstance(optimizer, (Optimizer, Distributed)):
@@ -129,7 +135,8 @@ def fit(
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
     emphasis = check_number("fit", "emphasis", emphasis, UNIT)
     everything = isinstance(batch_size, str) and batch_size == "all"
-    order_size = X.shape[0] + int(emphasis * X.shape[0])
+    rows = X.shape[0] if y.counted is None else y.counted.size
+    order_size = rows + int(emphasis * rows)
     size: int = order_size if everything else check_integer("fit", "batch_size", batch_size, 1)
     epochs, seed = check_integer("fit", "epochs", epochs, 1), check_integer("fit", "seed", seed, 0)
     accumulate = check_integer("fit", "accumulate", accumulate, 1)
@@ -139,8 +146,8 @@ def fit(
         optimizer.check_batches("fit", None if everything else size, accumulate, emphasis)
         progress = False if comm.Get_rank() else progress
     if validation is not None:
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise TypeError(f"fit: validation must be a pair (X, y), got {type(validation).__name__}")
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            raise TypeError(f"fit: validation must be (X, y) or (X, y, sample_weight), got {type(validation).__name__}")
         model.check_data("fit: validation", *validation)
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         early_stopping = EarlyStopping(check_integer("fit", "early_stopping", early_stopping, 1))

@@ -115,8 +115,8 @@ class Training:
     def pass_over_data(self, bar, interruption, checkpoint: Checkpoint | None) -> None:
         """Train for an epoch."""
         optimizer, history, epoch = self.optimizer, self.history, self.first + self.done
-        start, total, counted = perf_counter(), 0.0, 0
-        for loss, count in self.descend(self.settings["seed"], epoch):
+        start, total, counted = perf_counter(), 0.0, 0.0
+        for loss, rows, weight in self.descend(self.settings["seed"], epoch):
             if not isfinite(loss) and not optimizer.skip_nonfinite:
                 raise FloatingPointError(
                     f"fit: the loss is {loss} in epoch {epoch + 1}, at step {optimizer.steps + 1}; "
@@ -124,17 +124,24 @@ class Training:
                     + ("" if checkpoint is None else f"; the last checkpoint is in {checkpoint.path}")
                 )
             if isfinite(loss):
-                total, counted = total + loss * count, counted + count
-            bar.update(count)
+                total, counted = total + loss * weight, counted + weight
+            bar.update(rows)
             interruption.raise_if_any()
         history.seconds.append(perf_counter() - start)
         history.loss.append(total / counted if counted else nan)
         history.lr.append(optimizer.last_lr)
 
-    def descend(self, seed: int, epoch: int) -> Iterator[tuple[float, int]]:
-        """Take the steps of an epoch; yield (mean loss, rows) of each batch."""
-        rows, emphasis = self.X.shape[0], self.settings["emphasis"]
-        order = emphasized(rows, seed, epoch, self.losses, emphasis) if emphasis else shuffled(rows, seed, epoch)
+    def descend(self, seed: int, epoch: int) -> Iterator[tuple[float, int, float]]:
+        """Take the steps of an epoch; yield (mean loss, rows, their weight) of each batch."""
+        rows, emphasis, counted = self.X.shape[0], self.settings["emphasis"], self.y.counted
+        if counted is not None:  # rows of weight 0 are as if they were not there
+            rows = counted.size
+        if emphasis:
+            losses = self.losses if counted is None else self.losses[counted]
+            order = emphasized(rows, seed, epoch, losses, emphasis)
+        else:
+            order = shuffled(rows, seed, epoch)
+        order = order if counted is None else counted[order]
         arguments = self.X, self.y, order, self.settings["batch_size"], self.optimizer, self.settings["accumulate"]
         return self.model.descend(*arguments, self.losses)
 

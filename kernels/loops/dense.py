@@ -140,7 +140,7 @@ def predict():
 
 
 class Batch(NamedTuple):
-    """A mini-batch on its way through a network: X[rows], and the workspaces that hold what layers make of it."""
+    """A mini-batch on its way through a network: X[places], and the workspaces that hold what layers make of it."""
 
     values: np.ndarray  # (heads, capacity): the loss of each row
     activations: np.ndarray  # inputs of all layers, and the outputs
@@ -148,7 +148,8 @@ class Batch(NamedTuple):
     dslopes: np.ndarray  # empty but for prelu
     capacity: int  # rows that there is room for
     X: np.ndarray
-    rows: np.ndarray
+    places: np.ndarray  # of the mini-batch in X: `rows`, but where X is already the mini-batch
+    rows: np.ndarray  # of the mini-batch in the data, and so in the targets
     vector: np.ndarray  # of all parameters
     layout: np.ndarray
     hidden: int  # layers
@@ -161,7 +162,7 @@ class Batch(NamedTuple):
     of_target: int  # bytes of the targets of a row
 
 
-def _products(size, values, activations, deltas, dslopes, capacity, X, rows, vector, *rest):
+def _products(size, values, activations, deltas, dslopes, capacity, X, places, rows, vector, *rest):
     return rows.size * vector.size
 
 
@@ -186,7 +187,7 @@ def forward_backward():
             n = end - first
             x = rows_of(batch.activations, batch.capacity, 0, first, n, layer_at(layout, 0).fan_in)
             for i in range(n):
-                copy_row(row_at(batch.X, batch.rows[first + i]), row_at(x, i))
+                copy_row(row_at(batch.X, batch.places[first + i]), row_at(x, i))
             drop_rows(x, first, batch.rates[0], batch.key, 0)
             for k in range(batch.hidden):
                 layer = layer_at(layout, k)

@@ -64,7 +64,8 @@ class Training(NamedTuple):
     batch: int  # rows of each batch but the last
     of_example: int  # bytes
     outputs: int
-    per_output: bool  # whether the loss is a mean over outputs, too
+    fit_intercept: bool  # else the intercepts stay as they are
+    divisors: np.ndarray  # of each step: it turns the sum of losses into a mean
     l1: float
     l2: float
     of_blocks: bytes  # a gradient loop bound to the data
@@ -91,10 +92,10 @@ def _train(parameters_of):
             rows = vector_at(of.order, k * of.batch, min(of.batch, of.order.size - k * of.batch))
             of_block = rows_of_block(rows.size, p.size)
             blocks = -(-rows.size // of_block)
-            terms = rows.size * outputs if of.per_output else rows.size
+            divisor = of.divisors[k]
             partial = vector_at(of.values, 0, blocks), matrix_at(of.gradients, 0, blocks, p.size)
             w, b = parameters_of(p, outputs)
-            given = (partial[0], partial[1], w, b, rows, of_block, real(1 / terms))
+            given = (partial[0], partial[1], w, b, rows, of_block, real(1 / divisor if divisor != 0 else 0.0))
             if of.parts == 1:
                 invoke(of.of_blocks, 0, blocks, given)
             else:
@@ -104,8 +105,11 @@ def _train(parameters_of):
                 break
             if of.l1 != 0 or of.l2 != 0:
                 weights = vector_at(p, 0, size)
-                of.losses[k] += terms * _penalty(weights, of.l1, of.l2)
+                of.losses[k] += divisor * _penalty(weights, of.l1, of.l2)
                 add_penalty(vector_at(gradient, 0, size), weights, of.l1, of.l2)
+            if not of.fit_intercept:
+                for j in range(size, p.size):
+                    gradient[j] = 0
             invoke(of.step, 0, p.size, (row_at(of.coefficients, k), gradient, 0))
             of.taken[0] += 1
 

@@ -79,14 +79,20 @@ def row_loss(row):
 def loss_of_rows(row):
     """Items are rows of predictions, their targets any rows of a matrix; for bodies that have computed the predictions.
 
-    Arguments: values, gradient, prediction, rows (of the targets), scale, targets, *parameters of the row.
+    Arguments: values, gradient, prediction, rows (of the targets), scale, targets, weights (of their rows, or none),
+    *parameters of the row.
     """
 
     def body(start, stop, arguments):
-        values, gradient, prediction, rows, scale, target = arguments[:6]
-        parameters, lanes = arguments[6:], lanes_of(prediction)
+        values, gradient, prediction, rows, scale, target, weights = arguments[:7]
+        parameters, lanes = arguments[7:], lanes_of(prediction)
         for i in range(start, stop):
-            values[i] = row(row_at(gradient, i), row_at(prediction, i), target[rows[i]], scale, parameters, lanes)
+            own, z, place = row_at(gradient, i), row_at(prediction, i), rows[i]
+            if weights.size:
+                weight = weights[place]
+                values[i] = weight * row(own, z, target[place], scale * weight, parameters, lanes)
+            else:
+                values[i] = row(own, z, target[place], scale, parameters, lanes)
 
     return body
 
