@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import pickle
 import runpy
 import subprocess
 import sys
@@ -82,6 +83,14 @@ def test_dir_holds_what_is_public_and_nothing_else():
     assert dir(gd) == sorted(gd.__all__)
     assert all(hasattr(gd, name) for name in gd.__all__)
     assert len(set(gd.__all__)) == len(gd.__all__)
+
+
+@pytest.mark.parametrize("room", [gd, gd.activations, gd.losses, gd.optimizers, gd.schedules])
+def test_public_names_can_be_pickled(room):
+    for name in room.__all__:
+        each = getattr(room, name)
+        if callable(each):
+            assert pickle.loads(pickle.dumps(each)) is each
 
 
 def test_an_installed_copy_is_complete_and_kernels_is_no_top_level_package():

@@ -636,3 +636,20 @@ def test_parameters_that_became_read_only_are_not_written_to(kind, rng):
     assert optimizer.steps == steps
     arrays[-1].flags.writeable = True
     step()
+
+
+def test_a_structure_whose_only_key_is_none(rng):
+    p, g = rng.normal(size=5), rng.normal(size=5)
+    for options in ({}, {"clip_norm": 0.1}, {"groups": [{"params": [None], "weight_decay": 0.1}]}):
+        params, twin = {None: p.copy()}, {"w": p.copy()}
+        named = [{**group, "params": ["w"]} for group in options.get("groups", [])]
+        one, other = gd.Adam(params, **options), gd.Adam(twin, **options | ({"groups": named} if named else {}))
+        for _ in range(3):
+            one.step({None: g})
+            other.step({"w": g})
+        one.accumulate({None: g})
+        other.accumulate({"w": g})
+        assert one.step()
+        assert other.step()
+        np.testing.assert_array_equal(params[None], twin["w"])
+        assert one.state_dict().keys() == {"steps", "None.exp_avg", "None.exp_avg_sq"}
