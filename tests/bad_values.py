@@ -393,8 +393,6 @@ def of_kind(call, kind, value, optional):
             for wrong in (
                 {},
                 [(2,)],
-                {"W": ()},
-                {"W": (0,)},
                 {"W": (-1, 2)},
                 {"W": (1.5,)},
                 {"W": "x"},
@@ -541,6 +539,7 @@ class Role(NamedTuple):
     strict: bool = True  # only arrays of NumPy, C order, float32 or float64; else what NumPy makes of it
     integers: bool = False  # are taken as well
     copied: bool = False  # any layout will do
+    any_size: bool = False  # 0-d and empty ones, too
     high: int | None = None  # of indices: those from here on are refused
 
 
@@ -570,6 +569,7 @@ def role_of(call, name, optional):
         strict=not estimator,
         integers=_takes_integers(call, name),
         copied=name == "arrays",
+        any_size=name in ("params", "arrays"),
         dtype=bool([array for array in others if array.dtype.kind == "f"]) or call.receiver is not None,
     )
     if each.kind == "constructor" and each.owner.__name__ in OPTIMIZERS:
@@ -694,9 +694,10 @@ def _shapes(array, role, refused):
         yield tied[role.dimensions]("flat", array.reshape(-1).copy())
         if array.shape[0] != array.shape[-1]:
             yield tied[role.rows or role.columns]("transposed and copied", array.T.copy())
-    yield refused("0-d", np.array(array.flat[0]))
-    yield refused("empty", array[:0].copy())
-    yield refused("without columns" if array.ndim > 1 else "empty, too", array[..., :0].copy())
+    sized = odd if role.any_size else refused
+    yield sized("0-d", np.array(array.flat[0]))
+    yield sized("empty", array[:0].copy())
+    yield sized("without columns" if array.ndim > 1 else "empty, too", array[..., :0].copy())
 
 
 def _dtypes(array, role, refused, floats):

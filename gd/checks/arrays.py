@@ -40,6 +40,7 @@ def check_array(
     shape: tuple[str, tuple[int, ...]] | None = None,
     ndim: int | None = None,
     writeable: bool = False,
+    any_size: bool = False,
 ) -> NDArray[Any]:
     """Return x, or the memory of a tensor (see `lent`), if kernels can take it, else raise.
 
@@ -55,6 +56,8 @@ def check_array(
         The number of dimensions x must have.
     writeable : bool, default: False
         True if x will be written to.
+    any_size : bool, default: False
+        True if x may be 0-d or empty.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def check_array(
         raise ValueError(f"{where}: {name} has shape {x.shape}, {shape[0]} has {shape[1]}")
     if ndim is not None and x.ndim != ndim:
         raise ValueError(f"{where}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, got shape {x.shape}")
-    if x.ndim == 0 or x.size == 0:
+    if not any_size and (x.ndim == 0 or x.size == 0):
         raise ValueError(f"{where}: {name} must have at least one dimension and one element, got shape {x.shape}")
     if not x.flags.c_contiguous:
         advice = f"pass np.ascontiguousarray({name})"
@@ -81,7 +84,8 @@ def check_array(
             advice = f"it is written to, so keep the array that np.ascontiguousarray({name}) returns, and pass that"
         raise ValueError(f"{where}: {name} is not contiguous in C order; {advice}")
     if not x.flags.aligned:
-        raise ValueError(f"{where}: {name} is not aligned in memory; pass a copy")
+        advice = "it is written to, so keep a copy, and pass that" if writeable else "pass a copy"
+        raise ValueError(f"{where}: {name} is not aligned in memory; {advice}")
     if writeable and not x.flags.writeable:
         raise ValueError(
             f"{where}: {name} is read-only and would be written to; np.array({name}) makes a copy, which then changes"
@@ -119,7 +123,7 @@ def _is_plain(x: Any, dtype: np.dtype[Any] | None) -> bool:
 
 def check_apart(where: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
     """Raise ValueError if any two of the contiguous arrays, given as (name, array), share memory."""
-    spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in arrays)
+    spans = _spans(arrays)
     for (_, end, name), (start, _, other) in pairwise(spans):
         if start < end:
             raise ValueError(f"{where}: {other} overlaps {name} in memory")
@@ -129,13 +133,17 @@ def check_apart_from(
     where: str, arrays: Iterable[tuple[str, NDArray[Any]]], fixed: Iterable[tuple[str, NDArray[Any]]]
 ) -> None:
     """Raise ValueError if one of the arrays shares memory with one of `fixed`, which do not overlap each other."""
-    spans = sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in fixed)
+    spans = _spans(fixed)
     starts = [start for start, _, _ in spans]
-    for name, array in arrays:
-        start, end = np.lib.array_utils.byte_bounds(array)
+    for start, end, name in _spans(arrays):
         last = bisect_left(starts, end) - 1  # the last of those that begin before the array's end
         if last >= 0 and spans[last][1] > start:
             raise ValueError(f"{where}: {name} overlaps {spans[last][2]} in memory")
+
+
+def _spans(arrays: Iterable[tuple[str, NDArray[Any]]]) -> list[tuple[int, int, str]]:
+    """Return (first byte, the one after the last, name) of the arrays that have elements, in the order of memory."""
+    return sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in arrays if array.size)
 
 
 def check_out(

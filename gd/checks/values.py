@@ -102,9 +102,9 @@ def check_integer(where: str, name: str, value: Any, low: int) -> int:
     return int(value)
 
 
-def is_size(value: Any) -> TypeGuard[int]:
-    """Return True if a value is a positive integer."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value > 0)
+def is_size(value: Any, least: int = 1) -> TypeGuard[int]:
+    """Return True if a value is an integer of at least `least`."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def check_size(where: str, name: str, value: Any, low: int = 1, high: int = 2**63 - 1) -> int:

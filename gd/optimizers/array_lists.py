@@ -28,6 +28,7 @@ class ArrayList:
         self._likes = _objects([array.given for array in arrays])
         starts, self._sizes = np.array([[address(array.p), array.p.nbytes] for array in arrays]).T
         order = np.argsort(starts)
+        order = order[self._sizes[order] > 0]
         self._begins, self._ends = starts[order], (starts + self._sizes)[order]
         self._apart: NDArray[Any] | None = None  # addresses that the last check found apart from the parameters
         places: dict[Update, list[int]] = {}
@@ -38,7 +39,9 @@ class ArrayList:
     @classmethod
     def of(cls, arrays: Mapping[Any, ParameterArray]) -> Self | None:
         """Return the list of some arrays, by key; None if they are few, or stored in another dtype than computed in."""
-        return cls(arrays) if KNOWN and len(arrays) >= FEWEST and all(map(_is_plain, arrays.values())) else None
+        given = arrays.values()
+        several = KNOWN and len(arrays) >= FEWEST and any(array.size for array in given)
+        return cls(arrays) if several and all(map(_is_plain, given)) else None
 
     def find(self, grads: Any) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
         """Return (array objects, addresses of their elements) of gradients that match, with address 0 for None.

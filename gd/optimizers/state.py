@@ -129,7 +129,8 @@ class State:
         own, arrays = "this optimizer's", {}
         for name, (slot, shape) in slots.items():
             label = f"state[{name!r}]"
-            arrays[name] = check_array(where, label, state[name], dtype=(own, slot.dtype), shape=(own, shape))
+            expected = {"dtype": (own, slot.dtype), "shape": (own, shape)}
+            arrays[name] = check_array(where, label, state[name], **expected, any_size=True)
         with Interruption(), self.change():
             for name, (slot, _) in slots.items():
                 slot[:] = arrays[name].reshape(-1)

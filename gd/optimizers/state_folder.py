@@ -108,6 +108,8 @@ class StateFolder:
             )
         elif not path.is_file() or path.stat().st_size != p.nbytes:
             raise ValueError(f"{self._where}: state_dir {self.path} is damaged: {name} must have {p.nbytes:,} bytes")
+        if not p.size:  # nothing can be mapped
+            return np.empty(0, p.dtype)
         mapped = np.memmap(path, p.dtype, "r+", shape=p.shape)
         if self._mapped is not None:
             self._mapped.append(mapped)
@@ -231,7 +233,7 @@ def advise(piece: NDArray[Any], what: str) -> None:
 def _reserve(path: Path, size: int) -> None:
     """Make a file of zeros and reserve its disk space: without space, a write to a mapped page kills the process."""
     with open(path, "xb") as file:
-        if hasattr(os, "posix_fallocate"):
+        if size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)

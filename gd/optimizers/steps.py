@@ -148,14 +148,14 @@ class Steps:
             if np.shape(grad_rows) != (0, array.shape[1]):
                 raise ValueError(f"{where}: grad_rows must have shape (0, {array.shape[1]}), got {np.shape(grad_rows)}")
             return self._rows(array, rows, np.empty(0, array.dtype), grad_scale)
-        expected = ("rows and columns", (rows.size, array.shape[1]))
-        grad_rows = check_array(where, "grad_rows", grad_rows, dtype=(array.label, array.dtype), shape=expected)
+        own = {"dtype": (array.label, array.dtype), "shape": ("rows and columns", (rows.size, array.shape[1]))}
+        grad_rows = check_array(where, "grad_rows", grad_rows, **own, any_size=True)
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
         starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1], [True])))
         summed = aligned_empty((starts.size - 1) * array.shape[1], array.dtype)
-        join(sum_rows)(starts.size - 1, summed.reshape(-1, array.shape[1]), grad_rows, order, starts)
+        join(sum_rows)(starts.size - 1, summed.reshape(starts.size - 1, array.shape[1]), grad_rows, order, starts)
         return self._rows(array, rows[starts[:-1]], summed, grad_scale)
 
     def _rows(self, array: ParameterArray, rows: NDArray[np.intp], g: NDArray[Any], grad_scale: float) -> bool:

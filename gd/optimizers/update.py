@@ -86,7 +86,7 @@ class Update:
     def step_rows(self, array: ParameterArray, vector: NDArray[Any], rows: NDArray[np.intp], g: NDArray[Any]) -> None:
         """Step some rows of a matrix by the gradient of each."""
         shape = array.shape
-        arguments = rows, g.reshape(-1, shape[1]), array.p.reshape(shape), len(array.slots), self.bound(array)
+        arguments = rows, g.reshape(rows.size, shape[1]), array.p.reshape(shape), len(array.slots), self.bound(array)
         join(update_rows)(rows.size, vector, *arguments)
 
     def bound(self, array: ParameterArray) -> Any:

@@ -66,10 +66,12 @@ class ParameterArray:
     def gradient(self, where: str, label: str, g: Any, writeable: bool = False) -> NDArray[Any]:
         """Return a gradient as a vector if it matches, else raise."""
         self.check_writeable(where)
+        if not self.shape and isinstance(g, np.generic) and not writeable:
+            g = np.asarray(g)  # NumPy's functions of 0-d arrays return scalars
         if not self.fits(g):
             dtype = self.real if getattr(g, "dtype", None) == self.real else self.dtype
             own = (self.label, dtype), (self.label, self.shape)
-            g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable)
+            g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable, any_size=True)
         if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
         return g if len(self.shape) == 1 else g.reshape(-1)
@@ -84,7 +86,8 @@ class ParameterArray:
 
     def remember(self, g: Any) -> None:
         """Note that an array does not overlap the parameters."""
-        self._known = weakref.ref(g)
+        if not isinstance(g, np.generic):
+            self._known = weakref.ref(g)
 
 
 class Structure:
@@ -121,7 +124,7 @@ class Structure:
         check: Callable[[str, str, Any], Any] | None = None,
         clears: bool = False,
     ) -> None:
-        check = check or (lambda where, label, array: check_array(where, label, array, writeable=True))
+        check = check or (lambda where, label, array: check_array(where, label, array, writeable=True, any_size=True))
         found = entries(where, "params", params)
         for label, array in found.values():
             check(where, label, array)
@@ -214,7 +217,8 @@ class Structure:
         """Raise if a gradient overlaps any parameter; gradients may overlap each other unless they are set to 0."""
         if self._clears:
             check_apart(where, list(given.values()))
-        check_apart_from(where, given.values(), [(array.label, array.p) for array in self.arrays.values()])
+        grads = [entry for entry in given.values() if not isinstance(entry[1], np.generic)]
+        check_apart_from(where, grads, [(array.label, array.p) for array in self.arrays.values()])
         for key, (_, g) in given.items():
             self.arrays[key].remember(g)
 

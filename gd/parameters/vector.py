@@ -20,7 +20,7 @@ class ParameterVector(Mapping[str, NDArray[Any]]):
     Parameters
     ----------
     shapes : dict of str to tuple of int
-        The names and shapes, in order.
+        The names and shapes, in order; () is a single number, and a size of 0 an array without elements.
     dtype : dtype, default: float32
         float32 or float64.
 
@@ -34,7 +34,7 @@ class ParameterVector(Mapping[str, NDArray[Any]]):
     Raises
     ------
     TypeError, ValueError
-        If a shape is empty or not of positive integers, or the dtype is not float32 or float64.
+        If a shape is not of integers of at least 0, or the dtype is not float32 or float64.
 
     Examples
     --------
@@ -71,8 +71,8 @@ class ParameterVector(Mapping[str, NDArray[Any]]):
             label = f"arrays[{name!r}]"
             array = lent("ParameterVector", label, array)
             array = array.copy(order="C") if isinstance(array, np.ndarray) else array
-            first = first or (label, check_array("ParameterVector", label, array).dtype)
-            copies[name] = check_array("ParameterVector", label, array, dtype=first)
+            first = first or (label, check_array("ParameterVector", label, array, any_size=True).dtype)
+            copies[name] = check_array("ParameterVector", label, array, dtype=first, any_size=True)
         parameters = cls({name: array.shape for name, array in copies.items()}, first[1])
         for name, array in copies.items():
             parameters[name][...] = array
@@ -132,6 +132,6 @@ def _restore(shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike, vector: ND
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple of int if it is valid, else raise."""
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if not sizes or not all(map(is_size, sizes)) or prod(sizes) > LARGEST:
-        raise ValueError(f"ParameterVector: shapes[{name!r}] must be positive integers, got {shown(shape, str)}")
+    if not all(is_size(size, 0) for size in sizes) or prod(sizes) > LARGEST:
+        raise ValueError(f"ParameterVector: shapes[{name!r}] must be integers, 0 or above, got {shown(shape, str)}")
     return tuple(map(int, sizes))
