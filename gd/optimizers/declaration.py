@@ -1,6 +1,9 @@
 """Declaration: the rule, the state arrays and the coefficients that each class of optimizer declares."""
 
+import functools
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
@@ -47,6 +50,7 @@ class Declaration(ABC):
     zero_grads: bool
     track_norms: bool
     params: Any
+    given: dict[str, Any]  # the arguments that the caller passed, without params: a training that resumes asks for them
     groups: "tuple[Optimizer, ...]"
     by_blocks: bool  # True if arrays step in blocks of 256 elements
     steps: int
@@ -62,6 +66,8 @@ class Declaration(ABC):
     def __init_subclass__(cls) -> None:
         if Declaration not in cls.__bases__ and cls.__module__.startswith(f"{__package__}."):  # not those of users
             OPTIMIZERS[cls.__name__] = cls  # pyright: ignore[reportArgumentType]  # all of gd's are Optimizers
+        if Declaration not in cls.__bases__ and "__init__" in vars(cls):
+            cls.__init__ = _recording(cls.__init__)
 
     def choose(self) -> None:
         """Choose `rule` and `slots` by the hyper-parameters, where they decide."""
@@ -87,3 +93,17 @@ class Declaration(ABC):
     def uses(self, name: str) -> bool:
         """Return True if a hyper-parameter is above 0, or driven by a schedule."""
         return name in self._schedules or getattr(self, name) > 0
+
+
+def _recording(initialize: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that also notes its arguments in `given`."""
+    names = list(inspect.signature(initialize).parameters)
+
+    @functools.wraps(initialize)
+    def __init__(*arguments: Any, **keywords: Any) -> None:
+        if arguments and "given" not in vars(arguments[0]):  # else a subclass noted its own
+            given = dict(zip(names, arguments, strict=False)) | keywords
+            vars(arguments[0])["given"] = {name: given[name] for name in given if name not in (names[0], "params")}
+        initialize(*arguments, **keywords)
+
+    return __init__
