@@ -153,8 +153,17 @@ def test_training_goes_on_from_a_checkpoint(capsys, tmp_path):
     arguments[4] = "4"
     status, out, _ = run(capsys, *arguments, tmp_path / "parts")
     assert status == 0
+    assert "resumed" not in out
     accuracy = re.compile("test accuracy [0-9.]*, last loss [0-9.]*")
     assert accuracy.search(out)[0] == accuracy.search(whole[-1])[0]
+    status, out, err = run(capsys, *arguments, tmp_path / "parts")
+    assert (status, err) == (0, "")
+    assert "resumed    nothing is left to do" in out
+    arguments[4] = "5"
+    out = run(capsys, *arguments, tmp_path / "parts", "--lr", "1e-7")[1]
+    assert f"resumed    the training in {tmp_path / 'parts'} goes on with lr=1e-07 (it had 0.001)\n" in out
+    found = gd.load(tmp_path / "parts")
+    assert found["history"]["lr"].tolist() == [1e-3] * 4 + [1e-7]
     (tmp_path / "parts").write_bytes(b"damaged")
     status, _, err = run(capsys, *arguments, tmp_path / "parts")
     assert status == 2

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -136,7 +138,8 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             optimizer = optimizer(model.parameters, **keywords)
         else:
             optimizer = Distributed(optimizer, model.parameters, comm, options.distributed, **keywords)
-        optimizer.lr = SCHEDULES[options.schedule](optimizer.lr, steps)
+        if options.schedule != "constant":
+            optimizer.lr = SCHEDULES[options.schedule](optimizer.lr, steps)
         return model, optimizer
 
     try:
@@ -153,21 +156,22 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     initial = {name: view.copy() for name, view in model.parameters.items()}
     record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1])]
     try:
-        history = fit(
-            model,
-            X,
-            y,
-            optimizer,
-            options.batch_size,
-            options.epochs,
-            validation,
-            options.early_stopping,
-            callbacks=record,
-            checkpoint=options.resume,
-            seed=options.seed,
-            resume=bool(options.resume),
-            comm=comm,
-        )
+        with _resumption_told():
+            history = fit(
+                model,
+                X,
+                y,
+                optimizer,
+                options.batch_size,
+                options.epochs,
+                validation,
+                options.early_stopping,
+                callbacks=record,
+                checkpoint=options.resume,
+                seed=options.seed,
+                resume=bool(options.resume),
+                comm=comm,
+            )
     except (CheckpointError, OSError) as error:
         if not options.resume:
             raise
@@ -202,6 +206,23 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
         _save(options.save, model)
     if options.plot:
         draw(history.plot, options.plot)
+
+
+@contextmanager
+def _resumption_told() -> Iterator[None]:
+    """Print what `fit` says of a checkpoint, instead of a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        show = warnings.showwarning
+
+        def tell(message: Any, category: Any, *place: Any) -> None:
+            if category is UserWarning:
+                print(f"resumed    {str(message).removeprefix('fit: ')}")
+            else:
+                show(message, category, *place)
+
+        warnings.showwarning = tell  # until catch_warnings puts the old one back
+        yield
 
 
 def held_back(data: datasets.Data, seed: int) -> tuple[Any, Any, tuple[Any, Any]]:

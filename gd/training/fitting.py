@@ -1,5 +1,6 @@
 """fit: mini-batch training of a model, with progress, history and checkpoints."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -17,23 +18,25 @@ from .early_stopping import EarlyStopping
 from .history import History
 from .loop import Checkpoint, DistributedTraining, Training, schedules_of
 
+DEFAULTS: dict[str, Any] = {"batch_size": 128, "seed": 0, "accumulate": 1, "emphasis": 0.0}
+
 
 def fit(
     model: Model,
     X: Any,
     y: Any,
     optimizer: Optimizer | Distributed,
-    batch_size: int | Literal["all"] = 128,
+    batch_size: int | Literal["all"] | None = None,
     epochs: int = 10,
     validation: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
     early_stopping: int | EarlyStopping | None = None,
     callbacks: Callable[[History], Any] | Iterable[Callable[[History], Any]] = (),
     checkpoint: FilePath | Checkpoint | None = None,
     progress: bool | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     *,
-    accumulate: int = 1,
-    emphasis: float = 0.0,
+    accumulate: int | None = None,
+    emphasis: float | None = None,
     resume: bool = False,
     comm: Any = None,
     evaluate: Literal["parameters", "ema", "averaged"] | None = None,
@@ -84,7 +87,11 @@ def fit(
         (in the first epoch, random rows). For networks; outliers and wrong labels are emphasized, too.
     resume : bool, default: False
         Continue from the checkpoint, if there is one, as if the training had not stopped; `epochs` is the total number.
-        All that is not in it must be as before: data, arguments, the callbacks' own state.
+        What you give now holds: the optimizer's arguments, its schedules, batch_size, seed, accumulate, emphasis,
+        evaluate, early_stopping. What you leave out is that of the checkpoint, except early_stopping: None is none. One
+        UserWarning tells what differs, or that nothing is left to do. A rate that a callback set goes on if the
+        optimizer is made with the rate that it was made with before. Data, model and class of the optimizer must be as
+        before, and so the callbacks' own state. Early stopping goes on from the last epoch, if patience allows.
     comm : communicator, optional
         The communicator of a `gd.Distributed` optimizer: all its ranks train together. Each calls fit with the same
         arguments and all rows (an np.memmap will do: a rank reads only its own). The rows are cut into the optimizer's
@@ -133,17 +140,20 @@ def fit(
         raise ValueError(f"fit: comm must be that of the optimizer, got {type(comm).__name__}")
     if optimizer.params is not model.parameters:
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
-    emphasis = check_number("fit", "emphasis", emphasis, UNIT)
+    options = {"batch_size": batch_size, "seed": seed, "accumulate": accumulate, "emphasis": emphasis}
+    given = {name for name, value in (options | {"evaluate": evaluate}).items() if value is not None}
+    options = DEFAULTS | {name: options[name] for name in DEFAULTS if name in given}
+    emphasis = options["emphasis"] = check_number("fit", "emphasis", options["emphasis"], UNIT)
     everything = isinstance(batch_size, str) and batch_size == "all"
-    rows = X.shape[0] if y.counted is None else y.counted.size
-    order_size = rows + int(emphasis * rows)
-    size: int = order_size if everything else check_integer("fit", "batch_size", batch_size, 1)
-    epochs, seed = check_integer("fit", "epochs", epochs, 1), check_integer("fit", "seed", seed, 0)
-    accumulate = check_integer("fit", "accumulate", accumulate, 1)
+    if not everything:
+        options["batch_size"] = check_integer("fit", "batch_size", options["batch_size"], 1)
+    for name, low in (("seed", 0), ("accumulate", 1)):
+        options[name] = check_integer("fit", name, options[name], low)
+    epochs = check_integer("fit", "epochs", epochs, 1)
     if emphasis and not isinstance(model, MLP):
         raise TypeError(f"fit: emphasis needs the loss of each row, which only an MLP has, got {type(model).__name__}")
     if comm is not None and isinstance(optimizer, Distributed):
-        optimizer.check_batches("fit", None if everything else size, accumulate, emphasis)
+        optimizer.check_batches("fit", None if everything else options["batch_size"], options["accumulate"], emphasis)
         progress = False if comm.Get_rank() else progress
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
@@ -172,11 +182,9 @@ def fit(
         raise RuntimeError("fit: model is in use by another thread")
     try:
         settings = {
+            **options,
+            "evaluate": judged,
             "rows": X.shape[0],
-            "batch_size": size,
-            "seed": seed,
-            "accumulate": accumulate,
-            "emphasis": emphasis,
             "model": repr(model),
             "max_norm": getattr(model, "max_norm", None),
             "seed of the model": getattr(model, "seed", None),
@@ -184,10 +192,13 @@ def fit(
             "optimizer": type(optimizer).__name__,
         }
         kind = Training if comm is None else DistributedTraining
-        training = kind(model, X, y, optimizer, settings, order_size, early_stopping, judged)
+        training = kind(model, X, y, optimizer, settings, given, early_stopping)
         if resume and checkpoint is not None and training.has_saved(checkpoint.path):
             with Interruption():
-                training.resume(checkpoint.path)
+                news = training.resume(checkpoint.path)
+            news = training.nothing_left(checkpoint.path, epochs) or news
+            if news and (comm is None or comm.Get_rank() == 0):
+                warnings.warn(news, UserWarning, stacklevel=2)
         with (
             progress_bar("fit", progress, training.order_size * (epochs - training.done), "samples") as bar,
             single_threaded_blas(),

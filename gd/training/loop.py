@@ -20,8 +20,13 @@ from ..losses import ALIASES
 from ..models import Model
 from ..schedules import nested
 from ..typing import FilePath
+from .arguments import arguments_of, compared, described, differences, given_to, remade
 from .early_stopping import Watch
 from .history import History
+
+CHANGEABLE = ("batch_size", "seed", "accumulate", "emphasis", "evaluate")  # settings that a resumed training may change
+UNSAVED = {"arguments", "plateaus", "early_stopping"}  # entries that checkpoints of 0.1.0 do not have
+TUNABLE = {"patience", "min_delta", "restore_best", "threshold", "cooldown", "lr_min"}  # what was counted stays valid
 
 
 @dataclass(frozen=True)
@@ -54,20 +59,38 @@ class Checkpoint:
 
 
 class Training:
-    """The state of a training: makes the passes over the data, and saves and resumes checkpoints."""
+    """The state of a training: makes the passes over the data, and saves and resumes checkpoints.
 
-    def __init__(
-        self, model: Model, X, y, optimizer: Any, settings: dict[str, Any], order_size: int, early_stopping, evaluate
-    ):
+    `given` names the settings that the caller gave rather than left out.
+    """
+
+    def __init__(self, model: Model, X, y, optimizer: Any, settings: dict[str, Any], given: set[str], early_stopping):
         self.model, self.X, self.y, self.optimizer = model, X, y, optimizer
-        self.settings, self.order_size = settings, order_size
-        self.history = History()
-        owner = None if isinstance(optimizer, Distributed) else optimizer  # else its state is spread over ranks
+        self.settings, self.given, self.history = settings, given, History()
+        self.counted = y.counted  # rows of weight 0 are as if they were not there
+        self.rows = X.shape[0] if self.counted is None else self.counted.size
+        distributed = isinstance(optimizer, Distributed)
+        self.own = optimizer.optimizer if distributed else optimizer
+        self.arguments = arguments_of(self.own)  # as they are before the training, whose callbacks may set rates
+        owner = None if distributed else optimizer  # else its state is spread over ranks
         self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector, owner)
-        self.evaluate = evaluate
-        self.losses: Any = np.full(X.shape[0], np.nan) if settings["emphasis"] else None
-        steps = -(-order_size // (settings["batch_size"] * settings["accumulate"]))
+        self.losses = self.unknown_losses()
+        steps = -(-self.order_size // (self.batch_size * settings["accumulate"]))
         self.first = optimizer.steps // steps  # the number of the first epoch
+
+    def unknown_losses(self) -> Any:
+        """Return the losses of rows before the first epoch, if there is emphasis."""
+        return np.full(self.X.shape[0], np.nan) if self.settings["emphasis"] else None
+
+    @property
+    def order_size(self) -> int:
+        """The number of rows of an epoch."""
+        return self.rows + int(self.settings["emphasis"] * self.rows)
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows of a batch."""
+        return self.order_size if self.settings["batch_size"] == "all" else self.settings["batch_size"]
 
     @property
     def done(self) -> int:
@@ -100,12 +123,14 @@ class Training:
     @contextmanager
     def evaluated(self) -> Iterator[None]:
         """Have the model hold the parameters that are to be evaluated, within the block."""
-        if self.evaluate == "parameters":
+        if self.settings["evaluate"] == "parameters":
             yield
             return
         vector = self.model.parameters.vector
         kept = vector.copy()
-        averages = self.optimizer.ema_params() if self.evaluate == "ema" else self.optimizer.averaged_params()
+        averages = (
+            self.optimizer.ema_params() if self.settings["evaluate"] == "ema" else self.optimizer.averaged_params()
+        )
         vector[:] = averages.vector
         try:
             yield
@@ -133,38 +158,44 @@ class Training:
 
     def descend(self, seed: int, epoch: int) -> Iterator[tuple[float, int, float]]:
         """Take the steps of an epoch; yield (mean loss, rows, their weight) of each batch."""
-        rows, emphasis, counted = self.X.shape[0], self.settings["emphasis"], self.y.counted
-        if counted is not None:  # rows of weight 0 are as if they were not there
-            rows = counted.size
+        rows, emphasis, counted = self.rows, self.settings["emphasis"], self.counted
         if emphasis:
             losses = self.losses if counted is None else self.losses[counted]
             order = emphasized(rows, seed, epoch, losses, emphasis)
         else:
             order = shuffled(rows, seed, epoch)
         order = order if counted is None else counted[order]
-        arguments = self.X, self.y, order, self.settings["batch_size"], self.optimizer, self.settings["accumulate"]
+        arguments = self.X, self.y, order, self.batch_size, self.optimizer, self.settings["accumulate"]
         return self.model.descend(*arguments, self.losses)
 
+    def owners(self) -> dict[str, Any]:
+        """Return {name: owner} of the learning rates: callbacks can set owner.lr."""
+        return {"lr": self.optimizer} | {f"groups[{k}].lr": group for k, group in enumerate(self.optimizer.groups)}
+
     def rated(self) -> dict[str, Any]:
-        """Return {name: owner} of the learning rates that are not schedules: callbacks can set owner.lr."""
-        optimizer = self.optimizer
-        owners = {"lr": optimizer} | {f"groups[{k}].lr": group for k, group in enumerate(optimizer.groups)}
-        return {name: owner for name, owner in owners.items() if name not in optimizer.schedules}
+        """Return {name: owner} of the learning rates that are not schedules."""
+        return {name: owner for name, owner in self.owners().items() if name not in self.optimizer.schedules}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the tree that a checkpoint holds."""
-        history = self.history.state_dict()
-        schedules = {k: v.state_dict() for k, v in schedules_of(self.optimizer).items() if hasattr(v, "state_dict")}
+        plateaus = self.plateaus()
         return {
             "training": self.settings | {"first": self.first},
+            "arguments": self.arguments,
             "parameters": self.model.parameters,
             "optimizer": self.optimizer.state_dict(),
             "rates": {name: owner.lr for name, owner in self.rated().items()},
-            "schedules": schedules,
-            "history": _packed(history),
+            "schedules": {name: each.state_dict() for name, each in plateaus.items()},
+            "plateaus": {name: described(each) for name, each in plateaus.items()},
+            "history": _packed(self.history.state_dict()),
             "watch": None if self.watch is None else self.watch.state_dict(),
+            "early_stopping": None if self.watch is None else described(self.watch.rule),
             "losses": self.losses,
         }
+
+    def plateaus(self) -> dict[str, Any]:
+        """Return {name: schedule} of the schedules that have a state."""
+        return {name: each for name, each in schedules_of(self.optimizer).items() if hasattr(each, "state_dict")}
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint."""
@@ -178,43 +209,81 @@ class Training:
         """Return the tree of a checkpoint."""
         return load(path)
 
-    def resume(self, path: FilePath) -> None:
-        """Restore the state from a checkpoint, or raise CheckpointError before anything has changed."""
+    def resume(self, path: FilePath) -> str | None:
+        """Restore the state from a checkpoint, or raise CheckpointError before anything has changed.
+
+        Arguments that the caller gave hold, and those that were left out come from the checkpoint. Return the sentence
+        that tells what differs.
+        """
         state = self.load(path)
-        if state.keys() != self.state_dict().keys():
+        names = self.state_dict().keys()
+        if not names - UNSAVED <= state.keys() <= names:
             raise CheckpointError(f"fit: {path} is not a checkpoint of gd.fit")
         try:
             self._check(path, state)
             history = History(**{k: _plain(v) for k, v in state["history"].items()})
             first = check_integer("fit", "first", state["training"]["first"], 0)
             rates = {name: check_number("fit", name, rate, NON_NEGATIVE) for name, rate in state["rates"].items()}
-            schedules = schedules_of(self.optimizer)
-            for name, each in state["schedules"].items():
-                deepcopy(schedules[name]).load_state_dict(each)
-            if self.watch is not None:
-                deepcopy(self.watch).load_state_dict(state["watch"])
-            losses = self.losses if self.losses is None else np.broadcast_to(state["losses"], self.losses.shape)
-            self.optimizer.load_state_dict(state["optimizer"])
+            settings = {name: state["training"][name] for name in CHANGEABLE if name in state["training"]}
+            changed, left = compared(path, self.given, {name: self.settings[name] for name in settings}, settings)
+            saved = state.get("arguments", rates)
+            others, taken = compared(path, given_to(self.own), self.arguments, saved)
+            rule, before = self.watch and self.watch.rule, state.get("early_stopping", ...)
+            waiting = dict(state["watch"] or {})
+            watch = self.watch if _goes_on(rule, before, waiting) else None
+            if watch is not None:
+                deepcopy(watch).load_state_dict(waiting)
+            if before not in (described(rule), ...):
+                changed["early_stopping"] = described(rule), before
+            losses = None if state["losses"] is None else np.broadcast_to(state["losses"], self.X.shape[:1])
+            with remade(self.own, taken):
+                counted, rules = dict(state["schedules"]), dict(state.get("plateaus", {}))
+                plateaus = self.plateaus().items()
+                plateaus = {k: each for k, each in plateaus if _goes_on(each, rules.get(k, ...), counted.get(k))}
+                for name, each in plateaus.items():
+                    deepcopy(each).load_state_dict(counted[name])
+                if missing := self.rated().keys() - rates.keys() - others.keys():
+                    raise CheckpointError(
+                        f"fit: {path} is of a training with a schedule of {min(missing)}: give it again"
+                    )
+                self.optimizer.load_state_dict(state["optimizer"])
         except CheckpointError:
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"fit: {path} is not of this training: {error}") from error
         self.history, self.first = history, first
-        for name, owner in self.rated().items():
-            owner.lr = rates[name]
-        for name, each in state["schedules"].items():
-            schedules[name].load_state_dict(each)
+        self.settings |= left
+        self.arguments |= taken
+        for name, owner in self.owners().items():
+            if name not in others and name in rates:
+                owner.lr = rates[name]
+        for name, each in plateaus.items():
+            each.load_state_dict(counted[name])
         for name, array in state["parameters"].items():
             self.model.parameters[name][...] = array
-        if self.watch is not None:
-            self.watch.load_state_dict(state["watch"])
-        if self.losses is not None:
+        if watch is not None:
+            watch.load_state_dict(waiting)
+        history.stopped = watch is not None and watch.waited >= watch.rule.patience
+        self.losses = self.unknown_losses()
+        if self.losses is not None and losses is not None:
             self.losses[:] = losses
+        return differences(path, changed | others, left | taken)
+
+    def nothing_left(self, path: FilePath, epochs: int) -> str | None:
+        """Return the sentence which says that a resumed training is over, if it is."""
+        if self.history.stopped:
+            return (
+                f"fit: nothing is left to do, as the training in {path} stopped early after {self.done} epochs; "
+                "it goes on with a larger patience, or without early_stopping"
+            )
+        if self.done >= epochs:
+            return f"fit: nothing is left to do, as the training in {path} has {self.done} epochs, got epochs={epochs}"
+        return None
 
     def _check(self, path, state):
         """Raise CheckpointError unless a checkpoint is of this training."""
-        for name, value in self.settings.items():
-            found = state["training"].get(name)
+        for name in (name for name in self.settings if name not in CHANGEABLE):
+            value, found = self.settings[name], state["training"].get(name)
             if name == "model" and isinstance(found, str):  # which may name its loss by an alias
                 for alias, loss in ALIASES.items():
                     found = found.replace(f"loss={alias!r}", f"loss={loss!r}")
@@ -223,11 +292,6 @@ class Training:
         like = {name: (array.shape, array.dtype) for name, array in state["parameters"].items()}
         if like != {name: (view.shape, view.dtype) for name, view in self.model.parameters.items()}:
             raise CheckpointError(f"fit: {path} has parameters that are not of this model")
-        schedules = self.state_dict()["schedules"]
-        if (state["watch"] is None) != (self.watch is None) or state["schedules"].keys() != schedules.keys():
-            raise CheckpointError(f"fit: {path} is of a training with other early_stopping or schedules")
-        if state["rates"].keys() != self.rated().keys():
-            raise CheckpointError(f"fit: {path} is of a training with other groups, or schedules of other rates")
 
 
 class DistributedTraining(Training):
@@ -240,7 +304,7 @@ class DistributedTraining(Training):
 
     def descend(self, seed, epoch):
         """As in `Training`, over all ranks."""
-        return self.optimizer.descend(self.model, self.X, self.y, seed, epoch, self.settings["batch_size"])
+        return self.optimizer.descend(self.model, self.X, self.y, seed, epoch, self.batch_size)
 
     def save(self, checkpoint):
         """Write a checkpoint, each rank its part."""
@@ -258,6 +322,14 @@ class DistributedTraining(Training):
         parameters = self.model.parameters.zeros_like()
         parameters.vector[:] = vector
         return tree | {"parameters": parameters, "optimizer": state}
+
+
+def _goes_on(rule: Any, before: Any, counted: Any) -> bool:
+    """Return True if what was counted by another rule, or by a plateau, is valid for this one; ... is unknown."""
+    if rule is None or not counted:
+        return False
+    now = described(rule)
+    return before is ... or all(before.get(name) == now[name] for name in now.keys() - TUNABLE)
 
 
 def _packed(value: Any) -> Any:
