@@ -129,7 +129,7 @@ class Normalizer:
     def check(self, where: str, X: Array) -> NDArray[Any]:
         """Return X if it is a matrix with the features seen before, else raise."""
         where = f"Normalizer.{where}"
-        X = check_array(where, "X", X, ndim=2)
+        X = check_array(where, "X", X, ndim=2, any_size=where != "Normalizer.fit")
         if self.mean is not None and where != "Normalizer.fit" and X.shape[1] != self.mean.size:
             raise ValueError(f"{where}: X has {X.shape[1]} columns, {self.mean.size} were seen before")
         if not np.isfinite(X).all():

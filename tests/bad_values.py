@@ -527,6 +527,9 @@ def of_flag(value):
 # --- Arrays
 
 
+ANY_SIZE = "|".join((*gd.activations.__all__, *LOSSES, "forward|predict|layer_outputs|transform|one_hot"))
+
+
 class Role(NamedTuple):
     """What a call does with an array, and what it must be like."""
 
@@ -569,7 +572,7 @@ def role_of(call, name, optional):
         strict=not estimator,
         integers=_takes_integers(call, name),
         copied=name == "arrays",
-        any_size=name in ("params", "arrays"),
+        any_size=name in ("params", "arrays") or re.search(rf"(^|\.)({ANY_SIZE})(\.|$)", each.name) is not None,
         dtype=bool([array for array in others if array.dtype.kind == "f"]) or call.receiver is not None,
     )
     if each.kind == "constructor" and each.owner.__name__ in OPTIMIZERS:

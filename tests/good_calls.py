@@ -617,7 +617,14 @@ def _(world, each):
     held = world.floats(4, COLUMNS), like(y, lambda each: world.place(each[:4]))
     own = {"emphasis": 0.5} if isinstance(model, gd.MLP) else {"emphasis": 0.0}
     own |= {"resume": False, "checkpoint": str(world.folder / "checkpoint")}
-    own |= {"batch_size": 4, "comm": None, "evaluate": "parameters", "sample_weight": world.floats(8)}
+    own |= {
+        "accumulate": 1,
+        "seed": 0,
+        "batch_size": 4,
+        "comm": None,
+        "evaluate": "parameters",
+        "sample_weight": world.floats(8),
+    }
     if world.wanted == {"comm"}:
         optimizer = gd.Distributed(gd.Adam, model.parameters, Communicator())
         own |= {"batch_size": 8, "comm": optimizer.comm, "accumulate": 1, "emphasis": 0.0, "needed": ("batch_size",)}

@@ -73,7 +73,7 @@ def test_what_is_given_now_holds_and_one_line_tells(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "arguments"),
+    "optimizer, arguments",
     [
         (gd.Adam, {"lr": 0.02, "weight_decay": 0.5, "betas": (0.8, 0.99), "clip_norm": 0.5}),
         (gd.AdamW, {"amsgrad": True, "ema": 0.9, "l2": 0.1}),
@@ -87,8 +87,8 @@ def test_what_is_left_out_comes_from_the_checkpoint(optimizer, arguments, tmp_pa
     whole, expected, _ = train(tmp_path / "whole", 5, optimizer, **arguments)
     train(tmp_path / "c", 2, optimizer, **arguments)
     model = gd.LinearModel(3, dtype=np.float64)
+    made = optimizer(model.parameters)
     with pytest.warns(UserWarning, match=f"the training in {tmp_path / 'c'} keeps .*, which was not given"):
-        made = optimizer(model.parameters)
         gd.fit(model, X, Y, made, 8, 5, checkpoint=tmp_path / "c", resume=True, progress=False)
     assert same(model, whole)
     assert repr(made) == repr(expected)

@@ -144,6 +144,8 @@ class RowActivation(Activation):
         x = operands[-1][1]
         self.values(where, parameters, x.dtype)
         out, over = check_out(where, out, x, operands)
+        if not _has_rows(where, operands[-1]):
+            return out
         shape, walk = (-1, x.shape[-1]), rows.map_rows if over is None else rows.map_rows_over
         join(walk, rule)(x.size // x.shape[-1], out.reshape(shape), *(a.reshape(shape) for _, a in operands))
         return out
@@ -163,10 +165,20 @@ class ColumnActivation(Activation):
         out, _ = check_out(where, out, x, operands)
         if np.may_share_memory(out, weight):
             raise ValueError(f"{where}: out overlaps weight in memory")
+        if not _has_rows(where, operands[-1]):
+            return out
         shape = (-1, x.shape[-1])
         flat = (operand.reshape(shape) for _, operand in operands)
         join(rows.map_columns, self.rules[form])(x.size // x.shape[-1], out.reshape(shape), weight, *flat)
         return out
+
+
+def _has_rows(where, operand):
+    """Return True unless an array is empty; raise if it has no last axis."""
+    name, x = operand
+    if not x.ndim:
+        raise ValueError(f"{where}: {name} must have at least one dimension, got shape ()")
+    return x.size > 0
 
 
 def _signature(operands, parameters, flag):

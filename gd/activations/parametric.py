@@ -87,7 +87,9 @@ def prelu_backward(
     operands = check_alike(where, (("dy", dy), ("x", x)), -1)
     (_, upstream), (_, inputs) = operands
     out, _ = check_out(where, out, inputs, operands)
-    shape = (-1, inputs.shape[-1])
+    if not inputs.size:
+        return out, 0.0 if isinstance(weight, Real) else np.zeros(inputs.shape[-1], inputs.dtype)
+    shape = (-1, inputs.shape[-1] if inputs.ndim else 1)
     parts = np.empty((-(-inputs.size // shape[1] // rows.ROW_BLOCK), shape[1]))
     join(rows.prelu_weight_gradient)(len(parts), parts, upstream.reshape(shape), inputs.reshape(shape))
     dx = ACTIVATIONS["prelu"].backward(upstream, inputs, out, weight=weight)
@@ -122,11 +124,12 @@ def maxout(x: Array, pieces: int = 2, out: Array | None = None, index: Array | N
     Goodfellow, Warde-Farley, Mirza, Courville & Bengio, ICML 2013.
     """
     where = "maxout"
-    x = check_array(where, "x", x)
+    x = check_array(where, "x", x, any_size=True)
     shape = _units(where, x.shape, pieces)
     if out is None:
         out = aligned_empty(x.size // pieces, x.dtype).reshape(shape)
-    out = check_array(where, "out", out, dtype=("x", x.dtype), shape=("the result", shape), writeable=True)
+    own: Any = {"dtype": ("x", x.dtype), "shape": ("the result", shape)}
+    out = check_array(where, "out", out, **own, writeable=True, any_size=True)
     index = _checked_index(where, np.empty(shape, np.intp) if index is None else index, shape, writeable=True)
     if np.may_share_memory(out, x) or np.may_share_memory(index, x) or np.may_share_memory(index, out):
         raise ValueError(f"{where}: x, out and index must not overlap in memory")
@@ -161,21 +164,24 @@ def maxout_backward(dy: Array, index: Array, pieces: int = 2, out: Array | None 
 def _maxout_backward(dy, named, pieces, out):
     """Return `maxout_backward`; `named` is the name of the index or input for messages, and its array."""
     where, (name, index) = "maxout_backward", named
-    dy, index = check_array(where, "dy", dy), lent(where, name, index)
+    dy, index = check_array(where, "dy", dy, any_size=True), lent(where, name, index)
     pieces = check_size(where, "pieces", pieces)
-    if pieces > np.iinfo(np.intp).max // dy.nbytes:
+    if pieces > np.iinfo(np.intp).max // max(1, dy.nbytes):
         raise ValueError(f"{where}: pieces must fit into memory, got {pieces}")
+    if not dy.ndim:
+        raise ValueError(f"{where}: dy must have at least one dimension, got shape ()")
     shape = (*dy.shape[:-1], dy.shape[-1] * pieces)
     if isinstance(index, np.ndarray) and index.dtype.kind == "f":
         x, index, given = index, np.empty(dy.shape, np.intp), index
-        check_array(where, name, x, dtype=("dy", dy.dtype), shape=("dy by pieces", shape))
+        check_array(where, name, x, dtype=("dy", dy.dtype), shape=("dy by pieces", shape), any_size=True)
         maxout(x, pieces, aligned_empty(dy.size, x.dtype).reshape(dy.shape), index)
     else:
         index = given = _checked_index(where, index, dy.shape)
-        check_indices(where, name, index.reshape(-1), pieces)
+        check_indices(where, name, index.reshape(-1), pieces, least=0)
     if out is None:
         out = aligned_empty(dy.size * pieces, dy.dtype).reshape(shape)
-    out = check_array(where, "out", out, dtype=("dy", dy.dtype), shape=("the result", shape), writeable=True)
+    own: Any = {"dtype": ("dy", dy.dtype), "shape": ("the result", shape)}
+    out = check_array(where, "out", out, **own, writeable=True, any_size=True)
     if np.may_share_memory(out, dy) or np.may_share_memory(out, given):
         raise ValueError(f"{where}: out overlaps dy or {name} in memory")
     join(rows.maxout_backward)(dy.size, out.reshape(dy.size, pieces), dy.reshape(-1), index.reshape(-1))
@@ -184,6 +190,8 @@ def _maxout_backward(dy, named, pieces, out):
 
 def _units(where, shape, pieces):
     pieces = check_size(where, "pieces", pieces)
+    if not shape:
+        raise ValueError(f"{where}: x must have at least one dimension, got shape ()")
     if shape[-1] % pieces:
         raise ValueError(f"{where}: the last axis of x must be a multiple of pieces ({pieces}), got shape {shape}")
     return (*shape[:-1], shape[-1] // pieces)

@@ -94,13 +94,17 @@ def check_array(
 
 
 def check_alike(where: str, operands: Sequence[tuple[str, Any]], first: int = 0) -> Sequence[tuple[str, NDArray[Any]]]:
-    """Return (name, array) pairs if kernels can take the arrays and all match the one at index `first`, else raise."""
+    """Return (name, array) pairs if kernels can take the arrays and all match the one at index `first`, else raise.
+
+    They may be 0-d or empty.
+    """
     name, given = operands[first]
-    x = check_array(where, name, given)
+    x = check_array(where, name, given, any_size=True)
     as_given = x is given
     for other, operand in operands:
         if operand is not given:
-            array = check_array(where, other, operand, dtype=(name, x.dtype), shape=(name, x.shape))
+            like = {"dtype": (name, x.dtype), "shape": (name, x.shape)}
+            array = check_array(where, other, operand, **like, any_size=True)
             as_given = as_given and array is operand
     return operands if as_given else tuple((other, lent(where, other, operand)) for other, operand in operands)
 
@@ -158,7 +162,8 @@ def check_out(
         return aligned_empty(x.size, x.dtype).reshape(x.shape), None
     if not _is_plain(out, x.dtype) or out.shape != x.shape:
         like = next((name for name, operand in operands if operand is x), "x")
-        out = check_array(where, "out", out, dtype=(like, x.dtype), shape=(like, x.shape), writeable=True)
+        own: Any = {"dtype": (like, x.dtype), "shape": (like, x.shape)}
+        out = check_array(where, "out", out, **own, writeable=True, any_size=True)
     over = None
     for k, (name, operand) in enumerate(operands):
         if out is operand or np.may_share_memory(out, operand):
@@ -181,7 +186,7 @@ def check_labels(where: str, name: str, labels: Any, rows: int, classes: int) ->
 def check_label_array(where: str, name: str, labels: Any, rows: int) -> NDArray[Any]:
     """Return labels if they are a vector of integers, one for each row, of any value."""
     labels = _check_integers(where, name, labels, "class labels")
-    if labels.shape != (rows,) or not rows:
+    if labels.shape != (rows,):
         raise ValueError(f"{where}: {name} has shape {labels.shape}, expected ({rows},), one label for each row")
     return labels
 
@@ -206,6 +211,8 @@ def _check_integers(where: str, name: str, x: Any, what: str) -> NDArray[Any]:
 
 
 def _check_below(where: str, name: str, x: NDArray[Any], size: int) -> NDArray[np.intp]:
+    if not x.size:
+        return np.empty(x.shape, np.intp)
     if x.dtype == np.intp and x.flags.c_contiguous and x.view(np.uintp).max() < size:  # a negative one is huge there
         return x
     low, high = x.min(), x.max()

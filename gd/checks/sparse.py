@@ -17,12 +17,15 @@ def is_sparse(X: Any) -> bool:
     return module is not None and module.issparse(X)
 
 
-def check_csr(where: str, name: str, X: Any, *, dtype: TypeOf | None = None) -> None:
-    """Raise unless X is a sparse matrix that kernels can take; `dtype` is (what X must match, its dtype)."""
+def check_csr(where: str, name: str, X: Any, *, dtype: TypeOf | None = None, least: int = 1) -> None:
+    """Raise unless X is a sparse matrix that kernels can take; `dtype` is (what X must match, its dtype).
+
+    It has at least so many rows.
+    """
     if X.format != "csr" or X.ndim != 2:
         raise TypeError(f"{where}: {name} must be a dense matrix or sparse in CSR, got {X.format}; pass {name}.tocsr()")
     check_dtype_of(where, name, X, dtype)
-    if 0 in X.shape:
+    if X.shape[0] < least or not X.shape[1]:
         raise ValueError(f"{where}: {name} must have at least one row and one column, got shape {X.shape}")
     data, indices, indptr = parts = X.data, X.indices, X.indptr
     sound = all(isinstance(each, np.ndarray) and each.ndim == 1 and each.flags.c_contiguous for each in parts)

@@ -69,7 +69,9 @@ def softmax_cross_entropy(
     et al., CVPR 2016.
     """
     where = "softmax_cross_entropy"
-    logits = check_array(where, "logits", logits, ndim=2)
+    logits = check_array(where, "logits", logits, ndim=2, any_size=True)
+    if not logits.shape[1]:
+        raise ValueError(f"{where}: logits must have at least one column, got shape {logits.shape}")
     targets: Any = lent(where, "labels", labels)
     (rows, classes), real = logits.shape, logits.dtype.type
     smoothing = check_number(where, "label_smoothing", label_smoothing, CLOSED_UNIT)
@@ -78,7 +80,8 @@ def softmax_cross_entropy(
     weights = check_class_weights(where, class_weights, classes, ("logits", logits.dtype))
     count = rows
     if probabilities:
-        check_array(where, "labels", targets, dtype=("logits", logits.dtype), shape=("logits", logits.shape))
+        like = {"dtype": ("logits", logits.dtype), "shape": ("logits", logits.shape)}
+        check_array(where, "labels", targets, **like, any_size=True)
         if ignore_index is not None:
             raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
         row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))

@@ -1,6 +1,7 @@
 """Losses: each function returns its value and the gradient with respect to the prediction, in one pass."""
 
 from collections.abc import Callable
+from math import nan
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,7 +34,8 @@ _SHARED = """
     Returns
     -------
     value : float, or ndarray for reduction="none"
-        The loss. Sums are taken in fixed blocks: any number of threads gives the same bits.
+        The loss; NaN if it is a mean over nothing. Sums are taken in fixed blocks: any number of threads gives the same
+        bits.
     gradient : ndarray
         The derivative of the value with respect to the prediction.
 
@@ -65,7 +67,7 @@ def _apply(where, rule, prediction, target, reduction, *parameters, targets=ANY)
         values = aligned_empty(prediction.size, prediction.dtype)
         join(loops.elementwise_loss_values, rule)(prediction.size, values, *flat, *parameters)
         return values.reshape(prediction.shape), gradient.reshape(prediction.shape)
-    scale = 1 / prediction.size if reduction == "mean" else 1.0
+    scale = 1.0 if reduction != "mean" else 1 / prediction.size if prediction.size else nan
     sums = np.empty(-(-prediction.size // loops.LOSS_BLOCK))
     wrong = np.empty(sums.size, np.intp)
     join(loops.elementwise_loss, rule, targets.allowed)(len(sums), sums, wrong, *flat, real(scale), *parameters)

@@ -286,20 +286,23 @@ def gradient_loop(X: Any, ndim: int) -> Callable[..., Any]:
     return loops.vector_gradient if ndim == 1 else loops.matrix_gradient
 
 
-def check_matrix(where: str, X: Any, dtype: tuple[str, np.dtype[Any]] | None = None) -> Any:
-    """Return X if it is a dense or sparse matrix that kernels can take, else raise."""
+def check_matrix(where: str, X: Any, dtype: tuple[str, np.dtype[Any]] | None = None, least: int = 1) -> Any:
+    """Return X if it is a dense or sparse matrix of at least so many rows that kernels can take, else raise."""
     if is_sparse(X):
-        check_csr(where, "X", X, dtype=dtype)
+        check_csr(where, "X", X, dtype=dtype, least=least)
         return X
-    return check_array(where, "X", X, dtype=dtype, ndim=2)
+    return check_array(where, "X", X, dtype=dtype, ndim=2, any_size=not least)
 
 
-def check_features(where: str, X: Any, dtype: np.dtype[Any], features: int) -> Any:
-    """Return X if it is a matrix, dense or sparse, of a model's dtype and number of features, else raise."""
-    X = check_matrix(where, X, ("the model", dtype))
+def check_features(where: str, X: Any, dtype: np.dtype[Any], features: int, least: int) -> Any:
+    """Return X if it is a matrix, dense or sparse, of a model's dtype and number of features, else raise.
+
+    It has at least so many rows.
+    """
+    X = check_matrix(where, X, ("the model", dtype), least)
     if X.shape[1] != features:
         raise ValueError(f"{where}: X has {X.shape[1]} columns, the model has {features} features")
-    if is_sparse(X):
+    if is_sparse(X) and X.shape[0]:
         check_places(where, "X", X, ALL_ROWS)
     return X
 

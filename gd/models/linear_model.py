@@ -252,13 +252,13 @@ class LinearModel(Model):
             return np.add.reduceat(shares, starts)
         return np.minimum(batch_size, rows.size - starts) * float(self._loss.terms)
 
-    def check_inputs(self, where: str, X: Any) -> Any:
-        """Return X if it is a matrix of this model's dtype and number of features, else raise."""
-        return check_features(where, X, self.dtype, len(self.parameters["w"]))
+    def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
+        """Return X if it is a matrix of this model's dtype and number of features, and of so many rows, else raise."""
+        return check_features(where, X, self.dtype, len(self.parameters["w"]), least)
 
     def check_data(self, where: str, X: Any, y: Array, sample_weight: Any = None) -> tuple[Any, Targets]:
         """Return X and y as kernels take them, or raise if they do not fit this model."""
-        X = self.check_inputs(where, X)
+        X = self.check_inputs(where, X, 1)
         n = X.shape[0]
         y = check_targets(where, y, n, self.outputs, LOSSES[self.loss], ("the model", self.dtype))
         return X, Targets.of(where, y, sample_weight, n, self.dtype)

@@ -355,13 +355,13 @@ class MLP(Model):
                 if name.startswith("W"):
                     join(dense.limit_columns)(-(-weights.shape[1] // dense.GROUP), weights, limit)
 
-    def check_inputs(self, where: str, X: Any) -> Any:
-        """Return X if it is a matrix of this model's dtype and number of features, else raise."""
-        return check_features(where, X, self.dtype, self.widths[0])
+    def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
+        """Return X if it is a matrix of this model's dtype and number of features, and of so many rows, else raise."""
+        return check_features(where, X, self.dtype, self.widths[0], least)
 
     def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Targets]:
         """Return X and the targets of each head as kernels take them, or raise if they do not fit this model."""
-        X = self.check_inputs(where, X)
+        X = self.check_inputs(where, X, 1)
         arrays = self._plan.check_targets(where, y, X.shape[0])
         return X, Targets.of(where, arrays, sample_weight, X.shape[0], self.dtype)
 
@@ -369,7 +369,7 @@ class MLP(Model):
         """Return the outputs of each head; `raw` before the activation."""
         if is_sparse(X):
             some = max(1, DENSE // X.shape[1])
-            parts = [self._forward(X[k : k + some].toarray(), raw) for k in range(0, X.shape[0], some)]
+            parts = [self._forward(X[k : k + some].toarray(), raw) for k in range(0, max(1, X.shape[0]), some)]
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         widths = [head.width for head in self._plan.outputs.values()]
         out = aligned_empty(len(X) * sum(widths), self.dtype)
