@@ -62,6 +62,7 @@ FRACTION = Range(0.0, 1.0, False, True)
 ANY = Range(-inf, inf, True, True)
 SPECS = {  # argument, or pattern of function.argument -> what it may be; what optimizers and rules declare is not here
     r"search\.Uniform\.(low|high)": REAL,
+    r"\w+_gradient\.b": REAL,
     r"search\.LogUniform\.(low|high)": POSITIVE,
     r"search\.narrowing_search\.keep": FRACTION,
     r"schedules\.ReduceOnPlateau\.patience": Integer(0),
