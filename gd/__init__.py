@@ -28,7 +28,7 @@ from .preprocessing import Normalizer, one_hot
 from .profiling import profile
 from .runtime import get_threads, threads
 from .schedules import scale_lr_for_batch
-from .training import Checkpoint, EarlyStopping, GradientNorms, History, fit, warmup
+from .training import Checkpoint, EarlyStopping, GradientNorms, History, averaged, fit, warmup
 from .version import __version__
 
 LayerNorms = GradientNorms  # its former name: it has nothing to do with layer normalization
@@ -37,7 +37,7 @@ globals().update(activations.public_functions() | losses.public_functions() | op
 __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "__version__",
-    "activations", "batches", "dropout", "dropout_backward", "fit", "get_threads", "gradient_check", "initializers",
+    "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads", "gradient_check", "initializers",
     "linear_model_gradient", "linear_regression_gradient", "load", "logistic_regression_gradient", "losses",
     "one_hot", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
     "softmax_regression_gradient", "threads", "warmup", *activations.public_functions(), *losses.public_functions(),

@@ -116,6 +116,7 @@ from .training import Checkpoint as Checkpoint
 from .training import EarlyStopping as EarlyStopping
 from .training import GradientNorms as GradientNorms
 from .training import History as History
+from .training import averaged as averaged
 from .training import fit as fit
 from .training import warmup as warmup
 from .version import __version__ as __version__

@@ -81,6 +81,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "activation_parameters": "options",
     "after": NON_NEGATIVE,
     "amsgrad": bool,
+    "average": str,
     "base_batch": Integer(1),
     "batch": Integer(1),
     "batch_size": Integer(1),

@@ -45,7 +45,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"(\w+)\.(check_data|check_inputs|check)": "a part of the checks of other methods",
     r"profile\.(started|ended)": "called by kernels",
     r"\w+\.(write_gradients|backpropagate|descend)": "called by fit with what it has checked",
-    r"Distributed\.(check_batches|has_saved|read)": "called by fit with what it has checked",
+    r"Distributed\.(check_batches|has_saved|read|write)": "called by fit with what it has checked",
     r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
     r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|trust_norms|mu|mu_product|uses)": (
@@ -480,6 +480,11 @@ def _(world, each):
 @good(r"Distributed\.\w+_params")
 def _(world, each):
     return {"self": gd.Distributed(gd.ASGD, structure(world), Communicator(), ema=0.5)}
+
+
+@good("averaged")
+def _(world, each):
+    return {"optimizer": gd.ASGD(structure(world), ema=0.5), "average": "ema"}
 
 
 @good(r"Distributed\.(save|load)")

@@ -170,6 +170,17 @@ def test_training_goes_on_from_a_checkpoint(capsys, tmp_path):
     assert len(err.splitlines()) == 1
 
 
+def test_the_averages_of_schedule_free_are_scored_and_saved(capsys, tmp_path):
+    pytest.importorskip("safetensors")
+    arguments = ["train", "--hidden", "8", "--epochs", "2", "--optimizer", "schedulefreeadamw", "--early-stopping", "1"]
+    out = run(capsys, *arguments, "--resume", tmp_path / "state", "--save", tmp_path / "model")[1]
+    model, best = gd.MLP.load(tmp_path / "model"), gd.load(tmp_path / "state")["watch"]
+    z = np.concatenate([best["state"][f"{name}.z"].ravel() for name in model.parameters])
+    np.testing.assert_allclose(model.parameters.vector, (best["kept"] - 0.1 * z) / 0.9, rtol=1e-5, atol=1e-7)
+    data = datasets.load(None, 0, np.float32)
+    assert f"test accuracy {model.score(data.X_test, data.y_test):.4f}" in out
+
+
 @pytest.mark.parametrize("option", ["--save", "--resume"])
 def test_the_message_without_safetensors_names_the_option(option, capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from communicators import on_ranks
 
 import gd
 from gd.losses import LOSSES
@@ -191,8 +192,88 @@ def test_the_best_epoch_has_its_averages_and_schedule_free_is_judged_where_its_p
         )
         assert history.validation_loss == pytest.approx(losses, rel=1e-12)
         best = int(np.argmin(history.validation_loss))
-        np.testing.assert_allclose(averages().vector, seen[best], rtol=0, atol=1e-15)
+        assert np.array_equal(averages().vector, seen[best])
+        last = model.parameters.vector.copy()
+        with gd.averaged(optimizer):
+            assert np.array_equal(model.parameters.vector, seen[best])
+            assert model.evaluate(*held).loss == history.validation_loss[best]
+        assert np.array_equal(model.parameters.vector, last)
     with pytest.raises(ValueError, match="evaluate='ema' needs an optimizer made with ema"):
         gd.fit(model, X, y, gd.SGD(model.parameters), evaluate="ema")
     with pytest.raises(ValueError, match="evaluate='averaged' needs an optimizer that averages, got SGD"):
         gd.fit(model, X, y, gd.SGD(model.parameters), evaluate="averaged")
+
+
+@pytest.mark.parametrize("optimizer_class", [gd.Adam, gd.ScheduleFreeAdamW])
+@pytest.mark.parametrize("kind", ["fast", "reproducible"])
+def test_the_best_epoch_of_several_ranks_has_its_averages_also_on_another_number_of_them(
+    optimizer_class, kind, rng, tmp_path
+):
+    pytest.importorskip("safetensors")
+    X = rng.standard_normal((64, 300))
+    y = X @ np.ones(300) + 30 * rng.standard_normal(64)
+    held = X[:8] * 1.5, y[:8].copy()
+
+    def train(comm, path, until=None):
+        model = gd.LinearModel(300, dtype=np.float64)
+        optimizer = gd.Distributed(optimizer_class, model.parameters, comm, kind, lr=0.3, ema=0.8)
+        averages = optimizer.ema_params if optimizer_class is gd.Adam else optimizer.averaged_params
+        seen = []
+
+        def note(history):
+            seen.append(averages().vector)
+            if len(seen) == until:
+                raise InterruptedError
+
+        try:
+            history = gd.fit(
+                model, X, y, optimizer, 32, 12, held, gd.EarlyStopping(4), note, path, progress=False, resume=True,
+                comm=comm, evaluate="ema" if optimizer_class is gd.Adam else "averaged",
+            )  # fmt: skip
+        except InterruptedError:
+            return None
+        with gd.averaged(optimizer, "ema" if optimizer_class is gd.Adam else None):
+            inside = model.parameters.vector.copy()
+        best = int(np.argmin(history.validation_loss))
+        assert len(history.loss) > best + 1  # so that something was put back
+        return best, averages().vector, inside, model.parameters.vector, seen
+
+    whole = on_ranks(1, lambda comm: train(comm, tmp_path / "whole"))[0]
+    best, found, inside, _, seen = whole
+    assert np.array_equal(found, seen[best])
+    assert np.array_equal(found, inside)
+    assert on_ranks(2, lambda comm: train(comm, tmp_path / "cut", best + 2))[0] is None
+    for resumed in on_ranks(1, lambda comm: train(comm, tmp_path / "cut")):
+        for one, other in zip(resumed[1:4], whole[1:4], strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+            assert kind == "fast" or np.array_equal(one, other)
+
+
+def test_averages_go_into_parameters_of_any_structure_and_come_out_again():
+    arrays = [np.ones((2, 2)), np.zeros(3)]
+    for params in (arrays[0], arrays, tuple(arrays), dict(zip("ab", arrays, strict=True))):
+        optimizer = gd.SGD(params, lr=0.5, ema=0.5)
+        listed = arrays[:1] if params is arrays[0] else arrays
+        before, ones = [each.copy() for each in listed], [np.ones_like(each) for each in listed]
+        grads = (
+            ones[0]
+            if params is arrays[0]
+            else ones
+            if not isinstance(params, dict)
+            else dict(zip("ab", ones, strict=True))
+        )
+        optimizer.step(grads)
+        with pytest.raises(KeyError), gd.averaged(optimizer):
+            for one, other in zip(listed, before, strict=True):
+                assert np.array_equal(one, other - 0.25)
+            raise KeyError
+        for one, other in zip(listed, before, strict=True):
+            assert np.array_equal(one, other - 0.5)
+    for optimizer, average, match in (
+        (gd.SGD(arrays), None, "average='ema' needs an optimizer made with ema, such as ema=0.999, got ema=None"),
+        (gd.SGD(arrays, ema=0.5), "averaged", "average='averaged' needs an optimizer that averages, got SGD"),
+        (gd.SGD(np.zeros(3, np.uint16), ema=0.5, param_dtype="bfloat16"), None, "param_dtype='bfloat16'"),
+        (arrays, None, "averaged: optimizer must be one of gd's, such as gd.Adam, got list"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=match):
+            gd.averaged(optimizer, average)

@@ -180,6 +180,8 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     if history.stopped:
         best = 1 + int(np.argmin(history.validation_loss))
         print(f"stopped    after {len(history.loss)} epochs, the best was number {best}")
+    if OPTIMIZERS[NAMES[options.optimizer]].evaluated == "averaged":  # then averages are the result
+        model.parameters.vector[:] = optimizer.averaged_params().vector
     runs["gd"].accuracy = model.score(data.X_test, data.y_test)
     if options.compare:
         plain = reference.Optimizer(NAMES[options.optimizer], initial, **keywords | optimizer.schedules)

@@ -30,6 +30,7 @@ from .ranks import Ranks, world
 from .shard import SPAN, AllShards, check_class, compile_steps
 from .summation import TreeSum
 
+BEST = "best."  # before the names of the state that belongs to the best epoch
 LOGICAL_SHARDS = 8  # by default
 REDUCTIONS = ("fast", "reproducible")
 REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads")  # keywords of optimizers
@@ -288,13 +289,8 @@ class Distributed:
         return self._whole(self.optimizer.ema_params())
 
     def averaged_params(self) -> Any:
-        """Return a copy of all parameters that the optimizer's `averaged_params` gives, in the structure of params.
-
-        Raises
-        ------
-        AttributeError
-            If the optimizer has no such method.
-        """
+        """Return a copy of what the optimizer's `averaged_params` gives, if it has that, in the structure of params."""
+        self._refresh()
         return self._whole(self.optimizer.averaged_params())  # pyright: ignore[reportAttributeAccessIssue]
 
     def _whole(self, shard: NDArray[Any]) -> Any:
@@ -329,12 +325,15 @@ class Distributed:
         where = "Distributed.save"
         require_safetensors(where)
         path, keep = check_path(where, "path", path), check_integer(where, "keep", keep, 1)
-        tree = {} if tree is None else tree
-        encoded(tree)  # checks it
+        encoded({} if tree is None else tree)  # checks it
+        self.write(path, tree or {}, keep, {})
+
+    def write(self, path: FilePath, tree: Mapping[str, Any], keep: int, best: Mapping[str, Any]) -> None:
+        """Write what `save` writes, and another state of this rank's shard."""
         if Path(path).exists() and not Path(path).is_dir():
-            raise ValueError(f"{where}: path must be that of a folder, {path} is something else")
+            raise ValueError(f"Distributed.save: path must be that of a folder, {path} is something else")
         self._refresh()
-        state = {"parameters": self._shard} | self.state_dict()
+        state = {"parameters": self._shard, **self.state_dict(), **{BEST + name: each for name, each in best.items()}}
         sharded_checkpoint.write(self._ranks, path, state, tree, self._flat.size, self.steps, keep)
 
     def load(self, path: FilePath) -> dict[str, Any]:
@@ -357,7 +356,7 @@ class Distributed:
         """
         where = "Distributed.load"
         path = check_path(where, "path", path)
-        vector, state, tree = self.read(where, path)
+        vector, state, _, tree = self.read(where, path)
         try:
             self.load_state_dict(state)
         except (KeyError, TypeError, ValueError) as error:
@@ -370,13 +369,14 @@ class Distributed:
         """Return True if there is a checkpoint in a folder, damaged or not."""
         return sharded_checkpoint.exist(self._ranks, path)
 
-    def read(self, where: str, path: FilePath) -> tuple[NDArray[Any], dict[str, Any], dict[str, Any]]:
-        """Return (parameters as a vector, state of this rank's shard, tree) of the newest complete checkpoint."""
+    def read(self, where: str, path: FilePath) -> tuple[NDArray[Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Return (vector of parameters, state of this shard, what `write` got as best, tree) of the newest checkpoint."""
         state, tree = sharded_checkpoint.read(where, self._ranks, path, self._flat.size, self._shard.size)
         shard = state.pop("parameters", None)
         if shard is None or shard.dtype != self._flat.dtype:
             raise CheckpointError(f"{where}: {path} has parameters of another dtype than {self._flat.dtype}")
-        return self._collected(shard), state, tree
+        best = {name.removeprefix(BEST): state.pop(name) for name in tuple(state) if name.startswith(BEST)}
+        return self._collected(shard), state, best, tree
 
     # --- Training
 

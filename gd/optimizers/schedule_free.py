@@ -27,7 +27,7 @@ class ScheduleFreeAdamW(Optimizer):
     ----------
     params, **options
         See `Optimizer`. The parameters are y, where gradients are taken; `averaged_params` returns x, which
-        is the result: evaluate and save that.
+        is the result: `gd.fit` evaluates it, and within `gd.averaged` the model holds it, to be saved.
     lr : float or callable, default: 2.5e-3
         The learning rate; 1 to 10 times that of AdamW with a schedule.
     betas : (float, float), default: (0.9, 0.999)

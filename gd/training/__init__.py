@@ -1,5 +1,6 @@
 """Training: `fit` and its arguments and results, and `warmup`."""
 
+from .averages import averaged
 from .early_stopping import EarlyStopping
 from .fitting import fit
 from .gradient_norms import GradientNorms
@@ -8,5 +9,5 @@ from .loop import Checkpoint
 from .precompilation import tasks, warmup
 
 __all__ = [
-    "Checkpoint", "EarlyStopping", "GradientNorms", "History", "fit", "tasks", "warmup",
+    "Checkpoint", "EarlyStopping", "GradientNorms", "History", "averaged", "fit", "tasks", "warmup",
 ]  # fmt: skip

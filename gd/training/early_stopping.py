@@ -56,10 +56,10 @@ class Watch:
     best: float
     mark: float
     waited: int
-    optimizer: Any  # None if its state is not kept
+    optimizer: Any
     state: dict[str, Any] | None
 
-    def __init__(self, rule: EarlyStopping, vector: NDArray[Any], optimizer: Any = None) -> None:
+    def __init__(self, rule: EarlyStopping, vector: NDArray[Any], optimizer: Any) -> None:
         self.rule, self.vector, self.best, self.kept, self.waited = rule, vector, -inf, vector.copy(), 0
         self.optimizer, self.state = optimizer, None
         self.mark = -inf  # the value that the next improvement must exceed by min_delta
@@ -71,7 +71,7 @@ class Watch:
         if value > self.best:  # never for NaN
             self.best = value
             self.kept[:] = self.vector
-            if self.optimizer is not None and self.rule.restore_best:
+            if self.rule.restore_best:
                 self.state = self.optimizer.state_dict()
         if value > self.mark + self.rule.min_delta:
             self.mark, self.waited = value, 0

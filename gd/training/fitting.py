@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from ..checks import UNIT, check_choice, check_flag, check_functions, check_integer, check_number, check_path
+from ..checks import UNIT, check_flag, check_functions, check_integer, check_number, check_path
 from ..distributed import Distributed
 from ..files import require_safetensors
 from ..kernels.interruption import Interruption
@@ -14,6 +14,7 @@ from ..optimizers import Optimizer
 from ..runtime import check_progress, progress_bar, single_threaded_blas
 from ..schedules import ReduceOnPlateau
 from ..typing import FilePath
+from .averages import check_average
 from .early_stopping import EarlyStopping
 from .history import History
 from .loop import Checkpoint, DistributedTraining, Training, schedules_of
@@ -100,7 +101,8 @@ def fit(
         not supported.
     evaluate : {"parameters", "ema", "averaged"}, optional
         What is evaluated with validation: the parameters as they are, the optimizer's `ema_params`, or its
-        `averaged_params`: the default of ASGD and ScheduleFreeAdamW, as their papers say.
+        `averaged_params`: the default of ASGD and ScheduleFreeAdamW, as their papers say. The model is left with the
+        parameters from which training goes on: `gd.averaged` swaps them for the averages.
     sample_weight : ndarray of shape (rows,), optional
         Weights of the rows, finite and 0 or above. The loss of a mini-batch is sum_i w_i loss_i / sum_i w_i, so that a
         row of weight 2 is like two equal rows in a batch; rows of weight 0 are as if they were not there.
@@ -177,7 +179,9 @@ def fit(
     monitors = [*plateaus, early_stopping] if early_stopping is not None else plateaus
     for monitor in (each.monitor for each in monitors):
         _check_monitor(monitor, model, validation)
-    judged = _checked_evaluate(evaluate, optimizer)
+    own = optimizer.optimizer if isinstance(optimizer, Distributed) else optimizer
+    judged = own.evaluated if evaluate is None else evaluate
+    check_average("fit", "evaluate", judged, own)
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
     try:
@@ -221,16 +225,3 @@ def _check_monitor(monitor: Any, model: Model, validation: Any) -> None:
         )
     if validation is None:
         raise TypeError(f"fit: validation must be given where {monitor} is monitored, got None")
-
-
-def _checked_evaluate(evaluate: Any, optimizer: Any) -> str:
-    """Return what is to be evaluated."""
-    own = optimizer.optimizer if isinstance(optimizer, Distributed) else optimizer
-    if evaluate is None:
-        return own.evaluated
-    check_choice("fit", "evaluate", evaluate, ("parameters", "ema", "averaged"))
-    if evaluate == "ema" and own.ema is None:
-        raise ValueError("fit: evaluate='ema' needs an optimizer made with ema, such as ema=0.999, got ema=None")
-    if evaluate == "averaged" and not hasattr(own, "averaged_params"):
-        raise ValueError(f"fit: evaluate='averaged' needs an optimizer that averages, got {type(own).__name__}")
-    return evaluate

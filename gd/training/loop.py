@@ -1,7 +1,7 @@
 """The loop over epochs that `fit` runs, and its checkpoints: what they hold and how a training resumes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from math import isfinite, nan
@@ -21,6 +21,7 @@ from ..models import Model
 from ..schedules import nested
 from ..typing import FilePath
 from .arguments import arguments_of, compared, described, differences, given_to, remade
+from .averages import averaged
 from .early_stopping import Watch
 from .history import History
 
@@ -72,8 +73,7 @@ class Training:
         distributed = isinstance(optimizer, Distributed)
         self.own = optimizer.optimizer if distributed else optimizer
         self.arguments = arguments_of(self.own)  # as they are before the training, whose callbacks may set rates
-        owner = None if distributed else optimizer  # else its state is spread over ranks
-        self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector, owner)
+        self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector, optimizer)
         self.losses = self.unknown_losses()
         steps = -(-self.order_size // (self.batch_size * settings["accumulate"]))
         self.first = optimizer.steps // steps  # the number of the first epoch
@@ -120,22 +120,10 @@ class Training:
         if self.watch is not None:
             self.watch.restore()
 
-    @contextmanager
-    def evaluated(self) -> Iterator[None]:
-        """Have the model hold the parameters that are to be evaluated, within the block."""
-        if self.settings["evaluate"] == "parameters":
-            yield
-            return
-        vector = self.model.parameters.vector
-        kept = vector.copy()
-        averages = (
-            self.optimizer.ema_params() if self.settings["evaluate"] == "ema" else self.optimizer.averaged_params()
-        )
-        vector[:] = averages.vector
-        try:
-            yield
-        finally:
-            vector[:] = kept
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Return the context in which the model holds the parameters that are to be evaluated."""
+        average = self.settings["evaluate"]
+        return nullcontext() if average == "parameters" else averaged(self.optimizer, average)
 
     def pass_over_data(self, bar, interruption, checkpoint: Checkpoint | None) -> None:
         """Train for an epoch."""
@@ -230,9 +218,10 @@ class Training:
             others, taken = compared(path, given_to(self.own), self.arguments, saved)
             rule, before = self.watch and self.watch.rule, state.get("early_stopping", ...)
             waiting = dict(state["watch"] or {})
-            watch = self.watch if _goes_on(rule, before, waiting) else None
-            if watch is not None:
-                deepcopy(watch).load_state_dict(waiting)
+            watch = None
+            if rule is not None and _goes_on(rule, before, waiting):
+                watch = Watch(rule, self.model.parameters.vector, self.optimizer)
+                watch.load_state_dict(waiting)
             if before not in (described(rule), ...):
                 changed["early_stopping"] = described(rule), before
             losses = None if state["losses"] is None else np.broadcast_to(state["losses"], self.X.shape[:1])
@@ -261,8 +250,7 @@ class Training:
             each.load_state_dict(counted[name])
         for name, array in state["parameters"].items():
             self.model.parameters[name][...] = array
-        if watch is not None:
-            watch.load_state_dict(waiting)
+        self.watch = watch or self.watch
         history.stopped = watch is not None and watch.waited >= watch.rule.patience
         self.losses = self.unknown_losses()
         if self.losses is not None and losses is not None:
@@ -308,9 +296,11 @@ class DistributedTraining(Training):
 
     def save(self, checkpoint):
         """Write a checkpoint, each rank its part."""
-        tree = self.state_dict()
+        tree, best = self.state_dict(), {}
         del tree["parameters"], tree["optimizer"]
-        self.optimizer.save(checkpoint.path, tree, checkpoint.keep)
+        if self.watch is not None:
+            best = tree["watch"].pop("state") or {}
+        self.optimizer.write(checkpoint.path, tree, checkpoint.keep, best)
 
     def has_saved(self, path):
         """Return True if there is a checkpoint."""
@@ -318,7 +308,9 @@ class DistributedTraining(Training):
 
     def load(self, path):
         """Return the tree of a checkpoint."""
-        vector, state, tree = self.optimizer.read("fit", path)
+        vector, state, best, tree = self.optimizer.read("fit", path)
+        if tree.get("watch") is not None:
+            tree["watch"]["state"] = best or None
         parameters = self.model.parameters.zeros_like()
         parameters.vector[:] = vector
         return tree | {"parameters": parameters, "optimizer": state}
@@ -326,10 +318,8 @@ class DistributedTraining(Training):
 
 def _goes_on(rule: Any, before: Any, counted: Any) -> bool:
     """Return True if what was counted by another rule, or by a plateau, is valid for this one; ... is unknown."""
-    if rule is None or not counted:
-        return False
     now = described(rule)
-    return before is ... or all(before.get(name) == now[name] for name in now.keys() - TUNABLE)
+    return bool(counted) and (before is ... or all(before.get(name) == now[name] for name in now.keys() - TUNABLE))
 
 
 def _packed(value: Any) -> Any:
