@@ -3,22 +3,22 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import isfinite
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from ..checks import NON_NEGATIVE, REAL, check_number
 from ..kernels.compiler import has_run
 from ..kernels.interruption import Interruption
 from ..parameters import Structure
 from ..typing import Array, FilePath, Grads, Integers, Params, Rate
-from .declaration import Declaration
 from .hyperparameters import SHARED, check_groups, make_groups, set_own, set_shared
+from .protocols import Protocols
 from .state import State
 from .state_folder import StateFolder
 from .steps import Steps
 from .storage import check_parameter
 
 
-class Optimizer(Declaration):
+class Optimizer(Protocols):
     """The base class of all optimizers: it owns arguments, state and traversal.
 
     A step takes the gradient g and the parameters p of each array through these stages, in the same pass over memory
@@ -160,11 +160,6 @@ class Optimizer(Declaration):
         self._state = State(self, structure, self.groups, folder)
         self._steps = Steps(self, structure, self._state)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__ and (name in self.ranges or name in SHARED):
-            raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
-        super().__setattr__(name, value)
-
     def step(self, grads: Grads | None = None, grad_scale: float = 1.0) -> bool:
         """Update the parameters in place by their gradients.
 
@@ -194,7 +189,7 @@ class Optimizer(Declaration):
             return self._steps.take(f"{self._name}.step", grads, grad_scale)
         if (
             array.knows(grads) and array.fits(grads) and array.given.flags.writeable
-        ):  # then like `Steps`, on a short way
+        ):  # then like `Steps`, by a short way
             g = grads.reshape(-1)
         else:
             g = self._structure.pairs(f"{self._name}.step", grads)[0][1]
@@ -297,12 +292,6 @@ class Optimizer(Declaration):
         if self._state.folder is not None:
             self._state.folder.close(self._state.numbers())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def save_state(self, path: FilePath) -> None:
         """Copy the state of `state_dir` into a new folder, from which another optimizer can continue.
 
@@ -323,21 +312,6 @@ class Optimizer(Declaration):
         self._state.folder.check()
         with Interruption():
             self._state.folder.copy(path, self._state.numbers())
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Views, kernels and groups are not part of a copy or a pickle: they are made again for the new params."""
-        if self._state.folder is not None:
-            raise TypeError(f"{self._name}: an optimizer with state_dir cannot be copied; see save_state")
-        made_again = {"_alone", "_structure", "_state", "_steps", "groups"}
-        kept = {name: value for name, value in vars(self).items() if name not in made_again}
-        groups = [given | {"lr": group._lr} for given, group in zip(self._specifications, self.groups, strict=True)]
-        return kept | {"_specifications": groups, "saved": self._state.to_dict()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        saved = state.pop("saved")
-        vars(self).update(state)
-        self._prepare(Structure(self._name, self.params, lambda *given: None, clears=self.zero_grads), None)
-        self.load_state_dict(saved)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as a flat dict: `steps`, and a copy of every state array.
@@ -392,9 +366,3 @@ class Optimizer(Declaration):
     def last_lr(self) -> float:
         """The learning rate of the last step; before any step, that of the first."""
         return self._lr(max(self.steps - 1, 0)) if callable(self._lr) else self._lr
-
-    def __repr__(self) -> str:
-        lr = self._lr if callable(self._lr) else f"{self._lr:g}"
-        names = (*self._hyperparameters, *(name for name in SHARED if getattr(self, name)))
-        given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)
-        return f"{self._name}(lr={lr}{given})"

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ..typing import Rate
 if TYPE_CHECKING:
     from ..parameters import ParameterArray
     from .base import Optimizer
+    from .state import State
     from .steps import Norms
 
 OPTIMIZERS: "dict[str, type[Optimizer]]" = {}  # name -> class, in order of declaration
@@ -58,15 +59,20 @@ class Declaration(ABC):
     norms: "Norms | None"
     _alone: "ParameterArray | None"  # the one array, if its step is one kernel call
     _name: str
+    _state: "State"
+    _specifications: Sequence[dict[str, Any]]  # of the groups, as given
     _lr: Rate
     _lr_of_step: float  # of the last step, where scalars need it
     _hyperparameters: tuple[str, ...]  # names of the rule's own
     _schedules: dict[str, Any]  # of the rule's own: name -> schedule, or tuple with schedules
 
     def __init_subclass__(cls) -> None:
-        if Declaration not in cls.__bases__ and cls.__module__.startswith(f"{__package__}."):  # not those of users
+        home, _, module = cls.__module__.rpartition(".")
+        if home == __package__ and module in ("protocols", "base"):  # what all have in common
+            return
+        if home == __package__:  # not those of users
             OPTIMIZERS[cls.__name__] = cls  # pyright: ignore[reportArgumentType]  # all of gd's are Optimizers
-        if Declaration not in cls.__bases__ and "__init__" in vars(cls):
+        if "__init__" in vars(cls):
             cls.__init__ = _recording(cls.__init__)
 
     def choose(self) -> None:
