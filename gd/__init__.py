@@ -37,9 +37,9 @@ globals().update(activations.public_functions() | losses.public_functions() | op
 __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "__version__",
-    "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads", "gradient_check", "initializers",
-    "linear_model_gradient", "linear_regression_gradient", "load", "logistic_regression_gradient", "losses",
-    "one_hot", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
+    "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads", "gradient_check",
+    "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "logistic_regression_gradient",
+    "losses", "one_hot", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
     "softmax_regression_gradient", "threads", "warmup", *activations.public_functions(), *losses.public_functions(),
     *optimizers.OPTIMIZERS,
 ]  # fmt: skip

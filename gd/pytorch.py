@@ -36,7 +36,7 @@ def to_torch(optimizer: Optimizer, torch_optimizer: Any) -> None:
         owner = array.update.owner
         slots = dict(zip(owner.slots, array.slots, strict=False))  # without ema, which torch.optim does not have
         state[index] = {
-            name: torch.from_numpy(slot.reshape(array.shape).copy()).to(parameter.dtype) for name, slot in slots.items()
+            name: torch.from_numpy(array.shaped(slot).copy()).to(parameter.dtype) for name, slot in slots.items()
         }
         if type(optimizer).__name__ != "SGD":
             state[index]["step"] = torch.tensor(float(steps))

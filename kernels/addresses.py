@@ -8,11 +8,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, SHAPE, TYPE, WRITEABLE
+from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, SHAPE, STRIDES, TYPE, WRITEABLE
 from .compiler import device
 from .words import array_at
-
-READABLE = C_ORDER | ALIGNED
 
 
 def _loading(bits):
@@ -51,20 +49,32 @@ def _dtype(array):
 
 
 @device
+def _alike(array, like, field, count):
+    """Return True if two arrays have the same shape, or the same strides."""
+    own, expected = load_pointer(array + field), load_pointer(like + field)
+    alike = True
+    for k in range(count):
+        alike &= load_pointer(own + k * 8) == load_pointer(expected + k * 8)
+    return alike
+
+
+@device
 def matching(array, like):
     """Return the address of the elements of an array if it matches `like`, else -1; both are addresses of objects.
 
-    It matches if kernels can read it and write to `like`, and both have exactly the same type, dtype and shape.
+    It matches if kernels can read it and write to `like`, which is contiguous in some order of its axes, and both have
+    exactly the same type, dtype, shape and order.
     """
-    if load_pointer(array + TYPE) != load_pointer(like + TYPE) or load_int(array + FLAGS) & READABLE != READABLE:
+    if load_pointer(array + TYPE) != load_pointer(like + TYPE):
         return -1
-    if load_int(like + FLAGS) & WRITEABLE == 0:
+    flags, own = load_int(array + FLAGS), load_int(like + FLAGS)
+    if flags & ALIGNED == 0 or own & WRITEABLE == 0:
         return -1
     ndim = load_int(like + NDIM)
     if _dtype(array) != _dtype(like) or load_int(array + NDIM) != ndim:
         return -1
-    shape, expected = load_pointer(array + SHAPE), load_pointer(like + SHAPE)
-    for k in range(ndim):
-        if load_pointer(shape + k * 8) != load_pointer(expected + k * 8):
-            return -1
+    if not _alike(array, like, SHAPE, ndim):
+        return -1
+    if flags & own & C_ORDER == 0 and not _alike(array, like, STRIDES, ndim):
+        return -1
     return load_pointer(array + DATA)

@@ -35,6 +35,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bad_values import KEYWORD, arrays_in, mutations
 from good_calls import World, good_call, parameters_of, public
 
+from gd.distributed.flat_vector import FlatVector
+from gd.parameters import ParameterArray
+
 CHUNK, SECONDS = 500, 600  # calls of a process, and how long they may take
 REFUSALS = (TypeError, ValueError, KeyError)
 ALSO = {
@@ -245,6 +248,11 @@ def snapshot(thing, values=None):
         home = type(value).__module__
         if not home.startswith(("gd", "scipy", "sklearn", "good_calls")) or "kernels" in home:
             return type(value).__name__
+        if isinstance(value, ParameterArray):  # as values in its shape, whatever the order of its memory
+            arrays = [value.shaped(each) if each.size == value.size else each for each in (value.p, *value.slots)]
+            return of([value.label, value.steps, arrays])
+        if isinstance(value, FlatVector):
+            return of(value.params)
         attributes = sorted(getattr(value, "__dict__", {}).items())
         return type(value).__name__, tuple((name, of(each)) for name, each in attributes if name not in CACHES)
 

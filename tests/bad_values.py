@@ -544,6 +544,7 @@ class Role(NamedTuple):
     strict: bool = True  # only arrays of NumPy, C order, float32 or float64; else what NumPy makes of it
     integers: bool = False  # are taken as well
     copied: bool = False  # any layout will do
+    any_order: bool = False  # of axes in memory will do
     any_size: bool = False  # 0-d and empty ones, too
     high: int | None = None  # of indices: those from here on are refused
 
@@ -574,6 +575,7 @@ def role_of(call, name, optional):
         strict=not estimator,
         integers=_takes_integers(call, name),
         copied=name == "arrays",
+        any_order=name in ("params", "grads", "grad_rows", "state"),
         any_size=name in ("params", "arrays") or re.search(rf"(^|\.)({ANY_SIZE})(\.|$)", each.name) is not None,
         dtype=bool([array for array in others if array.dtype.kind == "f"]) or call.receiver is not None,
     )
@@ -637,7 +639,8 @@ def of_array(call, array, role):
     refused = bad if role.strict else odd
     laid_out = refused if floats and role.strict and not role.copied else odd
     for label, wrong in _layouts(world, array):
-        yield laid_out(label, wrong, *([] if laid_out is bad else [_canonical(wrong)]))
+        fitting = odd if role.any_order and label in ("in Fortran order", "transposed") else laid_out
+        yield fitting(label, wrong, *([] if fitting is bad else [_canonical(wrong)]))
     if array.dtype.itemsize > 1:
         swapped = array.astype(array.dtype.newbyteorder())
         yield (refused if floats else odd)("byte-swapped", swapped, *([] if floats else [array]))

@@ -126,7 +126,6 @@ FAULTS = {
     "integer": lambda p: np.ones_like(p, np.int32),
     "shape": lambda p: np.ones((p.shape[1], p.shape[0]), p.dtype),
     "dimensions": lambda p: np.ones(p.size, p.dtype),
-    "order": lambda p: np.ones(p.shape[::-1], p.dtype).T,
     "strides": lambda p: np.ones((p.shape[0], 2 * p.shape[1]), p.dtype)[:, ::2],
     "masked": lambda p: np.ma.masked_array(np.ones_like(p)),
     "misaligned": lambda p: np.zeros(p.nbytes + 1, np.uint8)[1:].view(p.dtype).reshape(p.shape),

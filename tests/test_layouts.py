@@ -129,3 +129,196 @@ def test_numbers_and_empty_tensors_step_as_in_torch():
             gd.pytorch.from_torch(their_optimizer, optimizer)
     for p, q in zip(theirs, ours, strict=True):
         np.testing.assert_allclose(p.detach().numpy(), q.numpy(), rtol=1e-6)
+
+
+# --- Axes in another order in memory
+
+
+def ordered(array, order):
+    """Return a copy of an array whose memory has its axes in an order, the slowest first."""
+    return array.transpose(order).copy().transpose(np.argsort(order))
+
+
+ORDERS = {"W": (1, 0), "K": (0, 2, 3, 1), "T": (2, 0, 1), "b": (0,)}  # a transposed matrix, channels_last, some other
+SHAPES = {"W": (5, 7), "K": (4, 3, 2, 5), "T": (3, 4, 6), "b": (9,)}
+
+
+def both(rng, dtype=np.float64, keys=SHAPES):
+    """Return random arrays in C order, and the same in other orders."""
+    arrays = {key: rng.standard_normal(SHAPES[key]).astype(dtype) for key in keys}
+    return arrays, {key: ordered(array, ORDERS[key]) for key, array in arrays.items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
+
+
+OPTIONS = [
+    {},
+    {"ema": 0.5, "clip_value": 0.5, "l1": 0.01, "l2": 0.1, "weight_decay": 0.1},
+    {"zero_grads": True},
+    {"groups": [{"params": ["K"], "lr": 0.3}]},
+]
+
+
+@pytest.mark.parametrize("name, options", [*((name, {}) for name in NAMES), *(("Adam", each) for each in OPTIONS[1:])])
+def test_arrays_in_any_order_of_memory_step_as_in_c_order(name, options, rng):
+    """Element for element; norms, which follow memory, to rounding."""
+    plain, others = both(rng)
+    optimizer, other = OPTIMIZERS[name](plain, **options), OPTIMIZERS[name](others, **options)
+    for turn in range(3):
+        g, in_order = both(rng)
+        optimizer.step({key: each.copy() for key, each in g.items()})
+        given = in_order if turn != 1 else g  # in the order of params or in C order
+        other.step(given)
+        if "zero_grads" in options:
+            assert not any(each.any() for each in given.values())
+    state, others_state = optimizer.state_dict(), other.state_dict()
+    if name in ELEMENTWISE:
+        assert same(plain, others)
+        assert same(state, others_state)
+    for key, array in others.items():
+        np.testing.assert_allclose(array, plain[key], rtol=1e-12)
+        assert array.flags.c_contiguous is (key == "b")
+    other.load_state_dict(state)  # states do not depend on the order
+    optimizer.load_state_dict(others_state)
+    if "ema" in options:
+        assert same(optimizer.ema_params(), other.ema_params())
+    if hasattr(optimizer, "averaged_params") and name in ELEMENTWISE:
+        assert same(optimizer.averaged_params(), other.averaged_params())
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        *((name, {"state_dtype": "int8"}) for name in ELEMENTWISE),
+        ("Adam", {"state_dtype": "bfloat16"}),
+        ("LAMB", {}),
+        ("Adam", {"clip_norm": 1.0, "track_norms": True}),
+    ],
+)
+def test_a_step_is_that_of_the_memory(name, options, rng):
+    """Also where blocks and norms follow it: bit for bit that of the transposed arrays, which are in C order."""
+    _, params = both(rng, np.float32)
+    memory = {key: p.transpose(ORDERS[key]).copy() for key, p in params.items()}
+    optimizer, other = OPTIMIZERS[name](params, **options), OPTIMIZERS[name](memory, **options)
+    for _ in range(3):
+        _, g = both(rng, np.float32)
+        optimizer.step(g)
+        other.step({key: each.transpose(ORDERS[key]).copy() for key, each in g.items()})
+    assert all(np.array_equal(params[key].transpose(ORDERS[key]), memory[key]) for key in params)
+    assert optimizer.norms == other.norms
+    assert optimizer.grad_norm == other.grad_norm
+
+
+def test_states_in_8_bits_go_back_only_to_the_same_order(rng):
+    plain, others = both(rng, np.float32, ["W"])
+    optimizer, other = (gd.Adam(each, state_dtype="int8") for each in (plain, others))
+    for each in (optimizer, other):
+        each.step({"W": np.ones((5, 7), np.float32)})
+    other.load_state_dict(other.state_dict())
+    assert same(pickle.loads(pickle.dumps(other)).state_dict(), other.state_dict())
+    with pytest.raises(KeyError, match=r"does not match this optimizer in W.exp_avg, W.exp_avg.axes_1_0"):
+        other.load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["array", "many", "bfloat16", "accumulated", "folder"])
+def test_every_way_to_step_follows_memory(kind, rng, tmp_path):
+    shapes = [(6, 4)] * (12 if kind == "many" else 1)
+    plain = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    options = {"param_dtype": "bfloat16", "master_weights": True} if kind == "bfloat16" else {}
+    if kind == "bfloat16":
+        plain = [(p.view(np.uint32) >> 16).astype(np.uint16) for p in plain]
+    others = [np.asfortranarray(p) for p in plain]
+    if kind in ("array", "folder"):
+        plain, others = plain[0], others[0]
+    folder = (lambda name: {"state_dir": tmp_path / name}) if kind == "folder" else (lambda name: options)
+    optimizer, other = gd.Adam(plain, **folder("a")), gd.Adam(others, **folder("b"))
+    for turn in range(4):
+        g = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+        g_others = [np.asfortranarray(each) if turn % 2 else each for each in g]
+        if kind in ("array", "folder"):
+            g, g_others = g[0], g_others[0]
+        if kind == "accumulated":
+            optimizer.accumulate(g)
+            other.accumulate(g_others)
+        optimizer.step(g)
+        other.step(g_others)
+    assert np.array_equal(plain, others)
+    assert same(optimizer.state_dict(), other.state_dict())
+    for copied in (copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))) if kind != "folder" else ():
+        clones = copied(optimizer), copied(other)
+        for clone in clones:
+            clone.step(g)
+        assert np.array_equal(clones[0].params, clones[1].params)
+        assert not np.array_equal(clones[1].params, others)
+
+
+def test_a_c_ordered_gradient_among_many_is_not_taken_for_memory(rng):
+    params = [np.asfortranarray(rng.standard_normal((4, 4))) for _ in range(10)]
+    expected, optimizer = [p.copy() for p in params], gd.SGD(params, lr=1.0)
+    assert optimizer._steps._list is not None
+    for turn in range(2):
+        g = [rng.standard_normal((4, 4)) for _ in range(10)]
+        optimizer.step([np.asfortranarray(each) if turn else each for each in g])
+        expected = [p - each for p, each in zip(expected, g, strict=True)]
+    assert all(np.array_equal(*pair) for pair in zip(params, expected, strict=True))
+
+
+@pytest.mark.parametrize("name, options", [("Adam", {}), ("Adam", {"ema": 0.5, "clip_norm": 0.1}), ("SGD", {})])
+def test_rows_of_a_transposed_matrix_step(name, options, rng):
+    plain = rng.standard_normal((6, 4))
+    other = np.asfortranarray(plain)
+    optimizers = [OPTIMIZERS[name](p, lr=0.1, **options) for p in (plain, other)]
+    for _ in range(3):
+        rows, g = rng.integers(0, 6, 5), rng.standard_normal((5, 4))
+        optimizers[0].step_rows(None, rows, g)
+        optimizers[1].step_rows(None, rows, np.asfortranarray(g))
+    np.testing.assert_allclose(other, plain, rtol=1e-14)
+    assert optimizers[0].state_dict().keys() == optimizers[1].state_dict().keys()
+
+
+def test_strided_memory_is_refused_with_advice_that_keeps_the_data():
+    x = np.ones((6, 4))
+    for p in (x[::2], x[:, ::2], x[::-1], np.broadcast_to(np.ones(4), (6, 4)), x[:, :3].T):
+        with pytest.raises(
+            ValueError, match=r"Adam: params is not contiguous; it is written to, so keep the array that"
+        ):
+            gd.Adam(p)
+        with pytest.raises(ValueError, match=r"SGD.step: grads is not contiguous; pass np.ascontiguousarray\(grads\)"):
+            gd.SGD(np.ones(p.shape)).step(p)
+    frozen = np.ones((2, 3)).T
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="grads is read-only"):  # it would be set to 0
+        gd.SGD(np.ones((3, 2)), zero_grads=True).step(frozen)
+    assert (x == 1).all()
+
+
+@pytest.mark.parametrize("name", ["Adam", "RMSprop", "Adadelta", "NAdam"])
+def test_channels_last_and_transposed_tensors_step_as_in_torch(name, rng):
+    torch = pytest.importorskip("torch")
+
+    def tensors():
+        K = torch.tensor(rng.standard_normal(SHAPES["K"]).astype(np.float32))
+        return [
+            K.to(memory_format=torch.channels_last),
+            torch.tensor(rng.standard_normal(SHAPES["W"]).astype(np.float32)).T,
+        ]
+
+    theirs = tensors()
+    ours = [p.clone() for p in theirs]
+    assert [p.stride() for p in ours] == [p.stride() for p in theirs]
+    their_optimizer = getattr(torch.optim, name)([p.requires_grad_() for p in theirs], lr=0.01)
+    optimizer = OPTIMIZERS[name](ours, lr=0.01)
+    for turn in range(4):
+        for p, g in zip(theirs, tensors(), strict=True):
+            p.grad = g
+        their_optimizer.step()
+        optimizer.step([p.grad.contiguous() if turn % 2 else p.grad for p in theirs])
+        if turn == 1:  # each goes on with the other's state
+            state = optimizer.state_dict()
+            gd.pytorch.to_torch(optimizer, their_optimizer)
+            gd.pytorch.from_torch(their_optimizer, optimizer)
+            assert same(optimizer.state_dict(), state)
+    for p, q in zip(theirs, ours, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.numpy(), rtol=2e-5, atol=1e-6)

@@ -41,6 +41,7 @@ def check_array(
     ndim: int | None = None,
     writeable: bool = False,
     any_size: bool = False,
+    any_layout: bool = False,
 ) -> NDArray[Any]:
     """Return x, or the memory of a tensor (see `lent`), if kernels can take it, else raise.
 
@@ -58,13 +59,15 @@ def check_array(
         True if x will be written to.
     any_size : bool, default: False
         True if x may be 0-d or empty.
+    any_layout : bool, default: False
+        True if it may also have its axes in any order in memory.
 
     Raises
     ------
     TypeError
         If x is not an array, or of another dtype.
     ValueError
-        If it has another shape, is empty, 0-d, not contiguous in C order, misaligned or read-only.
+        If it has another shape, is empty, 0-d, not contiguous, misaligned or read-only.
     """
     if _is_plain(x, None if dtype is None else dtype[1]) and (shape is None or x.shape == shape[1]) and ndim is None:
         return x  # the usual case, in a third of the time
@@ -76,13 +79,14 @@ def check_array(
         raise ValueError(f"{where}: {name} has shape {x.shape}, {shape[0]} has {shape[1]}")
     if ndim is not None and x.ndim != ndim:
         raise ValueError(f"{where}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, got shape {x.shape}")
-    if not any_size and (x.ndim == 0 or x.size == 0):
+    if not (any_size or any_layout) and (x.ndim == 0 or x.size == 0):
         raise ValueError(f"{where}: {name} must have at least one dimension and one element, got shape {x.shape}")
-    if not x.flags.c_contiguous:
+    if not x.flags.c_contiguous and not (any_layout and x.transpose(memory_order(x)).flags.c_contiguous):
         advice = f"pass np.ascontiguousarray({name})"
         if writeable:  # a copy would be written to, and the array stay as it is
             advice = f"it is written to, so keep the array that np.ascontiguousarray({name}) returns, and pass that"
-        raise ValueError(f"{where}: {name} is not contiguous in C order; {advice}")
+        order = "" if any_layout else " in C order"
+        raise ValueError(f"{where}: {name} is not contiguous{order}; {advice}")
     if not x.flags.aligned:
         advice = "it is written to, so keep a copy, and pass that" if writeable else "pass a copy"
         raise ValueError(f"{where}: {name} is not aligned in memory; {advice}")
@@ -91,6 +95,11 @@ def check_array(
             f"{where}: {name} is read-only and would be written to; np.array({name}) makes a copy, which then changes"
         )
     return x
+
+
+def memory_order(x: NDArray[Any]) -> tuple[int, ...]:
+    """Return the axes of an array in the order of its memory, the slowest first: 0, 1, ... in C order."""
+    return tuple(sorted(range(x.ndim), key=lambda axis: -x.strides[axis]))
 
 
 def check_alike(where: str, operands: Sequence[tuple[str, Any]], first: int = 0) -> Sequence[tuple[str, NDArray[Any]]]:

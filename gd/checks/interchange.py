@@ -24,7 +24,8 @@ def lent(where: str, name: str, x: Any) -> Any:
         if x.requires_grad:
             raise TypeError(f"{where}: {name} is a torch.Tensor that requires grad; pass {name}.detach().numpy()")
         if x.device.type != "cpu":
-            raise TypeError(f"{where}: {name} is a torch.Tensor on {x.device}; pass {name}.cpu().numpy()")
+            advice = f"pass {name}.cpu().numpy(), and keep that copy if it is written to"
+            raise TypeError(f"{where}: {name} is a torch.Tensor on {x.device}; {advice}")
         if x.dtype is sys.modules["torch"].bfloat16:
             raise TypeError(
                 f"{where}: {name} is a torch.Tensor of bfloat16, which NumPy lacks; pass {name}.float(), or for "

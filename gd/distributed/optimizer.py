@@ -370,7 +370,7 @@ class Distributed:
         return sharded_checkpoint.exist(self._ranks, path)
 
     def read(self, where: str, path: FilePath) -> tuple[NDArray[Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """Return (vector of parameters, state of this shard, what `write` got as best, tree) of the newest checkpoint."""
+        """Return (vector of parameters, state of this shard, best as in `write`, tree) of the newest checkpoint."""
         state, tree = sharded_checkpoint.read(where, self._ranks, path, self._flat.size, self._shard.size)
         shard = state.pop("parameters", None)
         if shard is None or shard.dtype != self._flat.dtype:

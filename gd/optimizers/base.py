@@ -35,8 +35,9 @@ class Optimizer(Protocols):
     Parameters
     ----------
     params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
-        Updated in place; float32 or float64, contiguous in C order, writeable, without overlap in memory. One kernel
-        call steps 8 or more arrays, unless clip_norm, skip_nonfinite or a trust ratio must read them first.
+        Updated in place; float32 or float64, contiguous in any order of their axes, writeable, without overlap in
+        memory. Gradients of another order are copied; norms and blocks of 8-bit states follow memory. One kernel call
+        steps 8 or more arrays, unless clip_norm, skip_nonfinite or a trust ratio must read them first.
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other number of the
         optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``.

@@ -149,7 +149,7 @@ class Steps:
                 raise ValueError(f"{where}: grad_rows must have shape (0, {array.shape[1]}), got {np.shape(grad_rows)}")
             return self._rows(array, rows, np.empty(0, array.dtype), grad_scale)
         own = {"dtype": (array.label, array.dtype), "shape": ("rows and columns", (rows.size, array.shape[1]))}
-        grad_rows = check_array(where, "grad_rows", grad_rows, **own, any_size=True)
+        grad_rows = np.ascontiguousarray(check_array(where, "grad_rows", grad_rows, **own, any_layout=True))
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
@@ -298,13 +298,13 @@ class Steps:
                 self._sums = owner.params.zeros_like()
             else:
                 zeros = {key: aligned_full(each.size, each.real, 0.0) for key, each in structure.arrays.items()}
-                self._sums = {key: each.reshape(structure.arrays[key].shape) for key, each in zeros.items()}
+                self._sums = {key: structure.arrays[key].shaped(each) for key, each in zeros.items()}
         keys = {id(array): key for key, array in structure.arrays.items()}
         with Interruption():
             owner._alone = None
             for array, g in pairs:
                 key = keys[id(array)]
-                array.update.accumulate(key not in self._summed, grad_scale, self._sums[key].reshape(-1), g)
+                array.update.accumulate(key not in self._summed, grad_scale, array.flat(self._sums[key]), g)
                 self._summed.add(key)
 
     def _accumulated(self) -> Any:

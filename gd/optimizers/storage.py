@@ -28,10 +28,10 @@ def check_options(where: str, given: dict[str, Any]) -> dict[str, Any]:
 def check_parameter(where: str, label: str, array: Any, param_dtype: str | None) -> None:
     """Raise unless an array can be stepped: float32 or float64, or bfloat16 as uint16."""
     if param_dtype is None:
-        check_array(where, label, array, writeable=True, any_size=True)
+        check_array(where, label, array, writeable=True, any_layout=True)
     else:
         halves = "param_dtype='bfloat16'", np.dtype(np.uint16)
-        check_array(where, label, array, dtype=halves, writeable=True, any_size=True)
+        check_array(where, label, array, dtype=halves, writeable=True, any_layout=True)
 
 
 def widened(p: NDArray[Any]) -> NDArray[Any]:

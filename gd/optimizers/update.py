@@ -81,11 +81,20 @@ class Update:
         norms = np.empty((QUANTITIES, blocks)) if owner.track_norms else None
         cleared, step = g if owner.zero_grads else None, self.unbound(len(slots))
         self.kernel(blocks, key, vector, norms, cleared, step, array.p, low, g, *slots)
+        if array.unread is not None:  # g was a copy of it
+            array.unread[...], array.unread = 0, None
         return norms
 
     def step_rows(self, array: ParameterArray, vector: NDArray[Any], rows: NDArray[np.intp], g: NDArray[Any]) -> None:
-        """Step some rows of a matrix by the gradient of each."""
+        """Step some rows of a matrix by the gradient of each; no row comes twice."""
         shape = array.shape
+        if array.order is not None:  # rows do not lie in one piece
+            matrices = [array.shaped(each) for each in (array.p, *array.slots)]
+            taken = [matrix.take(rows, 0) for matrix in matrices]
+            self._update(g.size, vector, g, 0, *(each.reshape(-1) for each in taken))
+            for matrix, each in zip(matrices, taken, strict=True):
+                matrix[rows] = each
+            return
         arguments = rows, g.reshape(rows.size, shape[1]), array.p.reshape(shape), len(array.slots), self.bound(array)
         join(update_rows)(rows.size, vector, *arguments)
 

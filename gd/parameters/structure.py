@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS, check_apart, check_apart_from, check_array, lent
+from ..checks import FLOATS, check_apart, check_apart_from, check_array, lent, memory_order
 from .vector import ParameterVector
 
 
@@ -24,7 +24,9 @@ class ParameterArray:
     number : int
         Position in the structure, from 1; 0 for the vector of all arrays.
     p : ndarray
-        The array as a vector.
+        The array as a vector, in the order of its memory.
+    order : tuple of int or None
+        Its axes in the order of its memory; None in C order.
     shape, size, dtype
         As of the array.
     real : dtype
@@ -37,11 +39,14 @@ class ParameterArray:
         Steps taken; valid only while arrays differ in it.
     first_block : int
         Its offset, in blocks of 256 elements, in the vector that it is a part of.
+    unread : ndarray or None
+        The gradient itself, if it is to be set to 0 and a copy in another order was returned for it.
     """
 
     label: str
     number: int
     p: NDArray[Any]
+    order: tuple[int, ...] | None
     shape: tuple[int, ...]
     size: int
     dtype: np.dtype[Any]
@@ -53,10 +58,22 @@ class ParameterArray:
 
     def __init__(self, label: str, number: int, array: NDArray[Any]) -> None:
         self.label, self.number, self.given = label, number, array
-        self.p, self.shape, self.size, self.dtype = array.reshape(-1), array.shape, array.size, array.dtype
+        self.order = None if array.flags.c_contiguous else memory_order(array)
+        self.shape, self.size, self.dtype, self.p = array.shape, array.size, array.dtype, self.flat(array)
+        self._fitting = self.shape if self.order is None else None  # shape of gradients that are vectors as they are
         self.real = array.dtype if array.dtype in FLOATS else np.dtype(np.float32)
-        self.slots, self.update, self.steps, self.first_block = [], None, 0, 0
+        self.slots, self.update, self.steps, self.first_block, self.unread = [], None, 0, 0, None
         self._known: Callable[[], Any] = lambda: None
+
+    def flat(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return an array of this shape as a vector in the order of the parameters: a copy if it has another order."""
+        return (array if self.order is None else array.transpose(self.order)).reshape(-1)
+
+    def shaped(self, vector: NDArray[Any]) -> NDArray[Any]:
+        """Return a vector in the order of the parameters as an array of their shape, always a view."""
+        if self.order is None:
+            return vector.reshape(self.shape)
+        return vector.reshape([self.shape[axis] for axis in self.order]).transpose(np.argsort(self.order))
 
     def check_writeable(self, where: str) -> None:
         """Raise if the array has become read-only since the optimizer was made."""
@@ -71,14 +88,17 @@ class ParameterArray:
         if not self.fits(g):
             dtype = self.real if getattr(g, "dtype", None) == self.real else self.dtype
             own = (self.label, dtype), (self.label, self.shape)
-            g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable, any_size=True)
+            g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable, any_layout=True)
         if self._known() is not g and np.may_share_memory(g, self.p):
             raise ValueError(f"{where}: {label} overlaps {self.label} in memory")
-        return g if len(self.shape) == 1 else g.reshape(-1)
+        vector = g if len(self.shape) == 1 else self.flat(g)
+        if writeable:
+            self.unread = g if g.size and not np.may_share_memory(vector, g) else None
+        return vector
 
     def fits(self, g: Any) -> TypeGuard[NDArray[Any]]:
-        """Return True if g is a plain array of the right dtype, shape and layout; others need a closer look."""
-        return type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self.shape and g.flags.carray
+        """Return True if g is a plain array of the right dtype and shape, in C order; others need a closer look."""
+        return type(g) is np.ndarray and g.dtype == self.dtype and g.shape == self._fitting and g.flags.carray
 
     def knows(self, g: Any) -> bool:
         """Return True if g is the array that was last found not to overlap the parameters."""
@@ -124,7 +144,7 @@ class Structure:
         check: Callable[[str, str, Any], Any] | None = None,
         clears: bool = False,
     ) -> None:
-        check = check or (lambda where, label, array: check_array(where, label, array, writeable=True, any_size=True))
+        check = check or (lambda where, label, array: check_array(where, label, array, writeable=True, any_layout=True))
         found = entries(where, "params", params)
         for label, array in found.values():
             check(where, label, array)
@@ -157,7 +177,7 @@ class Structure:
             for key, vector in vectors.items():
                 copy[key].reshape(-1)[:] = vector
             return copy
-        shaped = {key: None if each is None else each.reshape(self.arrays[key].shape) for key, each in vectors.items()}
+        shaped = {key: None if each is None else self.arrays[key].shaped(each) for key, each in vectors.items()}
         if self.is_one:
             return shaped[None]
         if not isinstance(self.params, (list, tuple)):

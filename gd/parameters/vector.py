@@ -71,8 +71,8 @@ class ParameterVector(Mapping[str, NDArray[Any]]):
             label = f"arrays[{name!r}]"
             array = lent("ParameterVector", label, array)
             array = array.copy(order="C") if isinstance(array, np.ndarray) else array
-            first = first or (label, check_array("ParameterVector", label, array, any_size=True).dtype)
-            copies[name] = check_array("ParameterVector", label, array, dtype=first, any_size=True)
+            first = first or (label, check_array("ParameterVector", label, array, any_layout=True).dtype)
+            copies[name] = check_array("ParameterVector", label, array, dtype=first, any_layout=True)
         parameters = cls({name: array.shape for name, array in copies.items()}, first[1])
         for name, array in copies.items():
             parameters[name][...] = array
