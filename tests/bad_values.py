@@ -173,6 +173,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "state_dtype": str,
     "step": Integer(0),
     "steps": Integer(1),
+    "steps_per_epoch": Integer(1),
     "test": "pair",
     "threshold": NON_NEGATIVE,
     "tol": NON_NEGATIVE,

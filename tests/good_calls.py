@@ -623,13 +623,17 @@ def _(world, each):
     own = {"emphasis": 0.5} if isinstance(model, gd.MLP) else {"emphasis": 0.0}
     own |= {"resume": False, "checkpoint": str(world.folder / "checkpoint")}
     own |= {
-        "accumulate": 1,
-        "seed": 0,
         "batch_size": 4,
         "comm": None,
         "evaluate": "parameters",
+        "accumulate": 2,
+        "seed": 3,
+        "steps_per_epoch": None,
         "sample_weight": world.floats(8),
     }
+    if world.wanted == {"steps_per_epoch"}:
+        X, y = [(X, y)] * 3, None
+        own |= dict.fromkeys(("batch_size", "accumulate", "seed", "emphasis", "sample_weight")) | {"steps_per_epoch": 2}
     if world.wanted == {"comm"}:
         optimizer = gd.Distributed(gd.Adam, model.parameters, Communicator())
         own |= {"batch_size": 8, "comm": optimizer.comm, "accumulate": 1, "emphasis": 0.0, "needed": ("batch_size",)}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from ..checks import UNIT, check_flag, check_functions, check_integer, check_number, check_path
+from ..checks import UNIT, check_flag, check_functions, check_integer, check_number, check_path, shown
 from ..distributed import Distributed
 from ..files import require_safetensors
 from ..kernels.interruption import Interruption
@@ -18,6 +18,7 @@ from .averages import check_average
 from .early_stopping import EarlyStopping
 from .history import History
 from .loop import Checkpoint, DistributedTraining, Training, schedules_of
+from .streams import Stream, StreamedTraining, is_stream
 
 DEFAULTS: dict[str, Any] = {"batch_size": 128, "seed": 0, "accumulate": 1, "emphasis": 0.0}
 
@@ -42,6 +43,7 @@ def fit(
     comm: Any = None,
     evaluate: Literal["parameters", "ema", "averaged"] | None = None,
     sample_weight: Any = None,
+    steps_per_epoch: int | None = None,
 ) -> History:
     """Train a network or a linear model by mini-batch gradient descent.
 
@@ -53,10 +55,16 @@ def fit(
     Parameters
     ----------
     model : MLP or LinearModel
-    X : ndarray of shape (rows, features)
-        In the dtype of the model.
+    X : ndarray or sparse matrix of shape (rows, features), or batches
+        In the dtype of the model; sparse in CSR. With y=None, batches that are made or read as training goes, each
+        (X, y) or (X, y, sample_weight), for one step: a function of the epoch (0, 1, ...) that returns an iterable of
+        them; an iterable, such as a list or a DataLoader, read anew in each epoch; or an iterator, such as a generator,
+        which needs steps_per_epoch and goes on from epoch to epoch. batch_size, seed, accumulate, emphasis and
+        sample_weight do not apply. A batch is checked when its turn comes: a wrong one raises after the steps before.
+        Trainings on a function resume bit for bit.
     y : ndarray, or dict of them
         Labels or targets, as the model takes them; softmax_cross_entropy also takes probabilities of all classes.
+        None if X gives batches.
     optimizer : Optimizer
         Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` of the optimizer or its groups, also inside
         another schedule, is updated after each epoch with what it monitors.
@@ -106,6 +114,9 @@ def fit(
     sample_weight : ndarray of shape (rows,), optional
         Weights of the rows, finite and 0 or above. The loss of a mini-batch is sum_i w_i loss_i / sum_i w_i, so that a
         row of weight 2 is like two equal rows in a batch; rows of weight 0 are as if they were not there.
+    steps_per_epoch : int, optional
+        For batches only: the length of an epoch, before which they must not end; by default until they end. Then each
+        call of fit begins with epoch 0, as it cannot tell the epoch by the optimizer's steps.
 
     Returns
     -------
@@ -131,7 +142,13 @@ def fit(
     """
     if not isinstance(model, Model):
         raise TypeError(f"fit: model must be an MLP or a LinearModel, got {type(model).__name__}")
-    X, y = model.check_data("fit", X, y, sample_weight)
+    options = {"batch_size": batch_size, "seed": seed, "accumulate": accumulate, "emphasis": emphasis}
+    if stream := is_stream(X, y):
+        X = Stream(X, steps_per_epoch, resume, options | {"comm": comm, "sample_weight": sample_weight})
+    elif steps_per_epoch is not None:
+        raise TypeError(f"fit: steps_per_epoch must be left out where X is data, got {shown(steps_per_epoch)}")
+    else:
+        X, y = model.check_data("fit", X, y, sample_weight)
     if comm is not None and sample_weight is not None:
         raise TypeError(f"fit: sample_weight must be None where comm is given, got {type(sample_weight).__name__}")
     if comm is not None and not isinstance(optimizer, Distributed):
@@ -142,8 +159,8 @@ def fit(
         raise ValueError(f"fit: comm must be that of the optimizer, got {type(comm).__name__}")
     if optimizer.params is not model.parameters:
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
-    options = {"batch_size": batch_size, "seed": seed, "accumulate": accumulate, "emphasis": emphasis}
-    given = {name for name, value in (options | {"evaluate": evaluate}).items() if value is not None}
+    optional = options | {"evaluate": evaluate, "steps_per_epoch": steps_per_epoch}
+    given = {name for name, value in optional.items() if value is not None}
     options = DEFAULTS | {name: options[name] for name in DEFAULTS if name in given}
     emphasis = options["emphasis"] = check_number("fit", "emphasis", options["emphasis"], UNIT)
     everything = isinstance(batch_size, str) and batch_size == "all"
@@ -188,14 +205,15 @@ def fit(
         settings = {
             **options,
             "evaluate": judged,
-            "rows": X.shape[0],
+            "steps_per_epoch": steps_per_epoch,
+            "rows": None if stream else X.shape[0],
             "model": repr(model),
             "max_norm": getattr(model, "max_norm", None),
             "seed of the model": getattr(model, "seed", None),
             "validation": validation is not None,
             "optimizer": type(optimizer).__name__,
         }
-        kind = Training if comm is None else DistributedTraining
+        kind = StreamedTraining if stream else Training if comm is None else DistributedTraining
         training = kind(model, X, y, optimizer, settings, given, early_stopping)
         if resume and checkpoint is not None and training.has_saved(checkpoint.path):
             with Interruption():
@@ -204,7 +222,7 @@ def fit(
             if news and (comm is None or comm.Get_rank() == 0):
                 warnings.warn(news, UserWarning, stacklevel=2)
         with (
-            progress_bar("fit", progress, training.order_size * (epochs - training.done), "samples") as bar,
+            progress_bar("fit", progress, training.total(epochs), training.unit) as bar,
             single_threaded_blas(),
         ):
             training.run(epochs, validation, callbacks, plateaus, checkpoint, bar)

@@ -25,7 +25,9 @@ from .averages import averaged
 from .early_stopping import Watch
 from .history import History
 
-CHANGEABLE = ("batch_size", "seed", "accumulate", "emphasis", "evaluate")  # settings that a resumed training may change
+CHANGEABLE = (  # settings that a resumed training may change
+    "batch_size", "seed", "accumulate", "emphasis", "evaluate", "steps_per_epoch",
+)  # fmt: skip
 UNSAVED = {"arguments", "plateaus", "early_stopping"}  # entries that checkpoints of 0.1.0 do not have
 TUNABLE = {"patience", "min_delta", "restore_best", "threshold", "cooldown", "lr_min"}  # what was counted stays valid
 
@@ -65,18 +67,20 @@ class Training:
     `given` names the settings that the caller gave rather than left out.
     """
 
+    unit = "samples"  # of progress
+
     def __init__(self, model: Model, X, y, optimizer: Any, settings: dict[str, Any], given: set[str], early_stopping):
         self.model, self.X, self.y, self.optimizer = model, X, y, optimizer
         self.settings, self.given, self.history = settings, given, History()
-        self.counted = y.counted  # rows of weight 0 are as if they were not there
-        self.rows = X.shape[0] if self.counted is None else self.counted.size
+        self.counted = None if y is None else y.counted  # rows of weight 0 are as if they were not there
+        self.rows = self.counted.size if self.counted is not None else 0 if y is None else X.shape[0]
         distributed = isinstance(optimizer, Distributed)
         self.own = optimizer.optimizer if distributed else optimizer
         self.arguments = arguments_of(self.own)  # as they are before the training, whose callbacks may set rates
         self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector, optimizer)
         self.losses = self.unknown_losses()
-        steps = -(-self.order_size // (self.batch_size * settings["accumulate"]))
-        self.first = optimizer.steps // steps  # the number of the first epoch
+        steps = self.steps_per_epoch
+        self.first = 0 if steps is None else optimizer.steps // steps  # the number of the first epoch
 
     def unknown_losses(self) -> Any:
         """Return the losses of rows before the first epoch, if there is emphasis."""
@@ -91,6 +95,15 @@ class Training:
     def batch_size(self) -> int:
         """The number of rows of a batch."""
         return self.order_size if self.settings["batch_size"] == "all" else self.settings["batch_size"]
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """The number of steps of an epoch, if none is skipped and if it is known."""
+        return -(-self.order_size // (self.batch_size * self.settings["accumulate"]))
+
+    def total(self, epochs: int) -> int | None:
+        """Return how many of its unit the training takes to its last epoch, if it is known."""
+        return self.order_size * (epochs - self.done)
 
     @property
     def done(self) -> int:
@@ -138,7 +151,7 @@ class Training:
                 )
             if isfinite(loss):
                 total, counted = total + loss * weight, counted + weight
-            bar.update(rows)
+            bar.update(rows if self.unit == "samples" else 1)
             interruption.raise_if_any()
         history.seconds.append(perf_counter() - start)
         history.loss.append(total / counted if counted else nan)
