@@ -3,26 +3,24 @@
 import functools
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import csr_array, csr_matrix, issparse
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+    from sklearn.base import BaseEstimator
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state
-    from sklearn.utils.multiclass import check_classification_targets, unique_labels
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError('gd.estimators needs scikit-learn 1.6 or later: python -m pip install "gd[train]"') from error
 
-from ..activations import log_softmax, softmax
-from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, check_size, lent
+from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, lent
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..training import EarlyStopping, History, fit
@@ -53,7 +51,7 @@ def naming(estimator: BaseEstimator, *names: str) -> Iterator[None]:
         raise kind(f"{type(estimator).__name__}: {' or '.join(names)} is not as expected: {error}") from error
 
 
-def _all_or_nothing(method: _Method) -> _Method:
+def all_or_nothing(method: _Method) -> _Method:
     """Restore the estimator's attributes if the method raises."""
 
     @functools.wraps(method)
@@ -67,6 +65,19 @@ def _all_or_nothing(method: _Method) -> _Method:
             raise
 
     return cast(_Method, guarded)
+
+
+def _seed(rng: np.random.RandomState) -> int:
+    return int(rng.randint(2**31 - 1))
+
+
+def _advice(X: Any) -> str:
+    """Return what may help a training that did not reach a plateau."""
+    columns = X.multiply(X) if issparse(X) else np.square(X, dtype=np.float64)
+    sizes = np.sqrt(np.asarray(columns.mean(axis=0)))
+    if np.any((sizes > 10) | ((sizes < 0.1) & (sizes > 0))):
+        return "scale the columns of X, as sklearn.preprocessing.StandardScaler does, or raise max_iter or lr"
+    return "raise max_iter or lr"
 
 
 class Estimator(BaseEstimator):
@@ -93,22 +104,46 @@ class Estimator(BaseEstimator):
     _trained: Any  # a LinearModel, or an MLP of one head
     _optimizer: Optimizer
 
+    _units: Any = None  # a Standardization of regressors
     _several = False  # True if y may be a matrix
     _sparse: str | bool = False  # the format of sparse X that scikit-learn lets pass
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        """Return targets as `gd.fit` takes them; store the classes or the number of outputs."""
+        """Return checked targets; store the classes or the number of outputs."""
         raise NotImplementedError
+
+    def _prepare(self, y: Any, again: bool) -> None:
+        """Learn from the targets, before the model is made; `again` if training goes on from a model."""
+
+    def _as_trained(self, y: Any) -> NDArray[Any]:
+        """Return checked targets as `gd.fit` takes them."""
+        return y
+
+    def _loss_shown(self, loss: float, y: NDArray[Any]) -> float:
+        """Return a mean loss of training, on targets as `gd.fit` takes them, in units of y."""
+        return loss
 
     def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP | LinearModel:
         """Return an untrained model."""
         raise NotImplementedError
 
     def _read(self) -> None:
-        """Copy the trained parameters to attributes."""
+        """Set the attributes of the trained parameters."""
         raise NotImplementedError
 
-    @_all_or_nothing
+    def _layers(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        """Return views of the weights and biases of each layer."""
+        views = [view for name, view in self._trained.parameters.items() if name[0] in "wWb"]
+        return list(zip(views[::2], views[1::2], strict=True))
+
+    def _in_units(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        """Return copies of the weights and biases, the last layer's in units of y."""
+        layers = [(w.copy(), b.copy()) for w, b in self._layers()]
+        if self._units:
+            layers[-1] = self._units.weights(layers[-1][0]), self._units.outputs(layers[-1][1])
+        return layers
+
+    @all_or_nothing
     def fit(self, X: Rows, y: Values) -> Self:
         """Train on X, of shape (rows, features), and targets y; return self.
 
@@ -119,10 +154,8 @@ class Estimator(BaseEstimator):
         rows, targets = self._checked(X, y, reset=True)
         targets = self._targets(targets, rows.dtype, reset=True)
         rng = self._rng()
-        self._start(rows, rng)
-        if last:
-            self._go_on(*last)
-        validation = None
+        seed = _seed(rng)
+        held = None
         if self.early_stopping:
             labels = targets if hasattr(self, "classes_") else None
             try:
@@ -130,15 +163,21 @@ class Estimator(BaseEstimator):
             except ValueError as error:
                 raise ValueError(f"{type(self).__name__}: validation_fraction={share} does not fit: {error}") from None
             rows, held_rows, targets, held_targets = parts
-            validation = held_rows, held_targets
-        history = self._run(rows, targets, epochs, rng, validation, rule)
+            held = held_rows, held_targets
+        self._prepare(targets, again=last is not None)
+        self._start(rows, seed)
+        if last:
+            self._go_on(*last)
+        validation = None if held is None else (held[0], self._as_trained(held[1]))
+        history = self._run(rows, self._as_trained(targets), epochs, rng, validation, rule)
         self.n_iter_, self.loss_curve_ = len(history.loss), history.loss
         self.validation_scores_ = history.score if self.early_stopping else None
         if epochs > 1 and not history.stopped:
             warnings.warn(
-                f"{type(self).__name__}: training ended by max_iter={epochs}, before it reached a plateau",
+                f"{type(self).__name__}: training ended by max_iter={epochs}, before the loss reached a plateau; "
+                f"{_advice(rows)}",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         self._read()
         return self
@@ -147,7 +186,7 @@ class Estimator(BaseEstimator):
         """Train for one more epoch on X and y; return self."""
         return self._partial_fit(X, y)
 
-    @_all_or_nothing
+    @all_or_nothing
     def _partial_fit(self, X: Rows, y: Values, reset_targets: bool | None = None) -> Self:
         first = not hasattr(self, "_optimizer")
         self._arguments()
@@ -156,9 +195,10 @@ class Estimator(BaseEstimator):
         targets = self._targets(targets, rows.dtype, reset=first if reset_targets is None else reset_targets)
         rng = self._rng()
         if first:
-            self._start(rows, rng)
+            self._prepare(targets, again=False)
+            self._start(rows, _seed(rng))
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
-        history = self._run(rows, targets, 1, rng, None, None)
+        history = self._run(rows, self._as_trained(targets), 1, rng, None, None)
         self.n_iter_ += 1
         self.loss_curve_ = [*self.loss_curve_, *history.loss]
         self._read()
@@ -188,10 +228,9 @@ class Estimator(BaseEstimator):
         rule = EarlyStopping(patience, tol, restore_best=bool(self.early_stopping))
         return rule, check_integer(name, "max_iter", self.max_iter, 1), share
 
-    def _start(self, X: NDArray[Any], rng, options: Mapping[str, Any] | None = None) -> None:
+    def _start(self, X: Any, seed: int, options: Mapping[str, Any] | None = None) -> None:
         optimizer = OPTIMIZERS[self.optimizer]
         options = self.optimizer_options or {} if options is None else options
-        seed = int(rng.randint(2**31 - 1))
         self._trained = self._model(X.shape[1], X.dtype, seed)
         self._optimizer = optimizer(self._trained.parameters, lr=self.lr, **options)
 
@@ -214,7 +253,7 @@ class Estimator(BaseEstimator):
                 self._optimizer.load_state_dict(state)
 
     def _run(self, X, y, epochs: int, rng: np.random.RandomState, validation, rule: EarlyStopping | None) -> History:
-        return fit(
+        history = fit(
             self._trained,
             X,
             y,
@@ -224,8 +263,10 @@ class Estimator(BaseEstimator):
             validation=validation,
             early_stopping=rule,
             progress=bool(self.verbose),
-            seed=int(rng.randint(2**31 - 1)),
+            seed=_seed(rng),
         )
+        history.loss = [self._loss_shown(loss, y) for loss in history.loss]
+        return history
 
     def _checked(self, X, y, reset: bool) -> Any:
         several = {"multi_output": self._several, "y_numeric": self._several}
@@ -256,143 +297,3 @@ class Estimator(BaseEstimator):
     def _in_dtype(self, X: Any) -> Any:
         """Return the rows in the model's dtype."""
         return X if X.dtype == self._trained.dtype else X.astype(self._trained.dtype)
-
-
-class Linear(Estimator):
-    """Base class of the linear estimators."""
-
-    coef_: NDArray[Any]
-    intercept_: Any
-
-    _sparse = "csr"
-
-    def _linear(self, features: int, dtype: Any, outputs: int | None, loss: str, parameters: Any = None) -> LinearModel:
-        given: Any = parameters or {}
-        return LinearModel(features, outputs, loss, l1=self.l1, l2=self.l2, dtype=dtype, **given)
-
-    def _read(self) -> None:
-        w, b = self._trained.parameters["w"], self._trained.parameters["b"]
-        self.coef_, self.intercept_ = w.T.copy(), b.copy()
-        if w.ndim == 1:
-            self.intercept_ = b.dtype.type(b[0])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-
-class Classifier(ClassifierMixin, Estimator):
-    """Base class of the classifiers: classes of any type."""
-
-    classes_: NDArray[Any]
-
-    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        name = type(self).__name__
-        with naming(self, "y"):
-            check_classification_targets(y)
-        if reset:
-            self._set_classes(unique_labels(y))
-        unknown = np.setdiff1d(y, self.classes_)
-        if unknown.size:
-            raise ValueError(f"{name}: y must be one of {self.classes_.tolist()}, got {unknown[0]!r}")
-        return np.searchsorted(self.classes_, y)
-
-    def _set_classes(self, classes: Any) -> None:
-        if len(classes) < 2:
-            raise ValueError(f"{type(self).__name__}: y must hold at least 2 classes, got {len(classes)} class")
-        self.classes_ = classes
-
-    @_all_or_nothing
-    def partial_fit(self, X: Rows, y: Values, classes: ArrayLike | None = None) -> Self:
-        """Train for one more epoch on X and y; the first call needs all `classes` of all calls. Return self."""
-        first = not hasattr(self, "_optimizer")
-        if first and classes is None:
-            raise ValueError(f"{type(self).__name__}.partial_fit: classes must be given in the first call")
-        if classes is not None:
-            with naming(self, "classes"):
-                classes = np.unique(classes)
-        if first:
-            self._set_classes(classes)
-        elif classes is not None and not np.array_equal(classes, self.classes_):
-            raise ValueError(f"{type(self).__name__}.partial_fit: classes must be those of the first call")
-        return self._partial_fit(X, y, reset_targets=False)
-
-    def predict(self, X: Rows) -> NDArray[Any]:
-        """Return the class of each row."""
-        indices = self._indices(self._outputs(X))
-        return self.classes_[indices]
-
-    def predict_proba(self, X: Rows) -> NDArray[Any]:
-        """Return the probability of each class, of shape (rows, classes)."""
-        return self._probabilities(self._outputs(X), softmax)
-
-    def predict_log_proba(self, X: Rows) -> NDArray[Any]:
-        """Return the logarithms of the probabilities."""
-        return self._probabilities(self._outputs(X), log_softmax)  # finite where a probability underflows
-
-    def decision_function(self, X: Rows) -> NDArray[Any]:
-        """Return the logits, of shape (rows, classes); for two classes those of the second, of shape (rows,)."""
-        outputs = self._outputs(X)
-        return outputs[:, 1] - outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 2 else outputs
-
-    def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
-        return outputs.argmax(axis=1)
-
-    def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
-        return function(outputs)
-
-
-class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
-    """Base class of the regressors: one output or several."""
-
-    _several = True
-    _shape: tuple[int, ...]  # of a row of y
-
-    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        shape = y.shape[1:]
-        if reset:
-            self._shape = shape
-        elif shape != self._shape:
-            raise ValueError(f"{type(self).__name__}: y has shape {y.shape}, expected {('rows', *self._shape)}")
-        if y.dtype.kind not in "biuf":
-            raise ValueError(f"{type(self).__name__}: y must hold numbers, got dtype {y.dtype}")
-        with np.errstate(over="ignore"):
-            converted = np.ascontiguousarray(y, dtype)
-        if not np.isfinite(converted).all():
-            raise ValueError(f"{type(self).__name__}: y must be finite as {dtype}, like X")
-        return converted
-
-    def predict(self, X: Rows) -> NDArray[Any]:
-        """Return the predictions, shaped like y."""
-        rows = self._rows(X)
-        return self._trained.predict(rows)
-
-
-class Network(Estimator):
-    """Base class of the networks."""
-
-    hidden_layer_sizes: int | Sequence[int]
-    activation: str
-    weight_decay: float
-    coefs_: list[NDArray[Any]]
-    intercepts_: list[NDArray[Any]]
-
-    def _network(self, features: int, dtype: np.dtype, seed: int, outputs: int, loss: str) -> MLP:
-        given = self.hidden_layer_sizes
-        sizes: list[Any] = [*given] if isinstance(given, (tuple, list)) else [given]
-        for k, size in enumerate(sizes):
-            check_size(type(self).__name__, f"hidden_layer_sizes[{k}]", size)
-        return MLP([features, *sizes, outputs], activation=self.activation, loss=loss, dtype=dtype, seed=seed)
-
-    def _start(self, X: NDArray[Any], rng: np.random.RandomState) -> None:
-        given = self.optimizer_options or {}
-        name, names = type(self).__name__, ("l1", "l2", "weight_decay")
-        penalties = {each: check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in names}
-        penalties = {each: value for each, value in penalties.items() if value}  # 0 leaves the optimizer's default
-        super()._start(X, rng, {**penalties, **given})
-
-    def _read(self) -> None:
-        views = self._trained.parameters
-        self.coefs_ = [views[name].copy() for name in views if name.startswith("W")]
-        self.intercepts_ = [views[name].copy() for name in views if name.startswith("b")]

@@ -10,13 +10,16 @@ from ..checks import check_choice
 from ..losses import ANY, COUNTS, LOSSES
 from ..models import MLP, LinearModel
 from ..typing import Rate
-from .base import Classifier, Linear, Network, Regressor, Rows, keep
+from .base import keep
 from .documentation import documented
+from .kinds import Classifier, Linear, Network, Regressor
 
 
 @documented(lr=0.01)
 class LinearRegressor(Regressor, Linear):
     """Linear regression by gradient descent: predictions X w + b.
+
+    <targets>
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ class LinearRegressor(Regressor, Linear):
 
     def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
         outputs = self._shape[0] if self._shape else None
-        return self._linear(features, dtype, outputs, self.loss, self.loss_parameters)
+        return self._linear(features, dtype, outputs, self._units.loss, self._units.parameters)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -260,6 +263,8 @@ class MLPClassifier(Classifier, Network):
 class MLPRegressor(Regressor, Network):
     """A network of dense layers with a linear output, trained on the squared error by gradient descent: `gd.MLP`.
 
+    <targets>
+
     Parameters
     ----------
     <network>
@@ -300,13 +305,10 @@ class MLPRegressor(Regressor, Network):
     ) -> None:
         keep(self, locals())
 
-    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        return super()._targets(y, dtype, reset).reshape(len(y), -1)
+    loss, loss_parameters = "mse", None
+
+    def _as_trained(self, y: Any) -> NDArray[Any]:
+        return super()._as_trained(y).reshape(len(y), -1)
 
     def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP:
-        return self._network(features, dtype, seed, self._shape[0] if self._shape else 1, "mse")
-
-    def predict(self, X: Rows) -> NDArray[Any]:
-        """Return the predictions, shaped like y."""
-        outputs = self._outputs(X)
-        return outputs if self._shape else outputs[:, 0]
+        return self._network(features, dtype, seed, self._shape[0] if self._shape else 1, self._units.loss)

@@ -16,7 +16,8 @@ _SHARED = """optimizer : str, default: "Adam"
     max_iter : int, default: 200
         The largest number of epochs.
     tol : float, default: 1e-4
-        An epoch is an improvement if its loss (with early_stopping, the validation's) is better by more than this.
+        An epoch is an improvement if its loss (with early_stopping, the validation's) is better by more than this. For
+        regressors it is the loss of standardized targets.
     n_iter_no_change : int, default: 10
         Training ends after this many epochs in a row without improvement.
     early_stopping : bool, default: False
@@ -35,7 +36,8 @@ _SHARED = """optimizer : str, default: "Adam"
     n_iter_ : int
         Epochs of the last `fit`, or of all calls of `partial_fit`.
     loss_curve_ : list of float
-        The mean loss of each epoch.
+        The mean loss of each epoch, with the penalties of linear models; in units of y, except where several outputs
+        have scales of their own.
     validation_scores_ : list of float or None
         The score after each epoch, with early_stopping.
     n_features_in_ : int"""
@@ -49,12 +51,27 @@ _NETWORK = """hidden_layer_sizes : tuple of int, default: (100,)
         Penalties and decoupled weight decay of all parameters, as the optimizer applies them."""
 
 
+_TARGETS = """Training sees standardized targets: y less its mean, divided by a power of two near its standard deviation
+    (with the loss "poisson", divided by its mean). Coefficients, intercepts, predictions, losses and their parameters
+    are in units of y{penalties}. Several outputs have each a scale of its own, unless a penalty or a parameter of the
+    loss then had another meaning for each. A warm start and `partial_fit` keep what the first call found. The columns
+    of X are taken as they are: scale them, as `sklearn.preprocessing.StandardScaler` does."""
+
+
 def documented(lr: float) -> Callable[[_Class], _Class]:
     """Return a decorator that fills the shared parameters and attributes into the docstring of a class."""
 
     def fill(cls: _Class) -> _Class:
         if cls.__doc__:  # there is none with python -OO
-            cls.__doc__ = cls.__doc__.replace("<network>", _NETWORK).replace("<shared>", _SHARED.format(lr=lr))
+            linear = "coef_ :" in cls.__doc__
+            penalties = ", and so are penalties" if linear else "; penalties are beside the loss of training"
+            texts = {
+                "network": _NETWORK,
+                "targets": _TARGETS.format(penalties=penalties),
+                "shared": _SHARED.format(lr=lr),
+            }
+            for name, text in texts.items():
+                cls.__doc__ = cls.__doc__.replace(f"<{name}>", text)
         return cls
 
     return fill

@@ -1,0 +1,175 @@
+"""Base classes of the kinds of estimators: linear models and networks, classifiers and regressors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+
+from ..activations import log_softmax, softmax
+from ..checks import NON_NEGATIVE, check_number, check_reals, check_size
+from ..losses import LOSSES, check_loss
+from ..models import MLP, LinearModel
+from .base import Estimator, Rows, Values, all_or_nothing, naming
+from .standardization import LOGARITHMIC, Standardization, Statistics, standardization, statistics
+
+
+class Linear(Estimator):
+    """Base class of the linear estimators."""
+
+    coef_: NDArray[Any]
+    intercept_: Any
+
+    _sparse = "csr"
+
+    def _linear(self, features: int, dtype: Any, outputs: int | None, loss: str, parameters: Any = None) -> LinearModel:
+        l1, l2 = self._units.penalties(self.l1, self.l2) if self._units else (self.l1, self.l2)
+        given: Any = parameters or {}
+        return LinearModel(features, outputs, loss, l1=l1, l2=l2, dtype=dtype, **given)
+
+    def _read(self) -> None:
+        ((w, b),) = self._in_units()
+        self.coef_, self.intercept_ = np.ascontiguousarray(w.T), b if w.ndim == 2 else b[0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class Classifier(ClassifierMixin, Estimator):
+    """Base class of the classifiers: classes of any type."""
+
+    classes_: NDArray[Any]
+
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
+        name = type(self).__name__
+        with naming(self, "y"):
+            check_classification_targets(y)
+        if reset:
+            self._set_classes(unique_labels(y))
+        unknown = np.setdiff1d(y, self.classes_)
+        if unknown.size:
+            raise ValueError(f"{name}: y must be one of {self.classes_.tolist()}, got {unknown[0]!r}")
+        return np.searchsorted(self.classes_, y)
+
+    def _set_classes(self, classes: Any) -> None:
+        if len(classes) < 2:
+            raise ValueError(f"{type(self).__name__}: y must hold at least 2 classes, got {len(classes)} class")
+        self.classes_ = classes
+
+    @all_or_nothing
+    def partial_fit(self, X: Rows, y: Values, classes: ArrayLike | None = None) -> Self:
+        """Train for one more epoch on X and y; the first call needs all `classes` of all calls. Return self."""
+        first = not hasattr(self, "_optimizer")
+        if first and classes is None:
+            raise ValueError(f"{type(self).__name__}.partial_fit: classes must be given in the first call")
+        if classes is not None:
+            with naming(self, "classes"):
+                classes = np.unique(classes)
+        if first:
+            self._set_classes(classes)
+        elif classes is not None and not np.array_equal(classes, self.classes_):
+            raise ValueError(f"{type(self).__name__}.partial_fit: classes must be those of the first call")
+        return self._partial_fit(X, y, reset_targets=False)
+
+    def predict(self, X: Rows) -> NDArray[Any]:
+        """Return the class of each row."""
+        indices = self._indices(self._outputs(X))
+        return self.classes_[indices]
+
+    def predict_proba(self, X: Rows) -> NDArray[Any]:
+        """Return the probability of each class, of shape (rows, classes)."""
+        return self._probabilities(self._outputs(X), softmax)
+
+    def predict_log_proba(self, X: Rows) -> NDArray[Any]:
+        """Return the logarithms of the probabilities."""
+        return self._probabilities(self._outputs(X), log_softmax)  # finite where a probability underflows
+
+    def decision_function(self, X: Rows) -> NDArray[Any]:
+        """Return the logits, of shape (rows, classes); for two classes those of the second, of shape (rows,)."""
+        outputs = self._outputs(X)
+        return outputs[:, 1] - outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 2 else outputs
+
+    def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        return outputs.argmax(axis=1)
+
+    def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
+        return function(outputs)
+
+
+class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
+    """Base class of the regressors: one output or several, trained on standardized targets."""
+
+    loss: str
+    loss_parameters: Mapping[str, Any] | None
+
+    _several = True
+    _shape: tuple[int, ...]  # of a row of y
+    _statistics: Statistics  # of the targets that training began with
+    _units: Standardization
+
+    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
+        shape = y.shape[1:]
+        if reset:
+            self._shape = shape
+        elif shape != self._shape:
+            raise ValueError(f"{type(self).__name__}: y has shape {y.shape}, expected {('rows', *self._shape)}")
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"{type(self).__name__}: y must hold numbers, got dtype {y.dtype}")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(y.astype(dtype)).all():
+                raise ValueError(f"{type(self).__name__}: y must be finite as {dtype}, like X")
+        return y.astype(np.float64)
+
+    def _prepare(self, y: Any, again: bool) -> None:
+        name, loss = type(self).__name__, check_loss(type(self).__name__, self.loss)
+        given = self.loss_parameters or {}
+        check_reals(name, given, LOSSES[loss].parameters, np.dtype(np.float64))
+        l1, l2 = (check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in ("l1", "l2"))
+        l1, l2 = (l1, l2) if isinstance(self, Linear) else (0.0, 0.0)  # a network's are the optimizer's
+        if not again or (self._units.loss == LOGARITHMIC) != (loss == LOGARITHMIC):
+            self._statistics = statistics(y)
+        self._units = standardization(loss, given, l1, l2, self._statistics)
+
+    def _as_trained(self, y: Any) -> NDArray[Any]:
+        return self._units.standardized(y, self._trained.dtype)
+
+    def _loss_shown(self, loss: float, y: NDArray[Any]) -> float:
+        return self._units.loss_in_units(loss, float(np.mean(y, dtype=np.float64)))
+
+    def predict(self, X: Rows) -> NDArray[Any]:
+        """Return the predictions, shaped like y."""
+        outputs = self._outputs(X)
+        outputs = self._units.outputs(outputs.reshape(len(outputs), -1)).reshape(-1, *self._shape)
+        return np.exp(outputs) if self._units.loss == LOGARITHMIC else outputs
+
+
+class Network(Estimator):
+    """Base class of the networks."""
+
+    hidden_layer_sizes: int | Sequence[int]
+    activation: str
+    weight_decay: float
+    coefs_: list[NDArray[Any]]
+    intercepts_: list[NDArray[Any]]
+
+    def _network(self, features: int, dtype: np.dtype, seed: int, outputs: int, loss: str) -> MLP:
+        given = self.hidden_layer_sizes
+        sizes: list[Any] = [*given] if isinstance(given, (tuple, list)) else [given]
+        for k, size in enumerate(sizes):
+            check_size(type(self).__name__, f"hidden_layer_sizes[{k}]", size)
+        return MLP([features, *sizes, outputs], activation=self.activation, loss=loss, dtype=dtype, seed=seed)
+
+    def _start(self, X: Any, seed: int) -> None:
+        given = self.optimizer_options or {}
+        name, names = type(self).__name__, ("l1", "l2", "weight_decay")
+        penalties = {each: check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in names}
+        penalties = {each: value for each, value in penalties.items() if value}  # 0 leaves the optimizer's default
+        super()._start(X, seed, {**penalties, **given})
+
+    def _read(self) -> None:
+        layers = self._in_units()
+        self.coefs_, self.intercepts_ = [w for w, _ in layers], [b for _, b in layers]
