@@ -16,7 +16,7 @@ try:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.validation import validate_data
 except ImportError as error:
     raise ImportError('gd.estimators needs scikit-learn 1.6 or later: python -m pip install "gd[train]"') from error
 
@@ -104,6 +104,7 @@ class Estimator(BaseEstimator):
     _trained: Any  # a LinearModel, or an MLP of one head
     _optimizer: Optimizer
 
+    _fitted: tuple[str, ...]  # attributes that are enough to predict
     _units: Any = None  # a Standardization of regressors
     _several = False  # True if y may be a matrix
     _sparse: str | bool = False  # the format of sparse X that scikit-learn lets pass
@@ -127,21 +128,54 @@ class Estimator(BaseEstimator):
         """Return an untrained model."""
         raise NotImplementedError
 
-    def _read(self) -> None:
-        """Set the attributes of the trained parameters."""
+    def _views(self) -> list[NDArray[Any]]:
+        """Return the weights and biases of each layer in turn: views of what is trained, shaped as the attributes."""
         raise NotImplementedError
 
-    def _layers(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """Return views of the weights and biases of each layer."""
-        views = [view for name, view in self._trained.parameters.items() if name[0] in "wWb"]
-        return list(zip(views[::2], views[1::2], strict=True))
+    def _set(self, weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> None:
+        """Set the attributes of the parameters."""
+        raise NotImplementedError
 
-    def _in_units(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """Return copies of the weights and biases, the last layer's in units of y."""
-        layers = [(w.copy(), b.copy()) for w, b in self._layers()]
+    def _given(self) -> list[tuple[str, Any]]:
+        """Return names and values of the attributes in the order of `_views`."""
+        raise NotImplementedError
+
+    def _in_units(self) -> list[NDArray[Any]]:
+        """Return `_views`, or copies in units of y of the last layer's."""
+        arrays = self._views()
         if self._units:
-            layers[-1] = self._units.weights(layers[-1][0]), self._units.outputs(layers[-1][1])
-        return layers
+            factor, offset = self._units.factor, self._units.offset
+            w, b = arrays[-2:]
+            arrays[-2:] = self._like(w, w * self._by_output(factor)), self._like(b, b * factor + offset)
+        return arrays
+
+    def _by_output(self, factor: NDArray[Any]) -> NDArray[Any]:
+        """Return factors of the outputs as they multiply the last layer's weights."""
+        return factor
+
+    @staticmethod
+    def _like(array: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
+        return value.reshape(array.shape).astype(array.dtype)
+
+    def _read(self) -> None:
+        """Set the attributes of the trained parameters."""
+        arrays = [array.copy() for array in self._in_units()]
+        self._set(arrays[::2], arrays[1::2])
+
+    def _write(self) -> None:
+        """Train on from the attributes, where they are not what `_read` set: users may have changed them."""
+        views = self._views()
+        for k, ((name, value), known, view) in enumerate(zip(self._given(), self._in_units(), views, strict=True)):
+            with naming(self, name):
+                value = np.asarray(value, np.float64 if self._units else view.dtype)
+            if value.shape != known.shape:
+                raise ValueError(f"{type(self).__name__}: {name} must have shape {known.shape}, got {value.shape}")
+            if not np.array_equal(value, known):
+                if self._units and k == len(views) - 2:
+                    value = (value / self._by_output(self._units.factor)).reshape(view.shape)
+                elif self._units and k == len(views) - 1:
+                    value = ((value - self._units.offset) / self._units.factor).reshape(view.shape)
+                view[...] = value
 
     @all_or_nothing
     def fit(self, X: Rows, y: Values) -> Self:
@@ -150,7 +184,7 @@ class Estimator(BaseEstimator):
         With warm_start, training starts from the last fit's parameters, and from its optimizer's state if that fits.
         """
         rule, epochs, share = self._arguments()
-        last = (self._trained, self._optimizer, getattr(self, "classes_", None)) if self._goes_on() else None
+        last = dict(vars(self)) if self.warm_start and self.__sklearn_is_fitted__() else None
         rows, targets = self._checked(X, y, reset=True)
         targets = self._targets(targets, rows.dtype, reset=True)
         rng = self._rng()
@@ -167,7 +201,7 @@ class Estimator(BaseEstimator):
         self._prepare(targets, again=last is not None)
         self._start(rows, seed)
         if last:
-            self._go_on(*last)
+            self._go_on(last)
         validation = None if held is None else (held[0], self._as_trained(held[1]))
         history = self._run(rows, self._as_trained(targets), epochs, rng, validation, rule)
         self.n_iter_, self.loss_curve_ = len(history.loss), history.loss
@@ -189,15 +223,18 @@ class Estimator(BaseEstimator):
     @all_or_nothing
     def _partial_fit(self, X: Rows, y: Values, reset_targets: bool | None = None) -> Self:
         first = not hasattr(self, "_optimizer")
+        given = self.__sklearn_is_fitted__()
         self._arguments()
         rows, targets = self._checked(X, y, reset=first)
-        rows = rows if first else self._in_dtype(rows)
+        rows = rows if first else rows.astype(self._trained.dtype, copy=False)
         targets = self._targets(targets, rows.dtype, reset=first if reset_targets is None else reset_targets)
         rng = self._rng()
         if first:
             self._prepare(targets, again=False)
             self._start(rows, _seed(rng))
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
+        if given:
+            self._write()
         history = self._run(rows, self._as_trained(targets), 1, rng, None, None)
         self.n_iter_ += 1
         self.loss_curve_ = [*self.loss_curve_, *history.loss]
@@ -234,22 +271,21 @@ class Estimator(BaseEstimator):
         self._trained = self._model(X.shape[1], X.dtype, seed)
         self._optimizer = optimizer(self._trained.parameters, lr=self.lr, **options)
 
-    def _goes_on(self) -> bool:
-        """Return True if this fit begins where the last one ended."""
-        return self.warm_start and hasattr(self, "_optimizer")
-
-    def _go_on(self, model: MLP | LinearModel, optimizer: Optimizer, classes: NDArray[Any] | None) -> None:
-        """Take over a model's parameters, and the optimizer's state if it fits; raise if the shapes differ."""
-        own = self._trained.parameters
-        if own.shapes != model.parameters.shapes or not np.array_equal(classes, getattr(self, "classes_", None)):  # pyright: ignore[reportArgumentType]
+    def _go_on(self, last: Mapping[str, Any]) -> None:
+        """Take over the last fit's parameters, and the optimizer's state if it fits; raise if the shapes differ."""
+        own, model, optimizer = self._trained.parameters, last.get("_trained"), last.get("_optimizer")
+        alike = [np.shape(value) for _, value in self._given()] == [view.shape for view in self._views()]
+        if not alike or not np.array_equal(last.get("classes_"), getattr(self, "classes_", None)):  # pyright: ignore[reportArgumentType]
             raise ValueError(
                 f"{type(self).__name__}: with warm_start X and y must be like those of the last fit: "
                 "the same features, outputs and classes"
             )
-        own.vector[:] = model.parameters.vector
-        if type(optimizer) is type(self._optimizer) and model.dtype == own.dtype:
+        if model is not None and own.shapes == model.parameters.shapes:  # slopes of prelu are not among the attributes
+            own.vector[:] = model.parameters.vector
+        self._write()
+        if model is not None and optimizer is not None and type(optimizer) is type(self._optimizer):
             state = optimizer.state_dict()
-            if state.keys() == self._optimizer.state_dict().keys():
+            if model.dtype == own.dtype and state.keys() == self._optimizer.state_dict().keys():
                 self._optimizer.load_state_dict(state)
 
     def _run(self, X, y, epochs: int, rng: np.random.RandomState, validation, rule: EarlyStopping | None) -> History:
@@ -279,21 +315,15 @@ class Estimator(BaseEstimator):
         return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": self._sparse}
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "n_iter_")
+        return all(name in vars(self) for name in self._fitted)
 
     def _outputs(self, X: Rows) -> NDArray[Any]:
-        """Check rows; return the model's outputs for them."""
-        rows = self._rows(X)
-        return self._trained.forward(rows)
+        """Check rows; return the outputs for them by the attributes, in units of y."""
+        raise NotImplementedError
 
-    def _rows(self, X: Rows) -> Any:
-        """Check rows; return them as the model takes them."""
-        check_is_fitted(self)
+    def _rows(self, X: Rows, dtype: Any) -> Any:
+        """Check rows; return them in a dtype."""
         X = lent(type(self).__name__, "X", X)
         with naming(self, "X"):
-            X = validate_data(self, X, **self._checks(), reset=False)  # pyright: ignore[reportArgumentType]
-            return self._in_dtype(X)
-
-    def _in_dtype(self, X: Any) -> Any:
-        """Return the rows in the model's dtype."""
-        return X if X.dtype == self._trained.dtype else X.astype(self._trained.dtype)
+            rows: Any = validate_data(self, X, **self._checks(), reset=False)  # pyright: ignore[reportArgumentType]
+        return rows.astype(dtype, copy=False)

@@ -10,7 +10,7 @@ from ..checks import check_choice
 from ..losses import ANY, COUNTS, LOSSES
 from ..models import MLP, LinearModel
 from ..typing import Rate
-from .base import keep
+from .base import Rows, keep
 from .documentation import documented
 from .kinds import Classifier, Linear, Network, Regressor
 
@@ -148,9 +148,11 @@ class LogisticClassifier(Classifier, Linear):
     def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
         return self._linear(features, dtype, None, "binary_cross_entropy_with_logits")
 
-    def _read(self) -> None:
-        super()._read()
-        self.coef_, self.intercept_ = self.coef_[np.newaxis], np.array([self.intercept_])
+    def _views(self) -> list[NDArray[Any]]:
+        return [self._trained.parameters["w"][np.newaxis], self._trained.parameters["b"]]
+
+    def _outputs(self, X: Rows) -> NDArray[Any]:
+        return super()._outputs(X)[:, 0]
 
     def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return (outputs > 0).astype(np.intp)
@@ -306,6 +308,11 @@ class MLPRegressor(Regressor, Network):
         keep(self, locals())
 
     loss, loss_parameters = "mse", None
+
+    def predict(self, X: Rows) -> NDArray[Any]:
+        """Return the predictions, shaped like y."""
+        predictions = super().predict(X)
+        return predictions if self._shape else predictions[:, 0]
 
     def _as_trained(self, y: Any) -> NDArray[Any]:
         return super()._as_trained(y).reshape(len(y), -1)

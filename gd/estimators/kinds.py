@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from sklearn.utils.validation import check_is_fitted
 
 from ..activations import log_softmax, softmax
-from ..checks import NON_NEGATIVE, check_number, check_reals, check_size
+from ..checks import FLOATS, NON_NEGATIVE, check_number, check_reals, check_size
 from ..losses import LOSSES, check_loss
 from ..models import MLP, LinearModel
 from .base import Estimator, Rows, Values, all_or_nothing, naming
@@ -22,6 +23,7 @@ class Linear(Estimator):
     coef_: NDArray[Any]
     intercept_: Any
 
+    _fitted = "coef_", "intercept_"
     _sparse = "csr"
 
     def _linear(self, features: int, dtype: Any, outputs: int | None, loss: str, parameters: Any = None) -> LinearModel:
@@ -29,9 +31,32 @@ class Linear(Estimator):
         given: Any = parameters or {}
         return LinearModel(features, outputs, loss, l1=l1, l2=l2, dtype=dtype, **given)
 
-    def _read(self) -> None:
-        ((w, b),) = self._in_units()
-        self.coef_, self.intercept_ = np.ascontiguousarray(w.T), b if w.ndim == 2 else b[0]
+    def _views(self) -> list[NDArray[Any]]:
+        w, b = self._trained.parameters["w"].T, self._trained.parameters["b"]
+        return [w, b[0, ...] if w.ndim == 1 else b]
+
+    def _by_output(self, factor: NDArray[Any]) -> NDArray[Any]:
+        return factor[:, np.newaxis]
+
+    def _set(self, weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> None:
+        self.coef_, self.intercept_ = np.ascontiguousarray(weights[0]), biases[0][()]
+
+    def _given(self) -> list[tuple[str, Any]]:
+        return [("coef_", self.coef_), ("intercept_", self.intercept_)]
+
+    def _outputs(self, X: Rows) -> NDArray[Any]:
+        check_is_fitted(self)
+        coef, intercept = np.asarray(self.coef_), np.asarray(self.intercept_)
+        rows = self._rows(X, coef.dtype if coef.dtype in FLOATS else np.float64)
+        name, expected = type(self).__name__, (*coef.shape[:-1], rows.shape[1])
+        if coef.shape != expected:
+            raise ValueError(f"{name}: coef_ must have shape {expected}, got {coef.shape}")
+        if intercept.shape not in (coef.shape[:-1], (1,)):
+            raise ValueError(f"{name}: intercept_ must have shape {coef.shape[:-1]}, got {intercept.shape}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = rows @ coef.T
+            out += intercept
+        return out
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -52,8 +77,12 @@ class Classifier(ClassifierMixin, Estimator):
             self._set_classes(unique_labels(y))
         unknown = np.setdiff1d(y, self.classes_)
         if unknown.size:
-            raise ValueError(f"{name}: y must be one of {self.classes_.tolist()}, got {unknown[0]!r}")
-        return np.searchsorted(self.classes_, y)
+            raise ValueError(f"{name}: y must be one of {list(self.classes_)}, got {unknown[0]!r}")
+        order = np.argsort(self.classes_)  # which users may have set
+        return order[np.searchsorted(self.classes_, y, sorter=order)]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return super().__sklearn_is_fitted__() and "classes_" in vars(self)
 
     def _set_classes(self, classes: Any) -> None:
         if len(classes) < 2:
@@ -71,14 +100,14 @@ class Classifier(ClassifierMixin, Estimator):
                 classes = np.unique(classes)
         if first:
             self._set_classes(classes)
-        elif classes is not None and not np.array_equal(classes, self.classes_):
+        elif classes is not None and not np.array_equal(classes, np.sort(self.classes_)):
             raise ValueError(f"{type(self).__name__}.partial_fit: classes must be those of the first call")
         return self._partial_fit(X, y, reset_targets=False)
 
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each row."""
         indices = self._indices(self._outputs(X))
-        return self.classes_[indices]
+        return np.asarray(self.classes_)[indices]
 
     def predict_proba(self, X: Rows) -> NDArray[Any]:
         """Return the probability of each class, of shape (rows, classes)."""
@@ -143,8 +172,7 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the predictions, shaped like y."""
         outputs = self._outputs(X)
-        outputs = self._units.outputs(outputs.reshape(len(outputs), -1)).reshape(-1, *self._shape)
-        return np.exp(outputs) if self._units.loss == LOGARITHMIC else outputs
+        return np.exp(outputs) if getattr(self, "_trained", self).loss == LOGARITHMIC else outputs
 
 
 class Network(Estimator):
@@ -153,6 +181,7 @@ class Network(Estimator):
     hidden_layer_sizes: int | Sequence[int]
     activation: str
     weight_decay: float
+    _fitted = "coefs_", "intercepts_"
     coefs_: list[NDArray[Any]]
     intercepts_: list[NDArray[Any]]
 
@@ -170,6 +199,23 @@ class Network(Estimator):
         penalties = {each: value for each, value in penalties.items() if value}  # 0 leaves the optimizer's default
         super()._start(X, seed, {**penalties, **given})
 
-    def _read(self) -> None:
-        layers = self._in_units()
-        self.coefs_, self.intercepts_ = [w for w, _ in layers], [b for _, b in layers]
+    def _views(self) -> list[NDArray[Any]]:
+        return [view for name, view in self._trained.parameters.items() if name[0] in "Wb"]
+
+    def _set(self, weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> None:
+        self.coefs_, self.intercepts_ = weights, biases
+
+    def _given(self) -> list[tuple[str, Any]]:
+        layers, name = len(self._views()) // 2, type(self).__name__
+        for attribute in self._fitted:
+            count = len(getattr(self, attribute))
+            if count != layers:
+                raise ValueError(f"{name}: {attribute} must hold {layers} arrays, got {count}")
+        pairs = enumerate(zip(self.coefs_, self.intercepts_, strict=True))
+        return [each for k, (w, b) in pairs for each in ((f"coefs_[{k}]", w), (f"intercepts_[{k}]", b))]
+
+    def _outputs(self, X: Rows) -> NDArray[Any]:
+        check_is_fitted(self)
+        self._write()
+        z = self._trained.forward(self._rows(X, self._trained.dtype))
+        return z if self._units is None else (z * self._units.factor + self._units.offset).astype(z.dtype)

@@ -70,14 +70,6 @@ class Standardization(NamedTuple):
             size = float(self.factor[0] / self.ratio[0])
         return size * (loss - float(self.offset[0]) * mean_target if self.loss == LOGARITHMIC else loss)
 
-    def outputs(self, z: NDArray[Any]) -> NDArray[Any]:
-        """Return the model's outputs or biases, of shape (outputs,) or (rows, outputs), in units of y."""
-        return (z * self.factor + self.offset).astype(z.dtype)
-
-    def weights(self, w: NDArray[Any]) -> NDArray[Any]:
-        """Return the last layer's weights, of shape (features,) or (features, outputs), in units of y."""
-        return (w * self.factor).astype(w.dtype)
-
 
 def standardization(loss: str, given: Mapping[str, Any], l1: float, l2: float, found: Statistics) -> Standardization:
     """Return the standardization for a loss in units of y, with the penalties of a linear model.
