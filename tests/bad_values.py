@@ -89,6 +89,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "boundaries": Numbers(Integer(1), fixed=False),
     "callbacks": "functions",
     "checkpoint": "path",
+    "class_weight": "weights of classes",
     "classes": Integer(1),
     "comm": "object",
     "clip_norm": POSITIVE,
@@ -370,6 +371,9 @@ def of_kind(call, kind, value, optional):
                 for label, wrong in (("None", None), ("a str", "x"), ("negative", -1.0), ("NaN", nan)):
                     if wrong is not None or key not in ("class_weights", "clip_norm"):
                         yield bad(f"[{key!r}] {label}", {**value, key: wrong}, key)
+        case "weights of classes":
+            for wrong in (1, "x", [1.0, 2.0], {KEYWORD: 2.0}, {0: -1.0}, {0: "x"}, {0: nan}, {0: None}):
+                yield bad(repr(wrong), wrong)
         case "heads":
             for wrong in (
                 {},

@@ -170,7 +170,7 @@ class Call(NamedTuple):
         if self.public.kind == "setter":
             return setattr(self.receiver, self.public.own, *arguments.values())
         if self.public.kind == "estimator":
-            data = {name: arguments.pop(name) for name in ("X", "y") if name in arguments}
+            data = {name: arguments.pop(name) for name in ("X", "y", "sample_weight") if name in arguments}
             return self.public.owner(**arguments).fit(**data)
         function = self.public.function
         if self.public.kind == "class method":
@@ -697,7 +697,7 @@ def _(world, each):
 def _(world, each):
     given = data_of_estimator(world, each.owner)
     own = {"optimizer_options": {"clip_norm": 1.0}, "loss_parameters": {}, "hidden_layer_sizes": (4,)}
-    own["early_stopping"] = False
+    own |= {"early_stopping": False, "class_weight": {0: 1.0, 1: 2.0}}
     named = {p.name for p in parameters_of(each)}
     needed = ("max_iter", "hidden_layer_sizes", "random_state")
     return {**given, **{k: v for k, v in own.items() if k in named}, "needed": needed}
@@ -714,6 +714,6 @@ def _(world, each):
 
 
 def data_of_estimator(world, cls):
-    """Return X and y of 20 rows."""
-    labels = world.place(np.arange(20) % 2)
-    return {"X": world.floats(20, COLUMNS), "y": labels if "Classifier" in cls.__name__ else world.floats(20)}
+    """Return X, y and sample_weight of 20 rows."""
+    y = world.place(np.arange(20) % 2) if "Classifier" in cls.__name__ else world.floats(20)
+    return {"X": world.floats(20, COLUMNS), "y": y, "sample_weight": world.floats(20)}

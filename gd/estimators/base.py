@@ -27,7 +27,7 @@ from ..training import EarlyStopping, History, fit
 from ..typing import Array, Rate
 
 Values = Array | ArrayLike
-Rows = Values | csr_array | csr_matrix  # sparse ones for linear models
+Rows = Values | csr_array | csr_matrix
 CHOICES: list[str] = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # its result is an average, not the parameters
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -107,20 +107,23 @@ class Estimator(BaseEstimator):
     _fitted: tuple[str, ...]  # attributes that are enough to predict
     _units: Any = None  # a Standardization of regressors
     _several = False  # True if y may be a matrix
-    _sparse: str | bool = False  # the format of sparse X that scikit-learn lets pass
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         """Return checked targets; store the classes or the number of outputs."""
         raise NotImplementedError
 
-    def _prepare(self, y: Any, again: bool) -> None:
+    def _class_weights(self, y: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return the weight of each row's class, if classes have weights."""
+        return None
+
+    def _prepare(self, y: Any, weights: NDArray[Any] | None, again: bool) -> None:
         """Learn from the targets, before the model is made; `again` if training goes on from a model."""
 
     def _as_trained(self, y: Any) -> NDArray[Any]:
         """Return checked targets as `gd.fit` takes them."""
         return y
 
-    def _loss_shown(self, loss: float, y: NDArray[Any]) -> float:
+    def _loss_shown(self, loss: float, y: NDArray[Any], weights: NDArray[Any] | None) -> float:
         """Return a mean loss of training, on targets as `gd.fit` takes them, in units of y."""
         return loss
 
@@ -178,32 +181,35 @@ class Estimator(BaseEstimator):
                 view[...] = value
 
     @all_or_nothing
-    def fit(self, X: Rows, y: Values) -> Self:
+    def fit(self, X: Rows, y: Values, sample_weight: ArrayLike | None = None) -> Self:
         """Train on X, of shape (rows, features), and targets y; return self.
 
-        With warm_start, training starts from the last fit's parameters, and from its optimizer's state if that fits.
+        A row of weight 2 counts like two equal rows, and one of weight 0 not at all. With warm_start, training starts
+        from the last fit's parameters, and from its optimizer's state if that fits.
         """
         rule, epochs, share = self._arguments()
         last = dict(vars(self)) if self.warm_start and self.__sklearn_is_fitted__() else None
         rows, targets = self._checked(X, y, reset=True)
         targets = self._targets(targets, rows.dtype, reset=True)
+        rows, targets, weights = self._counted(rows, targets, sample_weight)
         rng = self._rng()
         seed = _seed(rng)
         held = None
         if self.early_stopping:
-            labels = targets if hasattr(self, "classes_") else None
+            labels = targets if hasattr(self, "classes_") and targets.ndim == 1 else None
+            arrays = [rows, targets] if weights is None else [rows, targets, weights]
             try:
-                parts = train_test_split(rows, targets, test_size=share, random_state=rng, stratify=labels)
+                parts: list[Any] = train_test_split(*arrays, test_size=share, random_state=rng, stratify=labels)
             except ValueError as error:
                 raise ValueError(f"{type(self).__name__}: validation_fraction={share} does not fit: {error}") from None
-            rows, held_rows, targets, held_targets = parts
-            held = held_rows, held_targets
-        self._prepare(targets, again=last is not None)
+            rows, targets, *of_rows = parts[::2]
+            weights, held = of_rows[0] if of_rows else None, parts[1::2]
+        self._prepare(targets, weights, again=last is not None)
         self._start(rows, seed)
         if last:
             self._go_on(last)
-        validation = None if held is None else (held[0], self._as_trained(held[1]))
-        history = self._run(rows, self._as_trained(targets), epochs, rng, validation, rule)
+        validation = None if held is None else (held[0], self._as_trained(held[1]), *held[2:])
+        history = self._run(rows, self._as_trained(targets), weights, epochs, rng, validation, rule)
         self.n_iter_, self.loss_curve_ = len(history.loss), history.loss
         self.validation_scores_ = history.score if self.early_stopping else None
         if epochs > 1 and not history.stopped:
@@ -216,26 +222,27 @@ class Estimator(BaseEstimator):
         self._read()
         return self
 
-    def partial_fit(self, X: Rows, y: Values) -> Self:
-        """Train for one more epoch on X and y; return self."""
-        return self._partial_fit(X, y)
+    def partial_fit(self, X: Rows, y: Values, sample_weight: ArrayLike | None = None) -> Self:
+        """Train for one more epoch on X and y, with weights as in `fit`; return self."""
+        return self._partial_fit(X, y, sample_weight)
 
     @all_or_nothing
-    def _partial_fit(self, X: Rows, y: Values, reset_targets: bool | None = None) -> Self:
+    def _partial_fit(self, X: Rows, y: Values, sample_weight: Any, reset_targets: bool | None = None) -> Self:
         first = not hasattr(self, "_optimizer")
         given = self.__sklearn_is_fitted__()
         self._arguments()
         rows, targets = self._checked(X, y, reset=first)
         rows = rows if first else rows.astype(self._trained.dtype, copy=False)
         targets = self._targets(targets, rows.dtype, reset=first if reset_targets is None else reset_targets)
+        rows, targets, weights = self._counted(rows, targets, sample_weight)
         rng = self._rng()
         if first:
-            self._prepare(targets, again=False)
+            self._prepare(targets, weights, again=False)
             self._start(rows, _seed(rng))
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
         if given:
             self._write()
-        history = self._run(rows, self._as_trained(targets), 1, rng, None, None)
+        history = self._run(rows, self._as_trained(targets), weights, 1, rng, None, None)
         self.n_iter_ += 1
         self.loss_curve_ = [*self.loss_curve_, *history.loss]
         self._read()
@@ -288,7 +295,31 @@ class Estimator(BaseEstimator):
             if model.dtype == own.dtype and state.keys() == self._optimizer.state_dict().keys():
                 self._optimizer.load_state_dict(state)
 
-    def _run(self, X, y, epochs: int, rng: np.random.RandomState, validation, rule: EarlyStopping | None) -> History:
+    def _counted(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[Any, NDArray[Any], NDArray[Any] | None]:
+        """Return the rows that count, their targets and their weights; None if all weights are equal."""
+        name = type(self).__name__
+        weights = np.ones(len(y))
+        if sample_weight is not None:
+            with naming(self, "sample_weight"):
+                weights = np.array(lent(name, "sample_weight", sample_weight), np.float64)
+            weights = np.full(len(y), weights) if weights.ndim == 0 else weights
+            if weights.shape != (len(y),):
+                raise ValueError(f"{name}: sample_weight must have shape {(len(y),)}, got {weights.shape}")
+            if not np.all((weights >= 0) & (weights < np.inf)):
+                raise ValueError(
+                    f"{name}: sample_weight must be finite and 0 or above, got {weights.min()} to {weights.max()}"
+                )
+        of_classes = self._class_weights(y, weights)
+        weights = weights if of_classes is None else weights * of_classes
+        if not weights.any():
+            factors = "sample_weight" if of_classes is None else "sample_weight times class_weight"
+            raise ValueError(f"{name}: {factors} must be above zero for some row, got zero for all")
+        weights = (weights / weights.max()).astype(X.dtype)
+        if not weights.all():
+            X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
+        return X, y, None if (weights == weights[0]).all() else weights
+
+    def _run(self, X, y, weights, epochs: int, rng: np.random.RandomState, validation, rule) -> History:
         history = fit(
             self._trained,
             X,
@@ -300,19 +331,25 @@ class Estimator(BaseEstimator):
             early_stopping=rule,
             progress=bool(self.verbose),
             seed=_seed(rng),
+            sample_weight=weights,
         )
-        history.loss = [self._loss_shown(loss, y) for loss in history.loss]
+        history.loss = [self._loss_shown(loss, y, weights) for loss in history.loss]
         return history
 
     def _checked(self, X, y, reset: bool) -> Any:
-        several = {"multi_output": self._several, "y_numeric": self._several}
+        several = {"multi_output": self._several, "y_numeric": self._several and not hasattr(self, "predict_proba")}
         name = type(self).__name__
         X, y = lent(name, "X", X), lent(name, "y", y)
         with naming(self, "X", "y"):
             return validate_data(self, X, y, **self._checks(), reset=reset, **several)  # pyright: ignore[reportArgumentType]
 
     def _checks(self) -> dict[str, Any]:
-        return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": self._sparse}
+        return {"dtype": [np.float64, np.float32], "order": "C", "accept_sparse": "csr"}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return all(name in vars(self) for name in self._fitted)

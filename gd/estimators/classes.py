@@ -1,13 +1,11 @@
 """The estimators, with scikit-learn's API and trained by `gd.fit`: for pipelines and searches."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_choice
-from ..losses import ANY, COUNTS, LOSSES
 from ..models import MLP, LinearModel
 from ..typing import Rate
 from .base import Rows, keep
@@ -31,6 +29,8 @@ class LinearRegressor(Regressor, Linear):
     l1, l2 : float, default: 0
         Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's Ridge has alpha = rows * l2 / 2 with
         the loss "mse".)
+    fit_intercept : bool, default: True
+        If False, intercepts stay 0, and targets are not shifted.
     <shared>
     coef_ : ndarray of shape (features,) or (outputs, features)
     intercept_ : float or ndarray of shape (outputs,)
@@ -52,6 +52,7 @@ class LinearRegressor(Regressor, Linear):
         loss_parameters: Mapping[str, Any] | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
+        fit_intercept: bool = True,
         optimizer: str = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
@@ -67,25 +68,9 @@ class LinearRegressor(Regressor, Linear):
     ) -> None:
         keep(self, locals())
 
-    loss: str
-    loss_parameters: Mapping[str, Any] | None
-    _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared")
-
-    def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        check_choice("LinearRegressor", "loss", self.loss, self._losses)
-        y = super()._targets(y, dtype, reset)
-        if self.loss == "poisson" and np.min(y) < 0:
-            raise ValueError(f"LinearRegressor: y must be 0 or above with the loss poisson, got {np.min(y)}")
-        return y
-
     def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
         outputs = self._shape[0] if self._shape else None
         return self._linear(features, dtype, outputs, self._units.loss, self._units.parameters)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = self.loss == "poisson"
-        return tags
 
 
 @documented(lr=0.01)
@@ -96,6 +81,9 @@ class LogisticClassifier(Classifier, Linear):
     ----------
     l1, l2 : float, default: 0
         Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's C is 1 / (rows * l2).)
+    fit_intercept : bool, default: True
+        If False, intercepts stay 0.
+    <class_weight>
     <shared>
     classes_ : ndarray of shape (2,)
     coef_ : ndarray of shape (1, features)
@@ -119,6 +107,7 @@ class LogisticClassifier(Classifier, Linear):
         *,
         l1: float = 0.0,
         l2: float = 0.0,
+        fit_intercept: bool = True,
         optimizer: str = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
@@ -131,6 +120,7 @@ class LogisticClassifier(Classifier, Linear):
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
     ) -> None:
         keep(self, locals())
 
@@ -174,6 +164,9 @@ class SoftmaxClassifier(Classifier, Linear):
     ----------
     l1, l2 : float, default: 0
         Penalties l1 |W| + l2 / 2 |W|**2 added to the mean loss. (scikit-learn's C is 1 / (rows * l2).)
+    fit_intercept : bool, default: True
+        If False, intercepts stay 0.
+    <class_weight>
     <shared>
     classes_ : ndarray of shape (classes,)
     coef_ : ndarray of shape (classes, features)
@@ -194,6 +187,7 @@ class SoftmaxClassifier(Classifier, Linear):
         *,
         l1: float = 0.0,
         l2: float = 0.0,
+        fit_intercept: bool = True,
         optimizer: str = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
@@ -206,6 +200,7 @@ class SoftmaxClassifier(Classifier, Linear):
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
     ) -> None:
         keep(self, locals())
 
@@ -220,6 +215,7 @@ class MLPClassifier(Classifier, Network):
     Parameters
     ----------
     <network>
+    <class_weight>
     <shared>
     classes_ : ndarray of shape (classes,)
     coefs_, intercepts_ : list of ndarray
@@ -242,6 +238,7 @@ class MLPClassifier(Classifier, Network):
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
         optimizer: str = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
@@ -254,6 +251,7 @@ class MLPClassifier(Classifier, Network):
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
     ) -> None:
         keep(self, locals())
 
@@ -263,13 +261,15 @@ class MLPClassifier(Classifier, Network):
 
 @documented(lr=0.001)
 class MLPRegressor(Regressor, Network):
-    """A network of dense layers with a linear output, trained on the squared error by gradient descent: `gd.MLP`.
+    """A network of dense layers with a linear output, trained by gradient descent: `gd.MLP`.
 
     <targets>
 
     Parameters
     ----------
     <network>
+    loss, loss_parameters : str, default: "mse"; dict, optional
+        As in `LinearRegressor`.
     <shared>
     coefs_, intercepts_ : list of ndarray
         Weights of shape (fan_in, fan_out), and biases, of each layer.
@@ -288,10 +288,13 @@ class MLPRegressor(Regressor, Network):
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
+        loss: str = "mse",
+        loss_parameters: Mapping[str, Any] | None = None,
         activation: str = "relu",
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
+        dropout: float | Sequence[float] = 0.0,
         optimizer: str = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
@@ -307,8 +310,6 @@ class MLPRegressor(Regressor, Network):
     ) -> None:
         keep(self, locals())
 
-    loss, loss_parameters = "mse", None
-
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the predictions, shaped like y."""
         predictions = super().predict(X)
@@ -318,4 +319,6 @@ class MLPRegressor(Regressor, Network):
         return super()._as_trained(y).reshape(len(y), -1)
 
     def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP:
-        return self._network(features, dtype, seed, self._shape[0] if self._shape else 1, self._units.loss)
+        return self._network(
+            features, dtype, seed, self._shape[0] if self._shape else 1, self._units.loss, self._units.parameters
+        )

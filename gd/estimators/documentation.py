@@ -48,7 +48,13 @@ _NETWORK = """hidden_layer_sizes : tuple of int, default: (100,)
     activation : str, default: "relu"
         See `gd.MLP`.
     l1, l2, weight_decay : float, default: 0
-        Penalties and decoupled weight decay of all parameters, as the optimizer applies them."""
+        Penalties and decoupled weight decay of all parameters, as the optimizer applies them.
+    dropout : float or sequence of float, default: 0
+        The probability that a hidden unit is dropped in training; see `gd.MLP`."""
+
+_CLASS_WEIGHT = """class_weight : dict or "balanced", optional
+        Weights of the classes, which multiply those of rows; 1 for a class that is not named. "balanced" weights each
+        class by the inverse of the sum of its rows' weights, so that all classes count alike."""
 
 
 _TARGETS = """Training sees standardized targets: y less its mean, divided by a power of two near its standard deviation
@@ -67,6 +73,7 @@ def documented(lr: float) -> Callable[[_Class], _Class]:
             penalties = ", and so are penalties" if linear else "; penalties are beside the loss of training"
             texts = {
                 "network": _NETWORK,
+                "class_weight": _CLASS_WEIGHT,
                 "targets": _TARGETS.format(penalties=penalties),
                 "shared": _SHARED.format(lr=lr),
             }

@@ -10,8 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from ..activations import log_softmax, softmax
-from ..checks import FLOATS, NON_NEGATIVE, check_number, check_reals, check_size
-from ..losses import LOSSES, check_loss
+from ..checks import FLOATS, NON_NEGATIVE, check_choice, check_number, check_reals, check_size
+from ..losses import ANY, COUNTS, LOSSES, check_loss
 from ..models import MLP, LinearModel
 from .base import Estimator, Rows, Values, all_or_nothing, naming
 from .standardization import LOGARITHMIC, Standardization, Statistics, standardization, statistics
@@ -24,12 +24,13 @@ class Linear(Estimator):
     intercept_: Any
 
     _fitted = "coef_", "intercept_"
-    _sparse = "csr"
+
+    fit_intercept: bool
 
     def _linear(self, features: int, dtype: Any, outputs: int | None, loss: str, parameters: Any = None) -> LinearModel:
         l1, l2 = self._units.penalties(self.l1, self.l2) if self._units else (self.l1, self.l2)
         given: Any = parameters or {}
-        return LinearModel(features, outputs, loss, l1=l1, l2=l2, dtype=dtype, **given)
+        return LinearModel(features, outputs, loss, l1, l2, dtype, fit_intercept=self.fit_intercept, **given)
 
     def _views(self) -> list[NDArray[Any]]:
         w, b = self._trained.parameters["w"].T, self._trained.parameters["b"]
@@ -58,16 +59,30 @@ class Linear(Estimator):
             out += intercept
         return out
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
 
 class Classifier(ClassifierMixin, Estimator):
     """Base class of the classifiers: classes of any type."""
 
+    class_weight: Mapping[Any, float] | str | None
     classes_: NDArray[Any]
+
+    def _class_weights(self, y: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        given, name = self.class_weight, f"{type(self).__name__}: class_weight"
+        if given is None:
+            return None
+        if isinstance(given, str) and given == "balanced":
+            counts = np.bincount(y, weights, len(self.classes_))
+            return np.divide(counts.sum() / np.count_nonzero(counts), counts, where=counts > 0, out=0 * counts)[y]
+        if not isinstance(given, Mapping):
+            raise TypeError(f'{name} must be a dict, "balanced" or None, got {given!r}')
+        for each, value in given.items():
+            check_number(type(self).__name__, f"class_weight[{each!r}]", value, NON_NEGATIVE)
+        unknown, known = given.keys() - set(self.classes_.tolist()), given.keys() & set(self.classes_.tolist())
+        if unknown and len(known) < len(self.classes_):
+            raise ValueError(
+                f"{name} must be of the classes {self.classes_.tolist()}, got {sorted(map(str, unknown))[0]}"
+            )
+        return np.array([given.get(each, 1.0) for each in self.classes_.tolist()])[y]
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         name = type(self).__name__
@@ -90,8 +105,13 @@ class Classifier(ClassifierMixin, Estimator):
         self.classes_ = classes
 
     @all_or_nothing
-    def partial_fit(self, X: Rows, y: Values, classes: ArrayLike | None = None) -> Self:
-        """Train for one more epoch on X and y; the first call needs all `classes` of all calls. Return self."""
+    def partial_fit(
+        self, X: Rows, y: Values, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train for one more epoch on X and y, with weights as in `fit`; return self.
+
+        The first call needs all `classes` of all calls. class_weight must not be "balanced", which needs all rows.
+        """
         first = not hasattr(self, "_optimizer")
         if first and classes is None:
             raise ValueError(f"{type(self).__name__}.partial_fit: classes must be given in the first call")
@@ -102,7 +122,12 @@ class Classifier(ClassifierMixin, Estimator):
             self._set_classes(classes)
         elif classes is not None and not np.array_equal(classes, np.sort(self.classes_)):
             raise ValueError(f"{type(self).__name__}.partial_fit: classes must be those of the first call")
-        return self._partial_fit(X, y, reset_targets=False)
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit: class_weight must be a dict or None, got {self.class_weight!r}; "
+                "sklearn.utils.class_weight.compute_class_weight makes one of all labels"
+            )
+        return self._partial_fit(X, y, sample_weight, reset_targets=False)
 
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each row."""
@@ -135,12 +160,15 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     loss: str
     loss_parameters: Mapping[str, Any] | None
 
+    _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared")
     _several = True
     _shape: tuple[int, ...]  # of a row of y
+    _kind: tuple[bool, bool]  # of the loss, and whether there are intercepts
     _statistics: Statistics  # of the targets that training began with
     _units: Standardization
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
+        check_choice(type(self).__name__, "loss", self.loss, self._losses)
         shape = y.shape[1:]
         if reset:
             self._shape = shape
@@ -151,23 +179,31 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
         with np.errstate(over="ignore"):
             if not np.isfinite(y.astype(dtype)).all():
                 raise ValueError(f"{type(self).__name__}: y must be finite as {dtype}, like X")
+        if self.loss == LOGARITHMIC and np.min(y) < 0:
+            raise ValueError(f"{type(self).__name__}: y must be 0 or above with the loss poisson, got {np.min(y)}")
         return y.astype(np.float64)
 
-    def _prepare(self, y: Any, again: bool) -> None:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.loss == LOGARITHMIC
+        return tags
+
+    def _prepare(self, y: Any, weights: NDArray[Any] | None, again: bool) -> None:
         name, loss = type(self).__name__, check_loss(type(self).__name__, self.loss)
         given = self.loss_parameters or {}
         check_reals(name, given, LOSSES[loss].parameters, np.dtype(np.float64))
         l1, l2 = (check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in ("l1", "l2"))
         l1, l2 = (l1, l2) if isinstance(self, Linear) else (0.0, 0.0)  # a network's are the optimizer's
-        if not again or (self._units.loss == LOGARITHMIC) != (loss == LOGARITHMIC):
-            self._statistics = statistics(y)
+        kind = loss == LOGARITHMIC, getattr(self, "fit_intercept", True)
+        if not again or kind != self._kind:
+            self._kind, self._statistics = kind, statistics(y, weights, shifted=kind[1])
         self._units = standardization(loss, given, l1, l2, self._statistics)
 
     def _as_trained(self, y: Any) -> NDArray[Any]:
         return self._units.standardized(y, self._trained.dtype)
 
-    def _loss_shown(self, loss: float, y: NDArray[Any]) -> float:
-        return self._units.loss_in_units(loss, float(np.mean(y, dtype=np.float64)))
+    def _loss_shown(self, loss: float, y: NDArray[Any], weights: NDArray[Any] | None) -> float:
+        return self._units.loss_in_units(loss, float(np.mean(np.average(y, axis=0, weights=weights))))
 
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the predictions, shaped like y."""
@@ -181,16 +217,25 @@ class Network(Estimator):
     hidden_layer_sizes: int | Sequence[int]
     activation: str
     weight_decay: float
+    dropout: float | Sequence[float]
     _fitted = "coefs_", "intercepts_"
     coefs_: list[NDArray[Any]]
     intercepts_: list[NDArray[Any]]
 
-    def _network(self, features: int, dtype: np.dtype, seed: int, outputs: int, loss: str) -> MLP:
+    def _network(self, features: int, dtype: Any, seed: int, outputs: int, loss: str, parameters: Any = None) -> MLP:
         given = self.hidden_layer_sizes
         sizes: list[Any] = [*given] if isinstance(given, (tuple, list)) else [given]
         for k, size in enumerate(sizes):
             check_size(type(self).__name__, f"hidden_layer_sizes[{k}]", size)
-        return MLP([features, *sizes, outputs], activation=self.activation, loss=loss, dtype=dtype, seed=seed)
+        return MLP(
+            [features, *sizes, outputs],
+            self.activation,
+            dropout=self.dropout,
+            loss=loss,
+            loss_parameters=parameters,
+            dtype=dtype,
+            seed=seed,
+        )
 
     def _start(self, X: Any, seed: int) -> None:
         given = self.optimizer_options or {}

@@ -19,16 +19,17 @@ class Statistics(NamedTuple):
     deviation: NDArray[np.float64]
 
 
-def statistics(y: NDArray[np.float64], weights: NDArray[Any] | None = None) -> Statistics:
+def statistics(y: NDArray[np.float64], weights: NDArray[Any] | None, shifted: bool = True) -> Statistics:
     """Return the weighted mean and standard deviation of targets, of shape (rows,) or (rows, outputs).
 
-    In place of a deviation of 0 stands the size of the mean, or 1 if that is 0.
+    If targets are not to be shifted, these are 0 and the root of the mean square. In place of a deviation of 0 stands
+    the size of the mean, or 1 if that is 0.
     """
     columns = y.reshape(len(y), -1)
     size = np.abs(columns).max(axis=0)
     size[size == 0] = 1.0
     columns = columns / size  # whose squares do not overflow
-    mean = np.average(columns, axis=0, weights=weights)
+    mean = np.average(columns, axis=0, weights=weights) * shifted
     deviation = np.sqrt(np.average(np.square(columns - mean), axis=0, weights=weights))
     constant = deviation <= 1e-13  # of rounding
     return Statistics(mean * size, np.where(constant, np.where(mean == 0, 1.0, np.abs(mean)), deviation) * size)
