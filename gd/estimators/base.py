@@ -10,15 +10,11 @@ from typing import Any, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, csr_matrix, issparse
-
-try:
-    from sklearn.base import BaseEstimator
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import train_test_split
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import validate_data
-except ImportError as error:
-    raise ImportError('gd.estimators needs scikit-learn 1.6 or later: python -m pip install "gd[train]"') from error
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
 from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, lent
 from ..models import MLP, LinearModel
@@ -337,7 +333,7 @@ class Estimator(BaseEstimator):
         return history
 
     def _checked(self, X, y, reset: bool) -> Any:
-        several = {"multi_output": self._several, "y_numeric": self._several and not hasattr(self, "predict_proba")}
+        several = {"multi_output": self._several, "y_numeric": isinstance(self, RegressorMixin)}
         name = type(self).__name__
         X, y = lent(name, "X", X), lent(name, "y", y)
         with naming(self, "X", "y"):

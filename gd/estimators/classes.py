@@ -5,12 +5,19 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
 
+from ..activations import log_sigmoid, sigmoid, softmax
+from ..checks import check_choice
 from ..models import MLP, LinearModel
 from ..typing import Rate
 from .base import Rows, keep
 from .documentation import documented
 from .kinds import Classifier, Linear, Network, Regressor
+
+_LOGISTIC = "binary_cross_entropy_with_logits", "logistic"
 
 
 @documented(lr=0.01)
@@ -79,6 +86,8 @@ class LogisticClassifier(Classifier, Linear):
 
     Parameters
     ----------
+    loss : str, default: "binary_cross_entropy_with_logits"
+        Or "hinge" or "squared_hinge": a linear support vector machine, which has no probabilities.
     l1, l2 : float, default: 0
         Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's C is 1 / (rows * l2).)
     fit_intercept : bool, default: True
@@ -99,12 +108,14 @@ class LogisticClassifier(Classifier, Linear):
     ['yes']
     """
 
+    loss: str
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
 
     def __init__(
         self,
         *,
+        loss: str = "binary_cross_entropy_with_logits",
         l1: float = 0.0,
         l2: float = 0.0,
         fit_intercept: bool = True,
@@ -133,16 +144,30 @@ class LogisticClassifier(Classifier, Linear):
         super()._set_classes(classes)
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
+        check_choice("LogisticClassifier", "loss", self.loss, (*_LOGISTIC, "hinge", "squared_hinge"))
         return super()._targets(y, dtype, reset).astype(np.int8)
 
+    def _as_trained(self, y: Any) -> NDArray[Any]:
+        return y if self._trained.loss in _LOGISTIC else 2 * y - 1
+
     def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
-        return self._linear(features, dtype, None, "binary_cross_entropy_with_logits")
+        return self._linear(features, dtype, None, self.loss)
 
     def _views(self) -> list[NDArray[Any]]:
         return [self._trained.parameters["w"][np.newaxis], self._trained.parameters["b"]]
 
     def _outputs(self, X: Rows) -> NDArray[Any]:
         return super()._outputs(X)[:, 0]
+
+    @available_if(lambda self: self.loss in _LOGISTIC)
+    def predict_proba(self, X: Rows) -> NDArray[Any]:
+        """Return the probability of each class, of shape (rows, 2)."""
+        return super().predict_proba(X)
+
+    @available_if(lambda self: self.loss in _LOGISTIC)
+    def predict_log_proba(self, X: Rows) -> NDArray[Any]:
+        """Return the logarithms of the probabilities."""
+        return super().predict_log_proba(X)
 
     def _indices(self, outputs: NDArray[Any]) -> NDArray[Any]:
         return (outputs > 0).astype(np.intp)
@@ -212,6 +237,9 @@ class SoftmaxClassifier(Classifier, Linear):
 class MLPClassifier(Classifier, Network):
     """A network of dense layers with a softmax output, trained by gradient descent: `gd.MLP`.
 
+    If y is a matrix of 0 and 1, rows have several labels or none: each column has a sigmoid output of its own.
+    Predictions and probabilities are then of shape (rows, labels).
+
     Parameters
     ----------
     <network>
@@ -255,8 +283,48 @@ class MLPClassifier(Classifier, Network):
     ) -> None:
         keep(self, locals())
 
+    _several = True
+    _multilabel = False
+
     def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP:
-        return self._network(features, dtype, seed, len(self.classes_), "softmax_cross_entropy")
+        loss = "binary_cross_entropy_with_logits" if self._multilabel else "softmax_cross_entropy"
+        return self._network(features, dtype, seed, len(self.classes_), loss)
+
+    def _targets(self, y: Any, dtype: np.dtype, reset: bool) -> NDArray[Any]:
+        several, where = y.ndim == 2 and y.shape[1] > 1, type(self).__name__
+        if reset or not hasattr(self, "_optimizer"):
+            self._multilabel = several
+        if several != self._multilabel:
+            raise ValueError(f"{where}: y must have as many dimensions as in the first call, got shape {y.shape}")
+        if not several:
+            return super()._targets(column_or_1d(y, warn=True) if y.ndim == 2 else y, dtype, reset)
+        y = y.toarray() if issparse(y) else y
+        if reset:
+            self.classes_ = np.arange(y.shape[1])
+        if y.shape[1] != len(self.classes_) or not np.isin(y, (0, 1)).all():
+            raise ValueError(
+                f"{where}: y must hold labels of one dimension, or 0 and 1 in a column for each of several labels, "
+                f"got {y.shape[1]} columns from {y.min()} to {y.max()}"
+            )
+        return np.ascontiguousarray(y, dtype)
+
+    def predict(self, X: Rows) -> NDArray[Any]:
+        """Return the class of each row; of several labels 0 or 1 for each, of shape (rows, labels)."""
+        return (self.decision_function(X) > 0).astype(int) if self._multilabel else super().predict(X)
+
+    def decision_function(self, X: Rows) -> NDArray[Any]:
+        """Return the logits as other classifiers do; of several labels of shape (rows, labels)."""
+        return self._outputs(X) if self._multilabel else super().decision_function(X)
+
+    def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
+        if not self._multilabel:
+            return function(outputs)
+        return sigmoid(outputs) if function is softmax else log_sigmoid(outputs)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 @documented(lr=0.001)

@@ -70,6 +70,8 @@ class Classifier(ClassifierMixin, Estimator):
         given, name = self.class_weight, f"{type(self).__name__}: class_weight"
         if given is None:
             return None
+        if y.ndim == 2:
+            raise ValueError(f"{name} must be None where rows have several labels, got {given!r}")
         if isinstance(given, str) and given == "balanced":
             counts = np.bincount(y, weights, len(self.classes_))
             return np.divide(counts.sum() / np.count_nonzero(counts), counts, where=counts > 0, out=0 * counts)[y]
