@@ -154,6 +154,7 @@ def test_training_goes_on_from_a_checkpoint(capsys, tmp_path):
     status, out, _ = run(capsys, *arguments, tmp_path / "parts")
     assert status == 0
     assert "resumed" not in out
+    assert re.findall("epoch +([0-9]+):", out) == ["3", "4"]
     accuracy = re.compile("test accuracy [0-9.]*, last loss [0-9.]*")
     assert accuracy.search(out)[0] == accuracy.search(whole[-1])[0]
     status, out, err = run(capsys, *arguments, tmp_path / "parts")
@@ -247,6 +248,7 @@ def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
         (["--seed", "-1"], "--seed"),
         (["--save", "/nowhere/x", "--epochs", "1"], "--save"),
         (["--resume", "/nowhere/x", "--epochs", "1"], "--resume"),
+        (["--resume", "/", "--epochs", "1"], "--resume /: is a folder, a file is needed"),
         (["--dropout", "1"], "dropout must be in"),
         (["--dropout", "0.5", "--compare", "numpy"], "--compare trains in plain NumPy"),
     ],

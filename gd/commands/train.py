@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -109,6 +110,8 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             except ImportError as error:
                 raise Failure(error) from error
             check_folder(option, path)
+            if Path(path).is_dir() and not (comm is not None and option == "--resume"):
+                raise Failure(f"{option} {path}: is a folder, a file is needed")
     if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
         raise Failure("--compare trains in plain NumPy as well, without --dropout, --resume or --schedule plateau")
     if comm is not None:
@@ -154,7 +157,7 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     bar = sys.stderr.isatty() and sys.stdout.isatty()  # fit shows one
     runs = {"gd": _Run("gd", live=not bar)}
     initial = {name: view.copy() for name, view in model.parameters.items()}
-    record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1])]
+    record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1], len(history.loss))]
     try:
         with _resumption_told():
             history = fit(
@@ -192,7 +195,7 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             start = perf_counter()
             order = batches(len(data.X), options.batch_size, options.seed, epoch)
             loss = reference.train_epoch(initial, data.X, data.y, plain, order, model.activation)
-            runs["numpy"].add(loss, perf_counter() - start)
+            runs["numpy"].add(loss, perf_counter() - start, epoch + 1)
         found = reference.predict(initial, data.X_test, model.activation)
         runs["numpy"].accuracy = float(np.mean(found == data.y_test))
     for run in runs.values():
@@ -241,11 +244,11 @@ class _Run:
         self.losses: list[float] = []
         self.seconds: list[float] = []
 
-    def add(self, loss: float, seconds: float) -> None:
+    def add(self, loss: float, seconds: float, epoch: int) -> None:
         self.losses.append(float(loss))
         self.seconds.append(seconds)
         if self.live:
-            print(f"{self.name:<10} epoch {len(self.losses):>3}: loss {loss:.6f}, {seconds:.3f} s", flush=True)
+            print(f"{self.name:<10} epoch {epoch:>3}: loss {loss:.6f}, {seconds:.3f} s", flush=True)
 
     def resumed(self, history: History) -> None:
         """Include the epochs of the training that was resumed."""
