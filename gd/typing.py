@@ -1,6 +1,6 @@
 """Types of gd's public API, for annotations in code that uses it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -30,8 +30,8 @@ class Tensor(Protocol):
 
 
 Array = NDArray[Any] | Tensor
-Params = Array | Sequence[Array] | Mapping[Any, Array]  # a ParameterVector is a mapping
-Grads = Array | Sequence[Array | None] | Mapping[Any, Array | None]
+Params = Array | Sequence[Array] | Iterator[Array] | Mapping[Any, Array]  # a ParameterVector is a mapping
+Grads = Array | Sequence[Array | None] | Iterator[Array | None] | Mapping[Any, Array | None]
 Rate = float | Callable[[int], float]  # a number, or a schedule: a function of the number of steps taken before
 FilePath = str | PathLike[str]
 Reduction = Literal["mean", "sum", "none"]
@@ -58,6 +58,7 @@ class OptimizerOptions(TypedDict, total=False):
     weight_decay: float
     maximize: bool
     clip_value: float | None
+    clip_norm_each: float | None
     clip_norm: float | None
     skip_nonfinite: bool
     ema: float | None

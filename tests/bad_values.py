@@ -93,6 +93,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "classes": Integer(1),
     "comm": "object",
     "clip_norm": POSITIVE,
+    "clip_norm_each": POSITIVE,
     "clip_value": POSITIVE,
     "cooldown": Integer(0),
     "coordinates": Integer(1, endless=True),
@@ -114,6 +115,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "final_div_factor": POSITIVE,
     "gamma": POSITIVE,
     "grad_scale": REAL,
+    "group": "group",
     "groups": "groups",
     "heads": "heads",
     "hidden_layer_sizes": Numbers(Integer(1), fixed=False),
@@ -285,6 +287,7 @@ def of_kind(call, kind, value, optional):
         "shapes",
         "tree",
         "ranges",
+        "group",
         "groups",
         "dtype",
     ):
@@ -412,6 +415,24 @@ def of_kind(call, kind, value, optional):
         case "ranges":
             for wrong in ({}, [1], {"a": 1}, {"a": (0, 1)}, {1: gd.search.Uniform(0, 1)}, {"a": None}):
                 yield bad(repr(wrong), wrong)
+        case "group":
+            params = value["params"]
+            odd_one = {"U": params[0]} if isinstance(params, list) else list(params.values())
+            for wrong in (
+                {},
+                {"lr": 0.1},
+                [value],
+                "U",
+                None,
+                1,
+                *(
+                    {**value, "params": each}
+                    for each in (None, [], {}, odd_one, [1.0], ["x"], 1.5, "U", next(arrays_in(call.receiver.params)))
+                ),
+            ):
+                yield bad(repr(wrong)[:40], wrong, "params")
+            for key, wrong in (("lr", -1), ("lr", "x"), ("clip_norm", 1.0), (KEYWORD, 1), ("maximize", 1), ("l1", nan)):
+                yield bad(f"{key}={wrong}", {**value, key: wrong}, key)
         case "groups":
             keys = (
                 list(range(len(call.arguments["params"])))
@@ -901,7 +922,7 @@ def _mutations(call, name, value, optional):
         return
     spec = (
         None
-        if list(arrays_in(value)) and name not in ("validation", "test", "loss_parameters", "tree")
+        if list(arrays_in(value)) and name not in ("validation", "test", "loss_parameters", "tree", "group")
         else spec_of(call, name)
     )
     if (spec is None and list(arrays_in(value))) or spec == "mapping":

@@ -227,6 +227,7 @@ COMMON = {
     "batch": lambda world: 32,
     "callbacks": lambda world: [lambda history: False],
     "clip_norm": lambda world: 1.0,
+    "clip_norm_each": lambda world: 0.5,
     "clip_value": lambda world: 0.5,
     "coordinates": lambda world: 5,
     "dtype": lambda world: world.dtype,
@@ -510,6 +511,15 @@ def _(world, each):
     params, key = world.pick((matrix, None), ({"E": matrix, "b": world.floats(3)}, "E"))
     optimizer = each.owner(params)
     return {"self": optimizer, "key": key, "rows": world.labels(4, ROWS), "grad_rows": world.floats(4, COLUMNS)}
+
+
+@good(r"\w+\.add_group")
+def _(world, each):
+    optimizer = instance(each.owner, world)
+    while isinstance(optimizer.params, (np.ndarray, gd.ParameterVector)):
+        optimizer = instance(each.owner, world)
+    params = {"U": world.floats(2)} if isinstance(optimizer.params, dict) else [world.floats(2)]
+    return {"self": optimizer, "group": {"params": params, "lr": 0.1}}
 
 
 @good(r"\w+\.load_state_dict")

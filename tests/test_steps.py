@@ -470,6 +470,7 @@ SHARED = {
     "skip_nonfinite": bool,
 }
 OPTIONAL = {"clip_value": Range(0.0, math.inf, False), "clip_norm": Range(0.0, math.inf, False), "ema": Range(0.0, 1.0)}
+OPTIONAL["clip_norm_each"] = OPTIONAL["clip_norm"]
 
 
 @settings(max_examples=400)

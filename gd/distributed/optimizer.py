@@ -33,7 +33,7 @@ from .summation import TreeSum
 BEST = "best."  # before the names of the state that belongs to the best epoch
 LOGICAL_SHARDS = 8  # by default
 REDUCTIONS = ("fast", "reproducible")
-REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads")  # keywords of optimizers
+REFUSED = ("groups", "state_dir", "param_dtype", "master_weights", "zero_grads", "clip_norm_each")  # of optimizers
 
 
 class Distributed:
@@ -59,8 +59,8 @@ class Distributed:
     logical_shards : int, default: 8
         Number of parts into which `gd.fit` cuts data and batches, a power of two.
     **options
-        Arguments of the optimizer, such as lr, betas, state_dtype, ema. clip_norm and skip_nonfinite look at the
-        gradients of all shards. groups, state_dir, param_dtype, master_weights and zero_grads are not possible.
+        Arguments of the optimizer, such as lr, betas, ema; clip_norm and skip_nonfinite look at all shards. groups,
+        state_dir, param_dtype, master_weights, zero_grads and clip_norm_each are not possible.
 
     Attributes
     ----------

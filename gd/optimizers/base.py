@@ -1,7 +1,6 @@
 """Optimizer: the base class of all optimizers, with the methods that users call."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from math import isfinite
 from typing import Any, Literal
 
@@ -10,12 +9,12 @@ from ..kernels.compiler import has_run
 from ..kernels.interruption import Interruption
 from ..parameters import Structure
 from ..typing import Array, FilePath, Grads, Integers, Params, Rate
-from .hyperparameters import SHARED, check_groups, make_groups, set_own, set_shared
+from .groups import add_group, check_groups, make_groups, structure_of
+from .hyperparameters import SHARED, set_own, set_shared
 from .protocols import Protocols
 from .state import State
 from .state_folder import StateFolder
 from .steps import Steps
-from .storage import check_parameter
 
 
 class Optimizer(Protocols):
@@ -25,6 +24,7 @@ class Optimizer(Protocols):
     as the optimizer's formula. Stages that are not asked for cost nothing::
 
         g <- grad_scale * g                                   (-grad_scale to maximize)
+        g <- g * min(1, clip_norm_each / |g|)                 |g| of the array
         g <- g * min(1, clip_norm / |g|)                      |g| over all arrays
         g <- min(max(g, -clip_value), clip_value)
         g <- g + l2 * p + l1 * sign(p)
@@ -34,7 +34,7 @@ class Optimizer(Protocols):
 
     Parameters
     ----------
-    params : ndarray, or a list, tuple or dict of ndarrays, or ParameterVector
+    params : ndarray, or a list, tuple, dict or generator of ndarrays, or ParameterVector
         Updated in place; float32 or float64, contiguous in any order of their axes, writeable, without overlap in
         memory. Gradients of another order are copied; norms and blocks of 8-bit states follow memory. One kernel call
         steps 8 or more arrays, unless clip_norm, skip_nonfinite or a trust ratio must read them first.
@@ -49,6 +49,8 @@ class Optimizer(Protocols):
         Ascend instead of descend.
     clip_value : float, optional
         The largest absolute value of an element of the gradient.
+    clip_norm_each : float, optional
+        The largest Euclidean norm of the gradient of each array, which may be other in a group.
     clip_norm : float, optional
         The largest Euclidean norm of the gradient, over all arrays. It costs one more read of the gradient.
         (PyTorch's clip_grad_norm_ divides by the norm + 1e-6.)
@@ -81,17 +83,17 @@ class Optimizer(Protocols):
         at a time can use a folder. `state_dict` copies all of it into memory.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
-        the optimizer's own, and lr, l1, l2, weight_decay, maximize and clip_value. The attribute `groups`
-        holds an optimizer for each, whose `lr` can be set.
+        the optimizer's own, and lr, l1, l2, weight_decay, maximize, clip_value and clip_norm_each. The attribute
+        `groups` holds an optimizer for each, whose `lr` can be set.
 
     Attributes
     ----------
     steps : int
         Steps taken, the argument of schedules.
     grad_norm : float or None
-        Norm of the last gradient, before clip_norm; None unless clip_norm or skip_nonfinite needs it.
+        Norm of the last gradient, before it is clipped; None unless clipping by a norm or skip_nonfinite needs it.
     norms : Norms or None
-        Euclidean norms over all arrays that the last step moved: ``gradient`` (after grad_scale and clip_norm),
+        Euclidean norms over all arrays that the last step moved: ``gradient`` (scaled and clipped),
         ``update`` (of all that changed the parameters) and ``parameters`` (after the step); None without track_norms.
 
     Raises
@@ -111,6 +113,7 @@ class Optimizer(Protocols):
         weight_decay: float = 0.0,
         maximize: bool = False,
         clip_value: float | None = None,
+        clip_norm_each: float | None = None,
         clip_norm: float | None = None,
         skip_nonfinite: bool = False,
         ema: float | None = None,
@@ -128,7 +131,7 @@ class Optimizer(Protocols):
         if unknown:
             raise TypeError(f"{name}: unexpected keyword {next(iter(unknown))!r}")
         set_own(self, hyperparameters)
-        shared = l1, l2, weight_decay, maximize, clip_value, clip_norm, skip_nonfinite, ema
+        shared = l1, l2, weight_decay, maximize, clip_value, clip_norm_each, clip_norm, skip_nonfinite, ema
         storage = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
         set_shared(self, dict(zip(SHARED, shared + storage, strict=True)))
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
@@ -138,7 +141,7 @@ class Optimizer(Protocols):
         self.lr = lr
         vars(self).update(self.scalars)
         self.choose()
-        structure = Structure(name, params, partial(check_parameter, param_dtype=param_dtype), self.zero_grads)
+        structure = structure_of(self, name, params)
         self.params = structure.params
         if (state_dtype or param_dtype) and self.trust_norms is not None:
             raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
@@ -278,6 +281,26 @@ class Optimizer(Protocols):
         [[-1.0, -1.0], [0.0, 0.0], [-2.0, -2.0]]
         """
         return self._steps.rows(f"{self._name}.step_rows", key, rows, grad_rows, grad_scale)
+
+    def add_group(self, group: Mapping[str, Any]) -> None:
+        """Add arrays to the parameters, with hyper-parameters of their own, as PyTorch's add_param_group does.
+
+        They join with a fresh state, and their bias correction starts; schedules go on. From now on, gradients are
+        those of all arrays, in the structure of the attribute `params`.
+
+        Parameters
+        ----------
+        group : dict
+            As in `groups`, but ``group["params"]`` holds new arrays: a list of them, which are put behind those of the
+            optimizer, or a dict if params is one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the group is wrong, params is one array or a ParameterVector, there is a state_dir, or gradients wait to
+            be stepped; nothing has changed then.
+        """
+        add_group(self, group)
 
     @property
     def inside(self) -> Steps:

@@ -41,6 +41,7 @@ class Declaration(ABC):
     weight_decay: float
     maximize: bool
     clip_value: float | None
+    clip_norm_each: float | None
     clip_norm: float | None
     skip_nonfinite: bool
     ema: float | None

@@ -1,18 +1,17 @@
 """Checks, freezes and schedules the hyper-parameters of an optimizer."""
 
-import functools
-from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..checks import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number, check_numbers, renamed
-from ..parameters import ParameterArray, Structure
+from ..checks import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number, check_numbers
 from .storage import OPTIONS, check_options
 
 if TYPE_CHECKING:
     from .base import Optimizer
-    from .state_folder import StateFolder
 
-SHARED = ("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm", "skip_nonfinite", "ema", *OPTIONS)
+SHARED = (
+    *("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm_each", "clip_norm", "skip_nonfinite", "ema"),
+    *OPTIONS,
+)
 OF_GROUPS = SHARED[: SHARED.index("clip_norm")]  # that a group may have; the others look at all arrays
 
 
@@ -44,7 +43,12 @@ def set_shared(optimizer: "Optimizer", given: dict[str, Any]) -> None:
         setattr(optimizer, name, check_number(where, name, given[name], allowed))
     for name in ("maximize", "skip_nonfinite"):
         setattr(optimizer, name, check_flag(where, name, given[name]))
-    for name, allowed in (("clip_value", POSITIVE), ("clip_norm", POSITIVE), ("ema", UNIT)):
+    for name, allowed in (
+        ("clip_value", POSITIVE),
+        ("clip_norm_each", POSITIVE),
+        ("clip_norm", POSITIVE),
+        ("ema", UNIT),
+    ):
         value = given[name]
         setattr(optimizer, name, None if value is None else check_number(where, name, value, allowed))
     for name, value in check_options(where, {name: given[name] for name in OPTIONS}).items():
@@ -68,44 +72,3 @@ def _at(schedule: Any, step: int) -> Any:
     if isinstance(schedule, (tuple, list)):
         return tuple(_at(each, step) for each in schedule)
     return schedule(step) if callable(schedule) else schedule
-
-
-def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> tuple[dict[str, Any], ...]:
-    """Return copies of the dicts of the groups if each has valid keywords for some of the arrays, else raise."""
-    where = f"{optimizer._name}: groups"
-    if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Mapping) for group in groups):
-        raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
-    if groups and structure.is_one:
-        raise ValueError(f"{where} needs params to be a list or a dict of arrays, got one array")
-    allowed = {"params", "lr", *optimizer._hyperparameters, *OF_GROUPS}
-    seen, arrays = set(), structure.arrays
-    for k, group in enumerate(groups):
-        for keyword in group.keys() - allowed:
-            raise TypeError(f"{where}[{k}] has an unexpected keyword {keyword!r}")
-        keys = group.get("params")
-        if not isinstance(keys, (list, tuple)) or not keys or not all(isinstance(key, Hashable) for key in keys):
-            raise TypeError(f"{where}[{k}]['params'] must be a list of keys of params, got {keys!r}")
-        for key in keys:
-            if key not in arrays or key in seen:
-                fault = "is in two groups" if key in seen else "is no key of params"
-                raise ValueError(f"{where}[{k}]['params']: {key!r} {fault}")
-            seen.add(key)
-    return tuple(dict(group) for group in groups)
-
-
-def make_groups(
-    optimizer: "Optimizer",
-    groups: Sequence[dict[str, Any]],
-    arrays: Mapping[Any, ParameterArray],
-    folder: "StateFolder | None",
-) -> "tuple[Optimizer, ...]":
-    """Return an optimizer of the same class for each group, with the group's hyper-parameters in place of its own."""
-    own = {name: optimizer._schedules.get(name, getattr(optimizer, name)) for name in optimizer._hyperparameters}
-    shared = {name: getattr(optimizer, name) for name in (*OF_GROUPS, "ema", *OPTIONS)}
-    made, name = [], optimizer._name
-    for k, group in enumerate(groups):
-        keywords: dict[str, Any] = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
-        params = {key: arrays[key].given for key in keywords.pop("params")}
-        make = functools.partial(type(optimizer), params, **keywords)
-        made.append(renamed(f"{name}:", f"{name}: groups[{k}]:", make))
-    return tuple(made)

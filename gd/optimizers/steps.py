@@ -70,7 +70,8 @@ class Steps:
 
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
         self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
-        self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None
+        self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
+        self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
         self._sums: Any = None  # accumulated gradients by key
         self._summed: set[Any] = set()  # keys that have one
         plain = not (self._looks_first or owner.by_blocks or owner.trust_norms or state.folder or structure.vector)
@@ -110,12 +111,12 @@ class Steps:
 
     def _one_by_one(self, pairs: Sequence[Pair], grad_scale: float) -> bool:
         """Step every array by its flat gradient."""
-        if not pairs or (scale := self._looked_at(pairs, grad_scale)) is None:
+        if not pairs or (scales := self._looked_at(pairs, grad_scale)) is None:
             return False
         state, structure = self._state, self._structure
         if pairs[0][0] is not structure.vector and len(pairs) < len(structure.arrays):
             state.count_apart()
-        steps, work, parts = self._owner.steps, self._with_coefficients(pairs, scale), []
+        steps, work, parts = self._owner.steps, self._with_coefficients(pairs, scales), []
         with Interruption(), state.change():
             for array, g, vector in work:
                 update = array.update
@@ -123,7 +124,7 @@ class Steps:
                     vector = update.trusted(array, g, vector)
                 parts.append(update.step(array, vector, g, array.steps if state.ragged else steps))
                 array.steps += state.ragged  # at once: what comes next may raise
-            self._note_norms(parts, scale)
+            self._note_norms(parts, scales)
             self._count([array for array, _ in pairs], counted=True)
         return True
 
@@ -159,29 +160,30 @@ class Steps:
         return self._rows(array, rows[starts[:-1]], summed, grad_scale)
 
     def _rows(self, array: ParameterArray, rows: NDArray[np.intp], g: NDArray[Any], grad_scale: float) -> bool:
-        if (scale := self._looked_at([(array, g)], grad_scale)) is None:
+        if (scales := self._looked_at([(array, g)], grad_scale)) is None:
             return False
         state = self._state
         if len(self._structure.arrays) > 1:
             state.count_apart()
-        ((_, _, vector),) = self._with_coefficients([(array, g)], scale)
+        ((_, _, vector),) = self._with_coefficients([(array, g)], scales)
         with Interruption(), state.change():
             array.update.step_rows(array, vector, rows, g)
             self._count([array], max(self._owner.steps, array.steps + 1) if state.ragged else None)
         return True
 
     def _with_coefficients(
-        self, pairs: Iterable[tuple[ParameterArray, Any]], grad_scale: float
+        self, pairs: Iterable[tuple[ParameterArray, Any]], scales: Sequence[float]
     ) -> list[tuple[ParameterArray, Any, NDArray[Any]]]:
-        """Return (array, gradient, coefficients) of each pair."""
+        """Return (array, gradient, coefficients) of each pair; `scales` multiply the gradients."""
         self._state.check()
         found: dict[Any, NDArray[Any]] = {}
         work, steps = [], self._owner.steps
-        for array, g in pairs:
+        for (array, g), scale in zip(pairs, scales, strict=True):
             t = array.steps if self._state.ragged else steps
-            vector = found.get((array.update, t))
+            vector = found.get((array.update, t, scale))
             if vector is None:
-                vector = found[array.update, t] = array.update.coefficients.vector(t, grad_scale, reuse=not found)
+                vector = array.update.coefficients.vector(t, scale, reuse=not found)
+                found[array.update, t, scale] = vector
             work.append((array, g, vector))
         return work
 
@@ -222,7 +224,8 @@ class Steps:
     def whole(self) -> ParameterArray | None:
         """The array of all parameters of a ParameterVector, as long as they step together."""
         owner, apart = self._owner, self._state.ragged
-        return None if apart or owner.groups or owner.trust_norms or owner.by_blocks else self._structure.vector
+        apart = apart or owner.groups or owner.trust_norms or owner.by_blocks or self._clips_each
+        return None if apart else self._structure.vector
 
     @property
     def is_possible(self) -> bool:
@@ -289,6 +292,11 @@ class Steps:
 
     # --- Gradients of several batches
 
+    @property
+    def holds_gradients(self) -> bool:
+        """True if accumulated gradients wait for a step."""
+        return bool(self._summed)
+
     def accumulate(self, where: str, grads: Any, grad_scale: float) -> None:
         """Add gradients to those that the next step takes."""
         structure, owner = self._structure, self._owner
@@ -319,35 +327,54 @@ class Steps:
 
     # --- Norms
 
-    def _looked_at(self, pairs: Sequence[Pair], grad_scale: float) -> float | None:
-        """Return the scale that brings the norm of the gradients within clip_norm, or None to skip the step."""
-        owner = self._owner
+    def _looked_at(self, pairs: Sequence[Pair], grad_scale: float) -> Sequence[float] | None:
+        """Return the scale of each gradient that brings the norms within their limits, or None to skip the step."""
+        owner, scales = self._owner, [grad_scale] * len(pairs)
         if not self._looks_first:
-            return grad_scale
-        norm = self._norm(pairs, grad_scale)
+            return scales
+        norm = self._norm(pairs, scales)
         vars(owner)["grad_norm"] = norm
-        if owner.skip_nonfinite and not isfinite(norm) and not self._all_finite(pairs, grad_scale):
+        if owner.skip_nonfinite and not isfinite(norm) and not self._all_finite(pairs, scales):
             return None
-        if owner.clip_norm is not None and not norm <= owner.clip_norm:
-            if norm == inf and self._all_finite(pairs, grad_scale):  # it is above the largest float
-                grad_scale *= SMALLER
-                norm = self._norm(pairs, grad_scale)
-            grad_scale *= owner.clip_norm / norm
-        return grad_scale
+        if self._clips_each:
+            limits = [array.update.owner.clip_norm_each for array, _ in pairs]
+            scales = [
+                self._clipped([pair], [scale], limit)[0]
+                for pair, scale, limit in zip(pairs, scales, limits, strict=True)
+            ]
+            norm = None
+        return self._clipped(pairs, scales, owner.clip_norm, norm)
 
-    def _norm(self, pairs: Sequence[Pair], grad_scale: float) -> float:
-        """Return the Euclidean norm of all gradients together, times |grad_scale|."""
-        parts = [array.update.gradient_norms(g, grad_scale) for array, g in pairs]
+    def _clipped(
+        self, pairs: Sequence[Pair], scales: Sequence[float], limit: float | None, norm: float | None = None
+    ) -> Sequence[float]:
+        """Return the scales that bring the norm of all gradients together, which is `norm` if known, within a limit."""
+        if limit is None:
+            return scales
+        norm = self._norm(pairs, scales) if norm is None else norm
+        if norm <= limit:
+            return scales
+        if norm == inf and self._all_finite(pairs, scales):  # it is above the largest float
+            scales = [scale * SMALLER for scale in scales]
+            norm = self._norm(pairs, scales)
+        return [scale * (limit / norm) for scale in scales]
+
+    def _norm(self, pairs: Sequence[Pair], scales: Sequence[float]) -> float:
+        """Return the Euclidean norm of all gradients together, each times its |scale|."""
+        parts = [array.update.gradient_norms(g, scale) for (array, g), scale in zip(pairs, scales, strict=True)]
         return self.together.norm(np.concatenate(parts, axis=1))[0]
 
-    def _all_finite(self, pairs: Sequence[Pair], grad_scale: float) -> bool:
+    def _all_finite(self, pairs: Sequence[Pair], scales: Sequence[float]) -> bool:
         """Return True if all gradients are finite although their norm is not."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found = all(np.isfinite(array.real.type(grad_scale) * widened(g)).all() for array, g in pairs)
+            each = zip(pairs, scales, strict=True)
+            found = all(np.isfinite(array.real.type(scale) * widened(g)).all() for (array, g), scale in each)
         return self.together.is_true(found)
 
-    def _note_norms(self, parts: list[Any], grad_scale: float) -> None:
+    def _note_norms(self, parts: list[Any], scales: Sequence[float]) -> None:
         """Set the optimizer's `norms` from those of the blocks of each array."""
         if self._owner.track_norms:
-            gradient, update, parameters = self.together.norm(np.concatenate(parts, axis=1))
-            vars(self._owner)["norms"] = Norms(abs(grad_scale) * gradient, update, parameters)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for (gradient, *_), scale in zip(parts, scales, strict=True):
+                    gradient *= abs(scale)
+            vars(self._owner)["norms"] = Norms(*self.together.norm(np.concatenate(parts, axis=1)))

@@ -4,7 +4,7 @@ A structure is one array, a list, tuple or dict of arrays, or a `ParameterVector
 """
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..checks import FLOATS, check_apart, check_apart_from, check_array, lent, memory_order
 from .vector import ParameterVector
+
+ONCE = Iterator, ValuesView  # taken as a list: what can be read once, or cannot be indexed
 
 
 class ParameterArray:
@@ -117,7 +119,7 @@ class Structure:
     ----------
     where : str
         The caller, for messages.
-    params : ndarray, list, tuple or dict of ndarray, or ParameterVector
+    params : ndarray, list, tuple, dict or iterator of ndarray, or ParameterVector
     check : callable, optional
         ``check(where, label, array)`` raises unless an array is valid; by default writeable floats are.
     clears : bool, default: False
@@ -145,6 +147,7 @@ class Structure:
         clears: bool = False,
     ) -> None:
         check = check or (lambda where, label, array: check_array(where, label, array, writeable=True, any_layout=True))
+        params = list(params) if isinstance(params, ONCE) else params
         found = entries(where, "params", params)
         for label, array in found.values():
             check(where, label, array)
@@ -244,13 +247,15 @@ class Structure:
 
 
 def entries(where: str, name: str, arrays: Any) -> dict[Any, tuple[str, Any]]:
-    """Return {key: (label, array)} of an array, or a list, tuple or mapping of arrays; tensors become views."""
+    """Return {key: (label, array)} of an array, or a list, tuple, mapping or iterator of them; tensors become views."""
     if isinstance(arrays, np.ndarray):
         return {None: (name, arrays)}
     if isinstance(arrays, (list, tuple)):
         labelled = {k: (f"{name}[{k}]", array) for k, array in enumerate(arrays)}
     elif isinstance(arrays, Mapping):
         labelled = {key: (f"{name}[{key!r}]", array) for key, array in arrays.items()}
+    elif isinstance(arrays, ONCE):
+        return entries(where, name, list(arrays))
     elif (array := lent(where, name, arrays)) is not arrays:
         return {None: (name, array)}
     else:

@@ -22,6 +22,7 @@ class Optimizer:
         weight_decay=None,
         maximize=False,
         clip_value=None,
+        clip_norm_each=None,
         clip_norm=None,
         ema=None,
         **keywords,
@@ -30,6 +31,7 @@ class Optimizer:
         self.keywords = keywords if lr is None else {"lr": lr, **keywords}
         self.params, self.steps = params, 0
         self.l1, self.l2, self.maximize, self.clip_value, self.clip_norm = l1, l2, maximize, clip_value, clip_norm
+        self.clip_norm_each = clip_norm_each
         self.weight_decay = defaults.get("weight_decay", 0.0) if weight_decay is None else weight_decay
         if "weight_decay" in signature(self.formula).parameters:  # the formula applies it itself
             self.keywords, self.weight_decay = {**self.keywords, "weight_decay": self.weight_decay}, 0.0
@@ -41,9 +43,12 @@ class Optimizer:
         """Apply clipping, penalties, decoupled weight decay (Loshchilov & Hutter 2019), the formula, then averaging."""
         lr: Any = self.lr(self.steps) if callable(self.lr) else self.lr
         self.steps += 1
+        if self.clip_norm_each is not None:
+            limit = self.clip_norm_each
+            grads = {key: _within(limit, np.linalg.norm(grad_scale * g)) * g for key, g in grads.items()}
         if self.clip_norm is not None:
             norm = np.sqrt(sum(np.sum(np.square(grad_scale * g)) for g in grads.values()))
-            grad_scale = grad_scale * min(1, self.clip_norm / norm) if norm > 0 else grad_scale
+            grad_scale = grad_scale * _within(self.clip_norm, norm)
         for key, p in self.params.items():
             g = grads[key]
             if grad_scale != 1 or self.maximize:
@@ -60,3 +65,8 @@ class Optimizer:
             if self.ema is not None:
                 self.averages[key] *= self.ema
                 self.averages[key] += (1 - self.ema) * p
+
+
+def _within(limit, norm):
+    """Return the factor that brings a norm within a limit."""
+    return limit / norm if norm > limit else 1.0
