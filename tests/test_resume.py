@@ -1,5 +1,6 @@
 """Which arguments hold when a training resumes: those given now, else those of the checkpoint; and how it tells."""
 
+import re
 import warnings
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from communicators import Communicator
 
 import gd
-from gd.schedules import CosineDecay, LinearWarmup, ReduceOnPlateau
+from gd.schedules import CosineDecay, LinearWarmup, OneCycle, ReduceOnPlateau
 
 pytest.importorskip("safetensors")
 X = np.random.default_rng(0).standard_normal((40, 3))
@@ -95,6 +96,33 @@ def test_what_is_left_out_comes_from_the_checkpoint(optimizer, arguments, tmp_pa
     assert [group.lr for group in made.groups] == [group.lr for group in expected.groups]
     for name, value in expected.state_dict().items():
         assert np.array_equal(made.state_dict()[name], value)
+
+
+def test_other_groups_have_their_own_rates(tmp_path):
+    path = tmp_path / "c"
+    train(path, 2, gd.SGD, lr=0.01, groups=[{"params": ["w"], "lr": 0.02}])
+    told = "the training in {path} goes on with groups=({{'params': ('b',)}}) (it had ({{'params': ('w',)}})), "
+    told += "groups[0].lr=0.01 (it had 0.02)"
+    optimizer = train(path, 3, gd.SGD, lr=0.01, groups=[{"params": ["b"]}], told=told)[1]
+    assert optimizer.groups[0].lr == 0.01
+    told = "the training in {path} goes on with groups[0].lr=0.05 (it had 0.01)"
+    optimizer = train(path, 4, gd.SGD, lr=0.01, groups=[{"params": ["b"], "lr": 0.05}], told=told)[1]
+    assert (optimizer.lr, optimizer.groups[0].lr) == (0.01, 0.05)
+
+
+def test_schedules_of_other_arguments_are_compared_by_what_they_say(tmp_path):
+    path, cycle = tmp_path / "c", OneCycle(0.1, 50)
+    given = {"lr": lambda step: 0.01, "betas": (cycle.momentum, 0.999)}
+    train(path, 2, **given)
+    train(path, 3, **given)
+    told = "the training in {path} goes on with betas=(0.9, 0.999) (it had (OneCycle.momentum(of="
+    model = gd.LinearModel(3, dtype=np.float64)
+    optimizer = gd.Adam(model.parameters, lr=given["lr"], betas=(0.9, 0.999))
+    with pytest.warns(UserWarning, match=re.escape(told.format(path=path))):
+        gd.fit(model, X, Y, optimizer, 8, 4, checkpoint=path, resume=True, progress=False)
+    model = gd.LinearModel(3, dtype=np.float64)
+    with pytest.raises(gd.CheckpointError, match=r"with lr=test_schedules_of.*<lambda>, which it does not hold"):
+        gd.fit(model, X, Y, gd.Adam(model.parameters), 8, 5, checkpoint=path, resume=True)
 
 
 def test_a_default_that_is_given_holds_too(tmp_path):
@@ -225,6 +253,8 @@ def test_checkpoints_of_the_format_before_still_load(tmp_path):
     del tree["training"]["evaluate"]
     gd.save(path, tree)
     assert same(train(path, 4, **given)[0], whole)
+    gd.save(path, tree | {"training": tree["training"] | {"batch_size": 40}})
+    train(path, 4, batch_size="all", **given)
     gd.save(path, tree)
     told = "the training in {path} goes on with lr=0.01 (it had 0.05)"
     assert train(path, 4, lr=0.01, early_stopping=9, told=told)[2].lr[-1] == 0.01

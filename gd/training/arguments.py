@@ -40,10 +40,12 @@ def described(value: Any) -> Any:
 
 def text(description: Any) -> str:
     """Return what `described` returned as a user would write it."""
-    if not isinstance(description, dict):
+    if isinstance(description, tuple):
+        return f"({', '.join(map(text, description))})"
+    if not isinstance(description, dict) or "class" not in description:
         return repr(description)
     settings = ", ".join(f"{name}={text(each)}" for name, each in description.items() if name != "class")
-    return f"{description['class']}({settings})" if settings and "class" in description else repr(description)
+    return description["class"] + (f"({settings})" if settings else "")
 
 
 def arguments_of(optimizer: Optimizer) -> dict[str, Any]:

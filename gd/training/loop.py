@@ -226,9 +226,16 @@ class Training:
             first = check_integer("fit", "first", state["training"]["first"], 0)
             rates = {name: check_number("fit", name, rate, NON_NEGATIVE) for name, rate in state["rates"].items()}
             settings = {name: state["training"][name] for name in CHANGEABLE if name in state["training"]}
+            if self.settings["batch_size"] == "all" and settings.get("batch_size") == self.order_size:
+                settings["batch_size"] = "all"  # of which checkpoints of 0.1.0 hold the number
             changed, left = compared(path, self.given, {name: self.settings[name] for name in settings}, settings)
-            saved = state.get("arguments", rates)
-            others, taken = compared(path, given_to(self.own), self.arguments, saved)
+            saved = state.get("arguments", rates)  # or a rate that a callback set then, and this optimizer has by now
+            saved = saved | {name: rate for name, rate in rates.items() if self.arguments.get(name) == rate}
+            given, now, groups = given_to(self.own), self.arguments, set()
+            if "groups" in given and saved.get("groups", now["groups"]) != now["groups"]:
+                groups = self.owners().keys() - {"lr"}  # their rates are not of these groups
+            others, taken = compared(path, given | groups, now, saved)
+            held = groups | others.keys()
             rule, before = self.watch and self.watch.rule, state.get("early_stopping", ...)
             waiting = dict(state["watch"] or {})
             watch = None
@@ -244,7 +251,7 @@ class Training:
                 plateaus = {k: each for k, each in plateaus if _goes_on(each, rules.get(k, ...), counted.get(k))}
                 for name, each in plateaus.items():
                     deepcopy(each).load_state_dict(counted[name])
-                if missing := self.rated().keys() - rates.keys() - others.keys():
+                if missing := self.rated().keys() - rates.keys() - held:
                     raise CheckpointError(
                         f"fit: {path} is of a training with a schedule of {min(missing)}: give it again"
                     )
@@ -257,7 +264,7 @@ class Training:
         self.settings |= left
         self.arguments |= taken
         for name, owner in self.owners().items():
-            if name not in others and name in rates:
+            if name not in held and name in rates:
                 owner.lr = rates[name]
         for name, each in plateaus.items():
             each.load_state_dict(counted[name])
