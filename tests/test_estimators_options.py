@@ -42,6 +42,8 @@ def test_without_an_intercept(X, labels):
     assert np.array_equal(model.intercept_, [0.0])
     several = SoftmaxClassifier(fit_intercept=False, max_iter=3).fit(X, np.arange(200) % 3)
     assert np.array_equal(several.intercept_, np.zeros(3))
+    warm = LinearRegressor(warm_start=True, max_iter=5).fit(X, 1 + X[:, 0]).set_params(fit_intercept=False)
+    assert warm.fit(X, 1 + X[:, 0]).intercept_ == 0
     with pytest.raises(TypeError, match="fit_intercept must be True or False"):
         LinearRegressor(fit_intercept=1.0).fit(X, X[:, 0])
 
@@ -102,8 +104,10 @@ def test_several_labels_in_all_that_a_network_does(X, labels):
         parts.partial_fit(X, labels[:, 0])
     with pytest.raises(ValueError, match="MLPClassifier: y must hold labels of one dimension, or 0 and 1 in a column"):
         parts.partial_fit(X, labels[:, [0, 1, 1]])
-    with pytest.raises(ValueError, match="from 0 to 2"):
+    with pytest.raises(ValueError, match=r"got 2 columns of int64, such as \[[02], [02]\]"):
         MLPClassifier().fit(X, 2 * labels)
+    with pytest.raises(ValueError, match="got 2 columns of <U21, such as"):
+        MLPClassifier().fit(X, labels.astype(str))
     with pytest.raises(ValueError, match="class_weight must be None where rows have several labels"):
         MLPClassifier(class_weight="balanced").fit(X, labels)
     back = model.fit(X, labels[:, 0])  # the same estimator, of one label again

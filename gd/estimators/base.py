@@ -69,9 +69,8 @@ def _seed(rng: np.random.RandomState) -> int:
 
 def _advice(X: Any) -> str:
     """Return what may help a training that did not reach a plateau."""
-    columns = X.multiply(X) if issparse(X) else np.square(X, dtype=np.float64)
-    sizes = np.sqrt(np.asarray(columns.mean(axis=0)))
-    if np.any((sizes > 10) | ((sizes < 0.1) & (sizes > 0))):
+    sizes = np.ones(1) if issparse(X) else np.abs(X).max(axis=0)
+    if np.any((sizes > 30) | ((sizes < 0.3) & (sizes > 0))):  # not those of one-hot columns, nor of standardized ones
         return "scale the columns of X, as sklearn.preprocessing.StandardScaler does, or raise max_iter or lr"
     return "raise max_iter or lr"
 
@@ -167,6 +166,7 @@ class Estimator(BaseEstimator):
         for k, ((name, value), known, view) in enumerate(zip(self._given(), self._in_units(), views, strict=True)):
             with naming(self, name):
                 value = np.asarray(value, np.float64 if self._units else view.dtype)
+            value = value.reshape(known.shape) if value.size == known.size == 1 else value
             if value.shape != known.shape:
                 raise ValueError(f"{type(self).__name__}: {name} must have shape {known.shape}, got {value.shape}")
             if not np.array_equal(value, known):

@@ -246,6 +246,7 @@ class MLPClassifier(Classifier, Network):
     <class_weight>
     <shared>
     classes_ : ndarray of shape (classes,)
+        Of several labels the numbers of the columns.
     coefs_, intercepts_ : list of ndarray
         Weights of shape (fan_in, fan_out), and biases, of each layer.
 
@@ -301,10 +302,10 @@ class MLPClassifier(Classifier, Network):
         y = y.toarray() if issparse(y) else y
         if reset:
             self.classes_ = np.arange(y.shape[1])
-        if y.shape[1] != len(self.classes_) or not np.isin(y, (0, 1)).all():
+        if y.shape[1] != len(self.classes_) or y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
             raise ValueError(
                 f"{where}: y must hold labels of one dimension, or 0 and 1 in a column for each of several labels, "
-                f"got {y.shape[1]} columns from {y.min()} to {y.max()}"
+                f"got {y.shape[1]} columns of {y.dtype}, such as {y[0].tolist()}"
             )
         return np.ascontiguousarray(y, dtype)
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
@@ -38,6 +39,12 @@ class Linear(Estimator):
 
     def _by_output(self, factor: NDArray[Any]) -> NDArray[Any]:
         return factor[:, np.newaxis]
+
+    def _go_on(self, last: Mapping[str, Any]) -> None:
+        forgotten = not self.fit_intercept and np.any(self.intercept_)
+        super()._go_on({**last, "_optimizer": None} if forgotten else last)  # its momentum would move b
+        if forgotten:
+            self._trained.parameters["b"][...] = 0
 
     def _set(self, weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> None:
         self.coef_, self.intercept_ = np.ascontiguousarray(weights[0]), biases[0][()]
@@ -79,12 +86,11 @@ class Classifier(ClassifierMixin, Estimator):
             raise TypeError(f'{name} must be a dict, "balanced" or None, got {given!r}')
         for each, value in given.items():
             check_number(type(self).__name__, f"class_weight[{each!r}]", value, NON_NEGATIVE)
-        unknown, known = given.keys() - set(self.classes_.tolist()), given.keys() & set(self.classes_.tolist())
-        if unknown and len(known) < len(self.classes_):
-            raise ValueError(
-                f"{name} must be of the classes {self.classes_.tolist()}, got {sorted(map(str, unknown))[0]}"
-            )
-        return np.array([given.get(each, 1.0) for each in self.classes_.tolist()])[y]
+        classes = np.asarray(self.classes_).tolist()
+        unknown = given.keys() - set(classes)
+        if unknown and not given.keys() >= set(classes):  # else some classes are not in y, as in a part of the data
+            raise ValueError(f"{name} must be of the classes {classes}, got {min(map(str, unknown))}")
+        return np.array([given.get(each, 1.0) for each in classes])[y]
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
         name = type(self).__name__
@@ -134,7 +140,12 @@ class Classifier(ClassifierMixin, Estimator):
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each row."""
         indices = self._indices(self._outputs(X))
-        return np.asarray(self.classes_)[indices]
+        classes = np.asarray(self.classes_)
+        if len(classes) <= indices.max():
+            raise ValueError(
+                f"{type(self).__name__}: classes_ must name all classes of the model, got {classes.tolist()}"
+            )
+        return classes[indices]
 
     def predict_proba(self, X: Rows) -> NDArray[Any]:
         """Return the probability of each class, of shape (rows, classes)."""
@@ -176,8 +187,8 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
             self._shape = shape
         elif shape != self._shape:
             raise ValueError(f"{type(self).__name__}: y has shape {y.shape}, expected {('rows', *self._shape)}")
-        if y.dtype.kind not in "biuf":
-            raise ValueError(f"{type(self).__name__}: y must hold numbers, got dtype {y.dtype}")
+        if issparse(y) or y.dtype.kind not in "biuf":
+            raise ValueError(f"{type(self).__name__}: y must be a dense array of numbers, got {type(y)} of {y.dtype}")
         with np.errstate(over="ignore"):
             if not np.isfinite(y.astype(dtype)).all():
                 raise ValueError(f"{type(self).__name__}: y must be finite as {dtype}, like X")
@@ -255,7 +266,8 @@ class Network(Estimator):
     def _given(self) -> list[tuple[str, Any]]:
         layers, name = len(self._views()) // 2, type(self).__name__
         for attribute in self._fitted:
-            count = len(getattr(self, attribute))
+            with naming(self, attribute):
+                count = len(getattr(self, attribute))
             if count != layers:
                 raise ValueError(f"{name}: {attribute} must hold {layers} arrays, got {count}")
         pairs = enumerate(zip(self.coefs_, self.intercepts_, strict=True))

@@ -96,7 +96,7 @@ def _scaled(loss: str, given: Mapping[str, Any], mean: NDArray[Any], deviation: 
         return Standardization(loss, parameters, zero, size, one, np.log(size), 1 / size)
     if loss not in ("mse", "mae", "quantile", *WIDTHS):  # how others scale is not known here
         return Standardization(loss, parameters, zero, one, one, zero, one)
-    s = np.exp2(np.floor(np.log2(deviation)))  # targets have deviations in [1, 2)
+    s = np.exp2(np.floor(np.log2(deviation) + 1e-9))  # deviations become 1 to 2; 1e-9, as 1 may come out as 0.999...
     name = WIDTHS.get(loss, "")
     if name:
         parameters[name] = given.get(name, LOSSES[loss].parameters[name][0]) / s[0]
