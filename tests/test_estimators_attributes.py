@@ -133,3 +133,28 @@ def test_a_training_that_fails_leaves_the_parameters(X):
     with pytest.raises(FloatingPointError):
         model.partial_fit(X, y)
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
+
+
+def test_partial_fit_takes_the_arguments_of_now(X):
+    y = 2e5 + 1e4 * X[:, 0]
+    for model in (LinearRegressor(lr=0.05), MLPRegressor((4,), lr=0.05, random_state=0)):
+        for _ in range(20):
+            model.partial_fit(X, y)
+        steps, before = model._optimizer.steps, model.predict(X)
+        model.set_params(lr=1e-12).partial_fit(X, y)
+        np.testing.assert_allclose(model.predict(X), before, rtol=1e-9)
+        assert model._optimizer.steps == steps + 1  # its state goes on
+        model.set_params(lr=0.05, optimizer_options={"maximize": True})
+        for _ in range(20):  # against the momentum of before
+            model.partial_fit(X, y)
+        assert model.loss_curve_[-1] > model.loss_curve_[-20]
+        model.optimizer_options["maximize"] = False
+        for _ in range(60):
+            model.partial_fit(X, y)
+        assert model.loss_curve_[-1] < model.loss_curve_[-60]
+    with pytest.raises(ValueError, match=r"MLPRegressor: with warm_start .* the same hidden layers"):
+        model.set_params(hidden_layer_sizes=(4, 4)).partial_fit(X, y)
+    penalized = LinearRegressor(lr=0.05).partial_fit(X, y).set_params(l2=1e6, loss="mae")
+    for _ in range(50):
+        penalized.partial_fit(X, y)
+    assert np.abs(penalized.coef_).max() < 1e3

@@ -23,6 +23,8 @@ from ..training import EarlyStopping, History, fit
 from ..typing import Array, Rate
 
 Values = Array | ArrayLike
+_MAKING = ("l1", "l2", "weight_decay", "optimizer", "lr", "optimizer_options", "loss", "loss_parameters", "dropout")
+_MAKING += ("fit_intercept", "hidden_layer_sizes", "activation")  # arguments of models and optimizers
 Rows = Values | csr_array | csr_matrix
 CHOICES: list[str] = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # its result is an average, not the parameters
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -100,6 +102,7 @@ class Estimator(BaseEstimator):
     _optimizer: Optimizer
 
     _fitted: tuple[str, ...]  # attributes that are enough to predict
+    _made: list[Any]
     _units: Any = None  # a Standardization of regressors
     _several = False  # True if y may be a matrix
 
@@ -224,7 +227,7 @@ class Estimator(BaseEstimator):
 
     @all_or_nothing
     def _partial_fit(self, X: Rows, y: Values, sample_weight: Any, reset_targets: bool | None = None) -> Self:
-        first = not hasattr(self, "_optimizer")
+        first, last = not hasattr(self, "_optimizer"), dict(vars(self))
         given = self.__sklearn_is_fitted__()
         self._arguments()
         rows, targets = self._checked(X, y, reset=first)
@@ -236,6 +239,10 @@ class Estimator(BaseEstimator):
             self._prepare(targets, weights, again=False)
             self._start(rows, _seed(rng))
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
+        elif not all(each is made or np.array_equal(each, made) for each, made in self._changes()):
+            self._prepare(targets, weights, again=True)
+            self._start(rows, _seed(rng))
+            self._go_on(last)
         if given:
             self._write()
         history = self._run(rows, self._as_trained(targets), weights, 1, rng, None, None)
@@ -273,15 +280,25 @@ class Estimator(BaseEstimator):
         options = self.optimizer_options or {} if options is None else options
         self._trained = self._model(X.shape[1], X.dtype, seed)
         self._optimizer = optimizer(self._trained.parameters, lr=self.lr, **options)
+        self._made = [each for each, _ in self._changes()]
+
+    def _changes(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the arguments for making model and optimizer, as they are now and as they were when these were made."""
+        values = [getattr(self, name) for name in _MAKING if hasattr(self, name)]
+        now = [dict(value) if isinstance(value, Mapping) else value for value in values]
+        return zip(now, getattr(self, "_made", now), strict=True)
 
     def _go_on(self, last: Mapping[str, Any]) -> None:
         """Take over the last fit's parameters, and the optimizer's state if it fits; raise if the shapes differ."""
         own, model, optimizer = self._trained.parameters, last.get("_trained"), last.get("_optimizer")
-        alike = [np.shape(value) for _, value in self._given()] == [view.shape for view in self._views()]
+        try:
+            alike = [np.shape(value) for _, value in self._given()] == [view.shape for view in self._views()]
+        except ValueError:  # there are more layers, or fewer
+            alike = False
         if not alike or not np.array_equal(last.get("classes_"), getattr(self, "classes_", None)):  # pyright: ignore[reportArgumentType]
             raise ValueError(
                 f"{type(self).__name__}: with warm_start X and y must be like those of the last fit: "
-                "the same features, outputs and classes"
+                "the same features, outputs and classes, and the same hidden layers"
             )
         if model is not None and own.shapes == model.parameters.shapes:  # slopes of prelu are not among the attributes
             own.vector[:] = model.parameters.vector

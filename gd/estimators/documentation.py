@@ -23,7 +23,7 @@ _SHARED = """optimizer : str, default: "Adam"
     early_stopping : bool, default: False
         Hold rows back for validation, score them after each epoch, and keep the best parameters.
     validation_fraction : float, default: 0.1
-        The share of the rows that is held back, in (0, 1).
+        The share of the rows that is held back, in (0, 1): of each class alike.
     warm_start : bool, default: False
         Start `fit` from the parameters and the optimizer's state of the last one.
     random_state : int, RandomState or None, default: None
