@@ -56,6 +56,7 @@ class OptimizerOptions(TypedDict, total=False):
     l1: float
     l2: float
     weight_decay: float
+    proximal: bool
     maximize: bool
     clip_value: float | None
     clip_norm_each: float | None

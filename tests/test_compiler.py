@@ -182,7 +182,7 @@ def test_updates_compile_to_packed_instructions(name):
     if not llvmlite.binding.get_host_cpu_features().get("avx2"):
         pytest.skip("looks for x86 instructions")
     optimizer = OPTIMIZERS[name](np.zeros(64, np.float32))
-    chosen = (stages.clipped, stages.penalized, stages.decayed)
+    chosen = (stages.clipped, stages.penalized, stages.decayed, stages.shrunk)
     kernel = Kernel(update, (optimizer.rule, *chosen))
     block = optimizer._structure.arrays[None]
     coefficients = block.update.coefficients.vector(0, 1.0)

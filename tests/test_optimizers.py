@@ -61,6 +61,7 @@ STAGES = [  # every combination of the stages around a rule, on two rules
     {"clip_value": 0.5},
     {"clip_norm": 2.0},
     {"ema": 0.9},
+    {"clip_norm_each": 1.0, "clip_norm": 1.5},
     {"clip_value": 0.3, "clip_norm": 5.0, "l1": 1e-2, "l2": 1e-2, "weight_decay": 0.1, "maximize": True, "ema": 0.5},
 ]
 TRUST = [name for name in NAMES if OPTIMIZERS[name].trust_norms]  # their step depends on the whole array
@@ -69,6 +70,9 @@ CASES = [(name, {}) for name in NAMES]
 CASES += [(name, keywords) for name, variants in VARIANTS.items() for keywords in variants]
 CASES += [(name, keywords) for name in NAMES for keywords in SHARED]
 CASES += [(name, keywords) for name in ("Momentum", "Adam", "LAMB") for keywords in STAGES]
+PROXIMAL = {"proximal": True, "l1": 0.3, "l2": 0.01, "ema": 0.5, "weight_decay": 0.1}
+CASES += [(name, PROXIMAL) for name in NAMES if OPTIMIZERS[name].has_rate]
+CASES += [("SGD", PROXIMAL | {"momentum": 0.5, "dampening": 0.2}), ("RMSprop", PROXIMAL | {"momentum": 0.5})]
 
 
 def gradients(rng, size, dtype, steps):

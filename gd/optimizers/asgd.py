@@ -44,6 +44,7 @@ class ASGD(Optimizer):
     rule: Any = staticmethod(asgd.asgd)
     slots: tuple[str, ...] = ("ax",)
     evaluated = "averaged"
+    has_rate = False
     exact: tuple[str, ...] = ("ax",)
     ranges: dict[str, Any] = {"lambd": NON_NEGATIVE, "alpha": NON_NEGATIVE, "t0": NON_NEGATIVE}
     lambd: float

@@ -30,6 +30,7 @@ class Optimizer(Protocols):
         g <- g + l2 * p + l1 * sign(p)
         p <- (1 - lr * weight_decay) * p
         p, state <- the optimizer's formula
+        p <- sign(p) * max(|p| - lr * l1, 0)                  with proximal, in place of l1 * sign(p)
         average <- ema * average + (1 - ema) * p
 
     Parameters
@@ -45,6 +46,11 @@ class Optimizer(Protocols):
         Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
     weight_decay : float, default: 0
         Decoupled decay (Loshchilov & Hutter 2019).
+    proximal : bool, default: False
+        Take l1 by a proximal step (Duchi & Singer 2009; Parikh & Boyd 2014), so that parameters become exactly 0; its
+        lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum` and `Nesterov` come to the minimum of
+        loss + l1 * |p|. Rules that scale each element shrink all alike, decoupled like AdamW's decay, and come to
+        another point. Not for Rprop, ASGD, LAMB, LARS and ScheduleFreeAdamW.
     maximize : bool, default: False
         Ascend instead of descend.
     clip_value : float, optional
@@ -83,8 +89,8 @@ class Optimizer(Protocols):
         at a time can use a folder. `state_dict` copies all of it into memory.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
-        the optimizer's own, and lr, l1, l2, weight_decay, maximize, clip_value and clip_norm_each. The attribute
-        `groups` holds an optimizer for each, whose `lr` can be set.
+        the optimizer's own, lr, and those from l1 to clip_norm_each. The attribute `groups` holds an optimizer for
+        each, whose `lr` can be set.
 
     Attributes
     ----------
@@ -111,6 +117,7 @@ class Optimizer(Protocols):
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
+        proximal: bool = False,
         maximize: bool = False,
         clip_value: float | None = None,
         clip_norm_each: float | None = None,
@@ -131,7 +138,7 @@ class Optimizer(Protocols):
         if unknown:
             raise TypeError(f"{name}: unexpected keyword {next(iter(unknown))!r}")
         set_own(self, hyperparameters)
-        shared = l1, l2, weight_decay, maximize, clip_value, clip_norm_each, clip_norm, skip_nonfinite, ema
+        shared = l1, l2, weight_decay, proximal, maximize, clip_value, clip_norm_each, clip_norm, skip_nonfinite, ema
         storage = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
         set_shared(self, dict(zip(SHARED, shared + storage, strict=True)))
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)

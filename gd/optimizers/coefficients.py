@@ -76,15 +76,18 @@ def values(owner: "Optimizer", t: int, grad_scale: float) -> tuple[float, ...]:
         lr = scheduled(owner)
     if owner.scalars:
         vars(owner)["_lr_of_step"] = lr
-    clip_value, ema = owner.clip_value, owner.ema
+    clip_value, l1, ema, threshold = owner.clip_value, owner.l1, owner.ema, 0.0
+    if owner.proximal:
+        l1, threshold = 0.0, owner.effective_lr(lr) * l1
     return (
         -grad_scale if owner.maximize else grad_scale,
         inf if clip_value is None else clip_value,
-        owner.l1,
+        l1,
         owner.l2,
         1.0 - lr * owner.weight_decay,
         0.0 if ema is None else ema,
         1.0 if ema is None else 1.0 - ema,
+        threshold,
         *owner.coefficients(t + 1, lr),
     )
 

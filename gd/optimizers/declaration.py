@@ -32,6 +32,7 @@ class Declaration(ABC):
     steady: bool = False  # True if, after the first step, the coefficients depend on the learning rate alone
     evaluated: str = "parameters"  # what `fit` judges: these, or "averaged" ones
     decays_itself: bool = False  # True if weight_decay is a coefficient of the rule
+    has_rate: bool = True  # False if not lr alone tells how far a step moves, or p is no iterate: no proximal step
     bias_correction: bool = True  # for optimizers without this hyper-parameter
     eps_hat: bool = False  # likewise
 
@@ -39,6 +40,7 @@ class Declaration(ABC):
     l1: float
     l2: float
     weight_decay: float
+    proximal: bool
     maximize: bool
     clip_value: float | None
     clip_norm_each: float | None
@@ -82,6 +84,10 @@ class Declaration(ABC):
     @abstractmethod
     def coefficients(self, t: int, lr: float) -> tuple[Any, ...]:
         """Return the named tuple of scalars that the rule takes at step t (1, 2, ...)."""
+
+    def effective_lr(self, lr: float) -> float:
+        """Return how far a constant gradient of 1 moves p in a step, in the end: more than lr with momentum."""
+        return lr
 
     def trust(self, parameter: float, update: float) -> float:  # pyright: ignore[reportReturnType]  # only with trust_norms
         """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array."""

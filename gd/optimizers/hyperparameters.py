@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .base import Optimizer
 
 SHARED = (
-    *("l1", "l2", "weight_decay", "maximize", "clip_value", "clip_norm_each", "clip_norm", "skip_nonfinite", "ema"),
+    *("l1", "l2", "weight_decay", "proximal", "maximize", "clip_value", "clip_norm_each"),
+    *("clip_norm", "skip_nonfinite", "ema"),
     *OPTIONS,
 )
 OF_GROUPS = SHARED[: SHARED.index("clip_norm")]  # that a group may have; the others look at all arrays
@@ -41,8 +42,10 @@ def set_shared(optimizer: "Optimizer", given: dict[str, Any]) -> None:
     where = optimizer._name
     for name, allowed in (("l1", NON_NEGATIVE), ("l2", NON_NEGATIVE), ("weight_decay", NON_NEGATIVE)):
         setattr(optimizer, name, check_number(where, name, given[name], allowed))
-    for name in ("maximize", "skip_nonfinite"):
+    for name in ("proximal", "maximize", "skip_nonfinite"):
         setattr(optimizer, name, check_flag(where, name, given[name]))
+    if optimizer.proximal and not optimizer.has_rate:
+        raise ValueError(f"{where}: proximal must be False, got True; lr alone does not tell how far {where} moves")
     for name, allowed in (
         ("clip_value", POSITIVE),
         ("clip_norm_each", POSITIVE),

@@ -49,6 +49,7 @@ class LAMB(Optimizer):
     trust_norms: Any = staticmethod(lamb.lamb_norms)
     slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
     decays_itself = True
+    has_rate = False
     ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
         "eps": NON_NEGATIVE,

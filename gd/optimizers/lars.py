@@ -42,6 +42,7 @@ class LARS(Optimizer):
     trust_norms: Any = staticmethod(lars.lars_norms)
     slots: tuple[str, ...] = ("momentum_buffer",)
     steady = True
+    has_rate = False
     ranges: dict[str, Any] = {"momentum": UNIT, "trust_coefficient": POSITIVE}
     momentum: float
     trust_coefficient: float

@@ -88,5 +88,8 @@ class RMSprop(Optimizer):
     def choose(self) -> None:
         self.rule, self.slots = self._variants[self.centered, self.uses("momentum")]
 
+    def effective_lr(self, lr: float) -> float:
+        return lr / (1.0 - self.momentum)
+
     def coefficients(self, t: int, lr: float) -> rmsprop.RMSpropCoefficients:
         return rmsprop.RMSpropCoefficients(lr, self.rho, 1.0 - self.rho, self.momentum, *split_eps(self))

@@ -45,6 +45,7 @@ class Rprop(Optimizer):
     rule: Any = staticmethod(rprop.rprop)
     slots: tuple[str, ...] = ("prev", "step_size")
     unsigned: tuple[str, ...] = ("step_size",)
+    has_rate = False
     steady = True
     ranges: dict[str, Any] = {
         "etas": (Range(0.0, 1.0, False), Range(1.0, float("inf"), False)),

@@ -60,6 +60,7 @@ class ScheduleFreeAdamW(Optimizer):
     scalars: dict[str, float] = {"weight_sum": 0.0, "lr_max": 0.0}
     decays_itself = True
     evaluated = "averaged"
+    has_rate = False
     ranges: dict[str, Any] = {
         "betas": (Range(0.0, 1.0, False), UNIT),
         "eps": NON_NEGATIVE,

@@ -81,6 +81,9 @@ class SGD(Optimizer):
             return sgd.SGDCoefficients(lr)
         return sgd.BufferCoefficients(lr, self.momentum, 1.0 if t == 1 else 1.0 - self.dampening)
 
+    def effective_lr(self, lr: float) -> float:
+        return lr * (1.0 - self.dampening) / (1.0 - self.momentum) if self.slots else lr
+
 
 class Momentum(Optimizer):
     """Gradient descent with momentum: the velocity holds the learning rate.
@@ -122,6 +125,9 @@ class Momentum(Optimizer):
 
     def coefficients(self, t: int, lr: float) -> sgd.VelocityCoefficients:
         return sgd.VelocityCoefficients(lr, self.momentum)
+
+    def effective_lr(self, lr: float) -> float:
+        return lr / (1.0 - self.momentum)
 
 
 class Nesterov(Momentum):

@@ -20,6 +20,7 @@ class Optimizer:
         l1=0.0,
         l2=0.0,
         weight_decay=None,
+        proximal=False,
         maximize=False,
         clip_value=None,
         clip_norm_each=None,
@@ -31,7 +32,7 @@ class Optimizer:
         self.keywords = keywords if lr is None else {"lr": lr, **keywords}
         self.params, self.steps = params, 0
         self.l1, self.l2, self.maximize, self.clip_value, self.clip_norm = l1, l2, maximize, clip_value, clip_norm
-        self.clip_norm_each = clip_norm_each
+        self.clip_norm_each, self.proximal = clip_norm_each, proximal
         self.weight_decay = defaults.get("weight_decay", 0.0) if weight_decay is None else weight_decay
         if "weight_decay" in signature(self.formula).parameters:  # the formula applies it itself
             self.keywords, self.weight_decay = {**self.keywords, "weight_decay": self.weight_decay}, 0.0
@@ -40,7 +41,7 @@ class Optimizer:
         self.ema, self.averages = ema, {key: p.copy() for key, p in params.items()} if ema is not None else {}
 
     def step(self, grads, grad_scale=1.0):
-        """Apply clipping, penalties, decoupled weight decay (Loshchilov & Hutter 2019), the formula, then averaging."""
+        """Apply clipping, penalties, decoupled weight decay, the formula, the proximal step, then averaging."""
         lr: Any = self.lr(self.steps) if callable(self.lr) else self.lr
         self.steps += 1
         if self.clip_norm_each is not None:
@@ -57,14 +58,21 @@ class Optimizer:
                 g = np.clip(g, -self.clip_value, self.clip_value)
             if self.l2:
                 g = g + self.l2 * p
-            if self.l1:
+            if self.l1 and not self.proximal:
                 g = g + self.l1 * np.sign(p)
             if self.weight_decay:
                 p *= 1 - lr * self.weight_decay
             self.formula(p, g, self.state[key], self.steps, **{**self.keywords, "lr": lr})
+            if self.proximal:
+                np.copyto(p, np.sign(p) * np.maximum(np.abs(p) - self._effective(lr) * self.l1, 0))
             if self.ema is not None:
                 self.averages[key] *= self.ema
                 self.averages[key] += (1 - self.ema) * p
+
+    def _effective(self, lr):
+        """Return the rate that momentum makes of lr."""
+        own = {name: each.default for name, each in signature(self.formula).parameters.items()} | self.keywords
+        return lr * (1 - own.get("dampening", 0)) / (1 - own.get("momentum", 0))
 
 
 def _within(limit, norm):

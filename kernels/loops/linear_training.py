@@ -36,7 +36,7 @@ _penalized = device(penalized)
 def add_penalty(gradient, w, l1, l2):
     """Add the gradient of l1 |w| + l2 / 2 w**2."""
     zero = l1 - l1
-    common = CommonCoefficients(zero, zero, l1, l2, zero, zero, zero)
+    common = CommonCoefficients(zero, zero, l1, l2, zero, zero, zero, zero)
     for j in range(w.size):
         gradient[j], _ = _penalized(gradient[j], w[j], common)
 

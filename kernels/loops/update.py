@@ -1,7 +1,7 @@
 """The optimizer step: p[i], slots[k][i] = rule(p[i], gradient, slots[k][i], coefficients).
 
-The stages of `rules.stages` stand between the given gradient and the rule. If there is one more state array than the
-rule takes, it holds averages of the parameters.
+The stages of `rules.stages` stand between the given gradient and the rule, or behind it. If there is one more state
+array than the rule takes, it holds averages of the parameters.
 """
 
 import inspect
@@ -69,7 +69,9 @@ def sum_rows():
 
 def update_slices(rule, *stages):
     """Return the walk itself, for loops that have a piece of the gradient ready."""
-    scalars, prepared, taken = unpack(rule), chained(stages), slots_of(rule)
+    scalars, taken = unpack(rule), slots_of(rule)
+    prepared = chained([each for each in stages if "g" in _arguments(each)])
+    finished = next((each for each in stages if "g" not in _arguments(each)), _unchanged)
 
     @device
     def step(coefficients, p, g, slots):
@@ -78,11 +80,14 @@ def update_slices(rule, *stages):
         for i in range(p.size):
             gradient, parameter = prepared(common.scale * g[i], p[i], common)
             new = rule(parameter, gradient, *load(own, i), c)
-            p[i] = new[0]
+            p[i] = finished(new[0], common)
             store(own, i, new[1:])
-            average(averages, i, new[0], common)
+            average(averages, i, p[i], common)
 
     return step
+
+
+_unchanged = device(lambda p, c: p)
 
 
 def average(averages, i, p, c):
@@ -118,7 +123,11 @@ def unpack(rule):
 
 def slots_of(rule):
     """Return how many state arrays a rule takes: all arguments but p, g and c."""
-    return len(inspect.signature(getattr(rule, "py_func", rule)).parameters) - 3
+    return len(_arguments(rule)) - 3
+
+
+def _arguments(rule):
+    return inspect.signature(getattr(rule, "py_func", rule)).parameters
 
 
 def chained(stages):

@@ -1,7 +1,7 @@
-"""Stages: what optimizers do to the given gradient and the parameter before a rule sees them.
+"""Stages: what optimizers do to the given gradient and the parameter before a rule sees them, and to its result.
 
-A stage is f(g, p, c) -> (g, p). An optimizer takes only the stages that its options need, in the order below, so
-that options that are not used cost nothing.
+A stage is f(g, p, c) -> (g, p), or f(p, c) -> p after the rule. An optimizer takes only the stages that its options
+need, in the order below, so that options that are not used cost nothing.
 """
 
 from typing import NamedTuple
@@ -22,6 +22,7 @@ class CommonCoefficients(NamedTuple):
     decay: float = 1.0  # 1 - lr * weight_decay
     ema: float = 0.0  # decay of the average of p
     one_minus_ema: float = 1.0
+    threshold: float = 0.0  # of the proximal step: lr * l1
 
 
 class NoCoefficients(NamedTuple):
@@ -41,6 +42,11 @@ def penalized(g, p, c: CommonCoefficients):
 def decayed(g, p, c: CommonCoefficients):
     """Decoupled weight decay, Loshchilov & Hutter 2019: p <- p - lr * weight_decay * p."""
     return g, c.decay * p
+
+
+def shrunk(p, c: CommonCoefficients):
+    """Soft threshold, the proximal step of l1, Duchi & Singer 2009: sign(p) * max(|p| - threshold, 0)."""
+    return p - clip(p, c.threshold)
 
 
 def averaged(average, p, c: CommonCoefficients):
