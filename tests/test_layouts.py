@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from communicators import Communicator
 
 import gd
 from gd.optimizers import OPTIMIZERS
@@ -276,6 +277,36 @@ def test_rows_of_a_transposed_matrix_step(name, options, rng):
         optimizers[1].step_rows(None, rows, np.asfortranarray(g))
     np.testing.assert_allclose(other, plain, rtol=1e-14)
     assert optimizers[0].state_dict().keys() == optimizers[1].state_dict().keys()
+
+
+def test_a_state_folder_knows_the_order_of_its_arrays(tmp_path):
+    with gd.Adam(np.ones((3, 2)).T, state_dir=tmp_path / "state") as optimizer:
+        optimizer.step(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"does not hold exp_avg of params, 6 x float64"):
+        gd.Adam(np.ones((2, 3)), state_dir=tmp_path / "state")
+    with gd.Adam(np.ones((3, 2)).T, state_dir=tmp_path / "state") as optimizer:
+        assert optimizer.steps == 1
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_ranks_exchange_arrays_in_c_order(several, rng, tmp_path):
+    """So that a checkpoint of arrays in one order loads into those of another."""
+    pytest.importorskip("safetensors")
+    plain, others = both(rng)
+    if not several:
+        plain, others = plain["K"], others["K"]
+    pair = [gd.Distributed(gd.Adam, params, Communicator(), ema=0.5) for params in (plain, others)]
+    g, g_others = both(rng)
+    pair[0].step(g if several else g["K"])
+    pair[1].step(g_others if several else g_others["K"])
+    assert same(pair[0].state_dict(), pair[1].state_dict())
+    averages = [each.ema_params() for each in pair]
+    assert same(plain, others) if several else np.array_equal(plain, others)
+    assert same(*averages) if several else np.array_equal(*averages)
+    pair[0].save(str(tmp_path / "saved"))
+    pair[1].step(g_others if several else g_others["K"])
+    pair[1].load(str(tmp_path / "saved"))
+    assert same(plain, others) if several else np.array_equal(plain, others)
 
 
 def test_strided_memory_is_refused_with_advice_that_keeps_the_data():

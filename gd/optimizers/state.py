@@ -81,7 +81,8 @@ class State:
             return widened(p) if slot == "ema" else owner.initial(slot, widened(p))
 
         if self.folder is not None:
-            return self.folder.vector(array.label, slot, p, initial)
+            order = "" if array.order is None else f" in the order {array.order} of axes"
+            return self.folder.vector(array.label + order, slot, p, initial)
         state_dtype = None if slot in (*owner.exact, "ema") else owner.state_dtype
         return allocate(slot, p, initial(), state_dtype, slot in owner.unsigned)
 
