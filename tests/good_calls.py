@@ -48,7 +48,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Distributed\.(check_batches|has_saved|read|write)": "called by fit with what it has checked",
     r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
-    r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|trust_norms|mu|mu_product|uses)": (
+    r"\w+\.(choose|coefficients|initial|trust|stepped|torch_scalars|rule|trust_norms|mu|mu_product|uses|effective_lr)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
     r"(LAMB|LARS)\.step_rows": "refused, whatever the arguments",

@@ -51,7 +51,13 @@ def test_it_comes_to_l1_logistic_regression(name, rate, keywords, data):
     X, score = data
     n, l1, y = len(X), 0.05, (score > 0).astype(float)
     model = linear_model.LogisticRegression(
-        penalty="l1", C=1 / (n * l1), solver="liblinear", fit_intercept=False, tol=1e-12, max_iter=10_000
+        penalty="l1",
+        C=1 / (n * l1),
+        solver="liblinear",
+        fit_intercept=False,
+        tol=1e-10,
+        max_iter=100_000,
+        random_state=0,
     ).fit(X, y)
     lr = 4 * rate / np.linalg.eigvalsh(X.T @ X / n)[-1]
     w = minimized(name, keywords, lr, lambda w: X.T @ (1 / (1 + np.exp(-X @ w)) - y) / n, l1, X.shape[1])
@@ -77,6 +83,47 @@ def test_a_linear_model_comes_to_the_lasso(in_groups, data):
     assert np.array_equal(w == 0, lasso.coef_ == 0)
     np.testing.assert_allclose(w, lasso.coef_, atol=1e-9)
     np.testing.assert_allclose(b, lasso.intercept_, atol=1e-9)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_linear_regressor_comes_to_the_lasso(fit_intercept, outputs, data):
+    """In units of y, and until the loss with its penalty no longer falls."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    from gd.estimators import LinearRegressor
+
+    X, y = data
+    y = 50 * (np.column_stack([y, -2 * y])[:, :outputs].squeeze() + 3.0)
+    lasso = linear_model.Lasso(alpha=5.0, fit_intercept=fit_intercept, tol=1e-14, max_iter=100_000).fit(X, y)
+    options = {"optimizer": "SGD", "lr": 0.2, "optimizer_options": {"proximal": True}, "batch_size": len(X)}
+    model = LinearRegressor(l1=10.0 / outputs, fit_intercept=fit_intercept, max_iter=3000, tol=0, **options).fit(X, y)
+    assert 3 * outputs < np.count_nonzero(lasso.coef_) < 17 * outputs
+    assert np.array_equal(model.coef_ == 0, lasso.coef_ == 0)
+    np.testing.assert_allclose(model.coef_, lasso.coef_, atol=1e-6 * np.abs(lasso.coef_).max())
+    np.testing.assert_allclose(model.intercept_, lasso.intercept_, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*penalty")
+def test_a_logistic_classifier_counts_the_words_of_sparse_rows(rng):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    sparse = pytest.importorskip("scipy.sparse")
+    from gd.estimators import LogisticClassifier
+
+    X = sparse.random(200, 40, 0.2, "csr", random_state=0)
+    y = (X @ np.where(np.arange(40) % 5, 0.0, 8.0) > 2.0).astype(int)
+    keywords = {"penalty": "l1", "C": 1 / (200 * 0.01), "solver": "saga", "tol": 1e-12, "max_iter": 100_000}
+    expected = linear_model.LogisticRegression(**keywords).fit(X, y)
+    options = {
+        "optimizer": "SGD",
+        "lr": 2.0,
+        "optimizer_options": {"proximal": True, "momentum": 0.9, "nesterov": True},
+    }
+    model = LogisticClassifier(l1=0.01, batch_size=200, max_iter=20_000, tol=0, n_iter_no_change=50, **options).fit(
+        X, y
+    )
+    assert 5 < np.count_nonzero(expected.coef_) < 35
+    assert np.array_equal(model.coef_ == 0, expected.coef_ == 0)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)
 
 
 def test_the_tiles_of_a_network_shrink_too(rng):

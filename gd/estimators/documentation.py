@@ -10,7 +10,8 @@ _SHARED = """optimizer : str, default: "Adam"
     lr : float or callable, default: {lr}
         The learning rate, or a schedule: a function of the number of steps.
     optimizer_options : dict, optional
-        Further arguments of the optimizer, such as ``{{"clip_norm": 1.0}}``.
+        Further arguments of the optimizer, such as ``{{"clip_norm": 1.0}}``. With the optimizer "SGD" and
+        ``{{"proximal": True}}``, l1 makes weights exactly 0: those that are 0 at the minimum.
     batch_size : int, default: 128
         Rows of a step: 1 is stochastic gradient descent, all rows batch gradient descent.
     max_iter : int, default: 200

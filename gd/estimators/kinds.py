@@ -29,9 +29,27 @@ class Linear(Estimator):
     fit_intercept: bool
 
     def _linear(self, features: int, dtype: Any, outputs: int | None, loss: str, parameters: Any = None) -> LinearModel:
-        l1, l2 = self._units.penalties(self.l1, self.l2) if self._units else (self.l1, self.l2)
+        l1, l2 = self._penalties()
         given: Any = parameters or {}
-        return LinearModel(features, outputs, loss, l1, l2, dtype, fit_intercept=self.fit_intercept, **given)
+        model = LinearModel(features, outputs, loss, l1, l2, dtype, fit_intercept=self.fit_intercept, **given)
+        if self._takes_l1():
+            model._leave_l1()
+        return model
+
+    def _penalties(self) -> tuple[float, float]:
+        """Return l1 and l2 beside the loss of training."""
+        return self._units.penalties(self.l1, self.l2) if self._units else (self.l1, self.l2)
+
+    def _takes_l1(self) -> bool:
+        """Return True if the optimizer takes l1 by its proximal step."""
+        return bool(self.l1 and (self.optimizer_options or {}).get("proximal"))
+
+    def _start(self, X: Any, seed: int, options: Mapping[str, Any] | None = None) -> None:
+        given = dict(self.optimizer_options or {})
+        if self._takes_l1():  # of w alone
+            l1 = check_number(type(self).__name__, "l1", self._penalties()[0], NON_NEGATIVE)
+            given = {"l1": l1, "groups": [{"params": ["b"], "l1": 0.0}]} | given
+        super()._start(X, seed, given)
 
     def _views(self) -> list[NDArray[Any]]:
         w, b = self._trained.parameters["w"].T, self._trained.parameters["b"]

@@ -49,7 +49,8 @@ class LinearModel(Model):
     loss : str, default: "mse"
         As in `gd.linear_model_gradient`; "softmax_cross_entropy" needs outputs.
     l1, l2 : float, default: 0
-        Penalties of w, not of b; 0 or above. (An optimizer's own l1 and l2 penalize both.)
+        Penalties of w, not of b; 0 or above. (An optimizer's own l1 and l2 penalize both, but in groups. With
+        ``proximal=True`` its own l1 makes w exactly 0; this l1, a part of the gradient, does not.)
     dtype : dtype, default: float32
         Of parameters and data, float32 or float64.
     fit_intercept : bool, default: True
@@ -103,6 +104,7 @@ class LinearModel(Model):
             check_real(where, "l1", l1, NON_NEGATIVE, dtype),
             check_real(where, "l2", l2, NON_NEGATIVE, dtype),
         )
+        self._added = self._penalties  # whose gradients are added
         self.fit_intercept = check_flag(where, "fit_intercept", fit_intercept)
         given = {"features": features, "outputs": outputs, "loss": loss, "l1": l1, "l2": l2}
         self._arguments = given | ({} if fit_intercept else {"fit_intercept": False})
@@ -155,6 +157,10 @@ class LinearModel(Model):
         gradients = self.parameters.zeros_like()
         return self._gradient(X, targets, ALL_ROWS, gradients.vector), gradients
 
+    def _leave_l1(self) -> None:
+        """Leave l1 out of the gradient, for an optimizer whose proximal step takes it; losses still count it."""
+        self._added = 0 * self._penalties[0], self._penalties[1]
+
     def penalty(self) -> float:
         """Return l1 |w| + l2 / 2 |w|**2, of all outputs."""
         l1, l2 = map(float, self._penalties)
@@ -172,8 +178,8 @@ class LinearModel(Model):
         w, (of, weights) = self.parameters["w"], y
         divisor = self._loss.count(of, rows, rows.size or X.shape[0], weights)
         value = compute(X, of, w, self.parameters["b"], self._loss, rows, weights, out, divisor)
-        if any(self._penalties):
-            join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._penalties)
+        if any(self._added):
+            join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._added)
         if not self.fit_intercept:
             out[w.size :] = 0
         return value + self.penalty()
@@ -195,7 +201,7 @@ class LinearModel(Model):
         them as they lie. The arguments are not checked.
         """
         products = batch_size * self.parameters["w"].size
-        plain = accumulate == 1 and batch_size < order.size
+        plain = accumulate == 1 and batch_size < order.size and self._added == self._penalties
         if optimizer.inside.is_possible and plain and products <= COMPILED:
             return self._descend_compiled(X, y, order, batch_size, optimizer, max(1, CHUNK // (products + STEP)))
         return super().descend(X, y, order, batch_size, optimizer, accumulate)
