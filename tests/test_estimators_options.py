@@ -198,3 +198,20 @@ def test_partial_fit_goes_on_after_early_stopping(X, labels, optimizer):
         assert estimator._optimizer.steps == steps + 2  # of two batches
         assert estimator.n_iter_ == len(estimator.loss_curve_) == epochs + 1
         assert estimator.loss_curve_[-1] < estimator.loss_curve_[0]
+
+
+def test_what_is_validated_is_what_predicts(X, monkeypatch):
+    held = []
+    fit = base.fit
+
+    def watched(*arguments, **options):
+        held[:] = options["validation"]
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(base, "fit", watched)
+    y = 3 * X[:, 0] + 0.1 * X[:, 1]
+    for own in ({"optimizer": "ASGD", "optimizer_options": {"t0": 1.0}}, {"optimizer_options": {"ema": 0.9}}):
+        quick = {"lr": 0.05, "early_stopping": True, "max_iter": 5, "random_state": 0, **own}
+        model = LinearRegressor(**quick).fit(X, y)
+        score = model.score(held[0], model._units.factor * held[1] + model._units.offset)
+        np.testing.assert_allclose(model.validation_scores_[-1], score, rtol=1e-9)

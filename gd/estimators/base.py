@@ -342,6 +342,7 @@ class Estimator(BaseEstimator):
             epochs=epochs,
             validation=validation,
             early_stopping=rule,
+            evaluate="parameters",  # of which predictions are made, with ASGD too
             progress=bool(self.verbose),
             seed=_seed(rng),
             sample_weight=weights,
