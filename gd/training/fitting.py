@@ -18,6 +18,8 @@ from .averages import check_average
 from .early_stopping import EarlyStopping
 from .history import History
 from .loop import Checkpoint, DistributedTraining, Training, schedules_of
+from .resumption import nothing_left
+from .resumption import resume as resumed
 from .streams import Stream, StreamedTraining, is_stream
 
 DEFAULTS: dict[str, Any] = {"batch_size": 128, "seed": 0, "accumulate": 1, "emphasis": 0.0}
@@ -217,8 +219,8 @@ def fit(
         training = kind(model, X, y, optimizer, settings, given, early_stopping)
         if resume and checkpoint is not None and training.has_saved(checkpoint.path):
             with Interruption():
-                news = training.resume(checkpoint.path)
-            news = training.nothing_left(checkpoint.path, epochs) or news
+                news = resumed(training, checkpoint.path)
+            news = nothing_left(training, checkpoint.path, epochs) or news
             if news and (comm is None or comm.Get_rank() == 0):
                 warnings.warn(news, UserWarning, stacklevel=2)
         with (

@@ -1,8 +1,7 @@
-"""The loop over epochs that `fit` runs, and its checkpoints: what they hold and how a training resumes."""
+"""The loop over epochs that `fit` runs, and what its checkpoints hold."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
@@ -12,24 +11,17 @@ from typing import Any
 import numpy as np
 
 from ..batches import emphasized, shuffled
-from ..checks import NON_NEGATIVE, check_integer, check_number, check_path
+from ..checks import check_integer, check_path
 from ..distributed import Distributed
-from ..files import CheckpointError, load, save
+from ..files import load, save
 from ..kernels.interruption import Interruption
-from ..losses import ALIASES
 from ..models import Model
 from ..schedules import nested
 from ..typing import FilePath
-from .arguments import arguments_of, compared, described, differences, given_to, remade
+from .arguments import arguments_of, described
 from .averages import averaged
 from .early_stopping import Watch
 from .history import History
-
-CHANGEABLE = (  # settings that a resumed training may change
-    "batch_size", "seed", "accumulate", "emphasis", "evaluate", "steps_per_epoch",
-)  # fmt: skip
-UNSAVED = {"arguments", "plateaus", "early_stopping"}  # entries that checkpoints of 0.1.0 do not have
-TUNABLE = {"patience", "min_delta", "restore_best", "threshold", "cooldown", "lr_min"}  # what was counted stays valid
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Checkpoint:
 
 
 class Training:
-    """The state of a training: makes the passes over the data, and saves and resumes checkpoints.
+    """The state of a training: makes the passes over the data, and saves checkpoints.
 
     `given` names the settings that the caller gave rather than left out.
     """
@@ -210,97 +202,6 @@ class Training:
         """Return the tree of a checkpoint."""
         return load(path)
 
-    def resume(self, path: FilePath) -> str | None:
-        """Restore the state from a checkpoint, or raise CheckpointError before anything has changed.
-
-        Arguments that the caller gave hold, and those that were left out come from the checkpoint. Return the sentence
-        that tells what differs.
-        """
-        state = self.load(path)
-        names = self.state_dict().keys()
-        if not names - UNSAVED <= state.keys() <= names:
-            raise CheckpointError(f"fit: {path} is not a checkpoint of gd.fit")
-        try:
-            self._check(path, state)
-            history = History(**{k: _plain(v) for k, v in state["history"].items()})
-            first = check_integer("fit", "first", state["training"]["first"], 0)
-            rates = {name: check_number("fit", name, rate, NON_NEGATIVE) for name, rate in state["rates"].items()}
-            settings = {name: state["training"][name] for name in CHANGEABLE if name in state["training"]}
-            if self.settings["batch_size"] == "all" and settings.get("batch_size") == self.order_size:
-                settings["batch_size"] = "all"  # of which checkpoints of 0.1.0 hold the number
-            changed, left = compared(path, self.given, {name: self.settings[name] for name in settings}, settings)
-            saved = state.get("arguments", rates)  # or a rate that a callback set then, and this optimizer has by now
-            saved = saved | {name: rate for name, rate in rates.items() if self.arguments.get(name) == rate}
-            given, now, groups = given_to(self.own), self.arguments, set()
-            if "groups" in given and saved.get("groups", now["groups"]) != now["groups"]:
-                groups = self.owners().keys() - {"lr"}  # their rates are not of these groups
-            others, taken = compared(path, given | groups, now, saved)
-            held = groups | others.keys()
-            rule, before = self.watch and self.watch.rule, state.get("early_stopping", ...)
-            waiting = dict(state["watch"] or {})
-            watch = None
-            if rule is not None and _goes_on(rule, before, waiting):
-                watch = Watch(rule, self.model.parameters.vector, self.optimizer)
-                watch.load_state_dict(waiting)
-            if before not in (described(rule), ...):
-                changed["early_stopping"] = described(rule), before
-            losses = None if state["losses"] is None else np.broadcast_to(state["losses"], self.X.shape[:1])
-            with remade(self.own, taken):
-                counted, rules = dict(state["schedules"]), dict(state.get("plateaus", {}))
-                plateaus = self.plateaus().items()
-                plateaus = {k: each for k, each in plateaus if _goes_on(each, rules.get(k, ...), counted.get(k))}
-                for name, each in plateaus.items():
-                    deepcopy(each).load_state_dict(counted[name])
-                if missing := self.rated().keys() - rates.keys() - held:
-                    raise CheckpointError(
-                        f"fit: {path} is of a training with a schedule of {min(missing)}: give it again"
-                    )
-                self.optimizer.load_state_dict(state["optimizer"])
-        except CheckpointError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"fit: {path} is not of this training: {error}") from error
-        self.history, self.first = history, first
-        self.settings |= left
-        self.arguments |= taken
-        for name, owner in self.owners().items():
-            if name not in held and name in rates:
-                owner.lr = rates[name]
-        for name, each in plateaus.items():
-            each.load_state_dict(counted[name])
-        for name, array in state["parameters"].items():
-            self.model.parameters[name][...] = array
-        self.watch = watch or self.watch
-        history.stopped = watch is not None and watch.waited >= watch.rule.patience
-        self.losses = self.unknown_losses()
-        if self.losses is not None and losses is not None:
-            self.losses[:] = losses
-        return differences(path, changed | others, left | taken)
-
-    def nothing_left(self, path: FilePath, epochs: int) -> str | None:
-        """Return the sentence which says that a resumed training is over, if it is."""
-        if self.history.stopped:
-            return (
-                f"fit: nothing is left to do, as the training in {path} stopped early after {self.done} epochs; "
-                "it goes on with a larger patience, or without early_stopping"
-            )
-        if self.done >= epochs:
-            return f"fit: nothing is left to do, as the training in {path} has {self.done} epochs, got epochs={epochs}"
-        return None
-
-    def _check(self, path, state):
-        """Raise CheckpointError unless a checkpoint is of this training."""
-        for name in (name for name in self.settings if name not in CHANGEABLE):
-            value, found = self.settings[name], state["training"].get(name)
-            if name == "model" and isinstance(found, str):  # which may name its loss by an alias
-                for alias, loss in ALIASES.items():
-                    found = found.replace(f"loss={alias!r}", f"loss={loss!r}")
-            if found != value:
-                raise CheckpointError(f"fit: {path} is of a training with {name}={found!r}, this one has {value!r}")
-        like = {name: (array.shape, array.dtype) for name, array in state["parameters"].items()}
-        if like != {name: (view.shape, view.dtype) for name, view in self.model.parameters.items()}:
-            raise CheckpointError(f"fit: {path} has parameters that are not of this model")
-
 
 class DistributedTraining(Training):
     """A training on several ranks: the Distributed optimizer makes the passes and the checkpoints."""
@@ -336,24 +237,11 @@ class DistributedTraining(Training):
         return tree | {"parameters": parameters, "optimizer": state}
 
 
-def _goes_on(rule: Any, before: Any, counted: Any) -> bool:
-    """Return True if what was counted by another rule, or by a plateau, is valid for this one; ... is unknown."""
-    now = described(rule)
-    return bool(counted) and (before is ... or all(before.get(name) == now[name] for name in now.keys() - TUNABLE))
-
-
 def _packed(value: Any) -> Any:
     """Return the state of a History as a checkpoint holds it: lists become arrays, and empty dicts None."""
     if isinstance(value, dict):
         return {name: _packed(each) for name, each in value.items()} or None
     return np.array(value) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    """Return what `_packed` was given."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return {} if value is None else value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def schedules_of(optimizer: Any) -> dict[str, Any]:
