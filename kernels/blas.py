@@ -8,12 +8,21 @@ results do not depend on threads.
 Operands are 2-D views whose rows are contiguous (any distance between rows).
 """
 
+import ctypes
+import functools
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+
+import scipy
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compiler import device
+from .machine_code import provide
 
 TILE = 1_000_000
 COLUMNS, DEPTH = 256, 64  # size of a tile of the second operand
@@ -21,40 +30,73 @@ ROWS = 128  # rows of a piece of a sum over rows
 TRANSPOSED_TILE = 4096  # elements of a tile of a transposed operand
 
 
+@functools.cache
 def load_blas():
-    """Load SciPy's BLAS, which the products below need; threadpoolctl can limit only libraries that are loaded."""
-    import scipy.linalg.cython_blas  # noqa: F401  (0.2 s: not at import)
+    """Load SciPy's BLAS and return its functions by name; threadpoolctl can limit only libraries that are loaded.
+
+    They lie in `scipy.linalg.cython_blas`, an extension module that SciPy offers to other compiled code. It is loaded
+    without its package, which takes ten times as long (0.3 s), and left out of `sys.modules`: a later import finds the
+    same module by itself. `tests/test_machine_code.py` checks all this.
+    """
+    name, folder = "scipy.linalg.cython_blas", Path(scipy.__file__).parent / "linalg"
+    files = [folder / f"cython_blas{suffix}" for suffix in EXTENSION_SUFFIXES]
+    path = next((str(each) for each in files if each.is_file()), None)
+    if name in sys.modules or path is None:
+        from scipy.linalg import cython_blas as module
+    else:
+        loader = ExtensionFileLoader(name, path)
+        module = module_from_spec(spec_from_loader(name, loader))
+        loader.exec_module(module)
+        sys.modules.pop(name, None)
+    return module.__pyx_capi__
+
+
+def _address(name):
+    """Return the address of a function of SciPy's BLAS."""
+    capsule, api = load_blas()[name], ctypes.pythonapi
+    name_of, pointer_of = api.PyCapsule_GetName, api.PyCapsule_GetPointer
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, (ctypes.py_object,)
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    declaration = name_of(capsule)
+    if not declaration.startswith(b"void (char *, char *, int *, int *, int *, "):
+        raise ImportError(f"gd calls {name} of SciPy with integers of 32 bits, SciPy {scipy.__version__} takes others")
+    return pointer_of(capsule, declaration)
+
+
+for _name in ("sgemm", "dgemm"):
+    provide(f"gd_{_name}", functools.partial(_address, _name))
 
 
 @intrinsic
 def _gemm(typing_context, transpose_a, transpose_b, add, m, n, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc):
     """Call BLAS gemm, column-major: c = op(a) op(b), or c += op(a) op(b) with `add`, from the given elements on."""
     real = a.dtype
-    kind = {types.float32: "s", types.float64: "d"}[real]
+    name = {types.float32: "gd_sgemm", types.float64: "gd_dgemm"}[real]
 
     def generate(context, builder, signature, arguments):
-        char, index, pointer = ir.IntType(8), context.get_value_type(types.intp), cgutils.voidptr_t
-        # type and the transposes; m, n, k; alpha, a, lda; b, ldb; beta, c, ldc
-        kinds = (*(char,) * 3, *(index,) * 3, pointer, pointer, index, pointer, index, pointer, pointer, index)
-        signature_of_gemm = ir.FunctionType(ir.IntType(32), kinds)
-        function = cgutils.get_or_insert_function(builder.module, signature_of_gemm, "numba_xxgemm")
+        character, integer = ir.IntType(8), ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), (cgutils.voidptr_t,) * 13)
+        function = cgutils.get_or_insert_function(builder.module, function_type, name)
+
+        def by_address(value):
+            return builder.bitcast(cgutils.alloca_once_value(builder, value), cgutils.voidptr_t)
 
         def flag(position):
-            return builder.select(arguments[position], char(ord("t")), char(ord("n")))
+            return by_address(builder.select(arguments[position], character(ord("t")), character(ord("n"))))
+
+        def size(position):
+            return by_address(builder.trunc(arguments[position], integer))
 
         def matrix(position):
-            """Return the address and the leading dimension of the operand whose three arguments begin here."""
+            """Return the addresses of the operand whose three arguments begin here, and of its leading dimension."""
             array = context.make_array(signature.args[position])(context, builder, arguments[position])
             address = builder.gep(array.data, [arguments[position + 1]])
-            return builder.bitcast(address, pointer), arguments[position + 2]
+            return builder.bitcast(address, cgutils.voidptr_t), size(position + 2)
 
-        def constant(value):
-            slot = cgutils.alloca_once_value(builder, context.get_constant(real, value))
-            return builder.bitcast(slot, pointer)
-
-        head = (char(ord(kind)), flag(0), flag(1), *arguments[3:6])
-        beta = builder.select(arguments[2], constant(1), constant(0))
-        builder.call(function, (*head, constant(1), *matrix(6), *matrix(9), beta, *matrix(12)))
+        one, zero = (context.get_constant(real, value) for value in (1, 0))
+        head = flag(0), flag(1), size(3), size(4), size(5)
+        beta = by_address(builder.select(arguments[2], one, zero))
+        builder.call(function, (*head, by_address(one), *matrix(6), *matrix(9), beta, *matrix(12)))
         return context.get_dummy_value()
 
     flags, sizes, place = (types.boolean,) * 3, (types.intp,) * 3, (types.intp,) * 2

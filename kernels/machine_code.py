@@ -282,14 +282,14 @@ def _code(symbol, module, lasting=True):
 def load(code, imports=(), symbols=()):
     """Link an object file into this process; return {symbol: address} of its own symbol, or of `symbols`.
 
-    `imports` are addresses by name. Other symbols are looked up in LLVM, then in the process.
+    `imports` are addresses by name. Others are looked up in LLVM, among those of `provide`, and in the process.
     """
     symbols, imports = symbols or (code.symbol,), dict(imports)
     builder = llvm.JITLibraryBuilder().add_object_img(code.object).add_current_process()
     for each in symbols:
         builder.export_symbol(each)
     for name in code.needs:
-        address = imports.get(name) or llvm.address_of_symbol(name)
+        address = imports.get(name) or llvm.address_of_symbol(name) or (name in _provided and _provided[name]())
         if address:
             builder.import_symbol(name, address)
     library = builder.link(_linker(), f"{code.symbol}.{next(_number)}")
@@ -297,7 +297,12 @@ def load(code, imports=(), symbols=()):
     return {each: library[each] for each in symbols}
 
 
-_kept, _number = [], itertools.count()
+_kept, _number, _provided = [], itertools.count(), {}
+
+
+def provide(symbol, address):
+    """Have `address()` called when code is loaded that uses a symbol."""
+    _provided[symbol] = address
 
 
 @functools.cache

@@ -416,10 +416,25 @@ def test_arrays_of_numba_have_these_members():
 
 def test_numba_tells_llvm_of_its_functions():
     cpu_target.target_context.codegen()
-    assert llvm.address_of_symbol("numba_xxgemm")
     numba.get_num_threads()  # starts the pool
     assert all(machine_code.functions_of_pool())
     assert sys.modules["numba.np.ufunc.parallel"]._is_initialized
+
+
+def test_scipy_gives_its_blas_without_its_package():
+    """Checked with SciPy 1.13 to 1.17; threadpoolctl sees the library, and a later import is as without gd."""
+    code = """
+import sys
+from gd.kernels import blas
+names = blas.load_blas()
+assert {name for name in sys.modules if name.startswith("scipy.linalg")} == set(), sys.modules.keys()
+from threadpoolctl import threadpool_info
+assert any("scipy" in each["filepath"] for each in threadpool_info())
+import scipy.linalg.cython_blas
+assert scipy.linalg.cython_blas.__pyx_capi__ is names and scipy.linalg.cython_blas.__spec__.name
+assert scipy.linalg.inv([[2.0]]) == 0.5
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_bodies_need_nothing_of_numbas_that_counts_references():

@@ -19,7 +19,6 @@ from ..checks import (
     kernel_arguments,
     lent,
 )
-from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.traffic import of_rows
@@ -269,7 +268,6 @@ def compute(
     if w.ndim == 1:
         join(loop)(blocks, *arguments)
     else:
-        load_blas()
         with single_threaded_blas():
             join(loop)(blocks, *arguments)
     if blocks > 1:

@@ -17,7 +17,6 @@ from ..checks import (
     check_size,
     kernel_arguments,
 )
-from ..kernels.blas import load_blas
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.loops.linear_training import TRAINING, penalize
@@ -208,8 +207,6 @@ class LinearModel(Model):
 
     def _descend_compiled(self, X, y, order, batch_size, optimizer, chunk):
         """The same, `chunk` steps at a time."""
-        if self.outputs:
-            load_blas()
         w = self.parameters["w"]
         loop, outputs = TRAINING[gradient_loop(X, w.ndim)], self.parameters["b"].size
         vector = aligned_empty(self.parameters.vector.size, self.dtype)
