@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import aligned_empty, check_alike, check_array, check_indices, check_out, check_size, lent
+from ..checks import aligned_empty, check_alike, check_array, check_indices, check_out, check_size, is_array, lent
 from ..kernels.compiler import join
 from ..kernels.loops import rows
 from ..typing import Array
@@ -199,8 +199,7 @@ def _units(where, shape, pieces):
 
 def _checked_index(where, index, shape, writeable=False):
     index = lent(where, "index", index)
-    masked = isinstance(index, (np.ma.MaskedArray, np.matrix))
-    if not isinstance(index, np.ndarray) or masked or index.dtype != np.intp or index.shape != shape:
+    if not is_array(index) or index.dtype != np.intp or index.shape != shape:
         what = f"{index.dtype} of shape {index.shape}" if isinstance(index, np.ndarray) else type(index).__name__
         raise TypeError(f"{where}: index must be an array of intp of shape {shape}, got {what}")
     if not index.flags.c_contiguous or not index.flags.aligned or (writeable and not index.flags.writeable):

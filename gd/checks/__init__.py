@@ -14,6 +14,7 @@ from .arrays import (
     check_label_array,
     check_labels,
     check_out,
+    is_array,
     memory_order,
 )
 from .interchange import lent
@@ -47,6 +48,6 @@ __all__ = [
     "aligned_empty", "aligned_full", "check_alike", "check_apart", "check_apart_from", "check_array", "check_choice",
     "check_csr", "check_dtype", "check_flag", "check_functions", "check_generator", "check_indices", "check_integer",
     "check_label_array", "check_labels", "check_number", "check_numbers", "check_out", "check_path", "check_places",
-    "check_real", "check_reals", "check_size", "is_size", "is_sparse", "kernel_arguments", "lent", "memory_order",
-    "renamed", "shown",
+    "check_real", "check_reals", "check_size", "is_array", "is_size", "is_sparse", "kernel_arguments", "lent",
+    "memory_order", "renamed", "shown",
 ]  # fmt: skip

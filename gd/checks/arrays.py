@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from ctypes import addressof, c_char
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -72,7 +72,7 @@ def check_array(
     if _is_plain(x, None if dtype is None else dtype[1]) and (shape is None or x.shape == shape[1]) and ndim is None:
         return x  # the usual case, in a third of the time
     x = lent(where, name, x)
-    if not isinstance(x, np.ndarray) or isinstance(x, (np.ma.MaskedArray, np.matrix)):
+    if not is_array(x):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
     check_dtype_of(where, name, x, dtype)
     if shape is not None and x.shape != shape[1]:
@@ -95,6 +95,13 @@ def check_array(
             f"{where}: {name} is read-only and would be written to; np.array({name}) makes a copy, which then changes"
         )
     return x
+
+
+def is_array(x: Any) -> TypeGuard[NDArray[Any]]:
+    """Return True if x is a NumPy array that computes as arrays do: neither masked nor a matrix."""
+    if type(x) is np.ndarray:  # without importing numpy.ma
+        return True
+    return isinstance(x, np.ndarray) and not isinstance(x, (np.ma.MaskedArray, np.matrix))
 
 
 def memory_order(x: NDArray[Any]) -> tuple[int, ...]:
@@ -212,7 +219,7 @@ def check_indices(where: str, name: str, indices: Any, size: int, least: int = 1
 
 def _check_integers(where: str, name: str, x: Any, what: str) -> NDArray[Any]:
     x = lent(where, name, x)
-    if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+    if not is_array(x):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
     if x.dtype.kind not in "iu":
         raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected integer {what}")

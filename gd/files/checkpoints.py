@@ -28,7 +28,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_integer, check_path
+from ..checks import check_integer, check_path, is_array
 from ..typing import FilePath
 from .atomic import replacement
 from .safetensors import HEADER_BYTES, Tensors, unique
@@ -198,7 +198,7 @@ def _encode(value: Any, path: tuple[Any, ...], arrays: dict[str, NDArray[Any]]) 
             if type(key) is not str:
                 raise TypeError(f"save: the keys of {_where(path)} must be str, got {key!r}")
         return {"dict": {key: _encode(value[key], (*path, key), arrays) for key in value}}
-    if isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, (np.ma.MaskedArray, np.matrix)):
+    if is_array(value) or isinstance(value, np.generic):
         if value.dtype.name not in DTYPES or not value.dtype.isnative:
             expected = "bool, int8 to int64, uint8 to uint64 or float16 to float64 in the byte order of this machine"
             raise TypeError(f"save: {_where(path)} has dtype {value.dtype}, expected {expected}")
