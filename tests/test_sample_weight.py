@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.special
 from scipy.optimize import minimize
 
 import gd
@@ -83,6 +84,34 @@ def test_weights_in_compiled_epochs(outputs, given, rng):
     plain = trained(make(), X, y, weights, lambda p, lr: gd.Adam(p, lr=lr, clip_norm=1e9), batch_size=7)
     np.testing.assert_allclose(found[0], plain[0], rtol=1e-9)
     np.testing.assert_allclose(found[1], plain[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 20, N])
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 1e9}])
+def test_mini_batches_weigh_rows_by_the_mean_weight_of_all(batch_size, options, rng):
+    """Over an epoch the gradients of the batches sum up to that of all rows, whatever their size."""
+    X, weights, lr = rng.normal(size=(N, 4)), rng.exponential(size=N), 1e-6
+    for make, y in (
+        (lambda: gd.MLP([4, 6, 3], dtype=np.float64), rng.integers(0, 3, N)),
+        (lambda: gd.LinearModel(4, 3, "softmax", dtype=np.float64), rng.integers(0, 3, N)),
+        (lambda: gd.LinearModel(4, dtype=np.float64), rng.normal(size=N)),
+        (lambda: gd.LinearModel(4, 2, dtype=np.float64), rng.normal(size=(N, 2))),
+    ):
+        model = make()
+        loss, gradients = model.loss_and_gradients(X, y, sample_weight=weights)
+        before, optimizer = model.parameters.vector.copy(), gd.SGD(model.parameters, lr=lr, **options)
+        fitted = {"batch_size": batch_size, "epochs": 1, "progress": False, "sample_weight": 7 * weights}
+        history = gd.fit(model, X, y, optimizer, **fitted)
+        moved = (before - model.parameters.vector) / (lr * N / batch_size)
+        np.testing.assert_allclose(moved, gradients.vector, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(history.loss, [loss], rtol=1e-5)
+
+
+def test_weights_of_streamed_batches_are_taken_as_they_are(rng):
+    X, y, model = rng.normal(size=(4, 3)), rng.normal(size=4), gd.LinearModel(3, dtype=np.float64)
+    _, gradients = model.loss_and_gradients(X, y)
+    gd.fit(model, [(X, y, np.full(4, 3.0))], None, gd.SGD(model.parameters, lr=1.0), epochs=1, progress=False)
+    np.testing.assert_allclose(model.parameters.vector, -3 * gradients.vector, rtol=1e-12)
 
 
 def test_accumulated_batches_are_one_weighted_batch(rng):
@@ -175,6 +204,30 @@ def test_weighted_scores_are_those_of_scikit_learn(rng):
     model = gd.LinearModel(4, None, "quantile", q=0.9, dtype=np.float64)
     rows = np.repeat(np.arange(N), 1 + np.arange(N) % 3)
     assert model.score(X, y, 1.0 + np.arange(N) % 3) == pytest.approx(model.score(X[rows], y[rows]), abs=0.02)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 5, 8, 16])
+@pytest.mark.parametrize("heads", [0, 1, 2, 3])
+def test_probabilities_against_plain_numpy(heads, classes, dtype, rng):
+    """Also where no class weights are given, whose array must then live as long as the kernel reads it."""
+    X, names = rng.normal(size=(N, 4)).astype(dtype), "abc"[:heads]
+    probabilities = {name: rng.dirichlet(np.ones(classes), N).astype(dtype) for name in names or "y"}
+    y = probabilities if heads else probabilities["y"]
+
+    def expected(outputs):
+        z = outputs if heads else {"y": outputs}
+        logs = {name: scipy.special.log_softmax(z[name].astype(np.float64), axis=1) for name in probabilities}
+        return sum(-np.mean(np.sum(each * logs[name], axis=1)) for name, each in probabilities.items())
+
+    models = [gd.MLP([4, 5] if heads else [4, 5, classes], dtype=dtype, heads=dict.fromkeys(names, classes) or None)]
+    models += [] if heads else [gd.LinearModel(4, classes, "softmax", dtype=dtype)]
+    for model in models:
+        model.parameters.vector[:] = rng.normal(size=model.parameters.vector.size)
+        right = expected(model.forward(X))
+        still = {"batch_size": 7, "epochs": 1, "progress": False}
+        found = gd.fit(model, X, y, gd.SGD(model.parameters, lr=0.0), **still).loss
+        found += [model.loss_and_gradients(X, y)[0], model.evaluate(X, y).loss]
+        np.testing.assert_allclose(found, right, rtol=1e-5)
 
 
 def test_sparse_data_train_a_network_as_dense_ones(rng):

@@ -224,7 +224,7 @@ class Architecture(Sizes):
 
     def bound_losses(self, targets: Targets) -> tuple[list[Any], NDArray[np.intp], int]:
         """Return the loss of each head, to be kept; their addresses, for kernels; the bytes of one row of targets."""
-        losses, (arrays, weights) = [], targets
+        losses, (arrays, weights, _) = [], targets
         for head, y in zip(self.outputs.values(), arrays, strict=True):
             row, numbers = head.row(y)
             losses.append(join(loss_of_rows, row).bind(self.dtype, y, weights, *numbers))

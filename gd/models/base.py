@@ -42,6 +42,10 @@ class Model:
             """Return the loss and the score of what `check_data` returned."""
             ...
 
+        def counts(self, y: Targets, rows: Any) -> list[float]:
+            """Return the divisors that turn the sums of the losses of some rows into means, by output."""
+            ...
+
         def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Targets]:
             """Return X, and y with its weights, as kernels take them, or raise if they do not fit this model."""
             ...
@@ -137,6 +141,14 @@ class Model:
             _, gradients = self.loss_and_gradients(X, y, **self._repeatable)
             loss = lambda _: self.loss_and_gradients(X, y, **self._repeatable)[0]  # noqa: E731
             return gradient_check(loss, self.parameters, gradients, coordinates, seed)
+
+    def with_means(self, y: Targets) -> Targets:
+        """Return targets whose weights count beside the mean weight of all rows, rather than of each mini-batch."""
+        if not y.weights.size:
+            return y
+        rows = np.flatnonzero(y.weights)
+        pairs = zip(self.counts(y, rows), self.counts(y._replace(weights=y.weights[:0]), rows), strict=True)
+        return y._replace(means=tuple(weighted / count if count else 1.0 for weighted, count in pairs))
 
     def descend(
         self,

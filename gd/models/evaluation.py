@@ -17,10 +17,22 @@ class Targets(NamedTuple):
 
     arrays: Any  # an array; of a network a tuple, one for each head
     weights: NDArray[Any]  # in the dtype of the model, or empty
+    means: tuple[float, ...] = ()  # the mean weight in a training, by output: the sum of a mini-batch is divided by it
+
+    @property
+    def dividing(self) -> NDArray[Any]:
+        """The weights whose sum divides that of the losses: those of the rows, unless their mean is given."""
+        return self.weights[:0] if self.means else self.weights
 
     def weight(self, rows: NDArray[np.intp]) -> float:
-        """Return the sum of the weights of some rows: their number where there are no weights."""
-        return float(self.weights[rows].sum(dtype=np.float64)) if self.weights.size else rows.size
+        """Return what some rows count in the mean of several mini-batches."""
+        weights = self.dividing
+        return float(weights[rows].sum(dtype=np.float64)) if weights.size else rows.size
+
+    def absolute(self) -> "Targets":
+        """Return these with weights that are not divided by their mean."""
+        outputs = len(self.arrays) if isinstance(self.arrays, tuple) else 1
+        return self._replace(means=(1.0,) * outputs) if self.weights.size else self
 
     @classmethod
     def of(cls, where: str, arrays: Any, weights: Any, rows: int, dtype: np.dtype[Any]) -> "Targets":

@@ -84,15 +84,20 @@ class Output:
         if self.output != "identity" and not fused:
             rules = ACTIVATIONS[self.output].rules
             row = (loops.through_rows if self.output in ROWS else loops.through)(rules[0], rules[2], row)
-        self._row = row, numbers
+        self._row: tuple[Any, tuple[Any, ...]] = row, numbers
+        self._soft: Any = (
+            None  # likewise for probabilities; both are kept, as kernels read the arrays among the numbers
+        )
         self._class_weights = numbers[0] if self.labels and numbers else None
 
     def row(self, y: NDArray[Any]) -> tuple[Any, tuple[Any, ...]]:
         """Return the loss of a row for kernels, and its parameters, for such targets."""
         if not self.labels or y.ndim == 1:
             return self._row
-        row, numbers = LOSSES[self.loss].of_row("MLP", self.given, self.width, self.dtype, soft=True)
-        return loops.present_row_of(row) if self.optional else row, numbers
+        if self._soft is None:
+            row, numbers = LOSSES[self.loss].of_row("MLP", self.given, self.width, self.dtype, soft=True)
+            self._soft = loops.present_row_of(row) if self.optional else row, numbers
+        return self._soft
 
     def check(self, where: str, name: str, y: Any, rows: int) -> NDArray[Any]:
         """Return the targets of `rows` rows as kernels take them, or raise; None are those that are all missing."""
@@ -123,12 +128,12 @@ class Output:
             )
         return np.ascontiguousarray(y, np.intp)
 
-    def scale(self, y: NDArray[Any], rows: NDArray[np.intp], weights: NDArray[Any]) -> float:
-        """Return the factor that turns the sum of the losses of some rows into their weighted mean.
+    def count(self, y: NDArray[Any], rows: NDArray[np.intp], weights: NDArray[Any]) -> float:
+        """Return the divisor that turns the sum of the losses of some rows into their mean.
 
         The mean is over the targets that are not missing. Rows have weights, or none.
         """
-        count = rows.size
+        count = float(rows.size)
         if y.ndim == 1 and self._class_weights is not None:
             labels = y[rows]
             each = self._class_weights[labels] * weights[rows] if weights.size else self._class_weights[labels]
@@ -138,8 +143,7 @@ class Output:
             count = float(np.sum(weights[rows], where=present, dtype=np.float64))
         elif self.optional:
             count -= int(np.isnan(y[rows, 0]).sum())
-        count *= 1 if self.labels else self.width
-        return self.weight / count if count else 0.0
+        return count if self.labels else count * self.width
 
     def activated(self, z: NDArray[Any]) -> NDArray[Any]:
         """Return activation(z), computed in place."""

@@ -207,7 +207,8 @@ class OfLinear:
         loss, width = LOSSES[name], outputs[0] if outputs else 1
         row, numbers = loss.of_row(where, given, width, dtype)
         kernel = join(loops.losses_of_vectors, row) if outputs else join(loops.losses_of_numbers, loss.rule)
-        self._losses, self._soft = (kernel, numbers), lambda: loss.of_row(where, given, width, dtype, soft=True)
+        self._losses = kernel, numbers
+        self._soft: Any = loss.of_row(where, given, width, dtype, soft=True) if loss.labels else None
         self._dtype, self.labels, self.terms = dtype, loss.labels, 1 if loss.labels else width
         self.class_weights = numbers[0] if given.get("class_weights") is not None else None
 
@@ -215,7 +216,7 @@ class OfLinear:
         """Return the losses of examples as kernels take them, and the bytes that they read for one example."""
         kernel, numbers = self._losses
         if self.labels and y.ndim == 2:
-            row, numbers = self._soft()
+            row, numbers = self._soft
             kernel = join(loops.losses_of_vectors, row)
         return kernel.bind(self._dtype, y, weights, *numbers), of_rows(y, 1) + of_rows(weights, 1)
 

@@ -174,9 +174,8 @@ class LinearModel(Model):
         return self._gradient(X, y, rows if rows.size < X.shape[0] else ALL_ROWS, out.vector)
 
     def _gradient(self, X, y, rows, out):
-        w, (of, weights) = self.parameters["w"], y
-        divisor = self._loss.count(of, rows, rows.size or X.shape[0], weights)
-        value = compute(X, of, w, self.parameters["b"], self._loss, rows, weights, out, divisor)
+        w, (divisor,) = self.parameters["w"], self.counts(y, rows)
+        value = compute(X, y.arrays, w, self.parameters["b"], self._loss, rows, y.weights, out, divisor)
         if any(self._added):
             join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._added)
         if not self.fit_intercept:
@@ -214,7 +213,7 @@ class LinearModel(Model):
         blocks = max(-(-rows // loops.block_rows(rows, vector.size)) for rows in sizes)
         partial = np.empty((blocks, vector.size), self.dtype)
         work = {"values": np.empty(blocks), "gradients": partial, "gradient": vector}
-        losses_of, of_target = self._loss.bound(*y)
+        losses_of, of_target = self._loss.bound(y.arrays, y.weights)
         data = kernel_arguments(X).values()
         of_blocks = join(gradient_loop(X, w.ndim)).bind(self.dtype, *data, losses_of, of_target)
         of_example = loops.of_examples(tuple(data), order) // order.size + of_target
@@ -248,12 +247,18 @@ class LinearModel(Model):
                 losses *= np.divide(weights, divisors, out=np.zeros(steps), where=divisors > 0)
             yield total(losses) / (total(weights) or 1.0), rows.size, y.weight(rows)
 
+    def counts(self, y: Targets, rows: Any) -> list[float]:
+        """Return the divisor that turns the sum of the losses of some rows into their mean."""
+        count = self._loss.count(y.arrays, rows, rows.size or len(y.arrays), y.dividing)
+        return [count * y.means[0] if y.means else count]
+
     def _divisors(self, y, rows, batch_size):
         """Return what turns the sum of the losses of each mini-batch into a mean."""
-        shares, starts = self._loss.shares(y.arrays, rows, y.weights), np.arange(0, rows.size, batch_size)
+        shares, starts = self._loss.shares(y.arrays, rows, y.dividing), np.arange(0, rows.size, batch_size)
+        (mean,) = y.means or (1.0,)
         if shares is not None:
-            return np.add.reduceat(shares, starts)
-        return np.minimum(batch_size, rows.size - starts) * float(self._loss.terms)
+            return np.add.reduceat(shares, starts) * mean
+        return np.minimum(batch_size, rows.size - starts) * (self._loss.terms * mean)
 
     def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
         """Return X if it is a matrix of this model's dtype and number of features, and of so many rows, else raise."""

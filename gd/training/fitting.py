@@ -114,8 +114,9 @@ def fit(
         `averaged_params`: the default of ASGD and ScheduleFreeAdamW, as their papers say. The model is left with the
         parameters from which training goes on: `gd.averaged` swaps them for the averages.
     sample_weight : ndarray of shape (rows,), optional
-        Weights of the rows, finite and 0 or above. The loss of a mini-batch is sum_i w_i loss_i / sum_i w_i, so that a
-        row of weight 2 is like two equal rows in a batch; rows of weight 0 are as if they were not there.
+        Weights of the rows, finite and 0 or above. The loss of a mini-batch of n rows is sum_i w_i loss_i / (n w),
+        where w is the mean weight of all rows, so that a row of weight 2 counts as two equal rows in an epoch; rows of
+        weight 0 are as if they were not there. Where X gives batches, w is 1.
     steps_per_epoch : int, optional
         For batches only: the length of an epoch, before which they must not end; by default until they end. Then each
         call of fit begins with epoch 0, as it cannot tell the epoch by the optimizer's steps.
@@ -151,6 +152,7 @@ def fit(
         raise TypeError(f"fit: steps_per_epoch must be left out where X is data, got {shown(steps_per_epoch)}")
     else:
         X, y = model.check_data("fit", X, y, sample_weight)
+        y = model.with_means(y)
     if comm is not None and sample_weight is not None:
         raise TypeError(f"fit: sample_weight must be None where comm is given, got {type(sample_weight).__name__}")
     if comm is not None and not isinstance(optimizer, Distributed):

@@ -45,7 +45,8 @@ class Stream:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 parts = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
                 raise TypeError(f"{where} must be (X, y) or (X, y, sample_weight), got {type(batch).__name__}{parts}")
-            yield model.check_data(where, *batch)
+            X, y = model.check_data(where, *batch)
+            yield X, y.absolute()
         if count < (steps or 1):
             wanted = "some batches" if steps is None else f"{steps} batches"
             raise ValueError(f"fit: X must give {wanted} in each epoch, it ended after {count} in epoch {epoch + 1}")
