@@ -58,5 +58,13 @@ def test_models_predict_no_rows():
         assert model.layer_outputs(X)[0].shape == (0, 5)
         assert gd.LinearModel(4).predict(X).shape == (0,)
         assert gd.LinearModel(4, 3, "softmax").predict(X).shape == (0,)
-        with pytest.raises(ValueError, match=r"MLP\.evaluate: X must have at least one"):
-            model.evaluate(X, np.empty(0, int))
+        for each, y in ((model, np.empty(0, int)), (gd.LinearModel(4), np.empty(0, np.float32))):
+            loss, gradients = each.loss_and_gradients(X, y)
+            assert loss == 0
+            assert not gradients.vector.any()
+            assert np.isnan(each.evaluate(X, y)[:2]).all()
+    X, w = np.ones((3, 4)), np.zeros(4)
+    for rows, kept in ((np.empty(0, int), 3), (None, 0)):
+        loss, dw, db = gd.linear_regression_gradient(X[:kept], np.ones(kept), w, 0.0, rows=rows)
+        assert loss == db == 0
+        assert not dw.any()

@@ -11,10 +11,7 @@ from gd.schedules import LinearWarmup, Piecewise, ReduceOnPlateau
 metrics = pytest.importorskip("sklearn.metrics")
 N, OUTPUTS = 300, 2
 SCORES = {  # of predictions as the loss takes them
-    "mse": lambda y, z: metrics.r2_score(y, z, multioutput="variance_weighted"),
-    "huber": lambda y, z: metrics.r2_score(y, z, multioutput="variance_weighted"),
-    "smooth_l1": lambda y, z: metrics.r2_score(y, z, multioutput="variance_weighted"),
-    "epsilon_insensitive": lambda y, z: metrics.r2_score(y, z, multioutput="variance_weighted"),
+    **dict.fromkeys(("mse", "huber", "smooth_l1", "epsilon_insensitive"), metrics.r2_score),
     "mae": metrics.d2_absolute_error_score,
     "quantile": lambda y, z: metrics.d2_pinball_score(y, z, alpha=0.9),
     "poisson": lambda y, z: np.mean(
@@ -27,7 +24,7 @@ SCORES = {  # of predictions as the loss takes them
     "squared_hinge": lambda y, z: np.mean(
         [metrics.accuracy_score(a, np.sign(b)) for a, b in zip(y.T, z.T, strict=True)]
     ),
-    "kl_divergence": lambda y, z: metrics.r2_score(y, np.exp(z), multioutput="variance_weighted"),
+    "kl_divergence": lambda y, z: metrics.r2_score(y, np.exp(z)),
     "softmax_cross_entropy": lambda y, z: metrics.accuracy_score(y, z.argmax(axis=1)),
 }
 
@@ -58,6 +55,39 @@ def test_loss_and_score_are_those_of_scikit_learn(loss, rng):
         assert found.loss == pytest.approx(getattr(gd, loss)(z, y, **given)[0], rel=1e-12)  # no dropout, no penalty
         assert found.score == pytest.approx(SCORES[loss](y, z), rel=1e-10)
         assert model.score(X, y) == found.score
+
+
+@pytest.mark.parametrize("rows", [37, 64])
+@pytest.mark.parametrize("loss", ["mse", "mae", "quantile", "poisson"])
+def test_constant_targets_score_1_or_0(loss, rows, rng):
+    """Although their mean is rounded."""
+    for constant in rng.random(50):
+        y = np.full(rows, constant)
+        model = gd.LinearModel(1, loss=loss, dtype=np.float64)
+        b = np.log(constant) if loss == "poisson" else constant
+        for miss, score in ((0.0, 1.0), (0.1, 0.0)):
+            model.parameters["b"][:] = b + miss
+            assert model.score(np.zeros((rows, 1)), y) == score
+
+
+def test_nan_is_no_right_answer(rng):
+    X = rng.standard_normal((N, 3))
+    for loss in ("mse", "mae", "poisson", "hinge", "binary_cross_entropy_with_logits", "softmax_cross_entropy"):
+        _, y = data(loss, rng)
+        model = gd.LinearModel(3, OUTPUTS, loss, dtype=np.float64)
+        model.parameters.vector[:] = np.nan
+        accuracy = loss not in ("mse", "mae", "poisson")
+        np.testing.assert_equal(model.score(X, y), 0.0 if accuracy else np.nan)
+        model.parameters.vector[:] = 0
+        if not accuracy:
+            assert np.isnan(model.score(X, np.full_like(y, np.nan)))
+
+
+def test_networks_and_linear_models_predict_rates_with_poisson(rng):
+    X = rng.standard_normal((N, 3))
+    model = gd.MLP([3, 2], loss="poisson", dtype=np.float64)
+    np.testing.assert_allclose(model.predict(X), np.exp(model.forward(X)), rtol=1e-12)
+    assert gd.LinearModel(3, loss="poisson", dtype=np.float64).predict(X).tolist() == [1.0] * N
 
 
 def test_heads_are_weighted_and_those_without_targets_left_out(rng):

@@ -183,7 +183,7 @@ def test_bad_arguments_are_refused_and_nothing_is_written():
         ((y, w, 0.0), {"out": out}, TypeError, r"out\[1\] must be None where b is a number"),
         ((y, w, np.zeros(1)), {"out": (w, out[1])}, ValueError, r"out\[0\] overlaps w in memory"),
         ((y, w, 0.0), {"sample_weight": np.ones(3)}, ValueError, "sample_weight has shape"),
-        ((y, w, 0.0), {"sample_weight": -y}, ValueError, "sample_weight must be 0 or above, got -1.0"),
+        ((y, w, 0.0), {"sample_weight": -y}, ValueError, "sample_weight must be finite and 0 or above, got -1.0"),
         ((np.zeros(4, int), w, 0.0), {"loss": "softmax"}, ValueError, r"expected \(3, outputs\)"),
         ((np.full(4, 2), np.ones((3, 2)), np.ones(2)), {"loss": "softmax"}, ValueError, "y must be 0 to 1, got 2"),
     ):

@@ -283,13 +283,55 @@ def test_infinite_logits_that_are_right_cost_nothing(dtype):
     assert gradient.tolist() == [0, 0, 1, -1]
 
 
+def test_poisson_has_its_limits(dtype):
+    logits, counts = np.array([-np.inf, np.inf, np.inf, 100.0, -np.inf], dtype), np.array([0, 0, 1, 1e37, 1], dtype)
+    values, gradient = gd.poisson(logits, counts, reduction="none")
+    large = np.inf if dtype == np.float32 else np.exp(100.0) - 1e39
+    np.testing.assert_allclose(values, [0, np.inf, np.inf, large, np.inf])
+    assert gradient[0] == 0
+    rates = np.array([0.0, np.inf, np.inf, 2.0], dtype), np.array([0, 0, 1, 0], dtype)
+    values, gradient = gd.poisson(*rates, reduction="none", log_input=False, eps=0.0)
+    assert (values.tolist(), gradient.tolist()) == ([0, np.inf, np.inf, 2], [1, 1, 1, 1])
+
+
+def test_a_loss_that_is_nan_has_no_finite_gradient(dtype):
+    value, gradient = gd.hinge(np.array([np.nan, 0.0], dtype), np.ones(2, dtype), reduction="none")
+    assert np.array_equal(value, [np.nan, 1], equal_nan=True)
+    assert np.array_equal(gradient, [np.nan, -1], equal_nan=True)
+
+
+def test_advice_on_targets_is_given_where_it_helps(dtype):
+    with pytest.raises(ValueError, match=r"-1 or 1, got 0.0; 2 \* y - 1 makes them"):
+        gd.hinge(np.zeros(2, dtype), np.array([1, 0], dtype))
+    with pytest.raises(ValueError, match=r"-1 or 1, got 0\.5$"):
+        gd.hinge(np.zeros(2, dtype), np.array([1, 0.5], dtype))
+    above = np.nextafter(dtype.type(1), dtype.type(2))
+    with pytest.raises(ValueError, match=rf"in \[0, 1\], got {above}$"):
+        gd.binary_cross_entropy_with_logits(np.zeros(1, dtype), np.array([above]))
+
+
+def test_probabilities_are_checked(dtype):
+    for wrong, text in (([[2.0, -1.0]], r"in \[0, 1\], got 2"), ([[1.0, 1.0]], "sum to 1, .* got a row of sum 2")):
+        labels, X = np.array(wrong, dtype), np.ones((1, 3), dtype)
+        for call in (
+            lambda labels=labels: gd.softmax_cross_entropy(np.zeros((1, 2), dtype), labels),
+            lambda X=X, labels=labels: gd.LinearModel(3, 2, "softmax", dtype=dtype).evaluate(X, labels),
+            lambda X=X, labels=labels: gd.MLP([3, 2], dtype=dtype).loss_and_gradients(X, labels),
+            lambda X=X, labels=labels: gd.softmax_regression_gradient(
+                X, labels, np.zeros((3, 2), dtype), np.zeros(2, dtype)
+            ),
+        ):
+            with pytest.raises(ValueError, match=text):
+                call()
+
+
 @pytest.mark.parametrize(
     "name, good, bad, text",
     [
         ("binary_cross_entropy_with_logits", (0, 1, 0.5), 2, r"in \[0, 1\], got 2"),
         ("binary_cross_entropy_with_logits", (0, 1, 0.5), -1, r"in \[0, 1\], got -1"),
         ("kl_divergence", (0, 1, 0.5), 1.5, r"in \[0, 1\], got 1.5"),
-        ("hinge", (-1, 1), 0, "-1 or 1, got 0; 2 .* y - 1 makes them"),
+        ("hinge", (-1, 1), 0, "-1 or 1, got 0"),
         ("squared_hinge", (-1, 1), 2, "-1 or 1, got 2"),
         ("poisson", (0, 3, 0.5), -1, "0 or above, got -1"),
     ],

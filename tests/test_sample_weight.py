@@ -75,6 +75,36 @@ def test_rows_without_weight_are_as_if_they_were_not_there(rng):
         np.testing.assert_array_equal(models[0].parameters.vector, models[1].parameters.vector)
 
 
+@pytest.mark.filterwarnings("error")
+def test_rows_without_weight_may_hold_anything(rng):
+    """Also in validation and gradients: padding, whose labels are none and whose features are not numbers."""
+    X, weights = rng.normal(size=(N, 4)), np.where(rng.random(N) < 0.5, rng.random(N), 0.0)
+    kept, empty = weights > 0, weights == 0
+    X[empty] = np.nan
+    labels, signs, numbers = rng.integers(0, 3, N), rng.choice([-1.0, 1.0], N), rng.normal(size=N)
+    labels[empty], signs[empty], numbers[empty] = 7, 0, np.nan
+    heads = {"a": labels, "b": numbers[:, np.newaxis].copy()}
+    for make, y in (
+        (lambda: gd.MLP([4, 6, 3], dtype=np.float64), labels),
+        (lambda: gd.MLP([4, 6], heads={"a": 3, "b": gd.Head(1, loss="mse")}, dtype=np.float64), heads),
+        (lambda: gd.LinearModel(4, 3, "softmax", dtype=np.float64), labels),
+        (lambda: gd.LinearModel(4, loss="hinge", dtype=np.float64), signs),
+        (lambda: gd.LinearModel(4, dtype=np.float64), numbers),
+    ):
+        some = {name: each[kept] for name, each in y.items()} if isinstance(y, dict) else y[kept]
+        found, expected = trained(make(), X, y, weights), trained(make(), X[kept], some, weights[kept])
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-15)
+        gradients = [
+            make().loss_and_gradients(*data, sample_weight=own)
+            for data, own in (((X, y), weights), ((X[kept], some), weights[kept]))
+        ]
+        np.testing.assert_allclose(gradients[0][1].vector, gradients[1][1].vector, rtol=1e-12)
+    found = gd.linear_regression_gradient(X, numbers, np.ones(4), 0.0, sample_weight=weights)
+    expected = gd.linear_regression_gradient(X[kept], numbers[kept], np.ones(4), 0.0, sample_weight=weights[kept])
+    np.testing.assert_allclose(found[1] * N, expected[1] * kept.sum(), rtol=1e-12)
+
+
 @pytest.mark.parametrize("outputs, given", [(None, {}), (3, {}), (3, {"class_weights": np.array([1.0, 2.0, 0.5])})])
 def test_weights_in_compiled_epochs(outputs, given, rng):
     X, weights = rng.normal(size=(N, 4)), rng.random(N)

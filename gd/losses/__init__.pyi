@@ -19,5 +19,8 @@ from .loss import ANY as ANY
 from .loss import COUNTS as COUNTS
 from .loss import Loss as Loss
 from .loss import PROBABILITIES as PROBABILITIES
+from .loss import check_distributions as check_distributions
+from .loss import is_distribution as is_distribution
+from .loss import rates as rates
 from .loss import total as total
 from .functions import public_functions as public_functions

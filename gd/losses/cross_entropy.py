@@ -18,7 +18,7 @@ from ..checks import (
 from ..kernels.compiler import join
 from ..kernels.loops import losses as loops
 from ..typing import Array, Integers, Reduction
-from .loss import check_class_weights, total
+from .loss import check_class_weights, check_distributions, total
 
 REDUCTIONS = ("mean", "sum", "none")
 ValueAndGradient = tuple[Any, NDArray[Any]]  # a float, or for reduction="none" an array of values
@@ -40,7 +40,7 @@ def softmax_cross_entropy(
     logits : ndarray of shape (rows, classes)
         float32 or float64. Large logits are safe: their maximum is subtracted first.
     labels : ndarray of int, shape (rows,), or ndarray of shape (rows, classes)
-        The class of each row, 0 to classes - 1; or class probabilities in the dtype of logits.
+        The class of each row, 0 to classes - 1; or probabilities of all classes, in the dtype of logits.
     reduction : {"mean", "sum", "none"}, default: "mean"
         Over the rows; "none" returns a value for each. As in PyTorch, with labels the mean is weighted by
         class_weights[label], and ignored rows do not count; with probabilities it is over all rows.
@@ -84,6 +84,7 @@ def softmax_cross_entropy(
         check_array(where, "labels", targets, **like, any_size=True)
         if ignore_index is not None:
             raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
+        check_distributions(where, "labels", targets)
         row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))
     else:
         ignored = _ignored(where, check_label_array(where, "labels", targets, rows), ignore_index)

@@ -34,17 +34,17 @@ class Targets(NamedTuple):
     def error(self, where: str, name: str, y: NDArray[Any]) -> ValueError:
         """Return what to raise for targets of which some are wrong."""
         wrong = next(each for each in y.flat if not self.allowed(each))
-        return ValueError(f"{where}: {name} must be {self.text}, got {wrong:g}{self.advice}")
+        advice = self.advice if np.isin(y, (0, 1)).all() else ""
+        return ValueError(f"{where}: {name} must be {self.text}, got {wrong}{advice}")
 
     def check(self, where: str, name: str, y: NDArray[Any]) -> None:
         """Raise if a target is wrong."""
         if self.allowed is rules.any_target or not y.size:
             return
-        with np.errstate(invalid="ignore"):
-            if self.allowed is rules.sign_target:
-                wrong = np.any((np.abs(y) != 1) & (y == y))
-            else:
-                wrong = np.nanmin(y) < 0 or (self.allowed is rules.probability and np.nanmax(y) > 1)
+        if self.allowed is rules.sign_target:
+            wrong = np.any((np.abs(y) != 1) & (y == y))
+        else:
+            wrong = np.any(y < 0) or (self.allowed is rules.probability and np.any(y > 1))
         if wrong:
             raise self.error(where, name, y)
 
@@ -53,6 +53,28 @@ ANY = Targets(rules.any_target, "numbers")
 PROBABILITIES = Targets(rules.probability, "in [0, 1]")
 SIGNS = Targets(rules.sign_target, "-1 or 1", "; 2 * y - 1 makes them of classes 0 and 1")
 COUNTS = Targets(rules.count_target, "0 or above")
+
+
+def is_distribution(y: Any, classes: int) -> bool:
+    """Return True if targets are probabilities of all classes, or one-hot rows, rather than labels."""
+    return isinstance(y, np.ndarray) and y.ndim == 2 and (y.dtype.kind == "f" or y.shape[1] == classes > 1)
+
+
+def check_distributions(where: str, name: str, y: NDArray[Any]) -> None:
+    """Raise unless each row holds the probabilities of all classes, or NaN."""
+    PROBABILITIES.check(where, name, y)
+    sums = y.sum(axis=1, dtype=np.float64)
+    wrong = sums[np.abs(sums - 1) > 0.01]
+    if wrong.size:
+        raise ValueError(
+            f"{where}: each row of {name} must sum to 1, as probabilities do, got a row of sum {wrong[0]:g}"
+        )
+
+
+def rates(logarithms: NDArray[Any]) -> NDArray[Any]:
+    """Return e**x, which is what a model with the loss poisson predicts."""
+    with np.errstate(over="ignore"):
+        return np.exp(logarithms)
 
 
 class Loss(NamedTuple):

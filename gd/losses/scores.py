@@ -13,28 +13,27 @@ Weights = NDArray[Any] | None
 def r_squared(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return the coefficient of determination 1 - (squared errors) / (squared distances from the mean).
 
-    The sums are over all outputs. If the targets are constant, it is 1 for perfect predictions and 0 for others.
+    It is the mean over outputs. If the targets are constant, it is 1 for perfect predictions and 0 for others.
     """
     y, z = _columns(target), _columns(prediction)
     with np.errstate(over="ignore", invalid="ignore"):
-        errors, spread = (_means((y - each) ** 2, weights) for each in (z, _means(y, weights)))
-        return _share(errors.sum(), spread.sum())
+        return _mean_share(y, *(_means((y - each) ** 2, weights) for each in (z, _means(y, weights))))
 
 
 def accuracy(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return the share of rows whose largest logit is that of their label, or of their likeliest class."""
     labels = target if target.ndim == 1 else target.argmax(axis=1)
-    return _of_all(prediction.argmax(axis=1) == labels, weights)
+    return _of_all(prediction.argmax(axis=1) == labels, prediction, weights)
 
 
 def accuracy_of_logits(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return the share of logits with the right sign, for targets above and below 1/2."""
-    return _of_all((prediction > 0) == (target > 0.5), weights)
+    return _of_all((prediction > 0) == (target > 0.5), prediction, weights)
 
 
 def accuracy_of_signs(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
     """Return the share of predictions with the right sign, for targets -1 and 1."""
-    return _of_all((prediction > 0) == (target > 0), weights)
+    return _of_all((prediction > 0) == (target > 0), prediction, weights)
 
 
 def d_squared_pinball(
@@ -47,7 +46,7 @@ def d_squared_pinball(
         return _means(np.maximum(q * error, (q - 1) * error), weights)
 
     quantile = np.quantile(y, q, axis=0) if weights is None else _weighted_quantile(y, q, weights)
-    return _mean_share(pinball(y - z), pinball(y - quantile))
+    return _mean_share(y, pinball(y - z), pinball(y - quantile))
 
 
 def d_squared_poisson(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
@@ -56,10 +55,11 @@ def d_squared_poisson(target: NDArray[Any], prediction: NDArray[Any], weights: W
 
     def deviance(log_rate):
         terms = y * (np.log(np.where(y > 0, y, 1)) - log_rate) - y + np.exp(log_rate)
+        terms = np.where(np.abs(terms) < 8 * np.finfo(float).eps * y, 0, terms)  # of rounding
         return _means(np.where(y > 0, terms, np.exp(log_rate)), weights)
 
     with np.errstate(all="ignore"):
-        return _mean_share(deviance(z), deviance(np.log(_means(y, weights))))
+        return _mean_share(y, deviance(z), deviance(np.log(_means(y, weights))))
 
 
 def r_squared_of_logarithms(target: NDArray[Any], prediction: NDArray[Any], weights: Weights = None, **_: Any) -> float:
@@ -78,8 +78,10 @@ def _means(columns: NDArray[Any], weights: Weights) -> NDArray[Any]:
         return columns.mean(axis=0) if weights is None else weights @ columns / weights.sum()
 
 
-def _of_all(right: NDArray[np.bool_], weights: Weights) -> float:
-    """Return the share of what is right."""
+def _of_all(right: NDArray[np.bool_], prediction: NDArray[Any], weights: Weights) -> float:
+    """Return the share of what is right; predictions of NaN are not."""
+    unknown = np.isnan(prediction)
+    right = right & ~(unknown if right.ndim == prediction.ndim else unknown.any(axis=1))
     return float(right.mean() if weights is None else _means(_columns(right), weights).mean())
 
 
@@ -91,9 +93,7 @@ def _weighted_quantile(columns: NDArray[Any], q: float, weights: NDArray[Any]) -
     return np.take_along_axis(columns, np.take_along_axis(order, at[np.newaxis], axis=0), axis=0)[0]
 
 
-def _share(error: Any, spread: Any) -> float:
-    return float(1 - error / spread) if spread > 0 else float(error == 0)
-
-
-def _mean_share(errors: NDArray[Any], spreads: NDArray[Any]) -> float:
-    return float(np.mean([_share(error, spread) for error, spread in zip(errors, spreads, strict=True)]))
+def _mean_share(y: NDArray[Any], errors: NDArray[Any], spreads: NDArray[Any]) -> float:
+    """Return the mean over outputs of 1 - error / spread; of 1 or 0 where the targets are constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.mean(np.where(np.ptp(y, axis=0) == 0, errors == 0, 1 - errors / spreads)))

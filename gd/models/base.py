@@ -14,7 +14,7 @@ from ..files import CheckpointError, load, save
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector
 from ..typing import FilePath
-from .evaluation import Evaluation, Targets
+from .evaluation import Evaluation, Targets, check_weights, uncounted
 from .finite_differences import GradientCheck, gradient_check
 
 
@@ -46,8 +46,12 @@ class Model:
             """Return the divisors that turn the sums of the losses of some rows into means, by output."""
             ...
 
-        def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Targets]:
-            """Return X, and y with its weights, as kernels take them, or raise if they do not fit this model."""
+        def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
+            """Return X if it is a matrix of this model's dtype and features, of at least so many rows, else raise."""
+            ...
+
+        def check_targets(self, where: str, y: Any, rows: int) -> Any:
+            """Return the targets of so many rows as kernels take them, or raise."""
             ...
 
         def _plain_arguments(self) -> dict[str, Any]:
@@ -75,11 +79,24 @@ class Model:
         TypeError, ValueError
             If an argument does not fit the model.
         """
-        return self._evaluation(*self.check_data(f"{type(self).__name__}.evaluate", X, y, sample_weight))
+        return self._judged("evaluate", X, y, sample_weight)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the score on data: accuracy, D**2 or R**2, as the loss has it (see `Evaluation`)."""
-        return self._evaluation(*self.check_data(f"{type(self).__name__}.score", X, y, sample_weight)).score
+        return self._judged("score", X, y, sample_weight).score
+
+    def _judged(self, method: str, X: Any, y: Any, sample_weight: Any) -> Evaluation:
+        X, targets = self.check_data(f"{type(self).__name__}.{method}", X, y, sample_weight, least=0)
+        rows = targets.counted
+        return self._evaluation(X, targets) if rows is None else self._evaluation(X[rows], targets.some(rows))
+
+    def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None, least: int = 1) -> tuple[Any, Targets]:
+        """Return X, and y with its weights, as kernels take them, or raise if they do not fit this model."""
+        X = self.check_inputs(where, X, least)
+        weights = check_weights(where, sample_weight, X.shape[0], ("the model", self.dtype))
+        if weights.size and not weights.any():
+            raise ValueError(f"{where}: sample_weight must be above 0 for some row, got 0 for all")
+        return X, Targets(self.check_targets(where, uncounted(where, y, weights), X.shape[0]), weights)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in self._unsaved}

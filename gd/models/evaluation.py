@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from ..checks import check_array, lent
 
-NONE = np.empty(0)  # as weights
-
 
 class Targets(NamedTuple):
     """Targets as kernels take them, with the weights of their rows: what `Model.check_data` returns."""
@@ -34,28 +32,46 @@ class Targets(NamedTuple):
         outputs = len(self.arrays) if isinstance(self.arrays, tuple) else 1
         return self._replace(means=(1.0,) * outputs) if self.weights.size else self
 
-    @classmethod
-    def of(cls, where: str, arrays: Any, weights: Any, rows: int, dtype: np.dtype[Any]) -> "Targets":
-        """Return checked targets with `sample_weight`, which may be None."""
-        if weights is None:
-            return cls(arrays, NONE.astype(dtype))
-        weights = lent(where, "sample_weight", weights)
-        if isinstance(weights, np.ndarray) and weights.dtype.kind in "biu":
-            weights = weights.astype(dtype)
-        shape = ("the rows of X", (rows,))
-        weights = check_array(where, "sample_weight", weights, dtype=("the model", dtype), shape=shape)
-        if not (weights >= 0).all() or not np.isfinite(weights).all():
-            raise ValueError(
-                f"{where}: sample_weight must be finite and 0 or above, got {weights.min()} to {weights.max()}"
-            )
-        if not weights.any():
-            raise ValueError(f"{where}: sample_weight must be above 0 for some row, got 0 for all")
-        return cls(arrays, weights)
-
     @property
     def counted(self) -> NDArray[np.intp] | None:
         """The rows whose weight is above 0; None if all of them are."""
         return np.flatnonzero(self.weights) if self.weights.size and not self.weights.all() else None
+
+    def some(self, rows: NDArray[np.intp]) -> "Targets":
+        """Return those of some rows."""
+        arrays = tuple(each[rows] for each in self.arrays) if isinstance(self.arrays, tuple) else self.arrays[rows]
+        return self._replace(arrays=arrays, weights=self.weights[rows])
+
+
+def check_weights(
+    where: str, weights: Any, n: int, own: tuple[str, np.dtype[Any]], rows: Any = slice(None)
+) -> NDArray[Any]:
+    """Return `sample_weight` of n rows, of which some are read, as kernels take it, or raise; empty for None."""
+    if weights is None:
+        return np.empty(0, own[1])
+    weights = lent(where, "sample_weight", weights)
+    if isinstance(weights, np.ndarray) and weights.dtype.kind in "biu":
+        weights = weights.astype(own[1])
+    weights = check_array(where, "sample_weight", weights, dtype=own, shape=("the rows of X", (n,)), any_size=not n)
+    read = weights[rows]
+    wrong = read[~((read >= 0) & np.isfinite(read))]
+    if wrong.size:
+        raise ValueError(f"{where}: sample_weight must be finite and 0 or above, got {wrong[0]}")
+    return weights
+
+
+def uncounted(where: str, y: Any, weights: NDArray[Any]) -> Any:
+    """Return targets in which the rows of weight 0 have that of another row: theirs may be anything."""
+    if not weights.size or weights.all():
+        return y
+    if isinstance(y, Mapping):
+        return {name: uncounted(where, each, weights) for name, each in y.items()}
+    y = None if y is None else lent(where, "y", y)
+    if not isinstance(y, np.ndarray) or y.shape[:1] != weights.shape:
+        return y
+    y = y.copy()
+    y[weights == 0] = y[np.argmax(weights)]
+    return y
 
 
 class Evaluation(NamedTuple):

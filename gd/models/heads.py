@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS
 from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real, lent
 from ..kernels.loops import losses as loops
-from ..losses import ALIASES, LOSSES, PROBABILITIES, check_loss
+from ..losses import ALIASES, LOSSES, check_distributions, check_loss, is_distribution, rates
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
 ROWS = ("softmax", "log_softmax")
@@ -106,11 +106,12 @@ class Output:
                 np.full(rows, loops.IGNORED, np.intp) if self.labels else np.full((rows, self.width), nan, self.dtype)
             )
         y = lent(where, name, y)
-        soft = self.labels and isinstance(y, np.ndarray) and y.ndim == 2 and y.dtype.kind == "f"
+        soft = self.labels and is_distribution(y, self.width)
         if not self.labels or soft:
+            y = y.astype(self.dtype) if soft and y.dtype.kind != "f" else y
             shape = ("the output", (rows, self.width))
-            y = check_array(where, name, y, dtype=("the model", self.dtype), shape=shape)
-            (PROBABILITIES if soft else LOSSES[self.loss].targets).check(where, name, y)
+            y = check_array(where, name, y, dtype=("the model", self.dtype), shape=shape, any_size=not rows)
+            (check_distributions if soft else LOSSES[self.loss].targets.check)(where, name, y)
             if self.optional:
                 missing = np.isnan(y)
                 partly = missing.any(axis=1) != missing.all(axis=1)
@@ -122,7 +123,7 @@ class Output:
         if not self.optional:
             return check_labels(where, name, y, rows, self.width)
         y = check_label_array(where, name, y, rows)
-        if y.min() < loops.IGNORED or y.max() >= self.width:
+        if rows and (y.min() < loops.IGNORED or y.max() >= self.width):
             raise ValueError(
                 f"{where}: {name} must be 0 to {self.width - 1}, or -1 where it is missing, got {y.min()} to {y.max()}"
             )
@@ -150,8 +151,8 @@ class Output:
         return z if self.output == "identity" else ACTIVATIONS[self.output].forward(z, out=z)
 
     def predicted(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return the class of each row if the loss takes labels, else the outputs as they are."""
-        return y.argmax(axis=1) if self.labels else y
+        """Return the class of each row if the loss takes labels, rates with poisson, else the outputs as they are."""
+        return y.argmax(axis=1) if self.labels else rates(y) if self.loss == "poisson" else y
 
     def judged(self, y: NDArray[Any], z: NDArray[Any], weights: NDArray[Any]) -> tuple[float | None, float | None]:
         """Return (loss, score) over the rows that have a target, None if no row has one; z may be overwritten."""

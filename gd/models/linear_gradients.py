@@ -22,9 +22,10 @@ from ..checks import (
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.traffic import of_rows
-from ..losses import ANY, LOSSES, PROBABILITIES, Loss, check_loss
+from ..losses import ANY, LOSSES, Loss, check_distributions, check_loss, is_distribution
 from ..runtime import single_threaded_blas
 from ..typing import Array, Integers, LossParameters
+from .evaluation import check_weights, uncounted
 
 ALL_ROWS = np.empty(0, np.intp)  # as `rows` it means all rows, in order
 Matrix = Array | Any  # or a matrix of SciPy in CSR
@@ -148,7 +149,7 @@ def softmax_regression_gradient(
 
 
 def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, matrix="w"):
-    X = check_matrix(where, X)
+    X = check_matrix(where, X, least=0)
     (n, features), dtype = X.shape, X.dtype
     own = ("X", dtype)
     labels = LOSSES[loss := check_loss(where, loss)].labels
@@ -157,14 +158,15 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
         expected = f"({features}, outputs)" if labels else f"({features},) or ({features}, outputs)"
         raise ValueError(f"{where}: {matrix} has shape {w.shape}, expected {expected}")
     bias = _checked_bias(where, b, w, own)
-    rows = ALL_ROWS if rows is None else check_indices(where, "rows", rows, n)
-    y = check_targets(where, y, n, w.shape[1:], LOSSES[loss], own, rows)
-    weights = np.empty(0, dtype)
-    if sample_weight is not None:
-        weights = check_array(where, "sample_weight", sample_weight, dtype=own, shape=("the rows of X", (n,)))
-        lowest = (weights[rows] if rows.size else weights).min()  # NaN if there is one
-        if not lowest >= 0:
-            raise ValueError(f"{where}: sample_weight must be 0 or above, got {lowest}")
+    given = rows is not None
+    rows = check_indices(where, "rows", rows, n, 0) if given else ALL_ROWS
+    count = rows.size if given else n
+    weights = check_weights(where, sample_weight, n, own, rows if given else slice(None))
+    y = check_targets(where, uncounted(where, y, weights), n, w.shape[1:], LOSSES[loss], own, rows)
+    counted = rows
+    if weights.size:  # the rows of weight 0 may hold anything
+        read = rows if given else np.arange(n)
+        counted = read[weights[read] > 0]
     of = OfLinear(where, loss, parameters, w.shape[1:], dtype) if parameters else _plain(loss, w.shape[1:], dtype)
     data = X
     if is_sparse(X):
@@ -173,7 +175,11 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
     operands = [("X", data), ("y", y), (matrix, w)] + [("sample_weight", weights)] * (sample_weight is not None)
     out = _checked_out(where, out, w, b, own, operands)
     gradient = np.empty(w.size + bias.size, dtype)
-    value = compute(X, y, w, bias, of, rows, weights, gradient, of.count(y, rows, rows.size or n))
+    value = 0.0
+    if count and (counted.size or counted is ALL_ROWS):
+        value = compute(X, y, w, bias, of, counted, weights, gradient, of.count(y, rows, count))
+    else:
+        gradient[:] = 0
     dw, db = gradient[: w.size].reshape(w.shape), gradient[w.size :]
     if out is not None:
         out[0][...] = dw
@@ -333,16 +339,17 @@ def check_targets(
     """
     y = lent(where, "y", y)
     if loss.labels:
-        if not isinstance(y, np.ndarray) or y.dtype.kind != "f" or y.ndim != 2:
+        if not is_distribution(y, *outputs):
             return check_labels(where, "y", y, n, *outputs)
-        y = check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
-        PROBABILITIES.check(where, "y", y[rows] if rows.size else y)
+        y = y.astype(own[1]) if y.dtype.kind != "f" else y
+        y = check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)), any_size=not n)
+        check_distributions(where, "y", y[rows] if rows.size else y)
         return y
     if isinstance(y, np.ndarray) and y.dtype.kind in "iub":
         if rows.size and not outputs and np.can_cast(y.dtype, np.intp):
             own = "labels", np.dtype(np.intp)
         y = y.astype(own[1], order="C", copy=False)
-    y = check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)))
+    y = check_array(where, "y", y, dtype=own, shape=("the predictions", (n, *outputs)), any_size=not n)
     if loss.targets is not ANY:
         loss.targets.check(where, "y", y[rows] if rows.size else y)
     return y

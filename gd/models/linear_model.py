@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from math import nan
 from typing import Any, Unpack
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..checks import (
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.loops.linear_training import TRAINING, penalize
-from ..losses import LOSSES, check_loss, total
+from ..losses import LOSSES, check_loss, rates, total
 from ..optimizers import Optimizer
 from ..parameters import LARGEST, ParameterVector
 from ..typing import Array, Integers, LossParameters
@@ -142,9 +143,11 @@ class LinearModel(Model):
     def _predictions(self, outputs):
         if self._loss.labels:
             return outputs.argmax(axis=1)
-        return np.exp(outputs) if self.loss == "poisson" else outputs
+        return rates(outputs) if self.loss == "poisson" else outputs
 
     def _evaluation(self, X: Any, y: Targets) -> Evaluation:
+        if not X.shape[0]:
+            return Evaluation(nan, nan, {}, {})
         judged = LOSSES[self.loss].judged(self._outputs(X), y.arrays, y.weights, self._loss_parameters)
         return Evaluation(*judged, {}, {})
 
@@ -152,9 +155,10 @@ class LinearModel(Model):
         self, X: Any, y: Array, *, sample_weight: Array | None = None
     ) -> tuple[float, ParameterVector]:
         """Return the mean loss with penalties, and its gradient as a ParameterVector like `parameters`."""
-        X, targets = self.check_data("LinearModel.loss_and_gradients", X, y, sample_weight)
+        X, targets = self.check_data("LinearModel.loss_and_gradients", X, y, sample_weight, least=0)
         gradients = self.parameters.zeros_like()
-        return self._gradient(X, targets, ALL_ROWS, gradients.vector), gradients
+        rows = ALL_ROWS if targets.counted is None else targets.counted
+        return self._gradient(X, targets, rows, gradients.vector), gradients
 
     def _leave_l1(self) -> None:
         """Leave l1 out of the gradient, for an optimizer whose proximal step takes it; losses still count it."""
@@ -174,8 +178,10 @@ class LinearModel(Model):
         return self._gradient(X, y, rows if rows.size < X.shape[0] else ALL_ROWS, out.vector)
 
     def _gradient(self, X, y, rows, out):
-        w, (divisor,) = self.parameters["w"], self.counts(y, rows)
-        value = compute(X, y.arrays, w, self.parameters["b"], self._loss, rows, y.weights, out, divisor)
+        w, value = self.parameters["w"], 0.0
+        if X.shape[0]:
+            (divisor,) = self.counts(y, rows)
+            value = compute(X, y.arrays, w, self.parameters["b"], self._loss, rows, y.weights, out, divisor)
         if any(self._added):
             join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._added)
         if not self.fit_intercept:
@@ -264,12 +270,9 @@ class LinearModel(Model):
         """Return X if it is a matrix of this model's dtype and number of features, and of so many rows, else raise."""
         return check_features(where, X, self.dtype, len(self.parameters["w"]), least)
 
-    def check_data(self, where: str, X: Any, y: Array, sample_weight: Any = None) -> tuple[Any, Targets]:
-        """Return X and y as kernels take them, or raise if they do not fit this model."""
-        X = self.check_inputs(where, X, 1)
-        n = X.shape[0]
-        y = check_targets(where, y, n, self.outputs, LOSSES[self.loss], ("the model", self.dtype))
-        return X, Targets.of(where, y, sample_weight, n, self.dtype)
+    def check_targets(self, where: str, y: Any, rows: int) -> NDArray[Any]:
+        """Return the targets of so many rows as kernels take them, or raise."""
+        return check_targets(where, y, rows, self.outputs, LOSSES[self.loss], ("the model", self.dtype))
 
     def __repr__(self):
         shape, intercept = self.parameters["w"].shape, "" if self.fit_intercept else ", fit_intercept=False"

@@ -218,7 +218,7 @@ class MLP(Model):
         return self._as_given(self._forward(self.check_inputs("MLP.forward", X)))
 
     def predict(self, X: Array) -> Outputs:
-        """Return the class of each row (the largest output) if the loss takes labels, else the outputs."""
+        """Return the class of each row if the loss takes labels, e**output with poisson, else the outputs."""
         outputs = self._forward(self.check_inputs("MLP.predict", X))
         return self._as_given({name: self._plan.outputs[name].predicted(y) for name, y in outputs.items()})
 
@@ -262,7 +262,7 @@ class MLP(Model):
 
     def scores(self, X: Array, y: Given, sample_weight: Array | None = None) -> Any:
         """Return the score of each head over the rows that have a target for it; None if no row has."""
-        return self._as_given(self._evaluation(*self.check_data("MLP.scores", X, y, sample_weight)).scores)
+        return self._as_given(self._judged("scores", X, y, sample_weight).scores)
 
     def _evaluation(self, X: Any, y: Targets) -> Evaluation:
         return self._plan.judged(self._forward(X, raw=True), y)
@@ -289,7 +289,7 @@ class MLP(Model):
         loss : float
         gradients : ParameterVector
         """
-        inputs, targets = self.check_data("MLP.loss_and_gradients", X, y, sample_weight)
+        inputs, targets = self.check_data("MLP.loss_and_gradients", X, y, sample_weight, least=0)
         if step is not None:
             step = check_integer("MLP.loss_and_gradients", "step", step, 0)
         gradients = self.parameters.zeros_like()
@@ -297,7 +297,8 @@ class MLP(Model):
             if step is None:
                 step = self._calls
                 self._calls += 1
-            loss = self.write_gradients(inputs, targets, np.arange(inputs.shape[0]), step, gradients)
+            rows = np.arange(inputs.shape[0]) if targets.counted is None else targets.counted
+            loss = self.write_gradients(inputs, targets, rows, step, gradients) if rows.size else 0.0
         return loss, gradients
 
     def write_gradients(
@@ -366,11 +367,9 @@ class MLP(Model):
         """Return X if it is a matrix of this model's dtype and number of features, and of so many rows, else raise."""
         return check_features(where, X, self.dtype, self.widths[0], least)
 
-    def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Targets]:
-        """Return X and the targets of each head as kernels take them, or raise if they do not fit this model."""
-        X = self.check_inputs(where, X, 1)
-        arrays = self._plan.check_targets(where, y, X.shape[0])
-        return X, Targets.of(where, arrays, sample_weight, X.shape[0], self.dtype)
+    def check_targets(self, where: str, y: Any, rows: int) -> tuple[NDArray[Any], ...]:
+        """Return the targets of each head for so many rows as kernels take them, or raise."""
+        return self._plan.check_targets(where, y, rows)
 
     def _forward(self, X: Any, raw: bool = False) -> dict[str, NDArray[Any]]:
         """Return the outputs of each head; `raw` before the activation."""

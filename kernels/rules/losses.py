@@ -53,7 +53,7 @@ def logistic(logit, target, positive_weight):
 def hinge(prediction, target):
     """Return max(0, 1 - target * prediction)."""
     margin, zero = cast(1, prediction) - target * prediction, cast(0, prediction)
-    return (zero, zero) if margin <= 0 else (margin, -target)
+    return (zero, zero) if margin <= 0 else (margin, -target if margin == margin else margin)
 
 
 def squared_hinge(prediction, target):
@@ -63,15 +63,17 @@ def squared_hinge(prediction, target):
 
 
 def poisson(prediction, target):
-    """Return e**prediction - target * prediction."""
+    """Return e**prediction - target * prediction: its limit where one of the two is infinite."""
     rate = exp(prediction)
-    return rate - target * prediction, rate - target
+    alone = target == 0 or rate + rate == rate > 0
+    return rate if alone else rate - target * prediction, rate - target
 
 
 def poisson_of_rate(rate, target, eps):
-    """Return rate - target * log(rate + eps)."""
-    shifted = rate + eps
-    return rate - target * log(shifted), cast(1, rate) - target / shifted
+    """Return rate - target * log(rate + eps): its limit where one of the two is infinite."""
+    shifted, one = rate + eps, cast(1, rate)
+    alone = target == 0 or rate + rate == rate > 0
+    return rate if alone else rate - target * log(shifted), one if target == 0 else one - target / shifted
 
 
 def quantile(prediction, target, q):
