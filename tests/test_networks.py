@@ -149,6 +149,13 @@ def test_history_validation_callbacks_and_schedules(rng, capsys):
     assert captured.out == ""
 
 
+def test_what_a_model_is_made_of_is_fixed():
+    for model, names in ((gd.MLP([3, 2]), ("activation", "loss", "widths")), (gd.LinearModel(3), ("loss", "outputs"))):
+        for name in names:
+            with pytest.raises(AttributeError, match=f"{type(model).__name__}: {name} is fixed at construction"):
+                setattr(model, name, getattr(model, name))
+
+
 def test_r2_score_of_a_regression(rng):
     X = rng.standard_normal((200, 3))
     y = X @ rng.standard_normal((3, 2)) + 1

@@ -98,6 +98,11 @@ class Model:
             raise ValueError(f"{where}: sample_weight must be above 0 for some row, got 0 for all")
         return X, Targets(self.check_targets(where, uncounted(where, y, weights), X.shape[0]), weights)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("activation", "loss", "outputs", "widths") and name in self.__dict__:
+            raise AttributeError(f"{type(self).__name__}: {name} is fixed at construction; make another with it")
+        super().__setattr__(name, value)
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in self._unsaved}
 
