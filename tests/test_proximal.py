@@ -163,6 +163,13 @@ def test_it_follows_schedules_and_belongs_to_groups():
     assert params[2].tolist() == [-8 + 2 + 1] * 2
 
 
+def test_a_models_own_l1_is_refused_beside_it(rng):
+    model = gd.LinearModel(3, l1=0.1, dtype=np.float64)
+    optimizer = gd.SGD(model.parameters, l1=0.1, proximal=True)
+    with pytest.raises(ValueError, match="l1 must be given to the optimizer"):
+        gd.fit(model, rng.random((9, 3)), rng.random(9), optimizer, progress=False)
+
+
 @pytest.mark.parametrize("name", ["Rprop", "ASGD", "LAMB", "LARS", "ScheduleFreeAdamW"])
 def test_it_is_refused_where_lr_is_not_the_length_of_steps(name):
     with pytest.raises(ValueError, match=f"{name}: proximal must be False, got True; lr alone does not tell how far"):

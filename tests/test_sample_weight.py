@@ -137,6 +137,23 @@ def test_mini_batches_weigh_rows_by_the_mean_weight_of_all(batch_size, options, 
         np.testing.assert_allclose(history.loss, [loss], rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", [1e-44, 1e-38, 1e30, 1e38])
+def test_only_ratios_of_weights_count(factor, rng):
+    """In float32, in which sums of these weights overflow, or their inverse does."""
+    X, y, weights = (each.astype(np.float32) for each in (rng.normal(size=(N, 4)), rng.normal(size=N), np.ones(N)))
+    weights[::2] = 2
+    for make, target in ((lambda: gd.LinearModel(4), y), (lambda: gd.MLP([4, 1], loss="mse"), y[:, np.newaxis].copy())):
+        plain, scaled = make(), make()
+        expected = plain.loss_and_gradients(X, target, sample_weight=weights)
+        found = scaled.loss_and_gradients(X, target, sample_weight=weights * np.float32(factor))
+        tolerance = 0.2 if factor < 1e-40 else 1e-5  # subnormal numbers have few bits
+        assert found[0] == pytest.approx(expected[0], rel=tolerance)
+        for model, own in ((plain, weights), (scaled, weights * np.float32(factor))):
+            gd.fit(model, X, target, gd.SGD(model.parameters), 8, 2, progress=False, sample_weight=own)
+        np.testing.assert_allclose(scaled.parameters.vector, plain.parameters.vector, rtol=tolerance, atol=tolerance)
+
+
 def test_weights_of_streamed_batches_are_taken_as_they_are(rng):
     X, y, model = rng.normal(size=(4, 3)), rng.normal(size=4), gd.LinearModel(3, dtype=np.float64)
     _, gradients = model.loss_and_gradients(X, y)

@@ -21,7 +21,7 @@ def total(values: NDArray[np.float64]) -> float:
         return float(values.sum())
 
 
-class Targets(NamedTuple):
+class Domain(NamedTuple):
     """The targets that a loss takes."""
 
     allowed: Callable[..., Any]  # a rule: True for a target that will do
@@ -49,10 +49,10 @@ class Targets(NamedTuple):
             raise self.error(where, name, y)
 
 
-ANY = Targets(rules.any_target, "numbers")
-PROBABILITIES = Targets(rules.probability, "in [0, 1]")
-SIGNS = Targets(rules.sign_target, "-1 or 1", "; 2 * y - 1 makes them of classes 0 and 1")
-COUNTS = Targets(rules.count_target, "0 or above")
+ANY = Domain(rules.any_target, "numbers")
+PROBABILITIES = Domain(rules.probability, "in [0, 1]")
+SIGNS = Domain(rules.sign_target, "-1 or 1", "; 2 * y - 1 makes them of classes 0 and 1")
+COUNTS = Domain(rules.count_target, "0 or above")
 
 
 def is_distribution(y: Any, classes: int) -> bool:
@@ -83,7 +83,7 @@ class Loss(NamedTuple):
     function: Callable[..., tuple[Any, NDArray[Any]]]  # (prediction, target, reduction="mean", **parameters)
     rule: Callable[..., Any] | None = None  # for one element; None for softmax_cross_entropy
     parameters: dict[str, tuple[float, Range]] = {}  # noqa: RUF012  (of the rule: name -> (default, Range))
-    targets: Targets = ANY
+    targets: Domain = ANY
     score: Score = r_squared
 
     @property

@@ -164,11 +164,16 @@ class Model:
             loss = lambda _: self.loss_and_gradients(X, y, **self._repeatable)[0]  # noqa: E731
             return gradient_check(loss, self.parameters, gradients, coordinates, seed)
 
+    @property
+    def adds_l1(self) -> bool:
+        """True if the gradient holds that of a penalty l1 |w|."""
+        return False
+
     def with_means(self, y: Targets) -> Targets:
         """Return targets whose weights count beside the mean weight of all rows, rather than of each mini-batch."""
         if not y.weights.size:
             return y
-        rows = np.flatnonzero(y.weights)
+        y, rows = y.relative(), np.flatnonzero(y.weights)
         pairs = zip(self.counts(y, rows), self.counts(y._replace(weights=y.weights[:0]), rows), strict=True)
         return y._replace(means=tuple(weighted / count if count else 1.0 for weighted, count in pairs))
 

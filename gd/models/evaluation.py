@@ -27,6 +27,11 @@ class Targets(NamedTuple):
         weights = self.dividing
         return float(weights[rows].sum(dtype=np.float64)) if weights.size else rows.size
 
+    def relative(self) -> "Targets":
+        """Return these, with very large or small weights scaled by a power of two: only their ratios count."""
+        exponent = int(np.frexp(self.weights.max())[1]) if self.weights.size else 0
+        return self._replace(weights=np.ldexp(self.weights, -exponent)) if abs(exponent) > 60 else self
+
     def absolute(self) -> "Targets":
         """Return these with weights that are not divided by their mean."""
         outputs = len(self.arrays) if isinstance(self.arrays, tuple) else 1

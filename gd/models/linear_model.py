@@ -158,7 +158,12 @@ class LinearModel(Model):
         X, targets = self.check_data("LinearModel.loss_and_gradients", X, y, sample_weight, least=0)
         gradients = self.parameters.zeros_like()
         rows = ALL_ROWS if targets.counted is None else targets.counted
-        return self._gradient(X, targets, rows, gradients.vector), gradients
+        return self._gradient(X, targets.relative(), rows, gradients.vector), gradients
+
+    @property
+    def adds_l1(self) -> bool:
+        """True if the gradient holds that of the penalty l1 |w|."""
+        return bool(self._added[0])
 
     def _leave_l1(self) -> None:
         """Leave l1 out of the gradient, for an optimizer whose proximal step takes it; losses still count it."""

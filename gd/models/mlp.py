@@ -298,7 +298,7 @@ class MLP(Model):
                 step = self._calls
                 self._calls += 1
             rows = np.arange(inputs.shape[0]) if targets.counted is None else targets.counted
-            loss = self.write_gradients(inputs, targets, rows, step, gradients) if rows.size else 0.0
+            loss = self.write_gradients(inputs, targets.relative(), rows, step, gradients) if rows.size else 0.0
         return loss, gradients
 
     def write_gradients(

@@ -163,6 +163,8 @@ def fit(
         raise ValueError(f"fit: comm must be that of the optimizer, got {type(comm).__name__}")
     if optimizer.params is not model.parameters:
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
+    if getattr(optimizer, "proximal", False) and model.adds_l1:
+        raise ValueError("fit: l1 must be given to the optimizer where this is proximal, it was given to the model")
     optional = options | {"evaluate": evaluate, "steps_per_epoch": steps_per_epoch}
     given = {name for name, value in optional.items() if value is not None}
     options = DEFAULTS | {name: options[name] for name in DEFAULTS if name in given}
