@@ -44,7 +44,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
     r"(\w+)\.(check_data|check_inputs|check_targets|check)": "a part of the checks of other methods",
     r"profile\.(started|ended)": "called by kernels",
-    r"\w+\.(write_gradients|backpropagate|descend|counts|with_means)": "called by fit with what it has checked",
+    r"\w+\.(write_gradients|backpropagate|descend|divisors|with_means)": "called by fit with what it has checked",
     r"Distributed\.(check_batches|has_saved|read|write)": "called by fit with what it has checked",
     r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",

@@ -73,3 +73,20 @@ def test_examples_draw_their_pictures(name, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "picture.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_names_in_the_table_of_places_exist():
+    """Each `Class.name` or `name` in CONTRIBUTING stands in one of the files that its row names."""
+    rows = [row for row in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if row.startswith("| ") and "gd/" in row]
+    assert len(rows) > 5
+    for row in rows:
+        words = re.findall(r"`([^`]+)`", row)
+        files = [ROOT / word for word in words if "/" in word and (ROOT / word).is_file()]
+        source = "".join(each.read_text() for each in files)
+        for name in (
+            word for word in words if re.fullmatch(r"[A-Za-z_.]+", word) and not word.endswith((".py", ".md"))
+        ):
+            if name in ("fit", "descend"):  # of which the row speaks, but which it does not place
+                continue
+            missing = [part for part in name.split(".") if not re.search(rf"\b{part}\b", source)]
+            assert not missing, (row, name)

@@ -42,7 +42,7 @@ class Model:
             """Return the loss and the score of what `check_data` returned."""
             ...
 
-        def counts(self, y: Targets, rows: Any) -> list[float]:
+        def divisors(self, y: Targets, rows: Any) -> list[float]:
             """Return the divisors that turn the sums of the losses of some rows into means, by output."""
             ...
 
@@ -174,7 +174,7 @@ class Model:
         if not y.weights.size:
             return y
         y, rows = y.relative(), np.flatnonzero(y.weights)
-        pairs = zip(self.counts(y, rows), self.counts(y._replace(weights=y.weights[:0]), rows), strict=True)
+        pairs = zip(self.divisors(y, rows), self.divisors(y._replace(weights=y.weights[:0]), rows), strict=True)
         return y._replace(means=tuple(weighted / count if count else 1.0 for weighted, count in pairs))
 
     def descend(

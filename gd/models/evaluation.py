@@ -18,13 +18,13 @@ class Targets(NamedTuple):
     means: tuple[float, ...] = ()  # the mean weight in a training, by output: the sum of a mini-batch is divided by it
 
     @property
-    def dividing(self) -> NDArray[Any]:
-        """The weights whose sum divides that of the losses: those of the rows, unless their mean is given."""
+    def divisor_weights(self) -> NDArray[Any]:
+        """The weights that the divisor of a batch sums up; empty if `means` is given, as it is then rows * mean."""
         return self.weights[:0] if self.means else self.weights
 
     def weight(self, rows: NDArray[np.intp]) -> float:
         """Return what some rows count in the mean of several mini-batches."""
-        weights = self.dividing
+        weights = self.divisor_weights
         return float(weights[rows].sum(dtype=np.float64)) if weights.size else rows.size
 
     def relative(self) -> "Targets":

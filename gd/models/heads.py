@@ -129,7 +129,7 @@ class Output:
             )
         return np.ascontiguousarray(y, np.intp)
 
-    def count(self, y: NDArray[Any], rows: NDArray[np.intp], weights: NDArray[Any]) -> float:
+    def divisor(self, y: NDArray[Any], rows: NDArray[np.intp], weights: NDArray[Any]) -> float:
         """Return the divisor that turns the sum of the losses of some rows into their mean.
 
         The mean is over the targets that are not missing. Rows have weights, or none.

@@ -177,7 +177,7 @@ def _gradient(where, X, y, w, b, loss, rows, out, sample_weight, parameters, mat
     gradient = np.empty(w.size + bias.size, dtype)
     value = 0.0
     if count and (counted.size or counted is ALL_ROWS):
-        value = compute(X, y, w, bias, of, counted, weights, gradient, of.count(y, rows, count))
+        value = compute(X, y, w, bias, of, counted, weights, gradient, of.divisor(y, rows, count))
     else:
         gradient[:] = 0
     dw, db = gradient[: w.size].reshape(w.shape), gradient[w.size :]
@@ -234,7 +234,9 @@ class OfLinear:
             each = of_class * each if each.size else of_class
         return each.astype(np.float64) * self.terms if each.size else None
 
-    def count(self, y: NDArray[Any], rows: NDArray[np.intp], examples: int, weights: NDArray[Any] = ALL_ROWS) -> float:
+    def divisor(
+        self, y: NDArray[Any], rows: NDArray[np.intp], examples: int, weights: NDArray[Any] = ALL_ROWS
+    ) -> float:
         """Return the divisor that turns the sum of the losses of some rows into their mean."""
         shares = self.shares(y, rows, weights)
         return examples * self.terms if shares is None else float(shares.sum())

@@ -185,7 +185,7 @@ class LinearModel(Model):
     def _gradient(self, X, y, rows, out):
         w, value = self.parameters["w"], 0.0
         if X.shape[0]:
-            (divisor,) = self.counts(y, rows)
+            (divisor,) = self.divisors(y, rows)
             value = compute(X, y.arrays, w, self.parameters["b"], self._loss, rows, y.weights, out, divisor)
         if any(self._added):
             join(penalize)(w.size, out[: w.size], w.reshape(-1), *self._added)
@@ -231,7 +231,7 @@ class LinearModel(Model):
         for start in range(0, order.size, chunk * batch_size):
             rows = order[start : start + chunk * batch_size]
             steps = -(-rows.size // batch_size)
-            losses, divisors = np.zeros(steps), self._divisors(y, rows, batch_size)
+            losses, divisors = np.zeros(steps), self._divisors_of_batches(y, rows, batch_size)
             taken = optimizer.inside.run(
                 loop,
                 steps,
@@ -258,14 +258,14 @@ class LinearModel(Model):
                 losses *= np.divide(weights, divisors, out=np.zeros(steps), where=divisors > 0)
             yield total(losses) / (total(weights) or 1.0), rows.size, y.weight(rows)
 
-    def counts(self, y: Targets, rows: Any) -> list[float]:
+    def divisors(self, y: Targets, rows: Any) -> list[float]:
         """Return the divisor that turns the sum of the losses of some rows into their mean."""
-        count = self._loss.count(y.arrays, rows, rows.size or len(y.arrays), y.dividing)
-        return [count * y.means[0] if y.means else count]
+        divisor = self._loss.divisor(y.arrays, rows, rows.size or len(y.arrays), y.divisor_weights)
+        return [divisor * y.means[0] if y.means else divisor]
 
-    def _divisors(self, y, rows, batch_size):
+    def _divisors_of_batches(self, y, rows, batch_size):
         """Return what turns the sum of the losses of each mini-batch into a mean."""
-        shares, starts = self._loss.shares(y.arrays, rows, y.dividing), np.arange(0, rows.size, batch_size)
+        shares, starts = self._loss.shares(y.arrays, rows, y.divisor_weights), np.arange(0, rows.size, batch_size)
         (mean,) = y.means or (1.0,)
         if shares is not None:
             return np.add.reduceat(shares, starts) * mean

@@ -323,7 +323,7 @@ class MLP(Model):
             work = self._pass = new_pass(self._plan, rows.size)
         outputs = self._plan.outputs.values()
         scales = [
-            head.weight / count if count else 0.0 for head, count in zip(outputs, self.counts(y, rows), strict=True)
+            head.weight / each if each else 0.0 for head, each in zip(outputs, self.divisors(y, rows), strict=True)
         ]
         key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
         work.run(X, bound or self._plan.bound_losses(y), rows, vector, np.array(scales, self.dtype), key)
@@ -331,10 +331,10 @@ class MLP(Model):
             losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
         return sum(total(values[: rows.size]) * scale for values, scale in zip(work.values, scales, strict=True))
 
-    def counts(self, y: Targets, rows: NDArray[np.intp]) -> list[float]:
+    def divisors(self, y: Targets, rows: NDArray[np.intp]) -> list[float]:
         """Return the divisors that turn the sums of the losses of some rows into means, by head."""
         heads = zip(self._plan.outputs.values(), y.arrays, y.means or (1.0,) * len(y.arrays), strict=True)
-        return [head.count(each, rows, y.dividing) * mean for head, each, mean in heads]
+        return [head.divisor(each, rows, y.divisor_weights) * mean for head, each, mean in heads]
 
     def descend(
         self, X: Any, y: Any, order: Any, batch_size: int, optimizer: Optimizer, accumulate: int = 1, losses: Any = None

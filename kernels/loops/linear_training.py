@@ -51,7 +51,7 @@ def _penalty(w, l1, l2):
 _penalty = device(_penalty, reassociate=True)
 
 
-class Training(NamedTuple):
+class TrainingArguments(NamedTuple):
     """What the steps of a training take."""
 
     parts: int  # into which a step's blocks are split
@@ -77,7 +77,7 @@ class Training(NamedTuple):
 
 def _training_traffic(steps, *arguments):
     """Of every step: the weights are read, the gradients of blocks and their sum written and read, the rest updated."""
-    of = Training(*arguments)
+    of = TrainingArguments(*arguments)
     of_step = of.p.nbytes + 2 * (of.gradients.nbytes + of.gradient.nbytes + (1 + of.slots) * of.p.nbytes)
     return of.order.size * of.of_example + of.order.nbytes + steps * of_step
 
@@ -127,13 +127,15 @@ def _matrix(p, outputs):
     return matrix_at(p, 0, size // outputs, outputs), vector_at(p, size, outputs)
 
 
-@loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic, names=Training)  # products of an item
+@loop(
+    parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic, names=TrainingArguments
+)  # products of an item
 def train_vector():
     """Items are steps: the gradient of a mini-batch, its penalty, the optimizer's rule; a loss not finite ends it."""
     return _train(_vector)
 
 
-@loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic, names=Training)
+@loop(parallel_from=32_768, ordered=True, flush=True, traffic=_training_traffic, names=TrainingArguments)
 def train_matrix():
     """The same for several outputs."""
     return _train(_matrix)
