@@ -1,5 +1,7 @@
 """What a validation judges by: the loss itself, and the figure that each loss has, as scikit-learn defines them."""
 
+import functools
+
 import numpy as np
 import pytest
 from communicators import on_ranks
@@ -174,14 +176,19 @@ def test_monitors_that_cannot_be_had_are_refused():
 
 
 @pytest.mark.parametrize(
-    "wrapped",
+    "wrapped, unheard",  # epochs whose last step is of a warm-up: steps 0 to 3 of the first, 4 to 7 of the second
     [
-        lambda plateau: LinearWarmup(plateau, 5),
-        lambda plateau: Piecewise([3, 6], [plateau, plateau, LinearWarmup(plateau, 2)]),
-        lambda plateau: plateau,
+        (lambda plateau: LinearWarmup(plateau, 5), 1),
+        (lambda plateau: Piecewise([3, 6], [plateau, plateau, LinearWarmup(plateau, 2)]), 1),
+        (lambda plateau: plateau, 0),
+        (lambda plateau: lambda step: plateau(step), 0),
+        (lambda plateau: functools.partial(lambda lr, step: lr(step), plateau), 0),
+        (lambda plateau: Own(plateau), 0),
+        (lambda plateau: LinearWarmup(lambda step: plateau(step), 5), 1),
+        (lambda plateau: Piecewise([4], [0.0, Own(plateau).__call__]), 1),
     ],
 )
-def test_a_schedule_inside_of_another_hears_of_epochs_and_is_saved(wrapped, tmp_path):
+def test_a_schedule_inside_of_another_hears_of_epochs_and_is_saved(wrapped, unheard, tmp_path):
     pytest.importorskip("safetensors")
     X, y = np.zeros((40, 2), np.float32), np.ones(40, np.float32)  # the loss cannot improve: lr is 0
 
@@ -192,8 +199,18 @@ def test_a_schedule_inside_of_another_hears_of_epochs_and_is_saved(wrapped, tmp_
         gd.fit(model, X, y, optimizer, 10, epochs, checkpoint=tmp_path / "c.safetensors", resume=resume, progress=False)
         return plateau.reductions
 
-    assert train(10) == 9
-    assert train(15, resume=True) == 14
+    assert train(10) == 9 - unheard
+    assert train(15, resume=True) == 14 - unheard
+
+
+class Own(gd.schedules.Schedule):
+    """A schedule with others in a dict."""
+
+    def __init__(self, plateau):
+        self.parts = {"plateau": plateau}
+
+    def __call__(self, step):
+        return self.parts["plateau"](step)
 
 
 def test_the_best_epoch_has_its_averages_and_schedule_free_is_judged_where_its_paper_says(rng):

@@ -72,6 +72,13 @@ def test_reduce_on_plateau_equals_pytorch(keywords, rng):
     assert not s.ReduceOnPlateau(0.5).update(math.nan)
 
 
+def test_a_plateau_of_the_score_takes_a_higher_one_for_better():
+    for keywords, mode in (({"monitor": "score"}, "max"), ({"monitor": "score", "mode": "min"}, "min"), ({}, "min")):
+        schedule = s.ReduceOnPlateau(0.1, patience=0, **keywords)
+        assert schedule.mode == mode
+        assert [schedule.update(score) for score in (0.5, 0.6, 0.4)] == [False, mode == "min", mode == "max"]
+
+
 def test_classic_forms():
     assert s.StepDecay(1.0, 3, gamma=0.5)(7) == 0.25
     assert s.ExponentialDecay(2.0, rate=0.1)(5) == pytest.approx(2 * math.exp(-0.5), rel=1e-15)

@@ -16,7 +16,7 @@ import pytest
 import gd
 from gd.batches import emphasized
 from gd.runtime.threading import single_threaded_blas
-from gd.schedules import ReduceOnPlateau
+from gd.schedules import LinearWarmup, Piecewise, ReduceOnPlateau
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore:gradient_check. the function has a kink")
@@ -303,6 +303,30 @@ def test_the_learning_rate_follows_a_plateau(rng):
         gd.fit(model, X, y, gd.SGD(model.parameters, lr=plateau), progress=False)
 
 
+def test_a_plateau_hears_of_the_epochs_that_follow_it(rng):
+    X, y = example(rng)  # 60 rows: 4 steps of 16 an epoch
+    model, plateau = network(), ReduceOnPlateau(0.01, **OFTEN)
+    optimizer = gd.SGD(model.parameters, lr=Piecewise([8], [0.1, plateau]))
+    assert gd.fit(model, X, y, optimizer, 16, 5, progress=False).lr == [0.1, 0.1, 0.01, 0.01, 0.005]
+    plateau = ReduceOnPlateau(0.01, **OFTEN)
+    optimizer = gd.SGD(model.parameters, lr=LinearWarmup(Piecewise([100], [plateau, 0.1]), 8, 1.0))
+    assert gd.fit(model, X, y, optimizer, 16, 5, progress=False).lr == [0.01, 0.01, 0.01, 0.01, 0.005]
+
+
+def test_a_plateau_that_a_callback_sets_hears_of_epochs(rng):
+    X, y = example(rng)
+    model, plateau = network(), ReduceOnPlateau(0.01, **OFTEN)
+    optimizer = gd.SGD(model.parameters, lr=0.1)
+
+    def callback(history):
+        optimizer.lr = plateau
+
+    assert gd.fit(model, X, y, optimizer, 16, 4, callbacks=callback, progress=False).lr == [0.1, 0.01, 0.01, 0.005]
+    optimizer.lr, plateau.monitor = 0.1, "score"
+    with pytest.raises(TypeError, match="validation must be given where score is monitored"):
+        gd.fit(model, X, y, optimizer, 16, 4, callbacks=callback, progress=False)
+
+
 def test_the_learning_rates_of_groups_follow_plateaus(rng):
     X, y = example(rng)
     model = network()
@@ -578,7 +602,8 @@ def test_early_stopping_by_scores_that_are_all_nan_keeps_the_training(rng):
     model = gd.MLP([6, 8], heads={"a": 3})
     before = model.parameters.vector.copy()
     nothing = X, {"a": np.full(60, -1)}
-    gd.fit(model, X, {"a": y}, gd.Adam(model.parameters), 16, 3, nothing, early_stopping=5, progress=False)
+    rule = gd.EarlyStopping(5, monitor=lambda history: history.validation_loss[-1])
+    gd.fit(model, X, {"a": y}, gd.Adam(model.parameters), 16, 3, nothing, rule, progress=False)
     assert not np.array_equal(model.parameters.vector, before)
 
 
@@ -614,4 +639,6 @@ def test_resumed_training_has_the_rates_that_a_callback_set(rng, tmp_path):
         return model
 
     train(tmp_path / "parts", 3)
-    assert same(train(tmp_path / "parts", 6), train(tmp_path / "whole", 6))
+    with pytest.warns(UserWarning, match=r"keeps lr=0.16.*, groups\[0\].lr=0.06.*, which was set during it"):
+        parts = train(tmp_path / "parts", 6)
+    assert same(parts, train(tmp_path / "whole", 6))

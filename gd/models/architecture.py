@@ -22,6 +22,7 @@ from .evaluation import Evaluation, Targets, combined
 from .heads import OUTPUTS, Head, Output
 
 ONLY = "output"  # the name of the head if there are no named heads
+MONITORED = ("loss", "score", "validation_loss")  # what `EarlyStopping` monitors under these names
 WIDEST = 2**30  # the largest number of columns of a layer
 CACHED = 1_000_000  # the most weights of a layer that blocks of rows can read from a cache again and again
 UNITS = tuple(name for name, each in ACTIVATIONS.items() if each.elementwise or name == "maxout")
@@ -241,6 +242,8 @@ def _checked_dict(name: str, given: Any) -> dict[str, Any]:
 def _checked_heads(given: Any) -> dict[str, Head]:
     if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) and name for name in given):
         raise TypeError(f"MLP: heads must be a dict of names to numbers of outputs, got {given!r}")
+    for name in given.keys() & MONITORED:
+        raise ValueError(f"MLP: heads must not be named {', '.join(MONITORED)}, which monitor means, got {name!r}")
     heads = {name: head if isinstance(head, Head) else Head(head) for name, head in given.items()}
     return {
         name: replace(head, outputs=check_size(f"MLP: heads[{name!r}]", "outputs", head.outputs, high=WIDEST))

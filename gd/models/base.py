@@ -24,6 +24,7 @@ class Model:
     _unsaved: tuple[str, ...] = ("lock",)  # attributes that a copy or a pickle leaves out and makes again
     _repeatable: dict[str, Any] = {}  # noqa: RUF012  (keywords that make loss_and_gradients deterministic)
     parameters: ParameterVector
+    loss: str
     lock: Any  # an RLock, which fit and gradients of MLP hold
 
     if TYPE_CHECKING:
@@ -65,6 +66,17 @@ class Model:
 
     def __init__(self) -> None:
         self.lock = RLock()
+
+    @property
+    def head_names(self) -> list[str]:
+        """The names of the heads; empty if there is one output without a name."""
+        return []
+
+    def with_targets(self, y: Targets) -> list[str]:
+        """Return the names of the heads that some row has a target for; one name if there are no named heads."""
+        heads = zip(self.head_names, y.arrays, strict=True) if self.head_names else ()
+        found = [name for name, each in heads if (each >= 0 if each.ndim == 1 else ~np.isnan(each)).any()]
+        return found if self.head_names else ["output"]
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -144,8 +144,8 @@ class Optimizer(Protocols):
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
         if self.by_blocks and state_dir is not None:
             raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
-        self.steps, self.grad_norm, self.norms = 0, None, None
         self.lr = lr
+        self.steps, self.grad_norm, self.norms, self._lr_set = 0, None, None, False
         vars(self).update(self.scalars)
         self.choose()
         structure = structure_of(self, name, params)
@@ -391,7 +391,7 @@ class Optimizer(Protocols):
 
     @lr.setter
     def lr(self, value: Rate) -> None:
-        self._lr = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE)
+        self._lr, self._lr_set = value if callable(value) else check_number(self._name, "lr", value, NON_NEGATIVE), True
 
     @property
     def last_lr(self) -> float:

@@ -1,9 +1,12 @@
 """Schedule, the base class of learning-rate schedules, and scale_lr_for_batch, the rate for another batch size."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from inspect import getclosurevars
 from itertools import pairwise
 from math import cos, inf, pi, sqrt
+from types import FunctionType, MethodType
 from typing import Any, Literal
 
 from ..checks import NON_NEGATIVE, Range, check_choice, check_integer, check_number, check_size, shown
@@ -19,6 +22,10 @@ class Schedule(ABC):
     @abstractmethod
     def __call__(self, step: int) -> float:
         """Return the learning rate of the step after `step` steps (0, 1, ...)."""
+
+    def _followed(self, step: int | None) -> dict[str, tuple[Any, int | None]]:
+        """Return {name: (part, its own step)} of what this is made of and follows at a step; all of it for None."""
+        return {name: (part, step) for name, part in vars(self).items()}
 
     def _counted(self, step: int) -> int:
         """Return step if it is a number of steps, else raise."""
@@ -102,14 +109,42 @@ def _ascending(where: str, name: str, values: Any) -> tuple[int, ...]:
     return values
 
 
-def nested(name: str, schedule: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (name, schedule) of a schedule, or of those in a tuple, and of all that they are made of."""
-    if isinstance(schedule, (tuple, list)):
-        for k, each in enumerate(schedule):
-            yield from nested(f"{name}[{k}]", each)
+def nested(
+    name: str, schedule: Any, step: int | None = None, seen: set[int] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Yield (name, schedule) of a schedule, or of those in a tuple or a dict, and of all that they are made of.
+
+    With a step, only of those that are followed at this step. Functions are made of the schedules that they refer to.
+    Each is visited once: `seen` holds the ids of those before.
+    """
+    seen = set() if seen is None else seen
+    if id(schedule) in seen:
+        return
+    seen.add(id(schedule))
+    if isinstance(schedule, (Mapping, tuple, list)):
+        items = schedule.items() if isinstance(schedule, Mapping) else enumerate(schedule)
+        for key, each in items:
+            if callable(each) or isinstance(each, (Mapping, tuple, list)):
+                yield from nested(f"{name}[{key!r}]", each, step, seen)
     elif callable(schedule):
         yield name, schedule
-        if isinstance(schedule, Schedule):
-            for part, each in vars(schedule).items():
-                if isinstance(each, (Schedule, tuple, list)):
-                    yield from nested(f"{name}.{part}", each)
+        for part, (each, own) in _parts(schedule, step).items():
+            of_schedule = callable(each) and isinstance(schedule, (Schedule, partial))
+            if of_schedule or isinstance(each, (Schedule, Mapping, tuple, list)):
+                yield from nested(f"{name}.{part}", each, own, seen)
+
+
+def _parts(schedule: Any, step: int | None) -> dict[str, tuple[Any, int | None]]:
+    """Return {name: (part, its own step)} of what a callable is made of."""
+    if isinstance(schedule, Schedule):
+        return schedule._followed(step)
+    if isinstance(schedule, partial):
+        found = {"func": schedule.func, "args": schedule.args, "keywords": schedule.keywords}
+    elif isinstance(schedule, MethodType):
+        found = {"self": schedule.__self__}
+    elif isinstance(schedule, FunctionType):
+        variables = getclosurevars(schedule)
+        found = {**variables.globals, **variables.nonlocals}
+    else:
+        found = getattr(schedule, "__dict__", {})
+    return {name: (part, step) for name, part in found.items()}

@@ -53,6 +53,11 @@ class LinearWarmup(Schedule):
             return _at(self.after, step - self.steps)
         return _at(self.after, 0) * (self.start_factor + (1 - self.start_factor) * step / self.steps)
 
+    def _followed(self, step):
+        if step is None:
+            return super()._followed(step)
+        return {"after": (self.after, step - self.steps)} if step >= self.steps else {}
+
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
@@ -175,6 +180,16 @@ class Piecewise(Schedule):
 
     def __call__(self, step: int) -> float:
         """Return the learning rate."""
-        step = self._counted(step)
+        k, step = self._piece(self._counted(step))
+        return _at(self.pieces[k], step)
+
+    def _piece(self, step: int) -> tuple[int, int]:
+        """Return the number of the piece of a step, and the step within this piece."""
         k = bisect_right(self.boundaries, step)
-        return _at(self.pieces[k], step - (self.boundaries[k - 1] if k else 0))
+        return k, step - (self.boundaries[k - 1] if k else 0)
+
+    def _followed(self, step):
+        if step is None:
+            return super()._followed(step)
+        k, own = self._piece(step)
+        return {f"pieces[{k}]": (self.pieces[k], own)}

@@ -26,8 +26,9 @@ class ReduceOnPlateau(Schedule):
         Number of updates after a reduction that do not count.
     lr_min : float, default: 0
         The smallest rate.
-    mode : {"min", "max"}, default: "min"
-        "min" if the metric is to fall, like a loss; "max" if it is to rise, like an accuracy.
+    mode : {"min", "max"}, optional
+        "min" if the metric is to fall, like a loss; "max" if it is to rise, like an accuracy, which is the default
+        with monitor="score".
     threshold_mode : {"rel", "abs"}, default: "rel"
     monitor : str or callable, optional
         What `gd.fit` updates it with after each epoch: see `gd.EarlyStopping`; by default the loss of the validation,
@@ -71,7 +72,7 @@ class ReduceOnPlateau(Schedule):
         threshold: float = 1e-4,
         cooldown: int = 0,
         lr_min: float = 0.0,
-        mode: Literal["min", "max"] = "min",
+        mode: Literal["min", "max"] | None = None,
         threshold_mode: Literal["rel", "abs"] = "rel",
         monitor: Any = None,
     ) -> None:
@@ -82,18 +83,22 @@ class ReduceOnPlateau(Schedule):
         self.threshold = check_number(name, "threshold", threshold, NON_NEGATIVE)
         self.cooldown = check_integer(name, "cooldown", cooldown, 0)
         self.lr_min = check_number(name, "lr_min", lr_min, NON_NEGATIVE)
+        mode = ("max" if isinstance(monitor, str) and monitor == "score" else "min") if mode is None else mode
         self.mode = check_choice(name, "mode", mode, ("min", "max"))
         self.threshold_mode = check_choice(name, "threshold_mode", threshold_mode, ("rel", "abs"))
         if monitor is not None and not isinstance(monitor, str) and not callable(monitor):
             raise TypeError(f"{name}: monitor must be a name or a function of History, got {shown(monitor)}")
         self.monitor = "score" if monitor is None and mode == "max" else monitor
-        self.best = inf if mode == "min" else -inf
+        self.best = inf if self.mode == "min" else -inf
         self.reductions = self.bad = self.cooling = 0
 
     def __call__(self, step: int) -> float:
         """Return the learning rate."""
         lr = _at(self.lr, self._counted(step))
         return max(lr * self.factor**self.reductions, min(lr, self.lr_min))
+
+    def _followed(self, step):
+        return {"lr": (self.lr, step)}
 
     def update(self, metric: float) -> bool:
         """Record a metric, for example once an epoch; return True if the rate was reduced."""

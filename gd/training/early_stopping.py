@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import NON_NEGATIVE, check_flag, check_integer, check_number
 from .history import History, Monitor, check_monitor
+
+if TYPE_CHECKING:
+    from .loop import Training
+
+NO_COUNTS: dict[str, Any] = {"rates": {}, "schedules": {}}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class EarlyStopping:
         Only a larger change counts as an improvement; 0 or above.
     restore_best : bool, default: True
         Leave the model with the parameters of its best epoch rather than of the last, and the optimizer with the state
-        (steps, averages) that belongs to them.
+        (steps, averages), the rates and the counts of plateaus that belong to them.
     monitor : str or callable, optional
         "validation_loss" (the default with validation), "loss" of training (the default without), "score" of the
         validation, the name of a head (its validation loss), or a function of `History` that returns a number, which
@@ -41,27 +46,28 @@ class EarlyStopping:
     monitor: Monitor = None
 
     def __post_init__(self) -> None:
-        check_integer("EarlyStopping", "patience", self.patience, 1)
+        object.__setattr__(self, "patience", check_integer("EarlyStopping", "patience", self.patience, 1))
         check_number("EarlyStopping", "min_delta", self.min_delta, NON_NEGATIVE)
         check_flag("EarlyStopping", "restore_best", self.restore_best)
         check_monitor("EarlyStopping", self.monitor)
 
 
 class Watch:
-    """Compares each epoch with the best epoch before, and keeps the best parameters and the optimizer's state."""
+    """Compares each epoch with the best epoch before, and keeps what a training had then."""
 
     rule: EarlyStopping
-    vector: NDArray[Any]
+    training: "Training"
     kept: NDArray[Any]
     best: float
     mark: float
     waited: int
-    optimizer: Any
     state: dict[str, Any] | None
+    counts: dict[str, Any]
 
-    def __init__(self, rule: EarlyStopping, vector: NDArray[Any], optimizer: Any) -> None:
-        self.rule, self.vector, self.best, self.kept, self.waited = rule, vector, -inf, vector.copy(), 0
-        self.optimizer, self.state = optimizer, None
+    def __init__(self, rule: EarlyStopping, training: "Training") -> None:
+        self.rule, self.training, self.best, self.waited = rule, training, -inf, 0
+        self.kept = training.model.parameters.vector.copy()
+        self.state, self.counts = None, NO_COUNTS  # of the optimizer; of its rates, as `Training.counts` has them
         self.mark = -inf  # the value that the next improvement must exceed by min_delta
 
     def is_over(self, history: History) -> bool:
@@ -70,9 +76,9 @@ class Watch:
         value = value if self.rule.monitor == "score" else -value
         if value > self.best:  # never for NaN
             self.best = value
-            self.kept[:] = self.vector
+            self.kept[:] = self.training.model.parameters.vector
             if self.rule.restore_best:
-                self.state = self.optimizer.state_dict()
+                self.state, self.counts = self.training.optimizer.state_dict(), self.training.counts()
         if value > self.mark + self.rule.min_delta:
             self.mark, self.waited = value, 0
         else:
@@ -82,16 +88,17 @@ class Watch:
     def restore(self) -> None:
         """Restore the best parameters, if `restore_best`."""
         if self.rule.restore_best and self.best > -inf:  # it stays -inf if all values were NaN
-            self.vector[:] = self.kept
+            self.training.model.parameters.vector[:] = self.kept
             if self.state is not None:
-                self.optimizer.load_state_dict(self.state)
+                self.training.optimizer.load_state_dict(self.state)
+            self.training.restore_counts(**self.counts)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the record so far."""
         record = {"best": self.best, "mark": self.mark, "waited": self.waited, "kept": np.array(self.kept)}
-        return record | {"state": self.state}
+        return record | {"state": self.state, "counts": self.counts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.best, self.mark, self.waited = state["best"], state["mark"], state["waited"]
-        self.kept[:], self.state = state["kept"], state.get("state")
+        self.kept[:], self.state, self.counts = state["kept"], state["state"], state.get("counts", NO_COUNTS)

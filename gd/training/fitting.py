@@ -12,12 +12,12 @@ from ..kernels.interruption import Interruption
 from ..models import MLP, Model
 from ..optimizers import Optimizer
 from ..runtime import check_progress, progress_bar, single_threaded_blas
-from ..schedules import ReduceOnPlateau
 from ..typing import FilePath
+from .arguments import arguments_of_model
 from .averages import check_average
 from .early_stopping import EarlyStopping
-from .history import History
-from .loop import Checkpoint, DistributedTraining, Training, schedules_of
+from .history import History, check_monitored
+from .loop import Checkpoint, DistributedTraining, Training, plateaus_of
 from .resumption import nothing_left
 from .resumption import resume as resumed
 from .streams import Stream, StreamedTraining, is_stream
@@ -180,10 +180,11 @@ def fit(
     if comm is not None and isinstance(optimizer, Distributed):
         optimizer.check_batches("fit", None if everything else options["batch_size"], options["accumulate"], emphasis)
         progress = False if comm.Get_rank() else progress
+    judged = None
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
             raise TypeError(f"fit: validation must be (X, y) or (X, y, sample_weight), got {type(validation).__name__}")
-        model.check_data("fit: validation", *validation)
+        judged = model.with_targets(model.check_data("fit: validation", *validation)[1])
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         early_stopping = EarlyStopping(check_integer("fit", "early_stopping", early_stopping, 1))
     callbacks = check_functions("fit", "callbacks", callbacks)
@@ -197,31 +198,28 @@ def fit(
         folder = Path(checkpoint.path).absolute().parent
         if not folder.is_dir() or (comm is None and Path(checkpoint.path).is_dir()):
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
-    schedules = {id(each): each for each in schedules_of(optimizer).values()}  # groups can share one
-    plateaus = [each for each in schedules.values() if isinstance(each, ReduceOnPlateau)]
-    monitors = [*plateaus, early_stopping] if early_stopping is not None else plateaus
-    for monitor in (each.monitor for each in monitors):
-        _check_monitor(monitor, model, validation)
+    for rule in (*plateaus_of(optimizer), *(() if early_stopping is None else (early_stopping,))):
+        check_monitored(rule.monitor, model.head_names, judged)
     own = optimizer.optimizer if isinstance(optimizer, Distributed) else optimizer
-    judged = own.evaluated if evaluate is None else evaluate
-    check_average("fit", "evaluate", judged, own)
+    average = own.evaluated if evaluate is None else evaluate
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")
     try:
         settings = {
             **options,
-            "evaluate": judged,
+            "evaluate": average,
             "steps_per_epoch": steps_per_epoch,
             "rows": None if stream else X.shape[0],
-            "model": repr(model),
-            "max_norm": getattr(model, "max_norm", None),
-            "seed of the model": getattr(model, "seed", None),
+            "sample_weight": sample_weight is not None,
+            "model": arguments_of_model(model),
             "validation": validation is not None,
             "optimizer": type(optimizer).__name__,
         }
         kind = StreamedTraining if stream else Training if comm is None else DistributedTraining
         training = kind(model, X, y, optimizer, settings, given, early_stopping)
-        if resume and checkpoint is not None and training.has_saved(checkpoint.path):
+        if not resume or checkpoint is None or not training.has_saved(checkpoint.path):
+            check_average("fit", "evaluate", average, own)
+        else:
             with Interruption():
                 news = resumed(training, checkpoint.path)
             news = nothing_left(training, checkpoint.path, epochs) or news
@@ -231,21 +229,7 @@ def fit(
             progress_bar("fit", progress, training.total(epochs), training.unit) as bar,
             single_threaded_blas(),
         ):
-            training.run(epochs, validation, callbacks, plateaus, checkpoint, bar)
+            training.run(epochs, validation, judged, callbacks, checkpoint, bar)
         return training.history
     finally:
         model.lock.release()
-
-
-def _check_monitor(monitor: Any, model: Model, validation: Any) -> None:
-    """Raise unless there will be what a rule monitors."""
-    if monitor is None or monitor == "loss" or callable(monitor):
-        return
-    heads = model.head_names if isinstance(model, MLP) else []
-    if monitor not in ("validation_loss", "score", *heads):
-        raise ValueError(
-            f"fit: monitor must be loss, validation_loss, score{''.join(f', {name}' for name in heads)} or a function, "
-            f"got {monitor!r}"
-        )
-    if validation is None:
-        raise TypeError(f"fit: validation must be given where {monitor} is monitored, got None")

@@ -1,10 +1,13 @@
 """History: losses, scores, times and learning rates of a training, as `fit` returns them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import nan
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..checks import shown
 from ..files import new_figure, written
 from ..models import Evaluation
 from ..typing import FilePath
@@ -47,19 +50,24 @@ class History:
     head_losses: dict[str, list[float]] = field(default_factory=dict)
     head_scores: dict[str, list[float]] = field(default_factory=dict)
 
-    def judge(self, evaluation: Evaluation) -> None:
-        """Add an evaluation on the validation data."""
-        self.validation_loss.append(evaluation.loss)
-        self.score.append(evaluation.score)
-        if len(evaluation.losses) > 1:
-            for record, found in ((self.head_losses, evaluation.losses), (self.head_scores, evaluation.scores)):
-                for name, value in found.items():
-                    record.setdefault(name, []).append(nan if value is None else value)
+    def judge(self, evaluation: Evaluation, heads: Sequence[str] = ()) -> None:
+        """Add an evaluation on the validation data after the epoch, also that of named heads."""
+        found: list[Any] = [(self.validation_loss, evaluation.loss), (self.score, evaluation.score)]
+        for name in heads:
+            found.append((self.head_losses.setdefault(name, []), evaluation.losses[name]))
+            found.append((self.head_scores.setdefault(name, []), evaluation.scores[name]))
+        for record, value in found:
+            record += [nan] * (len(self.loss) - 1 - len(record))  # of epochs in checkpoints of 0.1.0
+            record.append(nan if value is None else value)
 
     def monitored(self, monitor: Monitor) -> float:
         """Return the last value of what a rule watches: the lower the better, but for "score"."""
         if callable(monitor):
-            return float(monitor(self))
+            value = monitor(self)
+            number = np.asarray(value)
+            if number.size != 1 or number.dtype.kind not in "iuf":
+                raise TypeError(f"fit: monitor must return a number, got {shown(value)}")
+            return float(number.item())
         if monitor is None:
             return (self.validation_loss or self.loss)[-1]
         if monitor in ("loss", "validation_loss", "score"):
@@ -96,3 +104,18 @@ def check_monitor(where: str, monitor: Monitor) -> None:
     """Raise unless `monitor` is a name, a function or None."""
     if monitor is not None and not isinstance(monitor, str) and not callable(monitor):
         raise TypeError(f"{where}: monitor must be a name or a function of History, got {monitor!r}")
+
+
+def check_monitored(monitor: Monitor, heads: Sequence[str], judged: Sequence[str] | None) -> None:
+    """Raise unless there will be what a rule monitors; `judged` are the outputs that the validation has targets for."""
+    if monitor == "loss" or callable(monitor) or (monitor is None and judged is None):
+        return
+    if monitor not in (None, "validation_loss", "score", *heads):
+        raise ValueError(
+            f"fit: monitor must be loss, validation_loss, score{''.join(f', {name}' for name in heads)} or a function, "
+            f"got {monitor!r}"
+        )
+    if judged is None:
+        raise TypeError(f"fit: validation must be given where {monitor} is monitored, got None")
+    if not judged or (monitor in heads and monitor not in judged):
+        raise ValueError(f"fit: validation must have targets where {monitor or 'its loss'} is monitored, got none")

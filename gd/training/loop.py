@@ -16,12 +16,12 @@ from ..distributed import Distributed
 from ..files import load, save
 from ..kernels.interruption import Interruption
 from ..models import Model
-from ..schedules import nested
+from ..schedules import ReduceOnPlateau, nested
 from ..typing import FilePath
 from .arguments import arguments_of, described
 from .averages import averaged
 from .early_stopping import Watch
-from .history import History
+from .history import History, check_monitored
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Training:
         distributed = isinstance(optimizer, Distributed)
         self.own = optimizer.optimizer if distributed else optimizer
         self.arguments = arguments_of(self.own)  # as they are before the training, whose callbacks may set rates
-        self.watch = None if early_stopping is None else Watch(early_stopping, model.parameters.vector, optimizer)
+        self.watch = None if early_stopping is None else Watch(early_stopping, self)
         self.losses = self.unknown_losses()
         steps = self.steps_per_epoch
         self.first = 0 if steps is None else optimizer.steps // steps  # the number of the first epoch
@@ -102,16 +102,20 @@ class Training:
         """The number of epochs so far."""
         return len(self.history.loss)
 
-    def run(self, epochs, validation, callbacks, plateaus, checkpoint: Checkpoint | None, bar) -> None:
-        """Train to a total of `epochs`, unless early stopping or a callback ends the training."""
-        history = self.history
+    def run(self, epochs, validation, judged, callbacks, checkpoint: Checkpoint | None, bar) -> None:
+        """Train to a total of `epochs`, unless early stopping or a callback ends the training.
+
+        `judged` are the outputs that the validation has targets for.
+        """
+        history, heads = self.history, self.model.head_names
         with Interruption() as interruption:
             while self.done < epochs and not history.stopped:
                 self.pass_over_data(bar, interruption, checkpoint)
                 if validation is not None:
                     with self.evaluated():
-                        history.judge(self.model.evaluate(*validation))
-                for plateau in plateaus:
+                        history.judge(self.model.evaluate(*validation), heads)
+                for plateau in plateaus_of(self.optimizer, max(self.optimizer.steps - 1, 0)):
+                    check_monitored(plateau.monitor, heads, judged)  # a callback may have set it
                     plateau.update(history.monitored(plateau.monitor))
                 shown = {"epoch": f"{self.first + self.done}/{self.first + epochs}", "loss": f"{history.loss[-1]:.4f}"}
                 bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
@@ -171,20 +175,34 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the tree that a checkpoint holds."""
-        plateaus = self.plateaus()
         return {
             "training": self.settings | {"first": self.first},
             "arguments": self.arguments,
             "parameters": self.model.parameters,
             "optimizer": self.optimizer.state_dict(),
-            "rates": {name: owner.lr for name, owner in self.rated().items()},
-            "schedules": {name: each.state_dict() for name, each in plateaus.items()},
-            "plateaus": {name: described(each) for name, each in plateaus.items()},
+            **self.counts(),
+            "plateaus": {name: described(each) for name, each in self.plateaus().items()},
             "history": _packed(self.history.state_dict()),
             "watch": None if self.watch is None else self.watch.state_dict(),
             "early_stopping": None if self.watch is None else described(self.watch.rule),
             "losses": self.losses,
         }
+
+    def counts(self) -> dict[str, Any]:
+        """Return the rates that are not schedules, and what schedules have counted."""
+        return {
+            "rates": {name: owner.lr for name, owner in self.rated().items()},
+            "schedules": {name: each.state_dict() for name, each in self.plateaus().items()},
+        }
+
+    def restore_counts(self, rates: dict[str, float], schedules: dict[str, Any]) -> None:
+        """Restore what `counts` returned, as far as it is of rates and schedules that there are."""
+        owners, plateaus = self.owners(), self.plateaus()
+        for name in rates.keys() & owners.keys():
+            if owners[name].lr != rates[name]:
+                owners[name].lr = rates[name]
+        for name in schedules.keys() & plateaus.keys():
+            plateaus[name].load_state_dict(schedules[name])
 
     def plateaus(self) -> dict[str, Any]:
         """Return {name: schedule} of the schedules that have a state."""
@@ -244,6 +262,12 @@ def _packed(value: Any) -> Any:
     return np.array(value) if isinstance(value, list) else value
 
 
-def schedules_of(optimizer: Any) -> dict[str, Any]:
-    """Return all schedules of an optimizer by name, also those inside of others, such as ``lr.after``."""
-    return {name: each for top, given in optimizer.schedules.items() for name, each in nested(top, given)}
+def schedules_of(optimizer: Any, step: int | None = None) -> dict[str, Any]:
+    """Return the schedules of an optimizer by name, also those inside of others, such as ``lr.after``; see `nested`."""
+    return {name: each for top, given in optimizer.schedules.items() for name, each in nested(top, given, step)}
+
+
+def plateaus_of(optimizer: Any, step: int | None = None) -> list[ReduceOnPlateau]:
+    """Return the plateaus among the schedules of an optimizer, each once, although groups can share one."""
+    found = schedules_of(optimizer, step).values()
+    return list({id(each): each for each in found if isinstance(each, ReduceOnPlateau)}.values())

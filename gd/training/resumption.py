@@ -10,8 +10,11 @@ import numpy as np
 from ..checks import NON_NEGATIVE, check_integer, check_number
 from ..files import CheckpointError
 from ..losses import ALIASES
+from ..optimizers import Rprop
+from ..schedules import ReduceOnPlateau
 from ..typing import FilePath
-from .arguments import compared, described, differences, given_to, remade
+from .arguments import compared, described, differences, given_to, remade, text
+from .averages import check_average
 from .early_stopping import Watch
 from .history import History
 from .loop import Training
@@ -39,21 +42,24 @@ def resume(training: Training, path: FilePath) -> str | None:
         first = check_integer("fit", "first", state["training"]["first"], 0)
         losses = None if state["losses"] is None else np.broadcast_to(state["losses"], training.X.shape[:1])
         settings, arguments = _settings(training, path, state), _arguments(training, path, state)
-        watch = _watch(training, state)
+        evaluates_anew = "evaluate" in settings.changed and training.settings["validation"]
+        watch = _watch(training, state, evaluates_anew)
         with remade(training.own, arguments.taken):
-            plateaus = _plateaus(training, state)
+            check_average("fit", "evaluate", (training.settings | settings.taken)["evaluate"], training.own)
+            plateaus = _plateaus(training, state, evaluates_anew)
             rates = _rates(training, path, state, arguments.held)
-            training.optimizer.load_state_dict(state["optimizer"])
+            _load(training, path, state["optimizer"], arguments.changed)
     training.history, training.first = history, first
     training.settings |= settings.taken
     training.arguments |= arguments.taken
-    owners = training.owners()
-    for name, rate in rates.items():
-        owners[name].lr = rate
-    for plateau, counted in plateaus:
-        plateau.load_state_dict(counted)
+    owners, anew = training.owners(), []
+    moved = {name: rate for name, rate in rates.items() if owners[name].lr != rate}
+    training.restore_counts(rates, plateaus)
     for name, array in state["parameters"].items():
         training.model.parameters[name][...] = array
+    if training.watch is not None and state["watch"] and watch is None:
+        anew.append("early_stopping")
+    anew += [name for name in training.plateaus() if name in state["schedules"] and name not in plateaus]
     training.watch = watch or training.watch
     history.stopped = watch is not None and watch.waited >= watch.rule.patience
     training.losses = training.unknown_losses()
@@ -63,15 +69,18 @@ def resume(training: Training, path: FilePath) -> str | None:
     rule, before = described(training.watch and training.watch.rule), state.get("early_stopping", ...)
     if before not in (rule, ...):
         changed["early_stopping"] = rule, before
-    return differences(path, changed, settings.taken | arguments.taken)
+    line = differences(path, changed, settings.taken | arguments.taken, moved, anew)
+    only_first = "lr" in arguments.changed and isinstance(training.own, Rprop) and training.own.steps
+    return f"{line}; lr has no effect on the step sizes of Rprop after its first step" if only_first else line
 
 
 def nothing_left(training: Training, path: FilePath, epochs: int) -> str | None:
     """Return the sentence which says that a resumed training is over, if it is."""
-    if training.history.stopped:
+    watch = training.watch
+    if training.history.stopped and watch is not None:
         return (
-            f"fit: nothing is left to do, as the training in {path} stopped early after {training.done} epochs; "
-            "it goes on with a larger patience, or without early_stopping"
+            f"fit: nothing is left to do, as the last {watch.waited} of the {training.done} epochs in {path} were no "
+            f"better, got patience={watch.rule.patience}: it goes on with a larger one, or without early_stopping"
         )
     if training.done >= epochs:
         return f"fit: nothing is left to do, as the training in {path} has {training.done} epochs, got epochs={epochs}"
@@ -97,13 +106,30 @@ def _refused(path: FilePath) -> Iterator[None]:
         raise CheckpointError(f"fit: {path} is not of this training: {error}") from error
 
 
+def _load(training: Training, path: FilePath, state: Any, changed: dict[str, Any]) -> None:
+    """Load the state of the optimizer; an error names the arguments that differ."""
+    try:
+        training.optimizer.load_state_dict(state)
+    except (KeyError, TypeError, ValueError) as error:
+        news = ", ".join(f"{name}={text(now)} (it had {text(saved)})" for name, (now, saved) in changed.items())
+        raise CheckpointError(
+            f"fit: {path} is not of this training{f', which has {news}' * bool(news)}: {error.args[0]}"
+        ) from error
+
+
 def _check_alike(training: Training, path: FilePath, state: dict[str, Any]) -> None:
     """Raise CheckpointError unless a checkpoint is of this training."""
-    for name in (name for name in training.settings if name not in CHANGEABLE):
-        value, found = training.settings[name], state["training"].get(name)
-        if name == "model" and isinstance(found, str):  # which may name its loss by an alias
-            for alias, loss in ALIASES.items():
-                found = found.replace(f"loss={alias!r}", f"loss={loss!r}")
+    saved = {"sample_weight": False} | state["training"]  # which those of 0.1.0 do not have
+    pairs = {name: (value, saved.get(name)) for name, value in training.settings.items() if name not in CHANGEABLE}
+    now, found = pairs.pop("model")
+    if isinstance(found, str):  # of 0.1.0, which may name its loss by an alias
+        for alias, loss in ALIASES.items():
+            found = found.replace(f"loss={alias!r}", f"loss={loss!r}")
+        pairs |= {"model": (repr(training.model), found), "max_norm": (now.get("max_norm"), saved["max_norm"])}
+        pairs["seed of the model"] = now.get("seed"), saved["seed of the model"]
+    else:
+        pairs |= {name: (now.get(name), found.get(name)) for name in now.keys() | found.keys()}
+    for name, (value, found) in pairs.items():
         if found != value:
             raise CheckpointError(f"fit: {path} is of a training with {name}={found!r}, this one has {value!r}")
     like = {name: (array.shape, array.dtype) for name, array in state["parameters"].items()}
@@ -127,6 +153,8 @@ def _arguments(training: Training, path: FilePath, state: dict[str, Any]) -> _Co
     if "groups" in given and saved.get("groups", now["groups"]) != now["groups"]:
         groups = training.owners().keys() - {"lr"}  # their rates are not of these groups
     changed, taken = compared(path, given | groups, now, saved)
+    if "lr" in changed:  # the rates that follow it
+        groups = groups | {name for name in saved if name.endswith("].lr") and saved[name] == saved["lr"]}
     return _Compared(changed, taken, groups | changed.keys())
 
 
@@ -138,33 +166,41 @@ def _rates(training: Training, path: FilePath, state: dict[str, Any], held: Set[
     return {name: rate for name, rate in rates.items() if name in training.owners() and name not in held}
 
 
-def _plateaus(training: Training, state: dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Return (schedule, what it had counted) of the schedules that go on."""
-    counted, rules = dict(state["schedules"]), dict(state.get("plateaus", {}))
-    pairs = [
-        (each, counted[name])
-        for name, each in training.plateaus().items()
-        if _goes_on(each, rules.get(name, ...), counted.get(name))
-    ]
-    for plateau, saved in pairs:
-        deepcopy(plateau).load_state_dict(saved)
-    return pairs
+def _plateaus(training: Training, state: dict[str, Any], evaluates_anew: bool) -> dict[str, Any]:
+    """Return what the schedules that go on had counted, by name."""
+    rules, saved, found = dict(state.get("plateaus", {})), dict(state["schedules"]), {}
+    for name, plateau in training.plateaus().items():
+        rule, counted = rules.get(name, ...), saved.get(name)
+        if counted and (rule is ... or _goes_on(plateau, rule)):
+            other = evaluates_anew or (rule is ... and training.settings["validation"])
+            if other and isinstance(plateau, ReduceOnPlateau) and plateau.monitor != "loss":
+                counted = counted | {"best": plateau.best, "bad": 0}  # what it had is of another figure
+            deepcopy(plateau).load_state_dict(counted)
+            found[name] = counted
+    return found
 
 
-def _watch(training: Training, state: dict[str, Any]) -> Watch | None:
+def _watch(training: Training, state: dict[str, Any], evaluates_anew: bool) -> Watch | None:
     """Return the early stopping that goes on, if it does."""
     rule, counted = training.watch and training.watch.rule, dict(state["watch"] or {})
-    if rule is None or not _goes_on(rule, state.get("early_stopping", ...), counted):
+    before = state.get("early_stopping")
+    if rule is None or not counted or before is None or not _goes_on(rule, before):  # None is of 0.1.0: another figure
         return None
-    watch = Watch(rule, training.model.parameters.vector, training.optimizer)
+    watch = Watch(rule, training)
     watch.load_state_dict(counted)
+    if (evaluates_anew and rule.monitor != "loss") or (rule.restore_best and watch.state is None):
+        return None
+    if before["min_delta"] != rule.min_delta:
+        watch.mark, watch.waited = watch.best, 0
     return watch
 
 
-def _goes_on(rule: Any, before: Any, counted: Any) -> bool:
-    """Return True if what was counted by another rule, or by a plateau, is valid for this one; ... is unknown."""
-    now = described(rule)
-    return bool(counted) and (before is ... or all(before.get(name) == now[name] for name in now.keys() - TUNABLE))
+def _goes_on(rule: Any, before: dict[str, Any]) -> bool:
+    """Return True if what was counted by another rule, or by a plateau, is valid for this one."""
+    now, other = described(rule), TUNABLE
+    if isinstance(now.get("lr"), dict) and isinstance(before.get("lr"), dict):  # what it multiplies may change
+        other = TUNABLE | {"lr"}
+    return all(before.get(name) == now[name] for name in now.keys() - other)
 
 
 def _plain(value: Any) -> Any:
