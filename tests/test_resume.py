@@ -8,7 +8,7 @@ import pytest
 from communicators import Communicator
 
 import gd
-from gd.schedules import CosineDecay, LinearWarmup, OneCycle, ReduceOnPlateau
+from gd.schedules import CosineDecay, LinearWarmup, OneCycle, Piecewise, ReduceOnPlateau
 
 pytest.importorskip("safetensors")
 X = np.random.default_rng(0).standard_normal((40, 3))
@@ -182,9 +182,9 @@ def test_a_plateau_keeps_its_count_with_another_patience_but_not_at_another_rate
     assert resumed(7, 0.04, 50)[1][-1] == 0.04
 
 
-def train_quietly(path, epochs, lr):
+def train_quietly(path, epochs, lr, kind=gd.SGD):
     model = gd.LinearModel(3, dtype=np.float64)
-    optimizer = gd.SGD(model.parameters, lr=lr)
+    optimizer = kind(model.parameters, lr=lr)
     return gd.fit(model, X, Y, optimizer, 8, epochs, checkpoint=path, resume=True, progress=False)
 
 
@@ -395,3 +395,109 @@ def test_weights_of_rows_are_not_added_or_removed(tmp_path):
     gd.fit(model, X, Y, gd.SGD(model.parameters), 8, 1, sample_weight=np.ones(40), **keywords)
     with pytest.raises(gd.CheckpointError, match="sample_weight=True, this one has False"):
         gd.fit(model, X, Y, gd.SGD(model.parameters), 8, 2, **keywords)
+
+
+def test_rates_of_groups_follow_the_rate_that_they_had(tmp_path):
+    groups = [{"params": ["b"], "weight_decay": 0.1}]
+    train(tmp_path / "c", 2, lr=0.1, groups=groups)
+    told = "the training in {path} goes on with lr=0.2 (it had 0.1) and "
+    told += "keeps groups=({{'params': ('b',), 'weight_decay': 0.1}},), which was not given"
+    optimizer = train(tmp_path / "c", 3, lr=0.2, told=told)[1]
+    assert (optimizer.lr, optimizer.groups[0].lr, optimizer.groups[0].weight_decay) == (0.2, 0.2, 0.1)
+    cosine = CosineDecay(0.1, 40)
+    train(tmp_path / "cosine", 2, lr=cosine, groups=[{"params": ["b"], "l2": 0.1}])
+    told = "the training in {path} keeps groups=({{'params': ('b',), 'l2': 0.1}},), which was not given"
+    optimizer = train(tmp_path / "cosine", 4, lr=cosine, told=told)[1]
+    assert optimizer.groups[0].lr == cosine(20)
+
+
+def test_a_rate_that_was_set_counts_as_given(tmp_path):
+    def resumed(path, told, **rates):
+        model = gd.LinearModel(3, dtype=np.float64)
+        optimizer = gd.Adam(model.parameters, groups=[{"params": ["b"], "lr": 0.5}])
+        owners = {"lr": optimizer, "group": optimizer.groups[0]}
+        for name, rate in rates.items():
+            owners[name].lr = rate
+        with pytest.warns(UserWarning, match=re.escape(told)):
+            gd.fit(model, X, Y, optimizer, 8, 3, checkpoint=path, resume=True, progress=False)
+        return optimizer.lr, optimizer.groups[0].lr
+
+    for name, rates, expected, told in (
+        ("lr", {"lr": 1e-3}, (1e-3, 0.5), "goes on with lr=0.001 (it had 0.1)"),
+        ("group", {"group": 0.7}, (0.1, 0.7), "goes on with groups[0].lr=0.7 (it had 0.5) and keeps lr=0.1"),
+    ):
+        train(tmp_path / name, 2, lr=0.1, groups=[{"params": ["b"], "lr": 0.5}])
+        assert resumed(tmp_path / name, told, **rates) == expected
+
+
+def test_averages_of_the_checkpoint_are_evaluated_where_ema_is_left_out(tmp_path):
+    train(tmp_path / "c", 2, ema=0.9, evaluate="ema", validation=HELD)
+    told = "the training in {path} keeps ema=0.9, which was not given"
+    assert train(tmp_path / "c", 3, evaluate="ema", validation=HELD, told=told)[1].ema == 0.9
+    with pytest.raises(gd.CheckpointError, match="evaluate='ema' needs an optimizer made with ema"):
+        train(tmp_path / "c", 4, evaluate="ema", ema=None, validation=HELD)
+
+
+@pytest.mark.parametrize("lr, kept", [(CosineDecay(0.1, 24), True), (0.2, False)], ids=str)
+def test_a_plateau_keeps_its_count_over_another_schedule(lr, kept, tmp_path):
+    def plateau(lr):
+        return ReduceOnPlateau(lr, 0.5, 0, threshold=1e9, threshold_mode="abs")
+
+    train(tmp_path / "c", 3, lr=plateau(CosineDecay(0.1, 12)))
+    other = plateau(lr)
+    with pytest.warns(UserWarning, match="c goes on with lr=ReduceOnPlateau") as seen:
+        train_quietly(tmp_path / "c", 4, other, gd.Adam)
+    assert ("counts anew for lr" in str(seen[0].message)) is not kept
+    assert other.reductions == (3 if kept else 0)
+
+
+def test_no_sentence_tells_of_an_early_stop_that_was_none(tmp_path):
+    given = {"validation": HELD, "lr": 0.3}
+    rule = gd.EarlyStopping(9, min_delta=100.0)
+    train(tmp_path / "c", 5, early_stopping=rule, **given)
+    told = "nothing is left to do, as the last 4 of the 5 epochs in {path} were no better, got patience=2: "
+    told += "it goes on with a larger one, or without early_stopping"
+    less = gd.EarlyStopping(2, min_delta=100.0)
+    assert train(tmp_path / "c", 9, early_stopping=less, told=told, **given)[2].stopped is True
+    train(tmp_path / "d", 9, early_stopping=less, **given)
+    more = gd.EarlyStopping(np.int64(2), min_delta=50.0)
+    told = f"the training in {{path}} goes on with early_stopping={gd.EarlyStopping(2, 50.0)} (it had {less})"
+    history = train(tmp_path / "d", 9, early_stopping=more, told=told, **given)[2]
+    assert (len(history.loss), history.stopped) == (5, True)
+
+
+def test_a_rate_alone_is_taken_with_a_state_dir(tmp_path):
+    keywords = {"checkpoint": tmp_path / "c", "resume": True, "progress": False}
+    for epochs, given in ((1, {"lr": 0.1}), (2, {})):
+        model = gd.LinearModel(3, dtype=np.float64)
+        with (
+            gd.Adam(model.parameters, state_dir=tmp_path / f"state{epochs}", **given) as optimizer,
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            history = gd.fit(model, X, Y, optimizer, 8, epochs, **keywords)
+    assert history.lr == [0.1, 0.1]
+
+
+def test_schedules_of_gd_that_are_left_out_are_made_again(tmp_path):
+    def given():
+        cycle, plateau = OneCycle(0.1, 50), ReduceOnPlateau(0.05, 0.5, 0, threshold=1e9, threshold_mode="abs")
+        groups = [{"params": ["b"], "lr": CosineDecay(0.2, 30)}]
+        lr = Piecewise([8], [LinearWarmup(cycle, 3), plateau])
+        return {"lr": lr, "betas": (cycle.momentum, 0.99), "groups": groups}
+
+    whole = train(tmp_path / "whole", 6, **given())
+    train(tmp_path / "c", 3, **given())
+    model = gd.LinearModel(3, dtype=np.float64)
+    optimizer = gd.Adam(model.parameters)
+    with pytest.warns(UserWarning, match=r"keeps lr=Piecewise\(.*, which was not given"):
+        history = gd.fit(model, X, Y, optimizer, 8, 6, checkpoint=tmp_path / "c", resume=True, progress=False)
+    assert history.lr == whole[2].lr
+    assert same(model, whole[0])
+
+
+def test_a_state_that_does_not_fit_names_the_arguments(tmp_path):
+    train(tmp_path / "c", 1, gd.SGD)
+    for given, match in (({"ema": 0.9}, r"has ema=0.9 \(it had None\)"), ({"momentum": 0.9}, r"has momentum=0.9 \(it")):
+        with pytest.raises(gd.CheckpointError, match=f"c is not of this training, which {match}"):
+            train(tmp_path / "c", 2, gd.SGD, **given)

@@ -140,12 +140,41 @@ def test_batches_have_weights():
     np.testing.assert_allclose(one.parameters.vector, other.parameters.vector, rtol=1e-4, atol=1e-6)
 
 
+def test_objects_with_a_length_and_numbered_batches():
+    class Numbered:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, k):  # as a Dataset of torch, which need not end
+            return X[10 * k : 10 * k + 10], Y[10 * k : 10 * k + 10]
+
+    expected, listed = network(), [Numbered()[k] for k in range(5)]
+    fit(expected, listed, epochs=2)
+    for given in (Numbered(), lambda epoch: Numbered()):
+        model = network()
+        fit(model, given, epochs=2)
+        assert np.array_equal(model.parameters.vector, expected.parameters.vector)
+
+
+def test_batches_in_which_no_row_counts_take_no_step():
+    weights = np.ones(20, np.float32)
+    batches = [(X[:20], Y[:20], weights), (X[20:20], Y[20:20]), (X[20:40], Y[20:40], 0 * weights), (X[:9], Y[:9], None)]
+    model, twin = network(), network()
+    optimizer = gd.Adam(model.parameters, lr=0.01)
+    found = fit(model, batches, optimizer, epochs=2, steps_per_epoch=4)
+    expected = fit(twin, [batches[0], batches[3]], epochs=2)
+    assert optimizer.steps == 4
+    assert found.loss == expected.loss
+    assert np.array_equal(model.parameters.vector, twin.parameters.vector)
+
+
 def test_wrong_batches_are_named_by_number_and_epoch():
     listed = [(X[k : k + 10], Y[k : k + 10]) for k in range(0, 50, 10)]
     for given, keywords, match in (
         ([(X, Y), (X[:, :5].copy(), Y)], {}, "fit: batch 2 of epoch 1: X has 5 columns, the model has 6 features"),
         ([(X, Y), X], {}, "fit: batch 2 of epoch 1 must be (X, y) or (X, y, sample_weight), got ndarray"),
         ([(X, Y, Y, Y)], {}, "fit: batch 1 of epoch 1 must be (X, y) or (X, y, sample_weight), got tuple of 4"),
+        (lambda: listed, {}, "fit: X must be a function of the epoch, such as lambda epoch: batches, got "),
         (lambda epoch: 3, {}, "fit: X(0) must be an iterable of (X, y), got int"),
         ([], {}, "fit: X must give some batches in each epoch, it ended after 0 in epoch 1"),
         (listed, {"steps_per_epoch": 6}, "fit: X must give 6 batches in each epoch, it ended after 5 in epoch 1"),

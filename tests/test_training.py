@@ -642,3 +642,65 @@ def test_resumed_training_has_the_rates_that_a_callback_set(rng, tmp_path):
     with pytest.warns(UserWarning, match=r"keeps lr=0.16.*, groups\[0\].lr=0.06.*, which was set during it"):
         parts = train(tmp_path / "parts", 6)
     assert same(parts, train(tmp_path / "whole", 6))
+
+
+def test_the_only_head_is_recorded_and_can_be_monitored(rng):
+    X, y = example(rng)
+    model, batch = gd.MLP([6, 8], heads={"only": 3}), (X, {"only": y})
+    rule = gd.EarlyStopping(2, monitor="only")
+    history = gd.fit(model, *batch, gd.Adam(model.parameters), 16, 2, batch, rule, progress=False)
+    assert history.head_losses == {"only": history.validation_loss}
+    for name in ("loss", "score", "validation_loss"):
+        with pytest.raises(ValueError, match=f"MLP: heads must not be named loss, score, .*, got '{name}'"):
+            gd.MLP([6, 8], heads={"a": 3, name: 3})
+
+
+def test_what_a_validation_has_no_targets_for_is_not_monitored(rng):
+    X, y = example(rng)
+    model, targets = gd.MLP([6, 8], heads={"a": 3, "b": 3}), {"a": y, "b": y}
+    for missing, monitor, match in (
+        ({"a": y, "b": None}, "b", "where b is monitored, got none"),
+        ({"a": y, "b": np.full(60, -1)}, "b", "where b is monitored, got none"),
+        ({"a": None, "b": None}, None, "where its loss is monitored, got none"),
+        ({"a": None, "b": None}, "score", "where score is monitored, got none"),
+        ({"a": y, "b": None}, "a", None),
+        ({"a": y, "b": None}, "score", None),
+    ):
+        arguments = (
+            model,
+            X,
+            targets,
+            gd.Adam(model.parameters),
+            16,
+            1,
+            (X, missing),
+            gd.EarlyStopping(2, 0.0, True, monitor),
+        )
+        if match is None:
+            gd.fit(*arguments, progress=False)
+        else:
+            with pytest.raises(ValueError, match=f"fit: validation must have targets {match}"):
+                gd.fit(*arguments, progress=False)
+
+
+def test_monitors_return_numbers(rng):
+    X, y = example(rng)
+    for value, valid in (
+        (3, True), (np.float32(3), True), (np.array(3.0), True), (np.array([3.0]), True), (np.nan, True),
+        (None, False), ("3", False), (np.ones(2), False), ([], False),
+    ):  # fmt: skip
+        model = network()
+        arguments = model, X, y, gd.Adam(model.parameters), 16, 1
+        rule = gd.EarlyStopping(2, monitor=lambda history, value=value: value)
+        if valid:
+            gd.fit(*arguments, early_stopping=rule, progress=False)
+        else:
+            with pytest.raises(TypeError, match="fit: monitor must return a number, got "):
+                gd.fit(*arguments, early_stopping=rule, progress=False)
+
+
+def test_a_patience_of_numpy_stops_with_a_bool(rng):
+    X, y = example(rng)
+    model = network()
+    rule = gd.EarlyStopping(np.int64(1), monitor=lambda history: 1.0)
+    assert gd.fit(model, X, y, gd.Adam(model.parameters), 16, 3, early_stopping=rule, progress=False).stopped is True

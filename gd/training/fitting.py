@@ -60,8 +60,9 @@ def fit(
     X : ndarray or sparse matrix of shape (rows, features), or batches
         In the dtype of the model; sparse in CSR. With y=None, batches that are made or read as training goes, each
         (X, y) or (X, y, sample_weight), for one step: a function of the epoch (0, 1, ...) that returns an iterable of
-        them; an iterable, such as a list or a DataLoader, read anew in each epoch; or an iterator, such as a generator,
-        which needs steps_per_epoch and goes on from epoch to epoch. batch_size, seed, accumulate, emphasis and
+        them; an iterable, such as a list or a DataLoader, or an object with a length and numbered batches, read anew in
+        each epoch; or an iterator, such as a generator, which needs steps_per_epoch and goes on from epoch to epoch.
+        A batch without rows, or with weights of 0 alone, takes no step. batch_size, seed, accumulate, emphasis and
         sample_weight do not apply. A batch is checked when its turn comes: a wrong one raises after the steps before.
         Trainings on a function resume bit for bit.
     y : ndarray, or dict of them
