@@ -171,6 +171,37 @@ def test_training_goes_on_from_a_checkpoint(capsys, tmp_path):
     assert len(err.splitlines()) == 1
 
 
+def test_what_the_command_line_leaves_out_comes_from_the_checkpoint(capsys, tmp_path):
+    pytest.importorskip("safetensors")
+    path, rates = tmp_path / "c", lambda: gd.load(tmp_path / "c")["history"]["lr"].tolist()
+    given = ("--lr", 0.01, "--batch-size", 32, "--hidden", 8, "--activation", "tanh", "--seed", 3, "--dropout", 0.1)
+    first = ("train", *given, "--optimizer", "sgd", "--schedule", "cosine", "--epochs", 2, "--resume", path)
+    assert run(capsys, *first)[0] == 0
+    cosine = gd.schedules.CosineDecay(0.01, 90)  # 1437 rows in batches of 32: 45 steps an epoch
+    assert rates() == [cosine(44), cosine(89)]
+    status, out, err = run(capsys, "train", "--resume", path, "--epochs", 4, "--schedule", "cosine")
+    assert (status, err) == (0, "")
+    assert "goes on with lr=CosineDecay(lr=0.01, steps=180, lr_min=0.0) (it had CosineDecay(lr=0.01, steps=90," in out
+    assert "64-8-10, tanh" in out
+    longer = gd.schedules.CosineDecay(0.01, 180)
+    assert rates()[2:] == [longer(134), longer(179)]
+    out = run(capsys, "train", "--resume", path, "--epochs", 5)[1]
+    assert "keeps lr=CosineDecay(lr=0.01, steps=180, lr_min=0.0), which was not given" in out
+    assert out.index("resumed ") < out.index("optimizer  SGD(lr=CosineDecay(lr=0.01, steps=180")
+    out = run(capsys, "train", "--resume", path, "--epochs", 6, "--lr", 0.02)[1]
+    assert "goes on with lr=CosineDecay(lr=0.02, steps=270, lr_min=0.0)" in out
+    status, _, err = run(capsys, "train", "--resume", path, "--epochs", 7, "--seed", 4)
+    assert status == 2
+    assert "seed=3, this one has 4" in err
+
+
+def test_numpy_is_compared_at_the_averages_too(capsys):
+    arguments = ("--epochs", 3, "--optimizer", "schedulefreeadamw", "--dtype", "float64", "--hidden", 8)
+    out = run(capsys, "train", "--compare", "numpy", *arguments)[1]
+    ours, theirs = re.findall(r"test accuracy ([\d.]+)", out)
+    assert ours == theirs
+
+
 def test_the_averages_of_schedule_free_are_scored_and_saved(capsys, tmp_path):
     pytest.importorskip("safetensors")
     arguments = ["train", "--hidden", "8", "--epochs", "2", "--optimizer", "schedulefreeadamw", "--early-stopping", "1"]

@@ -14,7 +14,7 @@ import numpy as np
 from .. import datasets, reference, schedules
 from ..batches import batches, held_out
 from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed, world
-from ..files import CheckpointError, require_safetensors
+from ..files import CheckpointError, load, require_safetensors
 from ..optimizers import OPTIMIZERS
 from ..runtime import compiling_bar
 from ..training import History, fit
@@ -50,6 +50,7 @@ def add(commands: Any) -> None:
         description="Train a classifier, by default on scikit-learn's handwritten digits.",
         formatter_class=HelpFormatter,
     )
+    train.register("action", None, _Noted)
     add_data_and_model(train, epochs=15)
     train.add_argument("--optimizer", choices=NAMES, type=str.lower, default="adam", help="case does not matter")
     train.add_argument("--lr", type=float, help="learning rate (default: the optimizer's)")
@@ -62,21 +63,23 @@ def add(commands: Any) -> None:
     train.add_argument(
         "--schedule",
         choices=SCHEDULES,
-        default="constant",
-        help="schedule of the learning rate: cosine, linear and step fall from it, onecycle rises to it and falls, "
-        "plateau divides it by ten after ten epochs without a smaller loss",
+        help="schedule of the learning rate (default: constant): cosine, linear and step fall from it, onecycle rises "
+        "to it and falls, plateau divides it by ten after ten epochs without a smaller loss",
     )
     train.add_argument(
         "--early-stopping",
         type=int,
         metavar="EPOCHS",
-        help="end after this many epochs without a better accuracy on a held out tenth of the rows; keep the best",
+        help="end after this many epochs without a smaller loss on a held out tenth of the rows; keep the best",
     )
     train.add_argument("--plot", metavar="FILE", help="draw loss and accuracy by epoch, as .png, .svg or .pdf")
     train.add_argument("--compare", choices=("numpy",), help="also train the same model in plain NumPy")
     train.add_argument("--save", metavar="FILE", help="write the model as safetensors, for gd.MLP.load")
     train.add_argument(
-        "--resume", metavar="FILE", help="write a checkpoint here after each epoch; if there is one, go on from it"
+        "--resume",
+        metavar="FILE",
+        help="write a checkpoint here after each epoch; if there is one, go on from it, with its settings in place of "
+        "those left out",
     )
     train.add_argument(
         "--distributed",
@@ -87,6 +90,14 @@ def add(commands: Any) -> None:
         "the FILE of --resume is then a folder",
     )
     train.set_defaults(run=run)
+
+
+class _Noted(argparse.Action):
+    """Stores an option, and notes in `given` that the command line has it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.given = {self.dest, *getattr(namespace, "given", ())}
 
 
 def run(options: argparse.Namespace) -> None:
@@ -112,6 +123,8 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             check_folder(option, path)
             if Path(path).is_dir() and not (comm is not None and option == "--resume"):
                 raise Failure(f"{option} {path}: is a folder, a file is needed")
+    resuming = bool(options.resume) and Path(options.resume).exists()
+    saved_lr = _take_left_out(options) if resuming else None
     if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
         raise Failure("--compare trains in plain NumPy as well, without --dropout, --resume or --schedule plateau")
     if comm is not None:
@@ -141,8 +154,9 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             optimizer = optimizer(model.parameters, **keywords)
         else:
             optimizer = Distributed(optimizer, model.parameters, comm, options.distributed, **keywords)
-        if options.schedule != "constant":
-            optimizer.lr = SCHEDULES[options.schedule](optimizer.lr, steps)
+        if options.schedule is not None:
+            lr = optimizer.lr if options.lr is not None or saved_lr is None else saved_lr
+            optimizer.lr = SCHEDULES[options.schedule](lr, steps)
         return model, optimizer
 
     try:
@@ -150,7 +164,8 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     except (TypeError, ValueError) as error:
         raise Failure(error) from error
     describe(data, model)
-    print(f"optimizer  {optimizer}")
+    if not resuming:
+        print(f"optimizer  {optimizer}")
     print("compiled   the kernels, or loaded them from disk ...", end=" ", flush=True)
     print(f"{_compile(build, data, options.batch_size, comm):.2f} s")
 
@@ -180,6 +195,8 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             raise
         raise Failure(f"--resume {options.resume}: {error}") from error
     runs["gd"].resumed(history)
+    if resuming:
+        print(f"optimizer  {optimizer}")
     if history.stopped:
         best = 1 + int(np.argmin(history.validation_loss))
         print(f"stopped    after {len(history.loss)} epochs, the best was number {best}")
@@ -196,6 +213,9 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             order = batches(len(data.X), options.batch_size, options.seed, epoch)
             loss = reference.train_epoch(initial, data.X, data.y, plain, order, model.activation)
             runs["numpy"].add(loss, perf_counter() - start, epoch + 1)
+        for name, slots in plain.state.items():  # averages are the result, as above
+            for slot in slots.keys() & {"x", "ax"}:
+                initial[name][...] = slots[slot]
         found = reference.predict(initial, data.X_test, model.activation)
         runs["numpy"].accuracy = float(np.mean(found == data.y_test))
     for run in runs.values():
@@ -211,6 +231,35 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
         _save(options.save, model)
     if options.plot:
         draw(history.plot, options.plot)
+
+
+def _take_left_out(options: argparse.Namespace) -> float | None:
+    """Take the settings that the command line leaves out from a checkpoint; return the rate that it began with."""
+    path: Path | None = Path(options.resume)
+    if path.is_dir():
+        path = max(path.glob("checkpoint-*.tree.safetensors"), key=lambda each: each.stat().st_mtime, default=None)
+    if path is None:
+        return None
+    try:
+        saved = load(path)
+        model, rate = saved["training"]["model"], saved.get("arguments", saved["rates"]).get("lr")
+        found = {name: saved["training"][name] for name in ("batch_size", "seed")}
+        found["optimizer"] = saved["training"]["optimizer"].lower()
+        if isinstance(model, dict):
+            widths = model["widths"]
+            found |= {"model": "mlp" if len(widths) > 2 else "softmax", "hidden": widths[1:-1], "dtype": model["dtype"]}
+            found |= {"activation": model["activation"], "dropout": max(model["dropout"])}
+        if isinstance(rate, dict):  # a schedule
+            kinds = {type(make(1.0, 2)).__name__: name for name, make in SCHEDULES.items()}
+            found |= {"schedule": kinds[rate["class"]]} if "lr" in options.given else {}
+            rate = rate.get("lr", rate.get("lr_max"))
+    except (CheckpointError, OSError) as error:
+        raise Failure(f"--resume {options.resume}: {error}") from error
+    except (AttributeError, KeyError, TypeError):  # of another training: fit refuses it
+        return None
+    for name in found.keys() - options.given:
+        setattr(options, name, found[name])
+    return rate
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def fit(
         None if X gives batches.
     optimizer : Optimizer
         Made with ``model.parameters``. Each `gd.schedules.ReduceOnPlateau` of the optimizer or its groups, also inside
-        another schedule, is updated after each epoch with what it monitors.
+        another schedule or function, is updated with what it monitors after each epoch whose last step followed it.
     batch_size : int or "all", default: 128
         1 is stochastic gradient descent; "all" is batch gradient descent. For a k times larger batch size,
         `gd.scale_lr_for_batch` returns a suitable learning rate.
@@ -101,9 +101,10 @@ def fit(
         Continue from the checkpoint, if there is one, as if the training had not stopped; `epochs` is the total number.
         What you give now holds: the optimizer's arguments, its schedules, batch_size, seed, accumulate, emphasis,
         evaluate, early_stopping. What you leave out is that of the checkpoint, except early_stopping: None is none. One
-        UserWarning tells what differs, or that nothing is left to do. A rate that a callback set goes on if the
-        optimizer is made with the rate that it was made with before. Data, model and class of the optimizer must be as
-        before, and so the callbacks' own state. Early stopping goes on from the last epoch, if patience allows.
+        UserWarning tells what differs, which rules count anew, or that nothing is left to do. A rate that a callback
+        set goes on if the optimizer is made with the rate that it was made with before. Schedules of gd that are left
+        out are made again, functions must be given. Data, the model's arguments and the class of the optimizer must be
+        as before, and so the callbacks' own state. Early stopping goes on from the last epoch, if patience allows.
     comm : communicator, optional
         The communicator of a `gd.Distributed` optimizer: all its ranks train together. Each calls fit with the same
         arguments and all rows (an np.memmap will do: a rank reads only its own). The rows are cut into the optimizer's
