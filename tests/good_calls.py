@@ -245,6 +245,7 @@ COMMON = {
     "max_iter": lambda world: 2,
     "max_norm": lambda world: 1.0,
     "metric": lambda world: 0.5,
+    "mode": lambda world: world.pick("min", "max"),
     "monitor": lambda world: world.pick("loss", lambda history: history.loss[-1]),
     "options": lambda world: ["relu", "tanh"],
     "outputs": lambda world: 2,

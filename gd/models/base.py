@@ -72,12 +72,6 @@ class Model:
         """The names of the heads; empty if there is one output without a name."""
         return []
 
-    def with_targets(self, y: Targets) -> list[str]:
-        """Return the names of the heads that some row has a target for; one name if there are no named heads."""
-        heads = zip(self.head_names, y.arrays, strict=True) if self.head_names else ()
-        found = [name for name, each in heads if (each >= 0 if each.ndim == 1 else ~np.isnan(each)).any()]
-        return found if self.head_names else ["output"]
-
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of parameters and data."""

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from ..checks import UNIT, check_flag, check_functions, check_integer, check_number, check_path, shown
 from ..distributed import Distributed
 from ..files import require_safetensors
@@ -186,7 +188,7 @@ def fit(
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
             raise TypeError(f"fit: validation must be (X, y) or (X, y, sample_weight), got {type(validation).__name__}")
-        judged = model.with_targets(model.check_data("fit: validation", *validation)[1])
+        judged = _with_targets(model, model.check_data("fit: validation", *validation)[1])
     if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
         early_stopping = EarlyStopping(check_integer("fit", "early_stopping", early_stopping, 1))
     callbacks = check_functions("fit", "callbacks", callbacks)
@@ -235,3 +237,11 @@ def fit(
         return training.history
     finally:
         model.lock.release()
+
+
+def _with_targets(model: Model, y: Any) -> list[str]:
+    """Return the names of the outputs that some row has a target for."""
+    if not model.head_names:
+        return ["output"]
+    heads = zip(model.head_names, y.arrays, strict=True)
+    return [name for name, each in heads if (each >= 0 if each.ndim == 1 else ~np.isnan(each)).any()]
