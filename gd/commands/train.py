@@ -198,7 +198,7 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     if resuming:
         print(f"optimizer  {optimizer}")
     if history.stopped:
-        best = 1 + int(np.argmin(history.validation_loss))
+        best = 1 + int(np.argmin(np.nan_to_num(history.validation_loss, nan=np.inf)))
         print(f"stopped    after {len(history.loss)} epochs, the best was number {best}")
     if OPTIMIZERS[NAMES[options.optimizer]].evaluated == "averaged":  # then averages are the result
         model.parameters.vector[:] = optimizer.averaged_params().vector

@@ -15,7 +15,6 @@ from ..models import MLP, Model
 from ..optimizers import Optimizer
 from ..runtime import check_progress, progress_bar, single_threaded_blas
 from ..typing import FilePath
-from .arguments import arguments_of_model
 from .averages import check_average
 from .early_stopping import EarlyStopping
 from .history import History, check_monitored
@@ -215,12 +214,13 @@ def fit(
             "steps_per_epoch": steps_per_epoch,
             "rows": None if stream else X.shape[0],
             "sample_weight": sample_weight is not None,
-            "model": arguments_of_model(model),
             "validation": validation is not None,
             "optimizer": type(optimizer).__name__,
         }
         kind = StreamedTraining if stream else Training if comm is None else DistributedTraining
         training = kind(model, X, y, optimizer, settings, given, early_stopping)
+        if checkpoint is not None:
+            training.describe()
         if not resume or checkpoint is None or not training.has_saved(checkpoint.path):
             check_average("fit", "evaluate", average, own)
         else:

@@ -18,7 +18,7 @@ from ..kernels.interruption import Interruption
 from ..models import Model
 from ..schedules import ReduceOnPlateau, nested
 from ..typing import FilePath
-from .arguments import arguments_of, described
+from .arguments import arguments_of, arguments_of_model, described
 from .averages import averaged
 from .early_stopping import Watch
 from .history import History, check_monitored
@@ -68,11 +68,15 @@ class Training:
         self.rows = self.counted.size if self.counted is not None else 0 if y is None else X.shape[0]
         distributed = isinstance(optimizer, Distributed)
         self.own = optimizer.optimizer if distributed else optimizer
-        self.arguments = arguments_of(self.own)  # as they are before the training, whose callbacks may set rates
+        self.arguments: dict[str, Any] = {}  # of the optimizer, for checkpoints
         self.watch = None if early_stopping is None else Watch(early_stopping, self)
         self.losses = self.unknown_losses()
         steps = self.steps_per_epoch
         self.first = 0 if steps is None else optimizer.steps // steps  # the number of the first epoch
+
+    def describe(self) -> None:
+        """Note the arguments of model and optimizer for checkpoints, before callbacks set rates."""
+        self.settings["model"], self.arguments = arguments_of_model(self.model), arguments_of(self.own)
 
     def unknown_losses(self) -> Any:
         """Return the losses of rows before the first epoch, if there is emphasis."""
