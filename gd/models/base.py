@@ -16,6 +16,7 @@ from ..parameters import ParameterVector
 from ..typing import FilePath
 from .evaluation import Evaluation, Targets, check_weights, uncounted
 from .finite_differences import GradientCheck, gradient_check
+from .linear_gradients import check_features
 
 
 class Model:
@@ -45,10 +46,6 @@ class Model:
 
         def divisors(self, y: Targets, rows: Any) -> list[float]:
             """Return the divisors that turn the sums of the losses of some rows into means, by output."""
-            ...
-
-        def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
-            """Return X if it is a matrix of this model's dtype and features, of at least so many rows, else raise."""
             ...
 
         def check_targets(self, where: str, y: Any, rows: int) -> Any:
@@ -95,6 +92,11 @@ class Model:
         X, targets = self.check_data(f"{type(self).__name__}.{method}", X, y, sample_weight, least=0)
         rows = targets.counted
         return self._evaluation(X, targets) if rows is None else self._evaluation(X[rows], targets.some(rows))
+
+    def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
+        """Return X if it is a matrix of this model's dtype and features, of at least so many rows, else raise."""
+        features = next(iter(self.parameters.shapes.values()))[0]
+        return check_features(where, X, self.dtype, features, least)
 
     def check_data(self, where: str, X: Any, y: Any, sample_weight: Any = None, least: int = 1) -> tuple[Any, Targets]:
         """Return X, and y with its weights, as kernels take them, or raise if they do not fit this model."""

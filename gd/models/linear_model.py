@@ -27,7 +27,7 @@ from ..parameters import LARGEST, ParameterVector
 from ..typing import Array, Integers, LossParameters
 from .base import Model
 from .evaluation import Evaluation, Targets
-from .linear_gradients import ALL_ROWS, OfLinear, check_features, check_targets, compute, gradient_loop
+from .linear_gradients import ALL_ROWS, OfLinear, check_targets, compute, gradient_loop
 
 COMPILED = 2_000_000  # products of a mini-batch; larger ones are worth several threads each
 CHUNK = 50_000_000  # products until compiled code returns to Python, which may have been interrupted
@@ -270,10 +270,6 @@ class LinearModel(Model):
         if shares is not None:
             return np.add.reduceat(shares, starts) * mean
         return np.minimum(batch_size, rows.size - starts) * (self._loss.terms * mean)
-
-    def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
-        """Return X if it is a matrix of this model's dtype and number of features, and of so many rows, else raise."""
-        return check_features(where, X, self.dtype, len(self.parameters["w"]), least)
 
     def check_targets(self, where: str, y: Any, rows: int) -> NDArray[Any]:
         """Return the targets of so many rows as kernels take them, or raise."""

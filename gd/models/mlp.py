@@ -35,7 +35,6 @@ from .architecture import ONLY, Architecture, Sizes
 from .base import Model
 from .evaluation import Evaluation, Targets
 from .heads import Head
-from .linear_gradients import check_features
 from .passes import new_pass
 
 Given = Array | Mapping[str, Array | None]  # targets
@@ -362,10 +361,6 @@ class MLP(Model):
             for name, weights in self.parameters.items():
                 if name.startswith("W"):
                     join(dense.limit_columns)(-(-weights.shape[1] // dense.GROUP), weights, limit)
-
-    def check_inputs(self, where: str, X: Any, least: int = 0) -> Any:
-        """Return X if it is a matrix of this model's dtype and number of features, and of so many rows, else raise."""
-        return check_features(where, X, self.dtype, self.widths[0], least)
 
     def check_targets(self, where: str, y: Any, rows: int) -> tuple[NDArray[Any], ...]:
         """Return the targets of each head for so many rows as kernels take them, or raise."""
