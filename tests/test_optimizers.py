@@ -430,3 +430,27 @@ def test_a_user_can_write_an_optimizer_which_joins_no_registry(rng, dtype):
     Clipped(p, 0.5).step(g)
     np.testing.assert_allclose(p, expected, rtol=1e-6)
     assert "Clipped" not in OPTIMIZERS
+
+
+@pytest.mark.parametrize("case", ["of a group", "scheduled", "of a resumption"])
+def test_schedule_free_averages_whatever_its_beta1_is(case, rng):
+    def optimizer_of(beta1):
+        return gd.ScheduleFreeAdamW(params, lr=0.1, groups=[{"params": ["b"], "betas": (beta1, 0.999)}])
+
+    params, states = {"a": np.zeros(3), "b": np.ones(3)}, {"a": {}, "b": {}}
+    expected = {name: p.copy() for name, p in params.items()}
+    optimizer = optimizer_of((lambda step: 0.9 if step < 10 else 0.5) if case == "scheduled" else 0.9)
+    if case == "of a group":
+        optimizer = optimizer_of(0.5)
+    for t in range(1, 21):
+        if t == 11 and case == "of a resumption":
+            state, optimizer = optimizer.state_dict(), optimizer_of(0.5)
+            optimizer.load_state_dict(state)
+        optimizer.step({name: 2 * (p - np.arange(3)) for name, p in params.items()})
+        averages = optimizer.averaged_params()
+        for name, p in expected.items():
+            beta1 = 0.5 if name == "b" and (t > 10 or case == "of a group") else 0.9
+            g = 2 * (p - np.arange(3))
+            reference.schedule_free_adamw(p, g, states[name], t, lr=0.1, betas=(beta1, 0.999))
+            np.testing.assert_allclose(params[name], p, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(averages[name], states[name]["x"], rtol=1e-12, atol=1e-12)

@@ -31,7 +31,8 @@ class ScheduleFreeAdamW(Optimizer):
     lr : float or callable, default: 2.5e-3
         The learning rate; 1 to 10 times that of AdamW with a schedule.
     betas : (float, float), default: (0.9, 0.999)
-        The place of y between z and x, in (0, 1); the decay of v, in [0, 1).
+        The place of y between z and x, in (0, 1); the decay of v, in [0, 1). The place may change from step to step if
+        each step has the gradients of all arrays.
     eps : float, default: 1e-8
         At least 0.
     warmup_steps : float, default: 0
@@ -45,8 +46,8 @@ class ScheduleFreeAdamW(Optimizer):
 
     Notes
     -----
-    Reads and writes 28 bytes an element in float32. State: `z`, `exp_avg_sq`, and the numbers `weight_sum` and
-    `lr_max`. The defaults are the authors'; optax's warm-up begins with a rate of 0.
+    Reads and writes 28 bytes an element in float32. State: `z`, `exp_avg_sq`, and the numbers `weight_sum`,
+    `lr_max` and `beta1`, that of the last step. The defaults are the authors'; optax's warm-up begins with a rate of 0.
 
     References
     ----------
@@ -57,7 +58,7 @@ class ScheduleFreeAdamW(Optimizer):
     slots: tuple[str, ...] = ("z", "exp_avg_sq")
     exact: tuple[str, ...] = ("z",)
     unsigned: tuple[str, ...] = ("exp_avg_sq",)
-    scalars: dict[str, float] = {"weight_sum": 0.0, "lr_max": 0.0}
+    scalars: dict[str, float] = {"weight_sum": 0.0, "lr_max": 0.0, "beta1": 1.0}
     decays_itself = True
     evaluated = "averaged"
     has_rate = False
@@ -77,6 +78,7 @@ class ScheduleFreeAdamW(Optimizer):
     weight_lr_power: float
     weight_sum: float
     lr_max: float
+    beta1: float
     eps_inside: bool
 
     def __init__(
@@ -109,14 +111,15 @@ class ScheduleFreeAdamW(Optimizer):
         beta1, beta2 = self.betas
         lr, _, weight = self._weighted(lr)
         part = weight / (self.weight_sum + weight) if weight > 0 else 0.0
+        moved = beta1 / self.beta1  # 1 while beta1 stays
         v_scale = 1.0 / (1.0 - beta2**t)
         return schedule_free.ScheduleFreeCoefficients(
             beta2,
             1.0 - beta2,
             lr,
             lr * (1.0 - beta1 * (1.0 - part)),
-            part,
-            1.0 - part,
+            1.0 - moved + moved * part,
+            moved * (1.0 - part),
             self.weight_decay,
             v_scale,
             *split_eps(self, v_scale),
@@ -124,10 +127,14 @@ class ScheduleFreeAdamW(Optimizer):
 
     def stepped(self, lr: float) -> None:
         _, self.lr_max, weight = self._weighted(lr)
+        self.beta1 = self.betas[0]
         self.weight_sum += weight
 
     def averaged_params(self) -> Any:
         """Return x, the averaged parameters, as a copy in the structure of params."""
-        beta1, structure, z = self.betas[0], self._structure, self._state.vectors("z")
-        y = {key: widened(array.p) for key, array in structure.arrays.items()}
-        return structure.like({key: (y[key] - (1.0 - beta1) * z[key]) / beta1 for key in y})
+        averages = {}
+        for key, z in self._state.vectors("z").items():
+            array = self._structure.arrays[key]
+            beta1 = array.update.owner.beta1  # of the step that made y
+            averages[key] = (widened(array.p) - (1.0 - beta1) * z) / beta1
+        return self._structure.like(averages)

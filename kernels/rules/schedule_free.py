@@ -9,8 +9,8 @@ class ScheduleFreeCoefficients(NamedTuple):
     beta2: float
     one_minus_beta2: float
     lr: float
-    y_step: float  # lr * (1 - beta1 * (1 - weight))
-    weight: float  # of z in the average x
+    y_step: float  # lr * (1 - beta1 * (1 - w)), with the weight w of z in the average x
+    weight: float  # of z in y: w, unless beta1 is another than that of the last step
     one_minus_weight: float
     weight_decay: float
     v_scale: float
