@@ -111,6 +111,19 @@ def test_one_tensor_and_copies_of_its_optimizer():
     assert vector.vector.tolist() == [-1] * 4
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_parameters_in_bfloat16_take_gradients_of_either_width(several):
+    torch = pytest.importorskip("torch")
+    p, g = torch.zeros(4, dtype=torch.bfloat16), torch.full((4,), 0.5)
+    halves, wrapped = p.view(torch.uint16), (lambda each: [each]) if several else (lambda each: each)
+    optimizer = gd.SGD(wrapped(halves), lr=1.0, param_dtype="bfloat16")
+    optimizer.step(wrapped(g))
+    optimizer.step(wrapped(g.bfloat16().view(torch.uint16)))
+    optimizer.accumulate(wrapped(g))
+    optimizer.step()
+    assert p.tolist() == [-1.5] * 4
+
+
 def test_tensors_that_cannot_be_shared_are_refused_with_advice():
     torch = pytest.importorskip("torch")
     p = torch.ones(3, requires_grad=True)

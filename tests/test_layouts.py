@@ -309,6 +309,32 @@ def test_ranks_exchange_arrays_in_c_order(several, rng, tmp_path):
     assert same(plain, others) if several else np.array_equal(plain, others)
 
 
+@pytest.mark.parametrize("kind", ["one", "list", "vector"])
+def test_a_step_sets_its_gradients_to_zero_and_accumulate_only_reads(kind, rng):
+    arrays, others = both(rng, keys="W" if kind == "one" else SHAPES)
+    fixed, given = arrays, {key: each.copy(order="K") for key, each in others.items()}
+    for each in fixed.values():
+        each.flags.writeable = False
+    params = gd.ParameterVector({key: each.shape for key, each in arrays.items()}, np.float64)
+    params = {"one": np.zeros((5, 7)), "list": [np.zeros_like(each) for each in arrays.values()]}.get(kind, params)
+    wrapped = {"one": lambda g: g["W"], "list": lambda g: list(g.values()), "vector": dict}[kind]
+    optimizer = gd.SGD(params, lr=1.0, zero_grads=True, skip_nonfinite=True)
+    optimizer.accumulate(wrapped(fixed))
+    assert not optimizer.step(wrapped(given), grad_scale=1e308)  # is skipped, and keeps its gradients
+    assert same(given, others)
+    optimizer.accumulate(wrapped(fixed))
+    assert optimizer.step(wrapped(given))
+    assert not any(each.any() for each in given.values())
+    stepped = params.values() if kind == "vector" else [params] if kind == "one" else params
+    for p, g, h in zip(stepped, fixed.values(), others.values(), strict=True):
+        assert np.array_equal(p, -(g + h))
+    one = given["W"]
+    overlapping = gd.SGD([np.zeros((5, 7)), np.zeros((5, 7))], zero_grads=True)
+    overlapping.accumulate([one, one])
+    with pytest.raises(ValueError, match="overlap"):  # also after they were read
+        overlapping.step([one, one])
+
+
 def test_strided_memory_is_refused_with_advice_that_keeps_the_data():
     x = np.ones((6, 4))
     for p in (x[::2], x[:, ::2], x[::-1], np.broadcast_to(np.ones(4), (6, 4)), x[:, :3].T):

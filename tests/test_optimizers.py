@@ -454,3 +454,31 @@ def test_schedule_free_averages_whatever_its_beta1_is(case, rng):
             reference.schedule_free_adamw(p, g, states[name], t, lr=0.1, betas=(beta1, 0.999))
             np.testing.assert_allclose(params[name], p, rtol=1e-12, atol=1e-12)
             np.testing.assert_allclose(averages[name], states[name]["x"], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer_class", [gd.ScheduleFreeAdamW, gd.ASGD])
+@pytest.mark.parametrize("several", [False, True])
+def test_an_optimizer_whose_params_hold_averages_neither_steps_nor_averages_them_again(optimizer_class, several):
+    params = [np.ones(2) for _ in range(9)] if several else np.ones(2)
+    g = [np.ones(2)] * 9 if several else np.ones(2)
+    optimizer = optimizer_class(params, lr=0.1, ema=0.5)
+    optimizer.step(g)
+    optimizer.step(g)
+    y, x = np.copy(params), np.copy(optimizer.averaged_params())
+    calls = [lambda: optimizer.step(g), lambda: gd.averaged(optimizer).__enter__()]
+    if optimizer_class is gd.ScheduleFreeAdamW:
+        calls.append(optimizer.averaged_params)
+    with gd.averaged(optimizer):
+        for call in calls:
+            with pytest.raises(RuntimeError, match=r"params hold averages until the end of the block of gd\.averaged"):
+                call()
+        assert np.array_equal(params, x)
+        optimizer.accumulate(g)
+    assert np.array_equal(params, y)
+    assert optimizer.steps == 2
+    assert optimizer.step()  # by what was accumulated
+    assert optimizer.step(g)
+    with pytest.raises(ZeroDivisionError), gd.averaged(optimizer, "ema"):
+        raise ZeroDivisionError
+    assert optimizer.step(g)
+    assert optimizer.steps == 5

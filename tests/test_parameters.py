@@ -39,6 +39,50 @@ def test_copies_have_views_of_their_own_vector(clone):
     assert not parameters.zeros_like().vector.any()
 
 
+@pytest.mark.parametrize("frozen", ["W", "b", "vector"])
+@pytest.mark.parametrize("options", [{}, {"groups": [{"params": ["W"], "lr": 0.5}]}, {"clip_norm": 1.0}], ids=str)
+def test_no_part_of_a_vector_is_stepped_once_it_is_read_only(frozen, options):
+    parameters = gd.ParameterVector({"W": (2, 3), "b": (3,)})
+    optimizer = gd.SGD(parameters, lr=1.0, **options)
+    array = parameters.vector if frozen == "vector" else parameters[frozen]
+    array.flags.writeable = False
+    g = gd.ParameterVector({"W": (2, 3), "b": (3,)})
+    g.vector[:] = 1
+    label = r"params\.vector" if frozen == "vector" else rf"params\['{frozen}'\]"
+    calls = [lambda: optimizer.step(g), lambda: optimizer.step(g.vector), lambda: optimizer.step(dict(g))]
+    if frozen != "b":
+        calls.append(lambda: optimizer.step_rows("W", np.array([0]), np.ones((1, 3), np.float32)))
+    for call in calls:
+        with pytest.raises(ValueError, match=rf"SGD\.step.*: {label} has become read-only; set its flags.writeable"):
+            call()
+    with pytest.raises(ValueError, match=rf"SGD: {label} is read-only"):
+        gd.SGD(parameters, lr=1.0)
+    assert not parameters.vector.any()
+    assert optimizer.steps == 0
+    if frozen == "b":  # an array without a gradient may be
+        assert optimizer.step({"W": g["W"], "b": None})
+    array.flags.writeable = True
+    assert optimizer.step(g)
+
+
+@pytest.mark.parametrize("frozen", ["W1", "vector"])
+def test_no_model_is_trained_once_it_is_read_only(frozen, rng):
+    X, targets = rng.random((9, 3), np.float32), rng.random(9, np.float32)
+    for model in (gd.MLP([3, 4, 1], loss="mse", max_norm=0.01), gd.LinearModel(3)):
+        y = targets[:, None] if isinstance(model, gd.MLP) else targets
+        optimizer = gd.Adam(model.parameters, lr=0.1)
+        array = model.parameters.get(frozen, model.parameters.vector)
+        array.flags.writeable = False
+        before = model.parameters.vector.copy()
+        with pytest.raises(ValueError, match="has become read-only"):
+            gd.fit(model, X, y, optimizer, epochs=1, progress=False)
+        if isinstance(model, gd.MLP):
+            with pytest.raises(ValueError, match=r"MLP\.constrain: .* has become read-only"):
+                model.constrain()
+        assert np.array_equal(model.parameters.vector, before)
+        assert optimizer.steps == 0
+
+
 def test_from_arrays_takes_any_order_of_memory_and_refuses_mixed_dtypes():
     W = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     assert np.array_equal(gd.ParameterVector.from_arrays({"W": W})["W"], W)

@@ -28,7 +28,7 @@ from ..kernels.loops import dense, weight_tiles
 from ..kernels.random_numbers import key_of
 from ..losses import check_loss, total
 from ..optimizers import Optimizer
-from ..parameters import ParameterVector
+from ..parameters import ParameterVector, check_unfrozen
 from ..runtime import single_threaded_blas
 from ..typing import Array, DTypeLike
 from .architecture import ONLY, Architecture, Sizes
@@ -358,6 +358,7 @@ class MLP(Model):
         """Scale the incoming weights of each unit down to `max_norm` if their norm is larger."""
         if self.max_norm is not None:
             limit = self.dtype.type(self.max_norm)
+            check_unfrozen("MLP.constrain", [("parameters.vector", self.parameters.vector), *self.parameters.items()])
             for name, weights in self.parameters.items():
                 if name.startswith("W"):
                     join(dense.limit_columns)(-(-weights.shape[1] // dense.GROUP), weights, limit)

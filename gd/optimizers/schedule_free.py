@@ -132,6 +132,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     def averaged_params(self) -> Any:
         """Return x, the averaged parameters, as a copy in the structure of params."""
+        self._state.check_own()
         averages = {}
         for key, z in self._state.vectors("z").items():
             array = self._structure.arrays[key]

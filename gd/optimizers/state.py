@@ -37,11 +37,14 @@ class State:
         Names of the state arrays of each array.
     ragged : bool
         True if arrays differ in the number of steps they took, so that each counts its own.
+    is_averaged : bool
+        True while the parameters hold averages, within `gd.averaged`.
     """
 
     folder: StateFolder | None
     slots: tuple[str, ...]
     ragged: bool
+    is_averaged: bool = False
 
     def __init__(
         self, owner: "Optimizer", structure: Structure, groups: "Sequence[Optimizer]", folder: StateFolder | None
@@ -88,8 +91,14 @@ class State:
 
     def check(self) -> None:
         """Raise unless this process may step."""
+        self.check_own()
         if self.folder is not None:
             self.folder.check()
+
+    def check_own(self) -> None:
+        """Raise if the parameters hold averages."""
+        if self.is_averaged:
+            raise RuntimeError(f"{self._owner._name}: params hold averages until the end of the block of gd.averaged")
 
     def change(self) -> AbstractContextManager[None]:
         """Return the context manager in which the state must be changed."""

@@ -4,7 +4,8 @@ Each way checks all arguments first, then computes all coefficients, as a schedu
 kernels, while Ctrl-C waits; `_count` notes what was done. `Optimizer.step` has a shorter way, for one array.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,7 +82,7 @@ class Steps:
     def _only_array(self) -> ParameterArray | None:
         """Return the optimizer's array if it has just one and its step is one kernel call, else None."""
         owner = self._owner
-        detour = self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
+        detour = self._summed or self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
         return self._structure.arrays[None] if self._structure.is_one and not detour else None
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
@@ -95,17 +96,32 @@ class Steps:
         elif not self._summed:
             raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
         with Interruption():
-            if grads is not None:
-                self.accumulate(where, grads, 1.0)
+            given = [] if grads is None else self._structure.pairs(where, grads)
+            read = [g if array.unread is None else array.unread for array, g in given]
+            self._add(given, 1.0)
             applied = self._by(where, self._accumulated(), grad_scale)
-            owner._alone = self._only_array()
+            for g in read if owner.zero_grads and applied else ():
+                g[...] = 0
             self._summed.clear()
+            owner._alone = self._only_array()
         return applied
 
     def _by(self, where: str, grads: Any, grad_scale: float) -> bool:
         if self._list is not None and (found := self._list.find(grads)) is not None:
             return self._at_once(self._list, found, grad_scale)
         return self._one_by_one(self._structure.pairs(where, grads, self.whole is not None), grad_scale)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Refuse steps within a block, where the parameters hold averages."""
+        state, owner = self._state, self._owner
+        state.check_own()
+        state.is_averaged, owner._alone = True, None
+        try:
+            yield
+        finally:
+            state.is_averaged = False
+            owner._alone = self._only_array()
 
     # --- Array by array
 
@@ -208,6 +224,7 @@ class Steps:
         if not addresses.any():
             return False
         state = self._state
+        state.check()
         if not addresses.all():
             state.count_apart()
         calls = arrays.calls(addresses, grad_scale, None if state.ragged else self._owner.steps)
@@ -299,8 +316,10 @@ class Steps:
 
     def accumulate(self, where: str, grads: Any, grad_scale: float) -> None:
         """Add gradients to those that the next step takes."""
+        self._add(self._structure.pairs(where, grads, clears=False), grad_scale)
+
+    def _add(self, pairs: Sequence[Pair], grad_scale: float) -> None:
         structure, owner = self._structure, self._owner
-        pairs = structure.pairs(where, grads)
         if self._sums is None:
             if structure.vector is not None:
                 self._sums = owner.params.zeros_like()
@@ -311,7 +330,7 @@ class Steps:
         with Interruption():
             owner._alone = None
             for array, g in pairs:
-                key = keys[id(array)]
+                key, array.unread = keys[id(array)], None
                 array.update.accumulate(key not in self._summed, grad_scale, array.flat(self._sums[key]), g)
                 self._summed.add(key)
 

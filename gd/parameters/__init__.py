@@ -1,8 +1,8 @@
 """Parameters: the structures that users keep arrays in, and ParameterVector, one vector with named views."""
 
-from .structure import ParameterArray, Structure, entries
+from .structure import ParameterArray, Structure, check_unfrozen, entries
 from .vector import LARGEST, ParameterVector
 
 __all__ = [
-    "LARGEST", "ParameterArray", "ParameterVector", "Structure", "entries",
+    "LARGEST", "ParameterArray", "ParameterVector", "Structure", "check_unfrozen", "entries",
 ]  # fmt: skip

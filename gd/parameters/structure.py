@@ -4,7 +4,7 @@ A structure is one array, a list, tuple or dict of arrays, or a `ParameterVector
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, ValuesView
+from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -41,6 +41,8 @@ class ParameterArray:
         Steps taken; valid only while arrays differ in it.
     first_block : int
         Its offset, in blocks of 256 elements, in the vector that it is a part of.
+    memory : list of (str, ndarray)
+        The array, and others whose flags also tell whether it may be written to, each with its name.
     unread : ndarray or None
         The gradient itself, if it is to be set to 0 and a copy in another order was returned for it.
     """
@@ -59,7 +61,7 @@ class ParameterArray:
     first_block: int
 
     def __init__(self, label: str, number: int, array: NDArray[Any]) -> None:
-        self.label, self.number, self.given = label, number, array
+        self.label, self.number, self.given, self.memory = label, number, array, [(label, array)]
         self.order = None if array.flags.c_contiguous else memory_order(array)
         self.shape, self.size, self.dtype, self.p = array.shape, array.size, array.dtype, self.flat(array)
         self._fitting = self.shape if self.order is None else None  # shape of gradients that are vectors as they are
@@ -79,8 +81,7 @@ class ParameterArray:
 
     def check_writeable(self, where: str) -> None:
         """Raise if the array has become read-only since the optimizer was made."""
-        if not self.given.flags.writeable:
-            raise ValueError(f"{where}: {self.label} has become read-only; set its flags.writeable to True to step it")
+        check_unfrozen(where, self.memory)
 
     def gradient(self, where: str, label: str, g: Any, writeable: bool = False) -> NDArray[Any]:
         """Return a gradient as a vector if it matches, else raise."""
@@ -88,6 +89,7 @@ class ParameterArray:
         if not self.shape and isinstance(g, np.generic) and not writeable:
             g = np.asarray(g)  # NumPy's functions of 0-d arrays return scalars
         if not self.fits(g):
+            g = lent(where, label, g)
             dtype = self.real if getattr(g, "dtype", None) == self.real else self.dtype
             own = (self.label, dtype), (self.label, self.shape)
             g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable, any_layout=True)
@@ -160,14 +162,20 @@ class Structure:
             k: ParameterArray(label, n, each) for n, (k, (label, each)) in labelled
         }
         self.is_one = isinstance(self.params, np.ndarray)  # not a structure whose only key is None
-        self.vector = ParameterArray("params", 0, params.vector) if isinstance(params, ParameterVector) else None
+        self.vector = None
+        if isinstance(params, ParameterVector):
+            check(where, "params.vector", params.vector)
+            self.vector = ParameterArray("params", 0, params.vector)
+            self.vector.memory = [("params.vector", params.vector), *found.values()]
+            for array in self.arrays.values():
+                array.memory.append(self.vector.memory[0])
         self._clears = clears
 
     def adopt(self, others: Mapping[Any, ParameterArray]) -> None:
         """Replace arrays by those of another structure, by key; they keep label and number."""
         for key, array in others.items():
             own = self.arrays[key]
-            array.label, array.number, self.arrays[key] = own.label, own.number, array
+            array.label, array.number, array.memory, self.arrays[key] = own.label, own.number, own.memory, array
 
     def name(self, key: Any, slot: str) -> str:
         """Return the name of a state array in a dict: with the key of its array, if there are several."""
@@ -196,21 +204,23 @@ class Structure:
         return pairs
 
     def pairs(
-        self, where: str, grads: Any, whole: bool = False, name: str = "grads"
+        self, where: str, grads: Any, whole: bool = False, name: str = "grads", clears: bool = True
     ) -> list[tuple[ParameterArray, NDArray[Any]]]:
         """Return (array, gradient as a vector) for every array that has one, else raise.
 
-        With `whole`, a ParameterVector is one pair, if its gradients are a ParameterVector or a vector.
+        With `whole`, a ParameterVector is one pair, if its gradients are a ParameterVector or a vector. Without
+        `clears` the gradients will not be set to 0.
         """
+        clears = clears and self._clears
         if self.vector is not None:
             if not isinstance(grads, (ParameterVector, np.ndarray, dict)):
                 grads = lent(where, name, grads)
-            g = self._as_vector(self.vector, where, grads, name)
+            g = self._as_vector(self.vector, where, grads, name, clears)
             if g is not None:
                 return [(self.vector, g)] if whole else self.pieces(g)
         if self.is_one:
             array = self.arrays[None]
-            g = array.gradient(where, name, grads, self._clears)
+            g = array.gradient(where, name, grads, clears)
             if not array.knows(grads):
                 array.remember(grads)
             return [(array, g)]
@@ -220,12 +230,14 @@ class Structure:
             extra = [f"unknown {given[key][0]}" for key in given.keys() - arrays.keys()]
             raise ValueError(f"{where}: {name} must have the structure of params; {'; '.join(missing + extra)}")
         given = {key: entry for key, entry in given.items() if entry[1] is not None}
-        pairs = [(arrays[key], arrays[key].gradient(where, *entry, self._clears)) for key, entry in given.items()]
+        pairs = [(arrays[key], arrays[key].gradient(where, *entry, clears)) for key, entry in given.items()]
         if len(arrays) > 1 and not all(arrays[key].knows(g) for key, (_, g) in given.items()):
-            self._check_apart(where, given)
+            self._check_apart(where, given, clears)
         return pairs
 
-    def _as_vector(self, vector: ParameterArray, where: str, grads: Any, name: str) -> NDArray[Any] | None:
+    def _as_vector(
+        self, vector: ParameterArray, where: str, grads: Any, name: str, clears: bool
+    ) -> NDArray[Any] | None:
         """Return gradients of a ParameterVector as one vector, None if they are a dict or in another order."""
         if isinstance(grads, ParameterVector):
             shapes = self.params.shapes
@@ -233,17 +245,24 @@ class Structure:
                 raise ValueError(f"{where}: {name} has shapes {grads.shapes}, params has {shapes}")
             if list(grads.shapes) != list(shapes):
                 return None
-            return vector.gradient(where, f"{name}.vector", grads.vector, self._clears)
-        return vector.gradient(where, name, grads, self._clears) if isinstance(grads, np.ndarray) else None
+            return vector.gradient(where, f"{name}.vector", grads.vector, clears)
+        return vector.gradient(where, name, grads, clears) if isinstance(grads, np.ndarray) else None
 
-    def _check_apart(self, where: str, given: Mapping[Any, tuple[str, NDArray[Any]]]) -> None:
+    def _check_apart(self, where: str, given: Mapping[Any, tuple[str, NDArray[Any]]], clears: bool) -> None:
         """Raise if a gradient overlaps any parameter; gradients may overlap each other unless they are set to 0."""
-        if self._clears:
+        if clears:
             check_apart(where, list(given.values()))
         grads = [entry for entry in given.values() if not isinstance(entry[1], np.generic)]
         check_apart_from(where, grads, [(array.label, array.p) for array in self.arrays.values()])
-        for key, (_, g) in given.items():
+        for key, (_, g) in given.items() if clears == self._clears else ():
             self.arrays[key].remember(g)
+
+
+def check_unfrozen(where: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+    """Raise if an array, given as (name, array), has become read-only."""
+    for name, array in arrays:
+        if not array.flags.writeable:
+            raise ValueError(f"{where}: {name} has become read-only; set its flags.writeable to True to step it")
 
 
 def entries(where: str, name: str, arrays: Any) -> dict[Any, tuple[str, Any]]:

@@ -21,7 +21,7 @@ def averaged(
     Parameters
     ----------
     optimizer : Optimizer
-        Its parameters are swapped. It takes no step within the block.
+        Its parameters are swapped. It takes no step within the block, nor is it averaged again.
     average : {"ema", "averaged"}, optional
         The optimizer's `ema_params` or its `averaged_params`; by default the latter, if it has them.
 
@@ -29,6 +29,8 @@ def averaged(
     ------
     TypeError, ValueError
         If the optimizer has no such average, or steps parameters in bfloat16.
+    RuntimeError
+        Within the block, by a step or another `averaged` of the optimizer.
 
     Examples
     --------
@@ -48,21 +50,22 @@ def averaged(
     if average is None:
         average = "averaged" if hasattr(own, "averaged_params") else "ema"
     check_average("averaged", "average", average, own)
-    return _swapped(optimizer, average)
+    return _swapped(optimizer, own, average)
 
 
 @contextmanager
-def _swapped(optimizer: Any, average: str) -> Iterator[None]:
+def _swapped(optimizer: Any, own: Optimizer, average: str) -> Iterator[None]:
     averages = optimizer.ema_params() if average == "ema" else optimizer.averaged_params()
-    pairs = Structure("averaged", optimizer.params).pairs("averaged", averages)
+    pairs = Structure("averaged", optimizer.params, lambda *given: None).pairs("averaged", averages)
     kept = [array.p.copy() for array, _ in pairs]
-    try:
-        for array, values in pairs:
-            array.p[:] = values
-        yield
-    finally:
-        for (array, _), values in zip(pairs, kept, strict=True):
-            array.p[:] = values
+    with own.inside.away():
+        try:
+            for array, values in pairs:
+                array.p[:] = values
+            yield
+        finally:
+            for (array, _), values in zip(pairs, kept, strict=True):
+                array.p[:] = values
 
 
 def check_average(where: str, name: str, average: Any, optimizer: Optimizer) -> None:
