@@ -223,6 +223,29 @@ def test_states_in_8_bits_go_back_only_to_the_same_order(rng):
         other.load_state_dict(optimizer.state_dict())
 
 
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("kind", ["one", "list", "tuple", "dict"])
+def test_states_in_8_bits_are_pickled_with_the_order_of_their_parameters(kind, protocol, rng):
+    _, given = both(rng, np.float32, ["K", "W", "b"])
+    wrapped = {"one": lambda g: g["K"], "list": lambda g: list(g.values()), "tuple": lambda g: (*g.values(),)}
+    wrap = wrapped.get(kind, dict)
+    optimizer = gd.Adam(wrap(given), lr=0.1, state_dtype="int8")
+    optimizer.step(wrap(both(rng, np.float32, ["K", "W", "b"])[1]))
+    params, other = pickle.loads(pickle.dumps((optimizer.params, optimizer), protocol))
+    if kind in ("list", "dict"):
+        assert params is other.params
+    g = wrap(both(rng, np.float32, ["K", "W", "b"])[1])
+    for each in (optimizer, other):
+        each.step(g)
+    assert same(other.state_dict(), optimizer.state_dict())
+    for p, q in zip(*(arrays_in(each.params) for each in (optimizer, other)), strict=True):
+        assert np.array_equal(p, q)
+
+
+def arrays_in(params):
+    return [array for _, array in gd.parameters.entries("test", "params", params).values()]
+
+
 @pytest.mark.parametrize("kind", ["array", "many", "bfloat16", "accumulated", "folder"])
 def test_every_way_to_step_follows_memory(kind, rng, tmp_path):
     shapes = [(6, 4)] * (12 if kind == "many" else 1)

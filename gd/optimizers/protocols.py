@@ -26,12 +26,15 @@ class Protocols(Declaration):
         made_again = {"_alone", "_structure", "_state", "_steps", "groups"}
         kept = {name: value for name, value in vars(self).items() if name not in made_again}
         groups = [given | {"lr": group._lr} for given, group in zip(self._specifications, self.groups, strict=True)]
-        return kept | {"_specifications": groups, "saved": self._state.to_dict()}
+        arrays = self._structure.arrays.items()
+        orders = {key: array.order for key, array in arrays if array.order and self.state_dtype == "int8"}
+        return kept | {"_specifications": groups, "saved": self._state.to_dict(), "orders": orders}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        saved = state.pop("saved")
+        saved, orders = state.pop("saved"), state.pop("orders")
         vars(self).update(state)
-        self._prepare(Structure(self._name, self.params, lambda *given: None, clears=self.zero_grads), None)
+        vars(self)["params"] = Structure(self._name, self.params, _any).reordered(orders)
+        self._prepare(Structure(self._name, self.params, _any, clears=self.zero_grads), None)
         self.load_state_dict(saved)
 
     def __enter__(self) -> Self:
@@ -45,3 +48,7 @@ class Protocols(Declaration):
         names = (*self._hyperparameters, *(name for name in SHARED if getattr(self, name)))
         given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)
         return f"{self._name}(lr={lr}{given})"
+
+
+def _any(where: str, label: str, array: Any) -> None:
+    """Take any array: each was checked when the optimizer was made."""

@@ -195,6 +195,19 @@ class Structure:
             return shaped
         return getattr(self.params, "_make", type(self.params))(shaped.values())  # a named tuple, too
 
+    def reordered(self, orders: Mapping[Any, tuple[int, ...]]) -> Any:
+        """Return params with arrays in these orders of their memory, which a pickle may lose; a list or dict is kept."""
+        if all(self.arrays[key].order == order for key, order in orders.items()):
+            return self.params
+        for key, order in orders.items():
+            self.arrays[key].order = order
+        params = self.like({key: array.flat(array.given) for key, array in self.arrays.items()})
+        if not isinstance(self.params, (list, dict)):
+            return params
+        for key in orders:
+            self.params[key] = params[key]
+        return self.params
+
     def pieces(self, vector: NDArray[Any]) -> list[tuple[ParameterArray, NDArray[Any]]]:
         """Return (array, its part of a vector) for every array of a ParameterVector."""
         pairs, start = [], 0
