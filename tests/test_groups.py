@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
@@ -232,6 +233,20 @@ def test_groups_that_cannot_join_are_refused_and_change_nothing(tmp_path):
     optimizer.accumulate([np.ones(3)])
     with pytest.raises(ValueError, match="group cannot join between accumulate and step"):
         optimizer.add_group(group)
+
+
+@pytest.mark.parametrize("kind", ["OrderedDict", "named tuple", "subclass"])
+def test_groups_join_parameters_in_any_structure_that_the_constructor_takes(kind):
+    pair = namedtuple("pair", "W b")(np.ones(2), np.ones(3))
+    params = {"OrderedDict": OrderedDict(pair._asdict()), "named tuple": pair}.get(kind, type("own", (list,), {})(pair))
+    optimizer = gd.SGD(params, lr=1.0)
+    optimizer.add_group({"params": {"c": np.ones(4)} if kind == "OrderedDict" else [np.ones(4)], "lr": 0.5})
+    g = [np.ones(2), np.ones(3), np.ones(4)]
+    assert optimizer.step(dict(zip("Wbc", g, strict=True)) if kind == "OrderedDict" else g)
+    assert type(optimizer.params) is {"OrderedDict": dict, "named tuple": tuple, "subclass": list}[kind]
+    found = optimizer.params.values() if kind == "OrderedDict" else optimizer.params
+    assert [each.tolist() for each in found] == [[0, 0], [0, 0, 0], [0.5] * 4]
+    assert len(params) == 2  # the user's own is not touched
 
 
 def test_groups_join_as_in_torch(rng):

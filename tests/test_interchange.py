@@ -132,8 +132,20 @@ def test_tensors_that_cannot_be_shared_are_refused_with_advice():
         (lambda: gd.Adam([p]), r"Adam: params\[0\] is .* pass params\[0\].detach\(\).numpy\(\)"),
         (lambda: gd.Adam(np.ones(3, np.float32)).step(p), r"Adam.step: grads is .*requires grad"),
         (lambda: gd.sigmoid(torch.nn.Parameter(torch.ones(3))), r"sigmoid: x is a torch.Tensor that requires grad"),
-        (lambda: gd.sigmoid(torch.ones(3, device="meta")), r"sigmoid: x is a torch.Tensor on meta; pass x.cpu\(\)"),
-        (lambda: gd.sigmoid(torch.ones(3).bfloat16()), r"sigmoid: x is .* of bfloat16, .*; pass x.float\(\)"),
+        (lambda: gd.sigmoid(torch.ones(3, device="meta")), "sigmoid: x is a torch.Tensor on meta, which has no values"),
+        (
+            lambda: gd.sigmoid(torch.ones(3).bfloat16()),
+            r"sigmoid: x is .* of bfloat16, .*; pass x.float\(\).numpy\(\), and keep",
+        ),
+        (
+            lambda: gd.SGD(p.bfloat16()),
+            r"SGD: params .* pass params.detach\(\).float\(\).numpy\(\), and keep that copy if",
+        ),
+        (lambda: gd.SGD([p.bfloat16()]), r"take params\[0\].detach\(\).view\(torch.uint16\).numpy\(\)"),
+        (
+            lambda: gd.SGD(np.ones(3, np.uint16)),
+            "SGD: params has dtype uint16, .* for bfloat16 pass param_dtype='bfloat16'",
+        ),
         (lambda: gd.sigmoid(torch.ones(3).to_sparse()), "sigmoid: x must be a NumPy array, got a torch.Tensor"),
         (lambda: gd.sigmoid(torch.ones(3, dtype=torch.float16)), "sigmoid: x has dtype float16"),
     ):
@@ -142,6 +154,11 @@ def test_tensors_that_cannot_be_shared_are_refused_with_advice():
     with pytest.raises(ValueError, match="sigmoid: x is not contiguous"):
         gd.sigmoid(torch.ones(2, 3).T)
     assert p.tolist() == [1, 1, 1]
+    halves = p.bfloat16()  # the advice can be followed
+    kept = halves.detach().float().numpy()
+    assert gd.SGD(kept, lr=1.0).step(np.ones(3, np.float32))
+    assert gd.SGD(halves.detach().view(torch.uint16).numpy(), lr=1.0, param_dtype="bfloat16").step(kept)
+    assert halves.tolist() == [1, 1, 1]
 
 
 def test_arrays_of_jax_are_refused_with_advice_where_they_would_be_written():

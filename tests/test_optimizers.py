@@ -217,6 +217,9 @@ def test_hyperparameters_are_fixed_and_keys_must_differ():
     for name, value in (("momentum", 0.0), ("nesterov", True)):
         with pytest.raises(AttributeError, match=f"SGD: {name} is fixed at construction"):
             setattr(optimizer, name, value)
+    for name, value in (("params", np.ones(3)), ("groups", ())):
+        with pytest.raises(AttributeError, match=f"SGD: {name} is fixed at construction"):
+            setattr(optimizer, name, value)
     with pytest.raises(ValueError, match="keys that read alike"):
         gd.Adam({1: np.ones(2), "1": np.ones(2)})
 
@@ -446,6 +449,11 @@ def test_schedule_free_averages_whatever_its_beta1_is(case, rng):
         if t == 11 and case == "of a resumption":
             state, optimizer = optimizer.state_dict(), optimizer_of(0.5)
             optimizer.load_state_dict(state)
+        if t == 5 and case != "scheduled":  # as a state of version 0.1.0
+            state = optimizer.state_dict()
+            del state["beta1"], state["groups[0].beta1"]
+            optimizer = optimizer_of(optimizer.groups[0].betas[0])
+            optimizer.load_state_dict(state)
         optimizer.step({name: 2 * (p - np.arange(3)) for name, p in params.items()})
         averages = optimizer.averaged_params()
         for name, p in expected.items():
@@ -482,3 +490,34 @@ def test_an_optimizer_whose_params_hold_averages_neither_steps_nor_averages_them
         raise ZeroDivisionError
     assert optimizer.step(g)
     assert optimizer.steps == 5
+
+
+def test_an_average_of_read_only_parameters_is_refused_as_a_step_is():
+    p = np.ones(3)
+    optimizer = gd.ASGD(p)
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match=r"averaged: params has become read-only; set its flags\.writeable to True"):
+        gd.averaged(optimizer).__enter__()
+
+
+def test_a_proximal_step_needs_an_l1_somewhere(rng):
+    for options in ({}, {"groups": [{"params": ["b"], "l1": 0.0}]}, {"l1": 0.0}):
+        with pytest.raises(ValueError, match="SGD: l1 must be above 0 with proximal, got 0"):
+            gd.SGD({"a": np.ones(2), "b": np.ones(2)}, proximal=True, **options)
+    with pytest.raises(ValueError, match=r"SGD: groups\[0\]: l1 must be above 0 with proximal, got 0"):
+        gd.SGD({"a": np.ones(2)}, groups=[{"params": ["a"], "proximal": True}])
+    for options in ({"groups": [{"params": ["b"], "l1": 2.0}]}, {"l1": 2.0, "groups": [{"params": ["a"], "l1": 0.0}]}):
+        params = {"a": np.ones(2), "b": np.ones(2)}
+        gd.SGD(params, lr=1.0, proximal=True, **options).step({key: np.zeros(2) for key in params})
+        assert params["a"].tolist() == [1, 1]
+        assert params["b"].tolist() == [0, 0]
+
+
+def test_no_rows_may_be_an_empty_list_as_numpy_makes_it_an_array():
+    p = np.ones((3, 2))
+    optimizer = gd.SGD(p, lr=1.0)
+    assert optimizer.step_rows(None, np.array([]), np.empty((0, 2)))
+    assert optimizer.steps == 1
+    with pytest.raises(TypeError, match="rows has dtype float64, expected integer indices"):
+        optimizer.step_rows(None, np.array([0.0]), np.empty((1, 2)))
+    assert (p == 1).all()

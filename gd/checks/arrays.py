@@ -221,6 +221,8 @@ def _check_integers(where: str, name: str, x: Any, what: str) -> NDArray[Any]:
     x = lent(where, name, x)
     if not is_array(x):
         raise TypeError(f"{where}: {name} must be a NumPy array, got {type(x).__name__}")
+    if not x.size and x.dtype.kind in "bfc":  # what NumPy makes of an empty list
+        return np.empty(x.shape, np.intp)
     if x.dtype.kind not in "iu":
         raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected integer {what}")
     return x

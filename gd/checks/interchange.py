@@ -21,16 +21,19 @@ def lent(where: str, name: str, x: Any) -> Any:
     if type(x) is np.ndarray:
         return x
     if _is_a("torch", "Tensor", x):
-        if x.requires_grad:
-            raise TypeError(f"{where}: {name} is a torch.Tensor that requires grad; pass {name}.detach().numpy()")
-        if x.device.type != "cpu":
-            advice = f"pass {name}.cpu().numpy(), and keep that copy if it is written to"
-            raise TypeError(f"{where}: {name} is a torch.Tensor on {x.device}; {advice}")
+        if x.is_meta:
+            raise TypeError(f"{where}: {name} is a torch.Tensor on meta, which has no values; pass one on the CPU")
+        values = name + ".detach()" * x.requires_grad + ".cpu()" * (x.device.type != "cpu")
+        kept = "and keep that copy if it is written to"
         if x.dtype is sys.modules["torch"].bfloat16:
             raise TypeError(
-                f"{where}: {name} is a torch.Tensor of bfloat16, which NumPy lacks; pass {name}.float(), or for "
-                f"parameters that are to be stepped {name}.view(torch.uint16).numpy() and param_dtype='bfloat16'"
+                f"{where}: {name} is a torch.Tensor of bfloat16, which NumPy lacks; pass {values}.float().numpy(), "
+                f"{kept}; optimizers with param_dtype='bfloat16' take {values}.view(torch.uint16).numpy()"
             )
+        if x.device.type != "cpu":
+            raise TypeError(f"{where}: {name} is a torch.Tensor on {x.device}; pass {values}.numpy(), {kept}")
+        if x.requires_grad:
+            raise TypeError(f"{where}: {name} is a torch.Tensor that requires grad; pass {values}.numpy()")
         return _array(where, name, f"a torch.Tensor of {x.dtype}", x.numpy)
     if _is_a("jax", "Array", x):
         return _array(where, name, "a jax.Array", lambda: np.asarray(x))

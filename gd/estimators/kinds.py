@@ -49,6 +49,8 @@ class Linear(Estimator):
         if self._takes_l1():  # of w alone
             l1 = check_number(type(self).__name__, "l1", self._penalties()[0], NON_NEGATIVE)
             given = {"l1": l1, "groups": [{"params": ["b"], "l1": 0.0}]} | given
+        elif not given.keys() & {"l1", "groups"}:
+            given.pop("proximal", None)  # there is nothing for it to take
         super()._start(X, seed, given)
 
     def _views(self) -> list[NDArray[Any]]:

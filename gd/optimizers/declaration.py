@@ -26,6 +26,7 @@ class Declaration(ABC):
     ranges: dict[str, Any] = {}  # hyper-parameter -> Range, a tuple of them, bool, or f(where, name, value) -> value
     slots: tuple[str, ...] = ()  # names of the state arrays, in the order of the rule's arguments
     scalars: dict[str, float] = {}  # state that is a number: name -> initial value
+    unsaved: dict[str, Callable[..., float]] = {}  # those that states of version 0.1.0 lack: name -> f(optimizer)
     unsigned: tuple[str, ...] = ()  # names of state arrays that are never negative, as 8 bits store them
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
     trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step

@@ -43,6 +43,8 @@ def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> t
                 fault = "is in two groups" if key in seen else "is no key of params"
                 raise ValueError(f"{where}[{k}]['params']: {key!r} {fault}")
             seen.add(key)
+    if optimizer.proximal and not (optimizer.l1 or any(group.get("l1") for group in groups)):
+        raise ValueError(f"{optimizer._name}: l1 must be above 0 with proximal, got {optimizer.l1:g}")
     return tuple(dict(group) for group in groups)
 
 
@@ -58,6 +60,8 @@ def make_groups(
     made, name = [], optimizer._name
     for k, group in enumerate(groups):
         keywords: dict[str, Any] = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
+        if not keywords["l1"] and "proximal" not in group:
+            keywords["proximal"] = False  # nothing to take by a proximal step
         params = {key: arrays[key].given for key in keywords.pop("params")}
         make = functools.partial(type(optimizer), params, **keywords)
         made.append(renamed(f"{name}:", f"{name}: groups[{k}]:", make))
@@ -70,7 +74,7 @@ def add_group(optimizer: "Optimizer", group: Any) -> None:
     where = f"{name}.add_group"
     if optimizer._state.folder is not None:
         raise TypeError(f"{where}: group cannot join an optimizer with state_dir, whose files are fixed")
-    if own.vector is not None or type(own.params) not in (list, tuple, dict):
+    if own.vector is not None or own.is_one:
         given = type(own.params).__name__
         raise TypeError(f"{where}: group can join params that are a list, a tuple or a dict, not a {given}")
     if not isinstance(group, Mapping) or "params" not in group:
@@ -95,8 +99,8 @@ def add_group(optimizer: "Optimizer", group: Any) -> None:
         if optimizer.steps:
             before.count_apart()
         structure.adopt(own.arrays)
-        optimizer.params, optimizer._structure, optimizer._specifications = structure.params, structure, specifications
-        optimizer.groups += made
+        vars(optimizer).update(params=structure.params, groups=optimizer.groups + made)
+        optimizer._structure, optimizer._specifications = structure, specifications
         state = optimizer._state = State(optimizer, structure, optimizer.groups, None)
         state.ragged = before.ragged
         state.set_steps(optimizer.steps)
@@ -105,12 +109,13 @@ def add_group(optimizer: "Optimizer", group: Any) -> None:
 
 def _joined(where: str, params: Any, new: Structure) -> Any:
     """Return params with the arrays of another structure behind them."""
-    if isinstance(params, dict):
+    if isinstance(params, Mapping):
         if not isinstance(new.params, Mapping):
             raise TypeError(f"{where}: params must be a dict, as the optimizer's are, got {type(new.params).__name__}")
         if again := params.keys() & new.arrays.keys():
             raise ValueError(f"{where}: params has the key {again.pop()!r}, which the optimizer has already")
-        return params | dict(new.params)
+        return {**params, **new.params}
     if isinstance(new.params, Mapping):
         raise TypeError(f"{where}: params must be a list, as the optimizer's are, got {type(new.params).__name__}")
-    return type(params)([*params, *([new.params] if new.is_one else new.params)])
+    joined = [*params, *([new.params] if new.is_one else new.params)]
+    return joined if isinstance(params, list) else tuple(joined)

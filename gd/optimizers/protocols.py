@@ -6,16 +6,19 @@ from ..parameters import Structure
 from .declaration import Declaration
 from .hyperparameters import SHARED
 
+FIXED = (*SHARED, "params", "groups")
+
 
 class Protocols(Declaration):
     """The special methods of an optimizer."""
 
     _prepare: Any
+    _structure: Structure
     close: Any
     load_state_dict: Any
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__ and (name in self.ranges or name in SHARED):
+        if name in self.__dict__ and (name in self.ranges or name in FIXED):
             raise AttributeError(f"{self._name}: {name} is fixed at construction; make another with this state_dict")
         super().__setattr__(name, value)
 

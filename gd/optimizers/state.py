@@ -148,6 +148,8 @@ class State:
 
     def checked_numbers(self, where: str, state: Mapping[str, Any], others: Collection[str] = ()) -> dict[str, Any]:
         """Return the numbers of a state, else raise; `others` are its other names."""
+        older = {name: owner.unsaved[each](owner) for name, owner, each in self._scalars() if each in owner.unsaved}
+        state = older | {**state}
         scalars = [name for name, _, _ in self._scalars()]
         counts = list(self._counts())
         counts = counts if any(name in state for name in counts) else []

@@ -28,6 +28,9 @@ def check_options(where: str, given: dict[str, Any]) -> dict[str, Any]:
 def check_parameter(where: str, label: str, array: Any, param_dtype: str | None) -> None:
     """Raise unless an array can be stepped: float32 or float64, or bfloat16 as uint16."""
     if param_dtype is None:
+        if getattr(array, "dtype", None) == np.uint16:
+            halves = "for bfloat16 pass param_dtype='bfloat16'"
+            raise TypeError(f"{where}: {label} has dtype uint16, expected float32 or float64; {halves}")
         check_array(where, label, array, writeable=True, any_layout=True)
     else:
         halves = "param_dtype='bfloat16'", np.dtype(np.uint16)

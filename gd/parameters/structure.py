@@ -196,7 +196,7 @@ class Structure:
         return getattr(self.params, "_make", type(self.params))(shaped.values())  # a named tuple, too
 
     def reordered(self, orders: Mapping[Any, tuple[int, ...]]) -> Any:
-        """Return params with arrays in these orders of their memory, which a pickle may lose; a list or dict is kept."""
+        """Return params with arrays in these orders of memory, which a pickle may lose; a list or dict stays itself."""
         if all(self.arrays[key].order == order for key, order in orders.items()):
             return self.params
         for key, order in orders.items():
