@@ -476,6 +476,8 @@ def test_an_optimizer_whose_params_hold_averages_neither_steps_nor_averages_them
     calls = [lambda: optimizer.step(g), lambda: gd.averaged(optimizer).__enter__()]
     if optimizer_class is gd.ScheduleFreeAdamW:
         calls.append(optimizer.averaged_params)
+    if several:
+        calls.append(lambda: optimizer.add_group({"params": [np.ones(2)]}))
     with gd.averaged(optimizer):
         for call in calls:
             with pytest.raises(RuntimeError, match=r"params hold averages until the end of the block of gd\.averaged"):

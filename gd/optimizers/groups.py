@@ -72,6 +72,7 @@ def add_group(optimizer: "Optimizer", group: Any) -> None:
     """See `Optimizer.add_group`."""
     name, own, k = optimizer._name, optimizer._structure, len(optimizer.groups)
     where = f"{name}.add_group"
+    optimizer._state.check_own()
     if optimizer._state.folder is not None:
         raise TypeError(f"{where}: group cannot join an optimizer with state_dir, whose files are fixed")
     if own.vector is not None or own.is_one:
