@@ -344,6 +344,9 @@ def test_a_step_sets_its_gradients_to_zero_and_accumulate_only_reads(kind, rng):
     optimizer = gd.SGD(params, lr=1.0, zero_grads=True, skip_nonfinite=True)
     optimizer.accumulate(wrapped(fixed))
     assert not optimizer.step(wrapped(given), grad_scale=1e308)  # is skipped, and keeps its gradients
+    assert optimizer.step(
+        params.zeros_like() if kind == "vector" else wrapped({key: np.zeros_like(each) for key, each in arrays.items()})
+    )
     assert same(given, others)
     optimizer.accumulate(wrapped(fixed))
     assert optimizer.step(wrapped(given))

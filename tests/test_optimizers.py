@@ -486,7 +486,8 @@ def test_an_optimizer_whose_params_hold_averages_neither_steps_nor_averages_them
         optimizer.accumulate(g)
     assert np.array_equal(params, y)
     assert optimizer.steps == 2
-    assert optimizer.step()  # by what was accumulated
+    assert optimizer.step(g)
+    assert not optimizer.inside.holds_gradients  # it took those, too
     assert optimizer.step(g)
     with pytest.raises(ZeroDivisionError), gd.averaged(optimizer, "ema"):
         raise ZeroDivisionError

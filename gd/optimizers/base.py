@@ -47,10 +47,11 @@ class Optimizer(Protocols):
     weight_decay : float, default: 0
         Decoupled decay (Loshchilov & Hutter 2019).
     proximal : bool, default: False
-        Take l1 by a proximal step (Duchi & Singer 2009; Parikh & Boyd 2014), so that parameters become exactly 0; its
-        lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum` and `Nesterov` come to the minimum of
-        loss + l1 * |p|. Rules that scale each element, such as Adam's, shrink all alike, decoupled like AdamW's decay:
-        they come to another point, with fewer zeros. Not for Rprop, ASGD, LAMB, LARS and ScheduleFreeAdamW.
+        Take l1, which must be above 0 here or in a group, by a proximal step (Duchi & Singer 2009; Parikh & Boyd 2014),
+        so that parameters become exactly 0; its lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum`
+        and `Nesterov` come to the minimum of loss + l1 * |p|. Rules that scale each element, such as Adam's, shrink all
+        alike, decoupled like AdamW's decay: they come to another point, with fewer zeros. Not for Rprop, ASGD, LAMB,
+        LARS and ScheduleFreeAdamW.
     maximize : bool, default: False
         Ascend instead of descend.
     clip_value : float, optional
