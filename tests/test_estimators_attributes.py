@@ -7,6 +7,8 @@ import pytest
 
 sklearn = pytest.importorskip("sklearn", minversion="1.6")
 
+from scipy import sparse  # noqa: E402
+
 from gd.estimators import (  # noqa: E402
     LinearRegressor,
     LogisticClassifier,
@@ -152,9 +154,90 @@ def test_partial_fit_takes_the_arguments_of_now(X):
         for _ in range(60):
             model.partial_fit(X, y)
         assert model.loss_curve_[-1] < model.loss_curve_[-60]
-    with pytest.raises(ValueError, match=r"MLPRegressor: with warm_start .* the same hidden layers"):
+    with pytest.raises(
+        ValueError, match=r"MLPRegressor: X, y and hidden_layer_sizes must be like .* the same hidden layers"
+    ):
         model.set_params(hidden_layer_sizes=(4, 4)).partial_fit(X, y)
     penalized = LinearRegressor(lr=0.05).partial_fit(X, y).set_params(l2=1e6, loss="mae")
     for _ in range(50):
         penalized.partial_fit(X, y)
     assert np.abs(penalized.coef_).max() < 1e3
+
+
+def test_attributes_alone_are_an_estimator(X):
+    model = LinearRegressor(warm_start=True, lr=1e-9, max_iter=1)
+    model.coef_, model.intercept_ = np.array([1.0, 2.0, 3.0]), 4.0
+    model.fit(X, 1e5 + 1e4 * X[:, 0])
+    np.testing.assert_allclose(model.predict(X), X @ [1, 2, 3] + 4, rtol=1e-3, atol=1e-3)
+    network = MLPClassifier((4,), warm_start=True, lr=1e-9, max_iter=1)
+    network.coefs_, network.intercepts_ = [np.eye(3, 4), np.eye(4, 2)], [np.zeros(4), np.zeros(2)]
+    network.classes_ = np.array([0, 1])
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        network.predict(X)
+    network.fit(X, np.arange(60) % 2)
+    np.testing.assert_allclose(network.decision_function(X), np.maximum(X[:, 1], 0) - np.maximum(X[:, 0], 0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "cls, attributes, match",
+    [
+        (LogisticClassifier, {"coef_": np.ones(3)}, r"coef_ must have shape \(1, 3\), got \(3,\)"),
+        (LogisticClassifier, {"coef_": np.ones((3, 3))}, r"coef_ must have shape \(1, 3\), got \(3, 3\)"),
+        (
+            LogisticClassifier,
+            {"classes_": np.arange(3)},
+            r"classes_ must name the 2 classes of the model, got \[0, 1, 2\]",
+        ),
+        (SoftmaxClassifier, {"coef_": np.ones(3)}, r"coef_ must have shape \(2, 3\), got \(3,\)"),
+        (SoftmaxClassifier, {"coef_": np.ones((3, 3))}, r"coef_ must have shape \(2, 3\), got \(3, 3\)"),
+        (SoftmaxClassifier, {"intercept_": 0.0}, r"intercept_ must have shape \(2,\), got \(\)"),
+        (MLPClassifier, {"classes_": np.arange(3)}, r"classes_ must name the 2 classes of the model, got \[0, 1, 2\]"),
+        (MLPClassifier, {"coefs_": [np.ones((3, 4)), np.full((4, 2), "a")]}, r"coefs_\[1\] must be .* ndarray of <U1"),
+        (LinearRegressor, {"coef_": list("abc")}, "coef_ must be an array of real numbers, got list"),
+        (LinearRegressor, {"coef_": sparse.csr_matrix(np.ones((1, 3)))}, "coef_ must be .*, got csr_matrix of float64"),
+        (LinearRegressor, {"coef_": 1j * np.ones(3)}, "coef_ must be .*, got ndarray of complex128"),
+        (LinearRegressor, {"intercept_": 1j}, "intercept_ must be an array of real numbers, got complex"),
+        (LinearRegressor, {"coef_": [[1, 2], [3]]}, "coef_ must be an array of real numbers, got list"),
+        (
+            MLPRegressor,
+            {"coefs_": [np.ones((3, 100)), 1j * np.ones((100, 1))]},
+            r"coefs_\[1\] must be an array of real",
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("how", ["predict", "partial_fit"])
+def test_wrong_attributes_are_named(X, cls, attributes, match, how):
+    model = cls(**QUICK, **({"hidden_layer_sizes": (4,)} if cls is MLPClassifier else {})).fit(X, np.arange(60) % 2)
+    vars(model).update(attributes)
+    with pytest.raises((TypeError, ValueError), match=f"{cls.__name__}: {match}"):
+        model.predict(X) if how == "predict" else model.partial_fit(X, np.arange(60) % 2)
+
+
+def test_a_single_number_is_an_intercept(X):
+    model = LogisticClassifier(**QUICK, lr=1e-9).fit(X, X[:, 0] > 0)
+    model.intercept_ = 0.5
+    expected = model.decision_function(X)
+    np.testing.assert_allclose(expected, X @ model.coef_[0] + 0.5, rtol=1e-9)
+    np.testing.assert_allclose(model.partial_fit(X, X[:, 0] > 0).decision_function(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("own", [{}, {"optimizer_options": {"ema": 0.9}}], ids=str)
+def test_a_partial_fit_that_fails_in_its_last_batch_changes_nothing(X, own):
+    model = LinearRegressor(lr=0.05, batch_size=10, random_state=0, **own).partial_fit(X, X[:, 0])
+    again = pickle.loads(pickle.dumps(model))
+    huge = np.where(np.arange(60)[:, np.newaxis] == 59, 1e308, X)
+    with pytest.raises(FloatingPointError):
+        model.partial_fit(huge, X[:, 0])
+    assert model._optimizer.steps == 6
+    assert np.array_equal(model._trained.parameters.vector, again._trained.parameters.vector)
+    assert np.array_equal(model.partial_fit(X, X[:, 0]).coef_, again.partial_fit(X, X[:, 0]).coef_)
+
+
+def test_rows_must_be_finite_in_the_dtype_of_the_model(X):
+    for model in (LinearRegressor(**QUICK), MLPRegressor((4,), **QUICK)):
+        model.fit(X.astype(np.float32), X[:, 0])
+        for rows in (1e39 * X, sparse.csr_matrix(1e39 * X)):
+            for use in (model.predict, lambda rows: model.partial_fit(rows, X[:, 0])):  # noqa: B023
+                with pytest.raises(ValueError, match="X must be finite as float32, in which the estimator was fitted"):
+                    use(rows)

@@ -7,6 +7,7 @@ sklearn = pytest.importorskip("sklearn", minversion="1.6")
 
 from scipy import sparse  # noqa: E402
 
+import gd  # noqa: E402
 from gd.estimators import (  # noqa: E402
     LinearRegressor,
     LogisticClassifier,
@@ -102,7 +103,7 @@ def test_several_labels_in_all_that_a_network_does(X, labels):
     assert parts.loss_curve_[-1] < parts.loss_curve_[0]
     with pytest.raises(ValueError, match="MLPClassifier: y must have as many dimensions as in the first call"):
         parts.partial_fit(X, labels[:, 0])
-    with pytest.raises(ValueError, match="MLPClassifier: y must hold labels of one dimension, or 0 and 1 in a column"):
+    with pytest.raises(ValueError, match=r"y must have a column for each of the classes \[0, 1\], got 3 columns"):
         parts.partial_fit(X, labels[:, [0, 1, 1]])
     with pytest.raises(ValueError, match=r"got 2 columns of int64, such as \[[02], [02]\]"):
         MLPClassifier().fit(X, 2 * labels)
@@ -110,6 +111,10 @@ def test_several_labels_in_all_that_a_network_does(X, labels):
         MLPClassifier().fit(X, labels.astype(str))
     with pytest.raises(ValueError, match="class_weight must be None where rows have several labels"):
         MLPClassifier(class_weight="balanced").fit(X, labels)
+    with pytest.raises(ValueError, match=r"y must have a column for each of the classes \[0, 1\], got 3 columns"):
+        MLPClassifier().partial_fit(X, labels[:, [0, 1, 1]], classes=[0, 1])
+    objects = MLPClassifier((4,), **quick).fit(X, labels.astype(object))
+    assert np.array_equal(objects.predict_proba(X), plain.predict_proba(X))
     back = model.fit(X, labels[:, 0])  # the same estimator, of one label again
     assert back.predict(X).shape == (200,)
     np.testing.assert_allclose(back.predict_proba(X).sum(axis=1), 1)
@@ -200,7 +205,15 @@ def test_partial_fit_goes_on_after_early_stopping(X, labels, optimizer):
         assert estimator.loss_curve_[-1] < estimator.loss_curve_[0]
 
 
-def test_what_is_validated_is_what_predicts(X, monkeypatch):
+AVERAGING = [
+    {"optimizer": "ASGD", "optimizer_options": {"t0": 1.0}, "lr": 0.05},
+    {"optimizer_options": {"ema": 0.9}, "lr": 0.05},
+    {"optimizer": "ScheduleFreeAdamW", "lr": 0.05},
+]
+
+
+@pytest.mark.parametrize("own", AVERAGING, ids=str)
+def test_what_is_validated_is_what_predicts(X, monkeypatch, own):
     held = []
     fit = base.fit
 
@@ -210,8 +223,96 @@ def test_what_is_validated_is_what_predicts(X, monkeypatch):
 
     monkeypatch.setattr(base, "fit", watched)
     y = 3 * X[:, 0] + 0.1 * X[:, 1]
-    for own in ({"optimizer": "ASGD", "optimizer_options": {"t0": 1.0}}, {"optimizer_options": {"ema": 0.9}}):
-        quick = {"lr": 0.05, "early_stopping": True, "max_iter": 5, "random_state": 0, **own}
-        model = LinearRegressor(**quick).fit(X, y)
-        score = model.score(held[0], model._units.factor * held[1] + model._units.offset)
-        np.testing.assert_allclose(model.validation_scores_[-1], score, rtol=1e-9)
+    model = LinearRegressor(early_stopping=True, max_iter=5, random_state=0, **own).fit(X, y)
+    score = model.score(held[0], model._units.factor * held[1] + model._units.offset)
+    np.testing.assert_allclose(model.validation_scores_[-1], score, rtol=1e-9)
+
+
+@pytest.mark.parametrize("own", AVERAGING, ids=str)
+def test_averages_predict_and_parameters_train_on(X, labels, own):
+    for estimator, y in (
+        (LinearRegressor(random_state=0, max_iter=30, batch_size=200, **own), X @ [3.0, 1.0, -1.0]),
+        (MLPClassifier((4,), random_state=0, max_iter=30, batch_size=200, **own), labels[:, 0]),
+    ):
+        whole = sklearn.clone(estimator).fit(X, y)
+        average = "ema" if whole._optimizer.ema else "averaged"
+        last = whole._aside[1]
+        assert not np.array_equal(whole._trained.parameters.vector, last)
+        parts, classes = sklearn.clone(estimator), {"classes": [0, 1]} if hasattr(estimator, "class_weight") else {}
+        for _ in range(30):
+            parts.partial_fit(X, y, **classes).predict(X)
+        np.testing.assert_allclose(parts._aside[1], last, rtol=1e-6, atol=1e-9)  # what predicts did not disturb
+        np.testing.assert_allclose(parts.predict(X), whole.predict(X), rtol=1e-6)
+        whole._trained.parameters.vector[:] = last
+        averages = getattr(whole._optimizer, f"{average}_params")()
+        whole._trained.parameters.vector[:] = whole._aside[0]
+        if isinstance(estimator, LinearRegressor):
+            np.testing.assert_allclose(whole.coef_, averages["w"] * whole._units.factor, rtol=1e-12)
+        else:
+            assert np.array_equal(whole.coefs_[0], averages["W1"])
+        whole.set_params(warm_start=True, max_iter=1).fit(X, y)
+        parts.partial_fit(X, y)
+        np.testing.assert_allclose(whole.predict(X), parts.predict(X), rtol=1e-6)  # both with the optimizer's state
+        if isinstance(estimator, LinearRegressor):
+            parts.coef_ = np.array([9.0, 9.0, 9.0])
+            parts.set_params(lr=1e-9).partial_fit(X, y)
+            np.testing.assert_allclose(parts.coef_, 9, rtol=1e-6)
+            assert parts._optimizer.steps == 1
+
+
+def test_arguments_stay_as_they_are(X):
+    y = X @ [3.0, 1.0, -1.0] + 0.1
+    plateau = gd.schedules.ReduceOnPlateau(0.05, patience=0, threshold=0.01)
+    options = {"groups": [{"params": ["w"], "lr": plateau}]}
+    model = LinearRegressor(lr=plateau, optimizer_options=options, random_state=0, max_iter=300)
+    first = model.fit(X, y).coef_
+    assert model._optimizer.schedules["lr"].reductions > 0
+    assert plateau.reductions == 0
+    assert np.array_equal(model.fit(X, y).coef_, first)
+    before = model._optimizer.schedules["groups[0].lr"].reductions
+    model.set_params(warm_start=True, max_iter=1).fit(X, y).partial_fit(X, y)
+    assert model._optimizer.schedules["groups[0].lr"].reductions >= before  # its own go on
+    options["groups"][0]["lr"] = 0.0
+    coef = model.coef_
+    assert np.array_equal(model.partial_fit(X, y).coef_, coef)
+    model.set_params(lr=gd.schedules.ReduceOnPlateau(0.01)).partial_fit(X, y)
+    assert model._optimizer.schedules["lr"].reductions == 0
+
+
+def test_a_proximal_step_spares_the_intercept_in_groups_too(X):
+    from sklearn.linear_model import Lasso
+
+    y = X @ [3.0, 1.0, 0.0] + 0.1 * X[:, 0] ** 2 + 5
+    exact = Lasso(alpha=0.25, tol=1e-12).fit(X, y)
+    for groups in ((), [{"params": ["w", "b"]}], [{"params": ["w"]}], [{"params": ["b"], "lr": 0.05}]):
+        options = {"proximal": True, "groups": groups}
+        model = LinearRegressor(l1=0.5, **EXACT | {"optimizer_options": options, "lr": 0.1}).fit(X, y)
+        np.testing.assert_allclose(model.coef_, exact.coef_, atol=1e-5)
+        np.testing.assert_allclose(model.intercept_, exact.intercept_, rtol=1e-5)
+    with pytest.raises(
+        ValueError, match="LinearRegressor: with l1 and proximal: optimizer must be one of Momentum, Nes"
+    ):
+        model.set_params(optimizer="Adam").fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"LinearRegressor: l1 must be given once, got 0.5 in optimizer_options as well"
+    ):
+        model.set_params(optimizer="SGD", optimizer_options={"proximal": True, "l1": 0.5}).fit(X, y)
+    with pytest.raises(TypeError, match="SGD: groups must be a list of dicts, got 5"):
+        model.set_params(optimizer_options={"proximal": True, "groups": 5}).fit(X, y)
+    with pytest.raises(ValueError, match=r"MLPRegressor: weight_decay must be given once, got 0.1"):
+        MLPRegressor(weight_decay=0.1, optimizer_options={"weight_decay": 0.1}).fit(X, y)
+    assert (
+        MLPRegressor((4,), max_iter=1, optimizer_options={"weight_decay": 0.1}).fit(X, y)._optimizer.weight_decay == 0.1
+    )
+
+
+def test_hidden_layer_sizes_are_any_sequence(X):
+    expected = MLPRegressor((4, 3), max_iter=2, random_state=0).fit(X, X[:, 0]).predict(X)
+    for sizes in (np.array([4, 3]), [4, 3], range(4, 2, -1)):
+        model = MLPRegressor(sizes, max_iter=2, random_state=0).fit(X, X[:, 0])
+        assert np.array_equal(model.predict(X), expected)
+    model.partial_fit(X, X[:, 0])
+    with pytest.raises(TypeError, match=r"hidden_layer_sizes\[0\] must be an integer, at least 1, got 4.5"):
+        MLPRegressor(np.array([4.5])).fit(X, X[:, 0])
+    with pytest.raises(TypeError, match="LinearRegressor: fit_intercept must be True or False, got None"):
+        LinearRegressor(fit_intercept=None).fit(X, X[:, 0])

@@ -1,5 +1,7 @@
 """Regressors train on standardized targets, and are judged here in the units of the user's."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ sklearn = pytest.importorskip("sklearn", minversion="1.6")
 
 from scipy import optimize  # noqa: E402
 
-from gd.estimators import LinearRegressor, MLPRegressor, SoftmaxClassifier  # noqa: E402
+from gd.estimators import LinearRegressor, MLPRegressor, SoftmaxClassifier, standardization  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -177,3 +179,73 @@ def test_early_stopping_restores_the_best_in_units_of_y(rng):
     assert model.score(X, y) > 0.85
     assert 0.8 < max(model.validation_scores_) <= 1
     assert SoftmaxClassifier(early_stopping=True, max_iter=3).fit(X, y > 3e5).validation_scores_ is not None
+
+
+def test_outputs_that_must_share_a_scale_are_told(rng):
+    X, y = prices(rng)
+    Y = np.stack([y, y / 1e7], axis=1)
+    for loss, l2, told in (("huber", 0, True), ("mae", 0.1, True), ("mae", 0, False), ("mse", 0.1, False)):
+        for outputs in (Y, np.stack([y, y / 10], axis=1)):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                LinearRegressor(loss, l2=l2, random_state=0).fit(X, outputs)
+            found = [str(each.message) for each in caught if "share one scale" in str(each.message)]
+            assert len(found) == (told and outputs is Y)
+            assert all(f"LinearRegressor: all outputs share one scale with the loss {loss}" in each for each in found)
+
+
+@pytest.mark.parametrize("estimator", [LinearRegressor(), MLPRegressor((32,), lr=0.01)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [[(0.0, 0.0), (1e5, 3e5)], [(1e6, 1e9), (1.0, 0.0)], [(1.0, 0.0), (1e6, 1e9)]], ids=str
+)
+def test_units_follow_targets_of_another_scale(rng, estimator, sizes):
+    X = rng.standard_normal((120, 4))
+    t = X @ [1.0, 2.0, -1.0, 0.5] + 0.1 * rng.standard_normal(120)
+    first, second = (scale * t + mean for scale, mean in sizes)
+    warm = sklearn.clone(estimator).set_params(random_state=0, warm_start=True).fit(X, first).fit(X, second)
+    assert warm.score(X, second) > 0.9
+    if np.ptp(first) > np.ptp(second):  # a mean over all rows remains large
+        return
+    parts = sklearn.clone(estimator).set_params(random_state=0).partial_fit(X[:2], first[:2])
+    for _ in range(300):
+        parts.partial_fit(X, second)
+    assert parts.score(X, second) > 0.95
+    before, steps = parts.predict(X), parts._optimizer.steps
+    parts.set_params(lr=1e-12).partial_fit(X, second + np.ptp(second) / 4)  # which is near
+    np.testing.assert_allclose(parts.predict(X), before, rtol=1e-6)
+    assert parts._optimizer.steps == steps + 1
+
+
+def test_counts_after_a_chunk_without_any(rng):
+    X = rng.standard_normal((120, 3))
+    y = rng.poisson(np.exp(X @ [0.3, 0.2, 0.1] + 9)).astype(float)
+    model = LinearRegressor("poisson", random_state=0).partial_fit(X[:5], np.zeros(5))
+    for _ in range(300):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.99
+
+
+def test_merged_statistics_are_those_of_all_rows(rng):
+    y, weights = rng.standard_normal((90, 2)) * [1.0, 1e200] + [1e6, 0], rng.integers(1, 4, 90)
+    whole = standardization.statistics(y, weights)
+    parts = [standardization.statistics(y[rows], weights[rows]) for rows in (slice(20), slice(20, 50), slice(50, 90))]
+    merged = parts[0].merged(parts[1]).merged(parts[2])
+    np.testing.assert_allclose(merged.mean, np.average(y, axis=0, weights=weights), rtol=1e-12)
+    np.testing.assert_allclose(merged.deviation, whole.deviation, rtol=1e-9)
+    assert merged.weight == whole.weight == weights.sum()
+    np.testing.assert_allclose(whole.deviation[0], np.std(y[:, 0].repeat(weights)), rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_divergence_is_told(rng):
+    from sklearn.exceptions import ConvergenceWarning
+
+    X, y = prices(rng)
+    with pytest.warns(
+        ConvergenceWarning, match=r"training diverged: the loss rose from .*; lower lr, or scale the col"
+    ):
+        model = LinearRegressor(optimizer="SGD", random_state=0).fit(30 * X, y)
+    assert model.n_iter_ < 200  # it stopped early
+    warm = LinearRegressor(warm_start=True, random_state=0).fit(X, y)
+    for _ in range(5):
+        warm.fit(X, y)  # at the minimum the loss fluctuates

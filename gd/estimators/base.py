@@ -1,11 +1,9 @@
 """Base classes of the estimators: scikit-learn validates, `gd.fit` trains."""
 
-import functools
-import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Self, TypeVar, cast
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,50 +17,15 @@ from sklearn.utils.validation import validate_data
 from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, lent
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS, Optimizer
-from ..training import EarlyStopping, History, fit
+from ..training import EarlyStopping, History, averaged, fit
+from ..training.loop import schedules_of
 from ..typing import Array, Rate
+from .guards import all_or_nothing, in_dtype, naming, real_array, snapshot
 
 Values = Array | ArrayLike
 _MAKING = ("l1", "l2", "weight_decay", "optimizer", "lr", "optimizer_options", "loss", "loss_parameters", "dropout")
 _MAKING += ("fit_intercept", "hidden_layer_sizes", "activation")  # arguments of models and optimizers
 Rows = Values | csr_array | csr_matrix
-CHOICES: list[str] = sorted(OPTIMIZERS.keys() - {"ScheduleFreeAdamW"})  # its result is an average, not the parameters
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-def keep(estimator: BaseEstimator, arguments: Mapping[str, Any]) -> None:
-    """Set every argument of a constructor as an attribute of the same name, as scikit-learn requires."""
-    for name, value in arguments.items():
-        if name != "self":
-            setattr(estimator, name, value)
-
-
-@contextmanager
-def naming(estimator: BaseEstimator, *names: str) -> Iterator[None]:
-    """Add the argument's name to errors that scikit-learn and NumPy raise in this context."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if any(re.search(rf"\b{name}\b", str(error)) for name in names):
-            raise
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"{type(estimator).__name__}: {' or '.join(names)} is not as expected: {error}") from error
-
-
-def all_or_nothing(method: _Method) -> _Method:
-    """Restore the estimator's attributes if the method raises."""
-
-    @functools.wraps(method)
-    def guarded(self, *arguments, **keywords):
-        before = dict(vars(self))
-        try:
-            return method(self, *arguments, **keywords)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    return cast(_Method, guarded)
 
 
 def _seed(rng: np.random.RandomState) -> int:
@@ -102,8 +65,10 @@ class Estimator(BaseEstimator):
     _optimizer: Optimizer
 
     _fitted: tuple[str, ...]  # attributes that are enough to predict
-    _made: list[Any]
+    _made: dict[str, Any]  # the arguments that model and optimizer were made of
+    _aside: tuple[NDArray[Any], NDArray[Any]] | None  # averages, which predict, and the parameters that train on
     _units: Any = None  # a Standardization of regressors
+    _statistics: Any = None  # those of the targets that the units come from
     _several = False  # True if y may be a matrix
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
@@ -114,8 +79,8 @@ class Estimator(BaseEstimator):
         """Return the weight of each row's class, if classes have weights."""
         return None
 
-    def _prepare(self, y: Any, weights: NDArray[Any] | None, again: bool) -> None:
-        """Learn from the targets, before the model is made; `again` if training goes on from a model."""
+    def _prepare(self, y: Any, weights: NDArray[Any] | None, last: Mapping[str, Any], more: bool) -> None:
+        """Learn from the targets, before the model is made; `more` if they are added to those of the `last` call."""
 
     def _as_trained(self, y: Any) -> NDArray[Any]:
         """Return checked targets as `gd.fit` takes them."""
@@ -159,25 +124,35 @@ class Estimator(BaseEstimator):
         return value.reshape(array.shape).astype(array.dtype)
 
     def _read(self) -> None:
-        """Set the attributes of the trained parameters."""
+        """Set the attributes of the trained parameters, or of their averages."""
+        vector, self._aside = self._trained.parameters.vector, None
+        if self._average() != "parameters":
+            with averaged(self._optimizer, self._average()):
+                average = vector.copy()
+            self._aside = average, vector.copy()
+            vector[:] = average
         arrays = [array.copy() for array in self._in_units()]
         self._set(arrays[::2], arrays[1::2])
 
+    def _average(self) -> Any:
+        """Return what is evaluated, as `gd.fit` takes it: the parameters or an average of them."""
+        return self._optimizer.evaluated if self._optimizer.ema is None else "ema"
+
     def _write(self) -> None:
-        """Train on from the attributes, where they are not what `_read` set: users may have changed them."""
-        views = self._views()
+        """Write attributes that users changed, those that are not what `_read` set, into the parameters."""
+        views, where = self._views(), type(self).__name__
         for k, ((name, value), known, view) in enumerate(zip(self._given(), self._in_units(), views, strict=True)):
-            with naming(self, name):
-                value = np.asarray(value, np.float64 if self._units else view.dtype)
-            value = value.reshape(known.shape) if value.size == known.size == 1 else value
-            if value.shape != known.shape:
-                raise ValueError(f"{type(self).__name__}: {name} must have shape {known.shape}, got {value.shape}")
-            if not np.array_equal(value, known):
+            value = real_array(where, name, value, known.shape)
+            if not np.array_equal(value if self._units else value.astype(view.dtype, copy=False), known):
                 if self._units and k == len(views) - 2:
                     value = (value / self._by_output(self._units.factor)).reshape(view.shape)
                 elif self._units and k == len(views) - 1:
                     value = ((value - self._units.offset) / self._units.factor).reshape(view.shape)
                 view[...] = value
+
+    def _edited(self) -> bool:
+        """Return True if averages were edited: training then goes on from these, not from the parameters aside."""
+        return self._aside is not None and not np.array_equal(self._trained.parameters.vector, self._aside[0])
 
     @all_or_nothing
     def fit(self, X: Rows, y: Values, sample_weight: ArrayLike | None = None) -> Self:
@@ -187,7 +162,7 @@ class Estimator(BaseEstimator):
         from the last fit's parameters, and from its optimizer's state if that fits.
         """
         rule, epochs, share = self._arguments()
-        last = dict(vars(self)) if self.warm_start and self.__sklearn_is_fitted__() else None
+        last = dict(vars(self)) if self.warm_start and self.__sklearn_is_fitted__() else {}
         rows, targets = self._checked(X, y, reset=True)
         targets = self._targets(targets, rows.dtype, reset=True)
         rows, targets, weights = self._counted(rows, targets, sample_weight)
@@ -203,21 +178,12 @@ class Estimator(BaseEstimator):
                 raise ValueError(f"{type(self).__name__}: validation_fraction={share} does not fit: {error}") from None
             rows, targets, *of_rows = parts[::2]
             weights, held = of_rows[0] if of_rows else None, parts[1::2]
-        self._prepare(targets, weights, again=last is not None)
-        self._start(rows, seed)
-        if last:
-            self._go_on(last)
+        self._prepare(targets, weights, last, more=False)
+        self._start(rows, targets, weights, seed, last)
         validation = None if held is None else (held[0], self._as_trained(held[1]), *held[2:])
         history = self._run(rows, self._as_trained(targets), weights, epochs, rng, validation, rule)
         self.n_iter_, self.loss_curve_ = len(history.loss), history.loss
         self.validation_scores_ = history.score if self.early_stopping else None
-        if epochs > 1 and not history.stopped:
-            warnings.warn(
-                f"{type(self).__name__}: training ended by max_iter={epochs}, before the loss reached a plateau; "
-                f"{_advice(rows)}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
         self._read()
         return self
 
@@ -227,25 +193,34 @@ class Estimator(BaseEstimator):
 
     @all_or_nothing
     def _partial_fit(self, X: Rows, y: Values, sample_weight: Any, reset_targets: bool | None = None) -> Self:
-        first, last = not hasattr(self, "_optimizer"), dict(vars(self))
-        given = self.__sklearn_is_fitted__()
+        last = dict(vars(self)) if self.__sklearn_is_fitted__() else {}
+        first = "_optimizer" not in last
         self._arguments()
         rows, targets = self._checked(X, y, reset=first)
-        rows = rows if first else rows.astype(self._trained.dtype, copy=False)
+        rows = rows if first else in_dtype(type(self).__name__, rows, self._trained.dtype)
         targets = self._targets(targets, rows.dtype, reset=first if reset_targets is None else reset_targets)
         rows, targets, weights = self._counted(rows, targets, sample_weight)
         rng = self._rng()
         if first:
-            self._prepare(targets, weights, again=False)
-            self._start(rows, _seed(rng))
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
-        elif not all(each is made or np.array_equal(each, made) for each, made in self._changes()):
-            self._prepare(targets, weights, again=True)
-            self._start(rows, _seed(rng))
-            self._go_on(last)
-        if given:
+        self._prepare(targets, weights, last, more=True)
+        goes_on = not first and self._statistics is last.get("_statistics") and self._made == self._making()
+        if goes_on:
             self._write()
-        history = self._run(rows, self._as_trained(targets), weights, 1, rng, None, None)
+            goes_on = not self._edited()
+        if not goes_on:
+            self._start(rows, targets, weights, _seed(rng), last)
+        vector, optimizer = self._trained.parameters.vector, self._optimizer
+        before, state = vector.copy(), optimizer.state_dict() if rows.shape[0] > self.batch_size else {}
+        if goes_on and self._aside:
+            vector[:] = self._aside[1]
+        try:
+            history = self._run(rows, self._as_trained(targets), weights, 1, rng, None, None)
+        except BaseException:
+            vector[:] = before
+            if state:  # else no step is taken for the only batch
+                optimizer.load_state_dict(state)
+            raise
         self.n_iter_ += 1
         self.loss_curve_ = [*self.loss_curve_, *history.loss]
         self._read()
@@ -260,8 +235,8 @@ class Estimator(BaseEstimator):
         name = type(self).__name__
         patience = check_integer(name, "n_iter_no_change", self.n_iter_no_change, 1)
         tol = check_number(name, "tol", self.tol, NON_NEGATIVE)
-        for flag in ("early_stopping", "warm_start", "verbose"):
-            check_flag(name, flag, getattr(self, flag))
+        for flag in ("early_stopping", "warm_start", "verbose", "fit_intercept"):
+            check_flag(name, flag, getattr(self, flag, True))
         for mapping in ("optimizer_options", "loss_parameters"):
             given = getattr(self, mapping, None)
             if given is not None and not isinstance(given, Mapping):
@@ -269,52 +244,78 @@ class Estimator(BaseEstimator):
         for argument in ("lr", "params"):
             if argument in (self.optimizer_options or {}):
                 raise TypeError(f"{name}: optimizer_options must not hold {argument!r}")
-        check_choice(name, "optimizer", self.optimizer, CHOICES)
+        check_choice(name, "optimizer", self.optimizer, OPTIMIZERS)
         check_integer(name, "batch_size", self.batch_size, 1)
         share = check_number(name, "validation_fraction", self.validation_fraction, OPEN_UNIT)
         rule = EarlyStopping(patience, tol, restore_best=bool(self.early_stopping))
         return rule, check_integer(name, "max_iter", self.max_iter, 1), share
 
-    def _start(self, X: Any, seed: int, options: Mapping[str, Any] | None = None) -> None:
-        optimizer = OPTIMIZERS[self.optimizer]
-        options = self.optimizer_options or {} if options is None else options
-        self._trained = self._model(X.shape[1], X.dtype, seed)
-        self._optimizer = optimizer(self._trained.parameters, lr=self.lr, **options)
-        self._made = [each for each, _ in self._changes()]
+    def _options(self) -> dict[str, Any]:
+        """Return the optimizer's arguments, but for lr."""
+        return dict(self.optimizer_options or {})
 
-    def _changes(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the arguments for making model and optimizer, as they are now and as they were when these were made."""
-        values = [getattr(self, name) for name in _MAKING if hasattr(self, name)]
-        now = [dict(value) if isinstance(value, Mapping) else value for value in values]
-        return zip(now, getattr(self, "_made", now), strict=True)
+    def _making(self) -> dict[str, Any]:
+        """Return the arguments for making model and optimizer, as they are now."""
+        return {name: snapshot(getattr(self, name)) for name in _MAKING if hasattr(self, name)}
 
-    def _go_on(self, last: Mapping[str, Any]) -> None:
-        """Take over the last fit's parameters, and the optimizer's state if it fits; raise if the shapes differ."""
-        own, model, optimizer = self._trained.parameters, last.get("_trained"), last.get("_optimizer")
-        try:
-            alike = [np.shape(value) for _, value in self._given()] == [view.shape for view in self._views()]
-        except ValueError:  # there are more layers, or fewer
-            alike = False
-        if not alike or not np.array_equal(last.get("classes_"), getattr(self, "classes_", None)):  # pyright: ignore[reportArgumentType]
-            raise ValueError(
-                f"{type(self).__name__}: with warm_start X and y must be like those of the last fit: "
-                "the same features, outputs and classes, and the same hidden layers"
-            )
-        if model is not None and own.shapes == model.parameters.shapes:  # slopes of prelu are not among the attributes
-            own.vector[:] = model.parameters.vector
+    def _start(self, X: Any, y: Any, weights: Any, seed: int, last: Mapping[str, Any]) -> None:
+        """Make model and optimizer; go on from the attributes of the last call, and from its optimizer if that fits."""
+        model = self._trained = self._model(X.shape[1], X.dtype, seed)
+        former: Any = self._carry(last, X, y, weights) if last else None
+        lr, options = deepcopy((self.lr, self._options()))  # schedules such as ReduceOnPlateau change
+        optimizer = self._optimizer = OPTIMIZERS[self.optimizer](model.parameters, lr=lr, **options)
+        self._made = self._making()
+        state = former.state_dict() if type(former) is type(optimizer) else {}
+        if state.keys() != optimizer.state_dict().keys():
+            return
+        optimizer.load_state_dict(state)
+        if self._aside:
+            model.parameters.vector[:] = self._aside[1]
+        schedules = schedules_of(former)
+        for name, each in schedules_of(optimizer).items():
+            if hasattr(each, "state_dict") and type(each) is type(schedules.get(name)):
+                counted = schedules[name].state_dict()
+                if snapshot(vars(each) | counted) == snapshot(vars(schedules[name])):  # else another one is given
+                    each.load_state_dict(counted)
+
+    def _carry(self, last: Mapping[str, Any], X: Any, y: Any, weights: Any) -> Any:
+        """Take over parameters by the attributes; return the optimizer of the last call, if it can go on, or None."""
+        own, model = self._trained.parameters, last.get("_trained")
+        if model is not None:
+            try:
+                alike = [np.shape(value) for _, value in self._given()] == [view.shape for view in self._views()]
+            except ValueError:  # there are more layers, or fewer
+                alike = False
+            if not alike or not np.array_equal(last.get("classes_"), getattr(self, "classes_", None)):  # pyright: ignore[reportArgumentType]
+                raise ValueError(
+                    f"{type(self).__name__}: X, y and hidden_layer_sizes must be like those of the last fit, to go on "
+                    "from it: the same features, outputs and classes, and the same hidden layers"
+                )
+            if own.shapes == model.parameters.shapes:  # slopes of prelu are not among the attributes
+                own.vector[:] = model.parameters.vector
+        kept = own.vector.copy()
         self._write()
-        if model is not None and optimizer is not None and type(optimizer) is type(self._optimizer):
-            state = optimizer.state_dict()
-            if model.dtype == own.dtype and state.keys() == self._optimizer.state_dict().keys():
-                self._optimizer.load_state_dict(state)
+        if model is None or own.shapes != model.parameters.shapes:
+            return None
+        if self._statistics is not last.get(
+            "_statistics"
+        ):  # take what fits better: the function in units of y, or its form
+            carried, losses = own.vector.copy(), []
+            for vector in (kept, carried):
+                own.vector[:] = vector
+                with np.errstate(all="ignore"):
+                    losses.append(self._trained.evaluate(X, self._as_trained(y), weights).loss)
+            if not losses[1] <= losses[0]:
+                own.vector[:] = kept
+            return None
+        return None if model.dtype != own.dtype or self._edited() else last["_optimizer"]
 
     def _counted(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[Any, NDArray[Any], NDArray[Any] | None]:
         """Return the rows that count, their targets and their weights; None if all weights are equal."""
         name = type(self).__name__
         weights = np.ones(len(y))
         if sample_weight is not None:
-            with naming(self, "sample_weight"):
-                weights = np.array(lent(name, "sample_weight", sample_weight), np.float64)
+            weights = real_array(name, "sample_weight", lent(name, "sample_weight", sample_weight)).astype(np.float64)
             weights = np.full(len(y), weights) if weights.ndim == 0 else weights
             if weights.shape != (len(y),):
                 raise ValueError(f"{name}: sample_weight must have shape {(len(y),)}, got {weights.shape}")
@@ -342,12 +343,20 @@ class Estimator(BaseEstimator):
             epochs=epochs,
             validation=validation,
             early_stopping=rule,
-            evaluate="parameters",  # of which predictions are made, with ASGD too
+            evaluate=self._average(),
             progress=bool(self.verbose),
             seed=_seed(rng),
             sample_weight=weights,
         )
+        first, last = history.loss[0], history.loss[-1]
+        diverged = not last <= first + max(self.tol, abs(first) / 10)  # less is noise, as of a start at the minimum
         history.loss = [self._loss_shown(loss, y, weights) for loss in history.loss]
+        if epochs > 1 and (diverged or not history.stopped):
+            what = f"ended by max_iter={epochs}, before the loss reached a plateau; {_advice(X)}"
+            if diverged:
+                what = f"diverged: the loss rose from {history.loss[0]:.3g} to {history.loss[-1]:.3g}; lower lr, or "
+                what += "scale the columns of X, as sklearn.preprocessing.StandardScaler does"
+            warnings.warn(f"{type(self).__name__}: training {what}", ConvergenceWarning, stacklevel=4)
         return history
 
     def _checked(self, X, y, reset: bool) -> Any:
@@ -377,4 +386,4 @@ class Estimator(BaseEstimator):
         X = lent(type(self).__name__, "X", X)
         with naming(self, "X"):
             rows: Any = validate_data(self, X, **self._checks(), reset=False)  # pyright: ignore[reportArgumentType]
-        return rows.astype(dtype, copy=False)
+        return in_dtype(type(self).__name__, rows, dtype)

@@ -9,13 +9,13 @@ from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
-from ..activations import log_sigmoid, sigmoid, softmax
 from ..checks import check_choice
 from ..models import MLP, LinearModel
 from ..typing import Rate
-from .base import Rows, keep
+from .base import Rows
 from .documentation import documented
-from .kinds import Classifier, Linear, Network, Regressor
+from .guards import keep
+from .kinds import Classifier, Linear, Network, Regressor, sigmoids
 
 _LOGISTIC = "binary_cross_entropy_with_logits", "logistic"
 
@@ -156,6 +156,10 @@ class LogisticClassifier(Classifier, Linear):
     def _views(self) -> list[NDArray[Any]]:
         return [self._trained.parameters["w"][np.newaxis], self._trained.parameters["b"]]
 
+    def _outputs_shape(self, coef: NDArray[Any]) -> tuple[int, ...]:
+        self._check_classes(2)
+        return (1,)
+
     def _outputs(self, X: Rows) -> NDArray[Any]:
         return super()._outputs(X)[:, 0]
 
@@ -173,7 +177,7 @@ class LogisticClassifier(Classifier, Linear):
         return (outputs > 0).astype(np.intp)
 
     def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
-        return function(np.stack([np.zeros_like(outputs), outputs], axis=1))  # the sigmoid is the softmax of (0, z)
+        return sigmoids(np.stack([-outputs, outputs], axis=1), function)  # the sigmoid is the softmax of (0, z)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -302,7 +306,12 @@ class MLPClassifier(Classifier, Network):
         y = y.toarray() if issparse(y) else y
         if reset:
             self.classes_ = np.arange(y.shape[1])
-        if y.shape[1] != len(self.classes_) or y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+        if y.shape[1] != len(self.classes_):
+            classes = np.asarray(self.classes_).tolist()
+            raise ValueError(
+                f"{where}: y must have a column for each of the classes {classes}, got {y.shape[1]} columns"
+            )
+        if y.dtype.kind not in "biufO" or not np.isin(y, (0, 1)).all():
             raise ValueError(
                 f"{where}: y must hold labels of one dimension, or 0 and 1 in a column for each of several labels, "
                 f"got {y.shape[1]} columns of {y.dtype}, such as {y[0].tolist()}"
@@ -318,9 +327,7 @@ class MLPClassifier(Classifier, Network):
         return self._outputs(X) if self._multilabel else super().decision_function(X)
 
     def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
-        if not self._multilabel:
-            return function(outputs)
-        return sigmoid(outputs) if function is softmax else log_sigmoid(outputs)
+        return sigmoids(outputs, function) if self._multilabel else function(outputs)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

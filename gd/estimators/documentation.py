@@ -6,12 +6,14 @@ from typing import TypeVar
 _Class = TypeVar("_Class", bound=type)
 
 _SHARED = """optimizer : str, default: "Adam"
-        The name of an optimizer of gd, ScheduleFreeAdamW excepted.
+        The name of an optimizer of gd. If it averages the parameters (ASGD, ScheduleFreeAdamW, or any with the option
+        ema), the averages are validated, predict and are the attributes; training goes on from the parameters.
     lr : float or callable, default: {lr}
-        The learning rate, or a schedule: a function of the number of steps.
+        The learning rate, or a schedule: a function of the number of steps. A copy of it is used.
     optimizer_options : dict, optional
-        Further arguments of the optimizer, such as ``{{"clip_norm": 1.0}}``. With the optimizer "SGD" and
-        ``{{"proximal": True}}``, l1 makes weights exactly 0: those that are 0 at the minimum.
+        Further arguments of the optimizer, such as ``{{"clip_norm": 1.0}}``. With
+        ``{{"proximal": True}}`` and the optimizer "SGD", "Momentum" or "Nesterov", l1 makes weights of linear
+        estimators exactly 0: those that are 0 at the minimum.
     batch_size : int, default: 128
         Rows of a step: 1 is stochastic gradient descent, all rows batch gradient descent.
     max_iter : int, default: 200
@@ -44,7 +46,7 @@ _SHARED = """optimizer : str, default: "Adam"
     n_features_in_ : int"""
 
 
-_NETWORK = """hidden_layer_sizes : tuple of int, default: (100,)
+_NETWORK = """hidden_layer_sizes : int or sequence of int, default: (100,)
         Units of each hidden layer; () is a linear model.
     activation : str, default: "relu"
         See `gd.MLP`.
@@ -61,8 +63,10 @@ _CLASS_WEIGHT = """class_weight : dict or "balanced", optional
 _TARGETS = """Training sees standardized targets: y less its mean, divided by a power of two near its standard deviation
     (with the loss "poisson", divided by its mean). Coefficients, intercepts, predictions, losses and their parameters
     are in units of y{penalties}. Several outputs have each a scale of its own, unless a penalty or a parameter of the
-    loss then had another meaning for each. A warm start and `partial_fit` keep what the first call found. The columns
-    of X are taken as they are: scale them, as `sklearn.preprocessing.StandardScaler` does."""
+    loss then had another meaning for each. A warm start keeps the units of the last fit unless its own targets have
+    another scale (by a factor of 4) or mean (by 4 deviations), `partial_fit` unless all targets so far have: then both
+    model and optimizer start in new units. The columns of X are taken as they are: scale them, as
+    `sklearn.preprocessing.StandardScaler` does."""
 
 
 def documented(lr: float) -> Callable[[_Class], _Class]:

@@ -1,5 +1,6 @@
 """Base classes of the kinds of estimators: linear models and networks, classifiers and regressors."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -10,11 +11,12 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from ..activations import log_softmax, softmax
-from ..checks import FLOATS, NON_NEGATIVE, check_choice, check_number, check_reals, check_size
+from ..activations import log_sigmoid, log_softmax, sigmoid, softmax
+from ..checks import NON_NEGATIVE, check_choice, check_number, check_reals, check_size
 from ..losses import ANY, COUNTS, LOSSES, check_loss
 from ..models import MLP, LinearModel
-from .base import Estimator, Rows, Values, all_or_nothing, naming
+from .base import Estimator, Rows, Values
+from .guards import all_or_nothing, naming, real_array
 from .standardization import LOGARITHMIC, Standardization, Statistics, standardization, statistics
 
 
@@ -44,14 +46,26 @@ class Linear(Estimator):
         """Return True if the optimizer takes l1 by its proximal step."""
         return bool(self.l1 and (self.optimizer_options or {}).get("proximal"))
 
-    def _start(self, X: Any, seed: int, options: Mapping[str, Any] | None = None) -> None:
-        given = dict(self.optimizer_options or {})
-        if self._takes_l1():  # of w alone
-            l1 = check_number(type(self).__name__, "l1", self._penalties()[0], NON_NEGATIVE)
-            given = {"l1": l1, "groups": [{"params": ["b"], "l1": 0.0}]} | given
-        elif not given.keys() & {"l1", "groups"}:
-            given.pop("proximal", None)  # there is nothing for it to take
-        super()._start(X, seed, given)
+    def _options(self) -> dict[str, Any]:
+        given, name = super()._options(), type(self).__name__
+        if not self._takes_l1():
+            if not given.keys() & {"l1", "groups"}:
+                given.pop("proximal", None)  # there is nothing for it to take
+            return given
+        check_choice(f"{name}: with l1 and proximal", "optimizer", self.optimizer, ("SGD", "Momentum", "Nesterov"))
+        _check_once(name, "l1", given)
+        given["l1"] = check_number(name, "l1", self._penalties()[0], NON_NEGATIVE)
+        groups, b = given.get("groups", ()), {"l1": 0.0}  # of w alone
+        if not isinstance(groups, (list, tuple)) or not all(isinstance(each, Mapping) for each in groups):
+            return given  # which the optimizer refuses
+        others = []
+        for group in groups:
+            keys = group.get("params")
+            if isinstance(keys, (list, tuple)) and "b" in keys:
+                b |= group
+                group = {**group, "params": [key for key in keys if key != "b"]}
+            others += [group] if group.get("params") != [] else []
+        return given | {"groups": [*others, b | {"params": ["b"]}]}
 
     def _views(self) -> list[NDArray[Any]]:
         w, b = self._trained.parameters["w"].T, self._trained.parameters["b"]
@@ -60,11 +74,12 @@ class Linear(Estimator):
     def _by_output(self, factor: NDArray[Any]) -> NDArray[Any]:
         return factor[:, np.newaxis]
 
-    def _go_on(self, last: Mapping[str, Any]) -> None:
-        forgotten = not self.fit_intercept and np.any(self.intercept_)
-        super()._go_on({**last, "_optimizer": None} if forgotten else last)  # its momentum would move b
-        if forgotten:
-            self._trained.parameters["b"][...] = 0
+    def _carry(self, last: Mapping[str, Any], X: Any, y: Any, weights: Any) -> Any:
+        former = super()._carry(last, X, y, weights)
+        if self.fit_intercept or not np.any(self.intercept_):
+            return former
+        self._trained.parameters["b"][...] = 0
+        return None  # its momentum would move b
 
     def _set(self, weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> None:
         self.coef_, self.intercept_ = np.ascontiguousarray(weights[0]), biases[0][()]
@@ -74,17 +89,31 @@ class Linear(Estimator):
 
     def _outputs(self, X: Rows) -> NDArray[Any]:
         check_is_fitted(self)
-        coef, intercept = np.asarray(self.coef_), np.asarray(self.intercept_)
-        rows = self._rows(X, coef.dtype if coef.dtype in FLOATS else np.float64)
-        name, expected = type(self).__name__, (*coef.shape[:-1], rows.shape[1])
-        if coef.shape != expected:
-            raise ValueError(f"{name}: coef_ must have shape {expected}, got {coef.shape}")
-        if intercept.shape not in (coef.shape[:-1], (1,)):
-            raise ValueError(f"{name}: intercept_ must have shape {coef.shape[:-1]}, got {intercept.shape}")
+        where = type(self).__name__
+        coef = real_array(where, "coef_", self.coef_)
+        rows, outputs = self._rows(X, coef.dtype), self._outputs_shape(coef)
+        coef = real_array(where, "coef_", coef, (*outputs, rows.shape[1]))
+        intercept = real_array(where, "intercept_", self.intercept_, outputs)
         with np.errstate(over="ignore", invalid="ignore"):
             out = rows @ coef.T
             out += intercept
         return out
+
+    def _outputs_shape(self, coef: NDArray[Any]) -> tuple[int, ...]:
+        """Return the shape of the intercepts."""
+        classes = len(getattr(self, "classes_", ()))
+        return (classes,) if classes else getattr(self, "_shape", coef.shape[:-1])
+
+
+def _check_once(name: str, penalty: str, options: Mapping[str, Any]) -> None:
+    """Raise if a penalty that is an argument is one of the optimizer's options, too."""
+    if penalty in options:
+        raise ValueError(f"{name}: {penalty} must be given once, got {options[penalty]!r} in optimizer_options as well")
+
+
+def sigmoids(outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
+    """Return the sigmoids in place of a softmax, or their logarithms."""
+    return sigmoid(outputs) if function is softmax else log_sigmoid(outputs)
 
 
 class Classifier(ClassifierMixin, Estimator):
@@ -127,6 +156,18 @@ class Classifier(ClassifierMixin, Estimator):
     def __sklearn_is_fitted__(self) -> bool:
         return super().__sklearn_is_fitted__() and "classes_" in vars(self)
 
+    def _write(self) -> None:
+        self._check_classes(max(2, self._views()[-1].size))
+        super()._write()
+
+    def _check_classes(self, count: int) -> None:
+        """Raise unless `classes_` names so many classes."""
+        if len(self.classes_) != count:
+            classes = np.asarray(self.classes_).tolist()
+            raise ValueError(
+                f"{type(self).__name__}: classes_ must name the {count} classes of the model, got {classes}"
+            )
+
     def _set_classes(self, classes: Any) -> None:
         if len(classes) < 2:
             raise ValueError(f"{type(self).__name__}: y must hold at least 2 classes, got {len(classes)} class")
@@ -160,12 +201,7 @@ class Classifier(ClassifierMixin, Estimator):
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the class of each row."""
         indices = self._indices(self._outputs(X))
-        classes = np.asarray(self.classes_)
-        if len(classes) <= indices.max():
-            raise ValueError(
-                f"{type(self).__name__}: classes_ must name all classes of the model, got {classes.tolist()}"
-            )
-        return classes[indices]
+        return np.asarray(self.classes_)[indices]
 
     def predict_proba(self, X: Rows) -> NDArray[Any]:
         """Return the probability of each class, of shape (rows, classes)."""
@@ -197,7 +233,7 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     _several = True
     _shape: tuple[int, ...]  # of a row of y
     _kind: tuple[bool, bool]  # of the loss, and whether there are intercepts
-    _statistics: Statistics  # of the targets that training began with
+    _seen: Statistics  # of all targets so far
     _units: Standardization
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
@@ -221,16 +257,29 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
         tags.target_tags.positive_only = self.loss == LOGARITHMIC
         return tags
 
-    def _prepare(self, y: Any, weights: NDArray[Any] | None, again: bool) -> None:
+    def _prepare(self, y: Any, weights: NDArray[Any] | None, last: Mapping[str, Any], more: bool) -> None:
         name, loss = type(self).__name__, check_loss(type(self).__name__, self.loss)
         given = self.loss_parameters or {}
         check_reals(name, given, LOSSES[loss].parameters, np.dtype(np.float64))
         l1, l2 = (check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in ("l1", "l2"))
         l1, l2 = (l1, l2) if isinstance(self, Linear) else (0.0, 0.0)  # a network's are the optimizer's
         kind = loss == LOGARITHMIC, getattr(self, "fit_intercept", True)
-        if not again or kind != self._kind:
-            self._kind, self._statistics = kind, statistics(y, weights, shifted=kind[1])
-        self._units = standardization(loss, given, l1, l2, self._statistics)
+        self._seen, used = statistics(y, weights, shifted=kind[1]), last.get("_statistics")
+        if used and kind == self._kind:
+            self._seen = last["_seen"].merged(self._seen) if more else self._seen
+            used = used if used.suits(self._seen) else None
+        else:
+            used = None
+        self._kind, self._statistics = kind, used or self._seen
+        self._units, spread = standardization(loss, given, l1, l2, self._statistics)
+        if spread > 30:
+            warnings.warn(
+                f"{name}: all outputs share one scale with the loss {loss} or penalties, but theirs differ by a factor "
+                f"of {spread:.2g}, so that the smaller ones are hardly learned; scale the columns of y, or fit a model "
+                "for each output, as sklearn.multioutput.MultiOutputRegressor does",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _as_trained(self, y: Any) -> NDArray[Any]:
         return self._units.standardized(y, self._trained.dtype)
@@ -256,8 +305,9 @@ class Network(Estimator):
     intercepts_: list[NDArray[Any]]
 
     def _network(self, features: int, dtype: Any, seed: int, outputs: int, loss: str, parameters: Any = None) -> MLP:
-        given = self.hidden_layer_sizes
-        sizes: list[Any] = [*given] if isinstance(given, (tuple, list)) else [given]
+        given: Any = self.hidden_layer_sizes
+        given = given.tolist() if isinstance(given, np.ndarray) else given
+        sizes: list[Any] = [*given] if isinstance(given, (tuple, list, range)) else [given]
         for k, size in enumerate(sizes):
             check_size(type(self).__name__, f"hidden_layer_sizes[{k}]", size)
         return MLP(
@@ -270,12 +320,14 @@ class Network(Estimator):
             seed=seed,
         )
 
-    def _start(self, X: Any, seed: int) -> None:
-        given = self.optimizer_options or {}
-        name, names = type(self).__name__, ("l1", "l2", "weight_decay")
-        penalties = {each: check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in names}
-        penalties = {each: value for each, value in penalties.items() if value}  # 0 leaves the optimizer's default
-        super()._start(X, seed, {**penalties, **given})
+    def _options(self) -> dict[str, Any]:
+        options, name = super()._options(), type(self).__name__
+        for each in ("l1", "l2", "weight_decay"):
+            value = check_number(name, each, getattr(self, each), NON_NEGATIVE)
+            if value:  # 0 leaves the optimizer's default
+                _check_once(name, each, options)
+                options[each] = value
+        return options
 
     def _views(self) -> list[NDArray[Any]]:
         return [view for name, view in self._trained.parameters.items() if name[0] in "Wb"]
@@ -294,7 +346,7 @@ class Network(Estimator):
         return [each for k, (w, b) in pairs for each in ((f"coefs_[{k}]", w), (f"intercepts_[{k}]", b))]
 
     def _outputs(self, X: Rows) -> NDArray[Any]:
-        check_is_fitted(self)
+        check_is_fitted(self, "_trained")
         self._write()
         z = self._trained.forward(self._rows(X, self._trained.dtype))
         return z if self._units is None else (z * self._units.factor + self._units.offset).astype(z.dtype)

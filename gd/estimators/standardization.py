@@ -13,17 +13,35 @@ WIDTHS = {"huber": "delta", "smooth_l1": "beta", "epsilon_insensitive": "epsilon
 
 
 class Statistics(NamedTuple):
-    """Means and standard deviations of targets, one per output."""
+    """Means and standard deviations of targets, one per output, and the weight of their rows."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    weight: float
+
+    @property
+    def width(self) -> NDArray[np.float64]:
+        """The deviation; in place of 0 stands the size of the mean, or 1 if that is 0."""
+        size = np.abs(self.mean)
+        return np.where(self.deviation <= 1e-13 * size, np.where(size == 0, 1.0, size), self.deviation)  # of rounding
+
+    def merged(self, more: "Statistics") -> "Statistics":
+        """Return the statistics of the targets of both (Chan, Golub & LeVeque 1983)."""
+        total = self.weight + more.weight
+        own, others, gap = self.weight / total, more.weight / total, more.mean - self.mean
+        within = np.hypot(np.sqrt(own) * self.deviation, np.sqrt(others) * more.deviation)
+        return Statistics(self.mean + others * gap, np.hypot(within, np.sqrt(own * others) * gap), total)
+
+    def suits(self, found: "Statistics") -> bool:
+        """Return True if targets of the statistics found are of size 1, to a factor of 4, in units of these."""
+        ratio, gap = found.width / self.width, np.abs(found.mean - self.mean) / self.width
+        return bool(np.all((ratio <= 4) & (ratio >= 1 / 4) & (gap <= 4)))
 
 
 def statistics(y: NDArray[np.float64], weights: NDArray[Any] | None, shifted: bool = True) -> Statistics:
-    """Return the weighted mean and standard deviation of targets, of shape (rows,) or (rows, outputs).
+    """Return the weighted statistics of targets, of shape (rows,) or (rows, outputs).
 
-    If targets are not to be shifted, these are 0 and the root of the mean square. In place of a deviation of 0 stands
-    the size of the mean, or 1 if that is 0.
+    If targets are not to be shifted, mean and deviation are 0 and the root of the mean square.
     """
     columns = y.reshape(len(y), -1)
     size = np.abs(columns).max(axis=0)
@@ -31,8 +49,7 @@ def statistics(y: NDArray[np.float64], weights: NDArray[Any] | None, shifted: bo
     columns = columns / size  # whose squares do not overflow
     mean = np.average(columns, axis=0, weights=weights) * shifted
     deviation = np.sqrt(np.average(np.square(columns - mean), axis=0, weights=weights))
-    constant = deviation <= 1e-13  # of rounding
-    return Statistics(mean * size, np.where(constant, np.where(mean == 0, 1.0, np.abs(mean)), deviation) * size)
+    return Statistics(mean * size, deviation * size, float(len(y) if weights is None else weights.sum()))
 
 
 class Standardization(NamedTuple):
@@ -72,21 +89,23 @@ class Standardization(NamedTuple):
         return size * (loss - float(self.offset[0]) * mean_target if self.loss == LOGARITHMIC else loss)
 
 
-def standardization(loss: str, given: Mapping[str, Any], l1: float, l2: float, found: Statistics) -> Standardization:
+def standardization(
+    loss: str, given: Mapping[str, Any], l1: float, l2: float, found: Statistics
+) -> tuple[Standardization, float]:
     """Return the standardization for a loss in units of y, with the penalties of a linear model.
 
     Each output has its own scale if penalties and parameters of the loss remain the same for all, else all have one.
+    Also return the factor by which scales differ that are one.
     """
-    own = _scaled(loss, given, *found)
+    own, mean, width = _scaled(loss, given, found.mean, found.width), found.mean, found.width
     shared = np.ptp(own.scale) and (
         loss in WIDTHS or (l1 and np.ptp(own.ratio)) or (l2 and np.ptp(own.ratio * own.factor))
     )
     if not shared:
-        return own
-    size = found.mean.mean() if loss == LOGARITHMIC else 0.0
-    deviation = np.sqrt(np.mean(np.square(found.deviation / found.deviation.max()))) * found.deviation.max()
-    mean = np.full_like(found.mean, size) if loss == LOGARITHMIC else found.mean
-    return _scaled(loss, given, mean, np.full_like(mean, deviation))
+        return own, 1.0
+    mean = np.full_like(mean, mean.mean()) if loss == LOGARITHMIC else mean
+    width = np.sqrt(np.mean(np.square(width / width.max()))) * width.max()
+    return _scaled(loss, given, mean, np.full_like(mean, width)), own.scale.max() / own.scale.min()
 
 
 def _scaled(loss: str, given: Mapping[str, Any], mean: NDArray[Any], deviation: NDArray[Any]) -> Standardization:
