@@ -164,6 +164,9 @@ def test_a_warm_start_takes_the_parameters_but_not_the_arguments_of_before():
     assert abs(model.coef_[0]) < 0.2
     with pytest.raises(ValueError, match="X, y and hidden_layer_sizes must be like those of the last fit"):
         model.fit(np.ones((9, 2)), np.ones(9))
+    several = LinearRegressor(max_iter=5, warm_start=True).fit(X, np.stack(2 * [X[:, 0]], axis=1))
+    with pytest.raises(ValueError, match="the same features, outputs and classes"):
+        several.fit(X, np.stack(3 * [X[:, 0]], axis=1))
     X, y = classes()
     model = SoftmaxClassifier(max_iter=5, warm_start=True, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="the same features, outputs and classes"):

@@ -254,8 +254,8 @@ def test_averages_predict_and_parameters_train_on(X, labels, own):
         parts.partial_fit(X, y)
         np.testing.assert_allclose(whole.predict(X), parts.predict(X), rtol=1e-6)  # both with the optimizer's state
         if isinstance(estimator, LinearRegressor):
-            parts.coef_ = np.array([9.0, 9.0, 9.0])
-            parts.set_params(lr=1e-9).partial_fit(X, y)
+            parts.set_params(lr=1e-9).partial_fit(X, y).coef_ = np.array([9.0, 9.0, 9.0])
+            parts.partial_fit(X, y)
             np.testing.assert_allclose(parts.coef_, 9, rtol=1e-6)
             assert parts._optimizer.steps == 1
 
@@ -275,8 +275,11 @@ def test_arguments_stay_as_they_are(X):
     options["groups"][0]["lr"] = 0.0
     coef = model.coef_
     assert np.array_equal(model.partial_fit(X, y).coef_, coef)
-    model.set_params(lr=gd.schedules.ReduceOnPlateau(0.01)).partial_fit(X, y)
+    model.set_params(lr=gd.schedules.ReduceOnPlateau(0.01), optimizer_options=None).partial_fit(X, y)
     assert model._optimizer.schedules["lr"].reductions == 0
+    model.lr.lr = 0.0  # in place
+    coef = model.coef_
+    assert np.array_equal(model.partial_fit(X, y).coef_, coef)
 
 
 def test_a_proximal_step_spares_the_intercept_in_groups_too(X):
@@ -289,6 +292,7 @@ def test_a_proximal_step_spares_the_intercept_in_groups_too(X):
         model = LinearRegressor(l1=0.5, **EXACT | {"optimizer_options": options, "lr": 0.1}).fit(X, y)
         np.testing.assert_allclose(model.coef_, exact.coef_, atol=1e-5)
         np.testing.assert_allclose(model.intercept_, exact.intercept_, rtol=1e-5)
+    assert model._optimizer.groups[-1].lr == 0.05
     with pytest.raises(
         ValueError, match="LinearRegressor: with l1 and proximal: optimizer must be one of Momentum, Nes"
     ):

@@ -32,12 +32,13 @@ def _seed(rng: np.random.RandomState) -> int:
     return int(rng.randint(2**31 - 1))
 
 
-def _advice(X: Any) -> str:
+def _advice(X: Any, batch_size: int) -> str:
     """Return what may help a training that did not reach a plateau."""
+    advice = "raise max_iter or lr" + (", or lower batch_size" if X.shape[0] < 16 * batch_size else "")
     sizes = np.ones(1) if issparse(X) else np.abs(X).max(axis=0)
     if np.any((sizes > 30) | ((sizes < 0.3) & (sizes > 0))):  # not those of one-hot columns, nor of standardized ones
-        return "scale the columns of X, as sklearn.preprocessing.StandardScaler does, or raise max_iter or lr"
-    return "raise max_iter or lr"
+        return f"scale the columns of X, as sklearn.preprocessing.StandardScaler does, or {advice}"
+    return advice
 
 
 class Estimator(BaseEstimator):
@@ -352,7 +353,7 @@ class Estimator(BaseEstimator):
         diverged = not last <= first + max(self.tol, abs(first) / 10)  # less is noise, as of a start at the minimum
         history.loss = [self._loss_shown(loss, y, weights) for loss in history.loss]
         if epochs > 1 and (diverged or not history.stopped):
-            what = f"ended by max_iter={epochs}, before the loss reached a plateau; {_advice(X)}"
+            what = f"ended by max_iter={epochs}, before the loss reached a plateau; {_advice(X, self.batch_size)}"
             if diverged:
                 what = f"diverged: the loss rose from {history.loss[0]:.3g} to {history.loss[-1]:.3g}; lower lr, or "
                 what += "scale the columns of X, as sklearn.preprocessing.StandardScaler does"

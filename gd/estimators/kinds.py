@@ -232,7 +232,7 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared")
     _several = True
     _shape: tuple[int, ...]  # of a row of y
-    _kind: tuple[bool, bool]  # of the loss, and whether there are intercepts
+    _kind: tuple[bool, bool, tuple[int, ...]]  # of the loss, whether there are intercepts, and of the outputs
     _seen: Statistics  # of all targets so far
     _units: Standardization
 
@@ -259,18 +259,20 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
 
     def _prepare(self, y: Any, weights: NDArray[Any] | None, last: Mapping[str, Any], more: bool) -> None:
         name, loss = type(self).__name__, check_loss(type(self).__name__, self.loss)
-        given = self.loss_parameters or {}
-        check_reals(name, given, LOSSES[loss].parameters, np.dtype(np.float64))
-        l1, l2 = (check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in ("l1", "l2"))
-        l1, l2 = (l1, l2) if isinstance(self, Linear) else (0.0, 0.0)  # a network's are the optimizer's
-        kind = loss == LOGARITHMIC, getattr(self, "fit_intercept", True)
+        kind = loss == LOGARITHMIC, getattr(self, "fit_intercept", True), self._shape
         self._seen, used = statistics(y, weights, shifted=kind[1]), last.get("_statistics")
         if used and kind == self._kind:
             self._seen = last["_seen"].merged(self._seen) if more else self._seen
             used = used if used.suits(self._seen) else None
         else:
             used = None
+        if used and more and self._made == self._making():
+            return
         self._kind, self._statistics = kind, used or self._seen
+        given = self.loss_parameters or {}
+        check_reals(name, given, LOSSES[loss].parameters, np.dtype(np.float64))
+        l1, l2 = (check_number(name, each, getattr(self, each), NON_NEGATIVE) for each in ("l1", "l2"))
+        l1, l2 = (l1, l2) if isinstance(self, Linear) else (0.0, 0.0)  # a network's are the optimizer's
         self._units, spread = standardization(loss, given, l1, l2, self._statistics)
         if spread > 30:
             warnings.warn(
