@@ -17,8 +17,7 @@ from sklearn.utils.validation import validate_data
 from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, lent
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS, Optimizer
-from ..training import EarlyStopping, History, averaged, fit
-from ..training.loop import schedules_of
+from ..training import EarlyStopping, History, averaged, fit, schedules_of
 from ..typing import Array, Rate
 from .guards import all_or_nothing, in_dtype, naming, real_array, snapshot
 

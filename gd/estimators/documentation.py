@@ -64,9 +64,9 @@ _TARGETS = """Training sees standardized targets: y less its mean, divided by a 
     (with the loss "poisson", divided by its mean). Coefficients, intercepts, predictions, losses and their parameters
     are in units of y{penalties}. Several outputs have each a scale of its own, unless a penalty or a parameter of the
     loss then had another meaning for each. A warm start keeps the units of the last fit unless its own targets have
-    another scale (by a factor of 4) or mean (by 4 deviations), `partial_fit` unless all targets so far have: then both
-    model and optimizer start in new units. The columns of X are taken as they are: scale them, as
-    `sklearn.preprocessing.StandardScaler` does."""
+    another scale (by a factor of 4) or mean (by 4 deviations), `partial_fit` unless all targets so far have: then the
+    units are found anew, and the optimizer starts without its state. The columns of X are taken as they are: scale
+    them, as `sklearn.preprocessing.StandardScaler` does."""
 
 
 def documented(lr: float) -> Callable[[_Class], _Class]:

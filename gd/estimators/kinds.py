@@ -260,12 +260,11 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     def _prepare(self, y: Any, weights: NDArray[Any] | None, last: Mapping[str, Any], more: bool) -> None:
         name, loss = type(self).__name__, check_loss(type(self).__name__, self.loss)
         kind = loss == LOGARITHMIC, getattr(self, "fit_intercept", True), self._shape
-        self._seen, used = statistics(y, weights, shifted=kind[1]), last.get("_statistics")
-        if used and kind == self._kind:
+        self._seen = statistics(y, weights, shifted=kind[1])
+        used = last.get("_statistics") if kind == last.get("_kind") else None
+        if used:
             self._seen = last["_seen"].merged(self._seen) if more else self._seen
-            used = used if used.suits(self._seen) else None
-        else:
-            used = None
+            used = used if used.suits(self._seen) else None  # else the units are found anew
         if used and more and self._made == self._making():
             return
         self._kind, self._statistics = kind, used or self._seen
