@@ -176,3 +176,13 @@ def test_it_is_refused_where_lr_is_not_the_length_of_steps(name):
         OPTIMIZERS[name](np.ones(3), l1=0.1, proximal=True)
     with pytest.raises(TypeError, match="proximal must be True or False"):
         OPTIMIZERS[name](np.ones(3), proximal=1)
+
+
+def test_an_estimator_takes_proximal_also_with_an_l1_of_0_as_searches_try_it(rng):
+    pytest.importorskip("sklearn")
+    from gd.estimators import LinearRegressor
+
+    X = rng.standard_normal((50, 3))
+    y = X @ np.ones(3)
+    fitted = [LinearRegressor(optimizer_options=given, tol=1.0).fit(X, y) for given in ({"proximal": True}, {})]
+    assert np.array_equal(fitted[0].coef_, fitted[1].coef_)
