@@ -58,6 +58,42 @@ def test_a_weight_counts_like_so_many_rows(data, estimator):
     assert np.array_equal(alike.predict(X), sklearn.clone(estimator).fit(X, y).predict(X))
 
 
+@pytest.mark.parametrize("batch_size", [1, 8, 32, 90])
+def test_weights_count_in_batches_of_any_size(data, batch_size):
+    """Batches are not divided by their own weights, which would make those of single rows do nothing."""
+    X, _, _ = data
+    y = (np.arange(90) % 15 == 0).astype(int)
+    X = X + y[:, np.newaxis]
+    quick = {
+        "optimizer": "SGD",
+        "lr": lambda step: 0.5 / (1 + step / 100),
+        "random_state": 0,
+        "max_iter": 300,
+        "tol": 0,
+    }
+    from sklearn.linear_model import LogisticRegression
+
+    exact = LogisticRegression(C=1 / (0.1 * 90), class_weight="balanced", tol=1e-10).fit(X, y)
+    quick |= {"l2": 0.1, "class_weight": "balanced", "n_iter_no_change": 300}
+    model = LogisticClassifier(batch_size=batch_size, **quick).fit(X, y)
+    assert abs(model.decision_function(X) - exact.decision_function(X)).max() < 0.2
+
+
+@pytest.mark.parametrize("weight", [0.5, 4.0])
+def test_partial_fit_takes_weights_as_they_are(data, weight):
+    """Also of a single row, and of a class of which there is no other row: the step is so much longer."""
+    X, y, _ = data
+    options = {"optimizer": "SGD", "lr": 0.01, "batch_size": 90, "random_state": 0}
+    for make, given in (
+        (lambda **more: SoftmaxClassifier(**options, **more), {"classes": [0, 1]}),
+        (lambda **more: LogisticClassifier(**options, **more), {"classes": [0, 1]}),
+    ):
+        plain, weighted = (make().partial_fit(X[:1], y[:1], **given, sample_weight=w) for w in (None, [weight]))
+        np.testing.assert_allclose(weighted.coef_, weight * plain.coef_, rtol=1e-12)
+        classes = make(class_weight={int(y[0]): weight}).partial_fit(X[:1], y[:1], **given)
+        np.testing.assert_allclose(classes.coef_, weighted.coef_, rtol=1e-12)
+
+
 def test_the_weighted_optimum_of_scikit_learn(data):
     from sklearn.linear_model import LogisticRegression, Ridge
 

@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from ..batches import cut, shuffled
 from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, lent
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS, Optimizer
@@ -188,7 +189,7 @@ class Estimator(BaseEstimator):
         return self
 
     def partial_fit(self, X: Rows, y: Values, sample_weight: ArrayLike | None = None) -> Self:
-        """Train for one more epoch on X and y, with weights as in `fit`; return self."""
+        """Train for one more epoch on X and y; return self. Weights multiply the losses of rows, and so the steps."""
         return self._partial_fit(X, y, sample_weight)
 
     @all_or_nothing
@@ -199,7 +200,7 @@ class Estimator(BaseEstimator):
         rows, targets = self._checked(X, y, reset=first)
         rows = rows if first else in_dtype(type(self).__name__, rows, self._trained.dtype)
         targets = self._targets(targets, rows.dtype, reset=first if reset_targets is None else reset_targets)
-        rows, targets, weights = self._counted(rows, targets, sample_weight)
+        rows, targets, weights = self._counted(rows, targets, sample_weight, relative=False)
         rng = self._rng()
         if first:
             self.n_iter_, self.loss_curve_, self.validation_scores_ = 0, [], None
@@ -215,7 +216,7 @@ class Estimator(BaseEstimator):
         if goes_on and self._aside:
             vector[:] = self._aside[1]
         try:
-            history = self._run(rows, self._as_trained(targets), weights, 1, rng, None, None)
+            history = self._run(rows, self._as_trained(targets), weights, 1, rng, None, None, relative=False)
         except BaseException:
             vector[:] = before
             if state:  # else no step is taken for the only batch
@@ -310,8 +311,8 @@ class Estimator(BaseEstimator):
             return None
         return None if model.dtype != own.dtype or self._edited() else last["_optimizer"]
 
-    def _counted(self, X: Any, y: NDArray[Any], sample_weight: Any) -> tuple[Any, NDArray[Any], NDArray[Any] | None]:
-        """Return the rows that count, their targets and their weights; None if all weights are equal."""
+    def _counted(self, X: Any, y: Any, sample_weight: Any, relative: bool = True) -> tuple[Any, Any, Any]:
+        """Return the rows that count, their targets and weights; these are None if all are equal, or 1 if absolute."""
         name = type(self).__name__
         weights = np.ones(len(y))
         if sample_weight is not None:
@@ -328,25 +329,30 @@ class Estimator(BaseEstimator):
         if not weights.any():
             factors = "sample_weight" if of_classes is None else "sample_weight times class_weight"
             raise ValueError(f"{name}: {factors} must be above zero for some row, got zero for all")
-        weights = (weights / weights.max()).astype(X.dtype)
+        weights = (weights / weights.max() if relative else weights).astype(X.dtype)
         if not weights.all():
             X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
-        return X, y, None if (weights == weights[0]).all() else weights
+        return X, y, None if (weights == (weights[0] if relative else 1)).all() else weights
 
-    def _run(self, X, y, weights, epochs: int, rng: np.random.RandomState, validation, rule) -> History:
+    def _run(self, X, y, weights, epochs: int, rng: np.random.RandomState, validation, rule, relative=True) -> History:
+        seed, data = _seed(rng), (X, y)
+        given: dict[str, Any] = {"batch_size": self.batch_size, "seed": seed, "sample_weight": weights}
+        if (
+            weights is not None and not relative
+        ):  # the mean weight of all rows is not known: batches take them as they are
+            order = list(cut(shuffled(len(weights), seed, 0), self.batch_size))
+            data = ((X[rows], y[rows], weights[rows]) for rows in order), None
+            given = {"steps_per_epoch": len(order)}
         history = fit(
             self._trained,
-            X,
-            y,
+            *data,
             self._optimizer,
-            batch_size=self.batch_size,
             epochs=epochs,
             validation=validation,
             early_stopping=rule,
             evaluate=self._average(),
             progress=bool(self.verbose),
-            seed=_seed(rng),
-            sample_weight=weights,
+            **given,
         )
         first, last = history.loss[0], history.loss[-1]
         diverged = not last <= first + max(self.tol, abs(first) / 10)  # less is noise, as of a start at the minimum

@@ -177,7 +177,7 @@ class Classifier(ClassifierMixin, Estimator):
     def partial_fit(
         self, X: Rows, y: Values, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Train for one more epoch on X and y, with weights as in `fit`; return self.
+        """Train for one more epoch on X and y; return self. Weights multiply the losses of rows, and so the steps.
 
         The first call needs all `classes` of all calls. class_weight must not be "balanced", which needs all rows.
         """
