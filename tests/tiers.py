@@ -18,7 +18,12 @@ from gd.kernels import compiler
 
 FEW = 8  # cases of a test that are never thinned out
 MANY = 60  # cases that are left at most, but of those that call or look at every public function
-MANY_OF = {"test_assembly.py": 12, "test_cases.py": 24, "test_peers.py": 12}  # fewer where each takes long
+MANY_OF = {
+    "test_assembly.py": 8,
+    "test_cases.py": 24,
+    "test_compiler.py": 10,
+    "test_peers.py": 12,
+}  # fewer where each takes long
 WHOLE = "test_bad_calls.py", "test_package.py"
 SCENARIOS = (
     "threads-omp",
@@ -28,7 +33,7 @@ SCENARIOS = (
     "interrupt-fit",
     "cache-damage",
 )  # one of a kind
-LONG = {  # of the full tier, as they take four seconds and more: mostly new processes, which import and compile
+LONG = {  # of the full tier, as they take some seconds: mostly new processes, which import and compile
     "test_cache.py": (
         "test_a_changed_rule_recompiles_what_depends_on_it_and_nothing_else",
         "test_code_of_two_processes_is_not_mistaken_for_each_other",
@@ -36,15 +41,18 @@ LONG = {  # of the full tier, as they take four seconds and more: mostly new pro
         "test_a_damaged_file_is_a_warning_and_a_recompile[flipped]",
         "test_a_damaged_file_is_a_warning_and_a_recompile[empty]",
         "test_a_damaged_file_is_a_warning_and_a_recompile[foreign]",
+        "test_a_folder_that_cannot_be_made_is_a_warning",
         "test_code_from_before_an_upgrade_is_not_stored_as_that_of_after",
         "test_code_that_does_not_link_is_compiled",
         "test_code_that_holds_an_address_of_its_process_is_not_kept",
+        "test_old_folders_are_pruned_and_others_are_left_alone",
         "test_processes_that_compile_at_once_do_not_disturb_each_other",
         "test_rules_of_users_are_cached_and_known_by_all_that_they_refer_to",
     ),
     "test_cases.py": ("test_pytest_benchmark_tells_what_was_measured",),
     "test_checkpoints.py": (
         "test_a_process_killed_while_it_saves_leaves_a_file_that_loads",
+        "test_memory_is_bounded_by_the_size_of_the_file",
         "test_mutated_files_are_refused_or_mean_the_same",
     ),
     "test_compiler.py": ("test_ctrl_c_while_numba_prepares_to_compile_does_not_break_it[looks_for_what_is_new]",),
@@ -63,7 +71,9 @@ LONG = {  # of the full tier, as they take four seconds and more: mostly new pro
     "test_array_lists.py": ("test_gradients_may_be_other_objects_at_every_step",),
     "test_profiling.py": (
         "test_perf_finds_kernels",
+        "test_the_command_runs_a_module[-- -m]",
         "test_the_command_runs_a_script",
+        "test_the_command_shows_what_a_script_raised",
         "test_the_command_wants_a_program",
         "test_the_map_names_kernels_compiled_and_loaded[off]",
     ),
