@@ -163,7 +163,7 @@ def check_apart_from(
 
 def _spans(arrays: Iterable[tuple[str, NDArray[Any]]]) -> list[tuple[int, int, str]]:
     """Return (first byte, the one after the last, name) of the arrays that have elements, in the order of memory."""
-    return sorted((*np.lib.array_utils.byte_bounds(array), name) for name, array in arrays if array.size)
+    return sorted((start := address(array), start + array.nbytes, name) for name, array in arrays if array.size)
 
 
 def check_out(

@@ -24,8 +24,9 @@ class Targets(NamedTuple):
 
     def weight(self, rows: NDArray[np.intp]) -> float:
         """Return what some rows count in the mean of several mini-batches."""
-        weights = self.divisor_weights
-        return float(weights[rows].sum(dtype=np.float64)) if weights.size else rows.size
+        if self.means or not self.weights.size:
+            return rows.size
+        return float(self.weights[rows].sum(dtype=np.float64))
 
     def relative(self) -> "Targets":
         """Return these, with very large or small weights scaled by a power of two: only their ratios count."""

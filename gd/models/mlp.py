@@ -331,8 +331,9 @@ class MLP(Model):
 
     def divisors(self, y: Targets, rows: NDArray[np.intp]) -> list[float]:
         """Return the divisors that turn the sums of the losses of some rows into means, by head."""
-        heads = zip(self._plan.outputs.values(), y.arrays, y.means or (1.0,) * len(y.arrays), strict=True)
-        return [head.divisor(each, rows, y.divisor_weights) * mean for head, each, mean in heads]
+        weights, heads = y.divisor_weights, zip(self._plan.outputs.values(), y.arrays, strict=True)
+        divisors = [head.divisor(each, rows, weights) for head, each in heads]
+        return [divisor * mean for divisor, mean in zip(divisors, y.means, strict=True)] if y.means else divisors
 
     def descend(
         self, X: Any, y: Any, order: Any, batch_size: int, optimizer: Optimizer, accumulate: int = 1, losses: Any = None
