@@ -321,8 +321,7 @@ class MLP(Model):
         if work is None or work.capacity < rows.size:
             work = self._pass = new_pass(self._plan, rows.size)
         outputs = self._plan.outputs.values()
-        pairs = zip(outputs, self.divisors(y, rows), strict=True)
-        scales = [head.weight / each if each else 0.0 for head, each in pairs]
+        scales = [head.weight / n if n else 0.0 for head, n in zip(outputs, self.divisors(y, rows), strict=True)]
         key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
         work.run(X, bound or self._plan.bound_losses(y), rows, vector, np.array(scales, self.dtype), key)
         if losses is not None:
