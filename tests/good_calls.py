@@ -366,7 +366,9 @@ def _(world, each):
 def _(world, each):
     given = {"logits": world.floats(ROWS, CLASSES), "class_weights": world.floats(CLASSES)}
     if "ignore_index" not in world.wanted and world.coin():
-        return {**given, "labels": world.floats(ROWS, CLASSES), "ignore_index": None}
+        labels = world.floats(ROWS, CLASSES)
+        labels /= labels.sum(axis=1, keepdims=True)
+        return {**given, "labels": labels, "ignore_index": None}
     return {**given, "labels": world.labels(ROWS, CLASSES), "ignore_index": 3}
 
 
