@@ -25,7 +25,7 @@ MANY_OF = {
     "test_peers.py": 12,
 }  # fewer where each takes long
 WHOLE = "test_bad_calls.py", "test_package.py"
-LAST = ("test_bad_calls.py",)  # else two workers compile the same at the same time
+LAST = ("test_bad_calls.py",)  # else two workers compile the same at the same time (files keep this order)
 SCENARIOS = (
     "threads-omp",
     "fork-workqueue",
