@@ -298,9 +298,7 @@ class Estimator(BaseEstimator):
         self._write()
         if model is None or own.shapes != model.parameters.shapes:
             return None
-        if self._statistics is not last.get(
-            "_statistics"
-        ):  # take what fits better: the function in units of y, or its form
+        if self._statistics is not last.get("_statistics"):  # the function in units of y, or its form: the better one
             carried, losses = own.vector.copy(), []
             for vector in (kept, carried):
                 own.vector[:] = vector
@@ -337,9 +335,7 @@ class Estimator(BaseEstimator):
     def _run(self, X, y, weights, epochs: int, rng: np.random.RandomState, validation, rule, relative=True) -> History:
         seed, data = _seed(rng), (X, y)
         given: dict[str, Any] = {"batch_size": self.batch_size, "seed": seed, "sample_weight": weights}
-        if (
-            weights is not None and not relative
-        ):  # the mean weight of all rows is not known: batches take them as they are
+        if weights is not None and not relative:  # batches take them as they are: the mean of all rows is not known
             order = list(cut(shuffled(len(weights), seed, 0), self.batch_size))
             data = ((X[rows], y[rows], weights[rows]) for rows in order), None
             given = {"steps_per_epoch": len(order)}

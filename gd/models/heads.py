@@ -84,10 +84,9 @@ class Output:
         if self.output != "identity" and not fused:
             rules = ACTIVATIONS[self.output].rules
             row = (loops.through_rows if self.output in ROWS else loops.through)(rules[0], rules[2], row)
+        # both are kept, as kernels read the arrays among the numbers
         self._row: tuple[Any, tuple[Any, ...]] = row, numbers
-        self._soft: Any = (
-            None  # likewise for probabilities; both are kept, as kernels read the arrays among the numbers
-        )
+        self._soft: Any = None  # likewise, for probabilities
         self._class_weights = numbers[0] if self.labels and numbers else None
 
     def row(self, y: NDArray[Any]) -> tuple[Any, tuple[Any, ...]]:

@@ -55,9 +55,7 @@ class ArrayList:
         objects, found = _objects(grads), np.empty(len(self._keys), np.intp)
         join(match)(found.size, found, address(objects), address(self._likes), id(None))
         if self._apart is None or not np.array_equal(found, self._apart):
-            last = (
-                np.searchsorted(self._begins, found + self._sizes) - 1
-            )  # the last array that begins before the gradient's end
+            last = np.searchsorted(self._begins, found + self._sizes) - 1  # array that begins before the gradient ends
             if found.min() < 0 or np.any((last >= 0) & (self._ends[last] > found)):
                 return None
             self._apart = found

@@ -199,9 +199,7 @@ class Optimizer(Protocols):
         array = self._alone
         if array is None or grads is None:
             return self._steps.take(f"{self._name}.step", grads, grad_scale)
-        if (
-            array.knows(grads) and array.fits(grads) and array.given.flags.writeable
-        ):  # then like `Steps`, by a short way
+        if array.knows(grads) and array.fits(grads) and array.given.flags.writeable:  # a short way
             g = grads.reshape(-1)
         else:
             g = self._structure.pairs(f"{self._name}.step", grads)[0][1]
@@ -375,7 +373,7 @@ class Optimizer(Protocols):
             If the optimizer was made without ema.
         """
         if self.ema is None:
-            raise ValueError(f"{self._name}.ema_params: the optimizer was made without ema, which 0.999 would suit")
+            raise ValueError(f"{self._name}.ema_params: the optimizer was made without ema; pass ema=0.999")
         return self._state.copies("ema")
 
     @property

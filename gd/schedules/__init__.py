@@ -36,18 +36,7 @@ from .decays import (
 from .plateau import ReduceOnPlateau
 
 __all__ = [
-    "CosineDecay",
-    "CosineRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "LinearWarmup",
-    "MultiStepDecay",
-    "OneCycle",
-    "Piecewise",
-    "PolynomialDecay",
-    "ReduceOnPlateau",
-    "Schedule",
-    "StepDecay",
-    "nested",
+    "CosineDecay", "CosineRestarts", "ExponentialDecay", "InverseTimeDecay", "LinearWarmup", "MultiStepDecay",
+    "OneCycle", "Piecewise", "PolynomialDecay", "ReduceOnPlateau", "Schedule", "StepDecay", "nested",
     "scale_lr_for_batch",
 ]  # fmt: skip

@@ -76,7 +76,7 @@ class TrainingArguments(NamedTuple):
 
 
 def _training_traffic(steps, *arguments):
-    """Of every step: the weights are read, the gradients of blocks and their sum written and read, the rest updated."""
+    """Return the bytes of all steps: each reads and updates the weights, and writes and reads the gradients."""
     of = TrainingArguments(*arguments)
     of_step = of.p.nbytes + 2 * (of.gradients.nbytes + of.gradient.nbytes + (1 + of.slots) * of.p.nbytes)
     return of.order.size * of.of_example + of.order.nbytes + steps * of_step

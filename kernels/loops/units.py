@@ -29,7 +29,7 @@ def elementwise(rule, backward):
 
 @loop(NEVER, given=ACTIVATE)
 def activate_keeping_output(f):
-    """Of an activation whose derivative follows from its output."""
+    """Items are rows: add b to z and write the activation into y, from which its derivative follows."""
 
     def body(start, stop, arguments):
         z, b, y, _ = arguments[:4]
@@ -44,7 +44,7 @@ def activate_keeping_output(f):
 
 @loop(NEVER, given=DIFFERENTIATE)
 def differentiate_at_output(df):
-    """Of the same."""
+    """Items are rows: write the gradient with respect to z, from the output y."""
 
     def body(start, stop, arguments):
         dy, dz, y = arguments[:3]
@@ -58,7 +58,7 @@ def differentiate_at_output(df):
 
 @loop(NEVER, given=ACTIVATE)
 def activate_keeping_input(f):
-    """Of any other."""
+    """Items are rows: add b to z, which is kept, and write the activation into y."""
 
     def body(start, stop, arguments):
         z, b, y, _ = arguments[:4]
@@ -74,7 +74,7 @@ def activate_keeping_input(f):
 
 @loop(NEVER, given=DIFFERENTIATE)
 def differentiate_at_input(df):
-    """Of the same."""
+    """Items are rows: write the gradient with respect to z over z."""
 
     def body(start, stop, arguments):
         dy, z = arguments[:2]
