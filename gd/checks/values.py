@@ -162,3 +162,9 @@ def renamed(old: str, new: str, function: Callable[[], Result]) -> Result:
     except (KeyError, TypeError, ValueError) as error:
         error.args = (str(error.args[0]).replace(old, new, 1), *error.args[1:])
         raise
+
+
+def check_monitor(where: str, monitor: Any) -> None:
+    """Raise unless what a rule of training watches is a name, a function or None."""
+    if monitor is not None and not isinstance(monitor, str) and not callable(monitor):
+        raise TypeError(f"{where}: monitor must be a name or a function of History, got {shown(monitor)}")

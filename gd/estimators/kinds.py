@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..activations import log_sigmoid, log_softmax, sigmoid, softmax
 from ..checks import NON_NEGATIVE, check_choice, check_number, check_reals, check_size
-from ..losses import ANY, COUNTS, LOSSES, check_loss
+from ..losses import ANY, COUNTS, LOSSES, check_loss, rates
 from ..models import MLP, LinearModel
 from .base import Estimator, Rows, Values
 from .guards import all_or_nothing, naming, real_array
@@ -291,7 +291,7 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return the predictions, shaped like y."""
         outputs = self._outputs(X)
-        return np.exp(outputs) if getattr(self, "_trained", self).loss == LOGARITHMIC else outputs
+        return rates(outputs) if getattr(self, "_trained", self).loss == LOGARITHMIC else outputs
 
 
 class Network(Estimator):

@@ -4,7 +4,7 @@ from math import inf, isfinite
 from numbers import Real
 from typing import Any, Literal
 
-from ..checks import NON_NEGATIVE, Range, check_choice, check_integer, check_number, shown
+from ..checks import NON_NEGATIVE, Range, check_choice, check_integer, check_monitor, check_number, shown
 from ..typing import Rate
 from .base import Schedule, _at, _rate
 
@@ -86,8 +86,7 @@ class ReduceOnPlateau(Schedule):
         mode = ("max" if isinstance(monitor, str) and monitor == "score" else "min") if mode is None else mode
         self.mode = check_choice(name, "mode", mode, ("min", "max"))
         self.threshold_mode = check_choice(name, "threshold_mode", threshold_mode, ("rel", "abs"))
-        if monitor is not None and not isinstance(monitor, str) and not callable(monitor):
-            raise TypeError(f"{name}: monitor must be a name or a function of History, got {shown(monitor)}")
+        check_monitor(name, monitor)
         self.monitor = "score" if monitor is None and mode == "max" else monitor
         self.best = inf if self.mode == "min" else -inf
         self.reductions = self.bad = self.cooling = 0

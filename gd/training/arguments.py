@@ -115,6 +115,11 @@ def compared(
     return {name: (now[name], saved[name]) for name in differ if name in given}, taken
 
 
+def text_of_changed(changed: Mapping[str, Any]) -> str:
+    """Return {name: (now, saved)} as a user would read it."""
+    return ", ".join(f"{name}={text(now)} (it had {text(saved)})" for name, (now, saved) in changed.items())
+
+
 def differences(
     path: FilePath, changed: Mapping[str, Any], taken: Mapping[str, Any], rates: Mapping[str, Any], anew: list[str]
 ) -> str | None:
@@ -122,7 +127,7 @@ def differences(
 
     `rates` were set during the training, and the rules in `anew` do not go on with what they had counted.
     """
-    news = ", ".join(f"{name}={text(now)} (it had {text(saved)})" for name, (now, saved) in changed.items())
+    news = text_of_changed(changed)
     olds = ", ".join(f"{name}={text(saved)}" for name, saved in taken.items() if name not in rates)
     moved = ", ".join(f"{name}={rate}" for name, rate in rates.items())
     parts = [f"goes on with {news}"] * bool(news) + [f"counts anew for {', '.join(anew)}"] * bool(anew)

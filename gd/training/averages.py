@@ -44,13 +44,18 @@ def averaged(
     """
     if not isinstance(optimizer, (Optimizer, Distributed)):
         raise TypeError(f"averaged: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
-    own = optimizer.optimizer if isinstance(optimizer, Distributed) else optimizer
+    own = undistributed(optimizer)
     if own.param_dtype is not None:
         raise ValueError(f"averaged: optimizer must step float32 or float64, got param_dtype={own.param_dtype!r}")
     if average is None:
         average = "averaged" if hasattr(own, "averaged_params") else "ema"
     check_average("averaged", "average", average, own)
     return _swapped(optimizer, own, average)
+
+
+def undistributed(optimizer: Any) -> Any:
+    """Return the optimizer that a Distributed one has on this rank, or the optimizer itself."""
+    return optimizer.optimizer if isinstance(optimizer, Distributed) else optimizer
 
 
 @contextmanager

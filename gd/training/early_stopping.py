@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import NON_NEGATIVE, check_flag, check_integer, check_number
-from .history import History, Monitor, check_monitor
+from ..checks import NON_NEGATIVE, check_flag, check_integer, check_monitor, check_number
+from .history import History, Monitor
 
 if TYPE_CHECKING:
     from .loop import Training

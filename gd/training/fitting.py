@@ -15,7 +15,7 @@ from ..models import MLP, Model
 from ..optimizers import Optimizer
 from ..runtime import check_progress, progress_bar, single_threaded_blas
 from ..typing import FilePath
-from .averages import check_average
+from .averages import check_average, undistributed
 from .early_stopping import EarlyStopping
 from .history import History, check_monitored
 from .loop import Checkpoint, DistributedTraining, Training, plateaus_of
@@ -166,7 +166,8 @@ def fit(
         raise ValueError(f"fit: comm must be that of the optimizer, got {type(comm).__name__}")
     if optimizer.params is not model.parameters:
         raise ValueError("fit: optimizer must be made with model.parameters, it was made with other params")
-    if getattr(optimizer, "proximal", False) and model.adds_l1:
+    own = undistributed(optimizer)
+    if own.proximal and model.adds_l1:
         raise ValueError("fit: l1 must be given to the optimizer where this is proximal, it was given to the model")
     optional = options | {"evaluate": evaluate, "steps_per_epoch": steps_per_epoch}
     given = {name for name, value in optional.items() if value is not None}
@@ -203,7 +204,6 @@ def fit(
             raise ValueError(f"fit: checkpoint must be a file in a folder that exists, got {str(checkpoint.path)!r}")
     for rule in (*plateaus_of(optimizer), *(() if early_stopping is None else (early_stopping,))):
         check_monitored(rule.monitor, model.head_names, judged)
-    own = optimizer.optimizer if isinstance(optimizer, Distributed) else optimizer
     average = own.evaluated if evaluate is None else evaluate
     if not model.lock.acquire(blocking=False):
         raise RuntimeError("fit: model is in use by another thread")

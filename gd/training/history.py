@@ -100,12 +100,6 @@ class History:
         return asdict(self)
 
 
-def check_monitor(where: str, monitor: Monitor) -> None:
-    """Raise unless `monitor` is a name, a function or None."""
-    if monitor is not None and not isinstance(monitor, str) and not callable(monitor):
-        raise TypeError(f"{where}: monitor must be a name or a function of History, got {monitor!r}")
-
-
 def check_monitored(monitor: Monitor, heads: Sequence[str], judged: Sequence[str] | None) -> None:
     """Raise unless there will be what a rule monitors; `judged` are the outputs that the validation has targets for."""
     if monitor == "loss" or callable(monitor) or (monitor is None and judged is None):

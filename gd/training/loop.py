@@ -12,14 +12,13 @@ import numpy as np
 
 from ..batches import emphasized, shuffled
 from ..checks import check_integer, check_path
-from ..distributed import Distributed
 from ..files import load, save
 from ..kernels.interruption import Interruption
 from ..models import Model
 from ..schedules import ReduceOnPlateau, nested
 from ..typing import FilePath
 from .arguments import arguments_of, arguments_of_model, described
-from .averages import averaged
+from .averages import averaged, undistributed
 from .early_stopping import Watch
 from .history import History, check_monitored
 
@@ -66,8 +65,7 @@ class Training:
         self.settings, self.given, self.history = settings, given, History()
         self.counted = None if y is None else y.counted  # rows of weight 0 are as if they were not there
         self.rows = self.counted.size if self.counted is not None else 0 if y is None else X.shape[0]
-        distributed = isinstance(optimizer, Distributed)
-        self.own = optimizer.optimizer if distributed else optimizer
+        self.own = undistributed(optimizer)
         self.arguments: dict[str, Any] = {}  # of the optimizer, for checkpoints
         self.watch = None if early_stopping is None else Watch(early_stopping, self)
         self.losses = self.unknown_losses()

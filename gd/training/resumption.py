@@ -13,7 +13,7 @@ from ..losses import ALIASES
 from ..optimizers import Rprop
 from ..schedules import ReduceOnPlateau
 from ..typing import FilePath
-from .arguments import compared, described, differences, given_to, remade, text
+from .arguments import compared, described, differences, given_to, remade, text_of_changed
 from .averages import check_average
 from .early_stopping import Watch
 from .history import History
@@ -111,7 +111,7 @@ def _load(training: Training, path: FilePath, state: Any, changed: dict[str, Any
     try:
         training.optimizer.load_state_dict(state)
     except (KeyError, TypeError, ValueError) as error:
-        news = ", ".join(f"{name}={text(now)} (it had {text(saved)})" for name, (now, saved) in changed.items())
+        news = text_of_changed(changed)
         raise CheckpointError(
             f"fit: {path} is not of this training{f', which has {news}' * bool(news)}: {error.args[0]}"
         ) from error
