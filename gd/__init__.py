@@ -24,6 +24,7 @@ from .models import (
 )
 from .optimizers import Optimizer
 from .parameters import ParameterVector
+from .predictor import Predictor, load_model
 from .preprocessing import Normalizer, one_hot
 from .profiling import profile
 from .runtime import get_threads, threads
@@ -36,12 +37,12 @@ globals().update(activations.public_functions() | losses.public_functions() | op
 
 __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
-    "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "__version__",
-    "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads", "gradient_check",
-    "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "logistic_regression_gradient",
-    "losses", "one_hot", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
-    "softmax_regression_gradient", "threads", "warmup", *activations.public_functions(), *losses.public_functions(),
-    *optimizers.OPTIMIZERS,
+    "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
+    "__version__", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
+    "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
+    "logistic_regression_gradient", "losses", "one_hot", "optimizers", "profile", "pytorch", "save",
+    "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
+    *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip
 
 

@@ -106,6 +106,8 @@ from .optimizers import SGD as SGD
 from .optimizers import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .optimizers import Yogi as Yogi
 from .parameters import ParameterVector as ParameterVector
+from .predictor import Predictor as Predictor
+from .predictor import load_model as load_model
 from .preprocessing import Normalizer as Normalizer
 from .preprocessing import one_hot as one_hot
 from .profiling import profile as profile

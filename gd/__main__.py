@@ -34,8 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gd", description="Compiled gradient descent for NumPy arrays.")
     parser.add_argument("--version", action="version", version=f"gd {__version__}")
-    names = ",".join(each.__name__.rpartition(".")[2] for each in COMMANDS)
-    commands = parser.add_subparsers(dest="command", required=True, metavar=f"{{{names}}}")
+    commands = parser.add_subparsers(dest="command", required=True)
     for each in COMMANDS:
         each.add(commands)
     return parser

@@ -43,6 +43,8 @@ class Normalizer:
         Number of rows seen.
     mean, variance : ndarray of shape (features,)
         Moments of the rows seen, in float64; the variance is the population variance (divided by count).
+    deviation : ndarray of shape (features,)
+        sqrt(variance + eps); infinite for constant features, which so become 0.
 
     Notes
     -----
@@ -74,6 +76,12 @@ class Normalizer:
         self._check_fitted("variance")
         moments = np.diagonal(self._moments) if self.whiten else self._moments
         return moments / self.count
+
+    @property
+    def deviation(self) -> NDArray[np.float64]:
+        """The standard deviation of every feature, infinite where all rows have the same value."""
+        variance = self.variance
+        return np.where(self._constant(variance), np.inf, np.sqrt(variance + self.eps))
 
     def fit(self, X: Array) -> Self:
         """Forget all rows seen before and learn the moments of these rows; return self."""
@@ -107,9 +115,7 @@ class Normalizer:
         X = self.check("transform", X)
         if self.whiten:
             return np.ascontiguousarray((X - self.mean) @ self._components(), X.dtype)
-        deviation = np.sqrt(self.variance + self.eps)
-        factor = np.divide(1, deviation, out=np.zeros_like(deviation), where=~self._constant(self.variance))
-        return np.ascontiguousarray((X - self.mean) * factor, X.dtype)
+        return np.ascontiguousarray((X - self.mean) * (1 / self.deviation), X.dtype)
 
     def _components(self):
         """Return U / sqrt(S + eps); directions without variance become 0."""

@@ -490,7 +490,7 @@ def test_gd_train_on_two_ranks_prints_once(mpi, tmp_path):
     status, output = end(begin(2, "-m", "gd", "train", "--distributed", "reproducible", *options, *files))
     assert status == 0, output
     lines = [line.split()[0] for line in output.splitlines()]
-    assert lines == ["data", "model", "optimizer", "compiled", *["gd"] * 4, "rank", "saved"]
+    assert lines == ["data", "target", "model", "optimizer", "compiled", *["gd"] * 4, "rank", "saved"]
     assert "reproducible on 2 ranks" in output
     assert gd.MLP.load(tmp_path / "model").widths == [40, 8, 2]
     assert len(list((tmp_path / "saved").glob("*.rank-*"))) == 2

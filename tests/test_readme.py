@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gd
+from gd.__main__ import main
 
 ROOT = Path(gd.__file__).parent.parent
 
@@ -31,10 +32,21 @@ def test_the_python_examples_run_one_after_the_other(capsys):
 def test_the_page_on_training_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     pytest.importorskip("safetensors")
+    pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL):
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{7 + x:.2f};{('red', 'white')[c]};{'good' if x + c > 0.5 else 'bad'}"
+        for x, c in zip(rng.normal(size=90), rng.integers(2, size=90), strict=True)
+    ]
+    Path("wine.csv").write_text("\n".join(["acidity;colour;quality", *rows]))
+    Path("new.csv").write_text("colour;acidity\nwhite;7.1\n")
+    page, names = (ROOT / "docs" / "training.md").read_text(), {}
+    for command in re.findall(r"^    gd ((?:train --data|evaluate|predict) .*)$", page, re.MULTILINE):
+        assert main(command.split()) == 0
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(block, names)
+    assert names["predictor"].predict("new.csv").tolist() == ["good"]
     assert names["history"].score[-1] > 0.85
     assert names["tasks"].scores(names["X"], names["targets"])["digit"] > 0.95
     assert not any(names["gradients"][name].any() for name in ("W1", "b1", "W2"))

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from io import BytesIO
@@ -11,11 +12,15 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import numpy as np
+
 from ..activations import ACTIVATIONS
-from ..datasets import Data, DataError
-from ..models import MLP
+from ..datasets import Data, DataError, Table, load
+from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS
 from ..training import History
+
+WIDE = 10_000  # sparse features from which on a hidden layer is too large by default
 
 
 class Failure(Exception):
@@ -34,10 +39,31 @@ def add_data_and_model(parser: argparse.ArgumentParser, epochs: int) -> None:
     parser.add_argument(
         "--data",
         metavar="PATH",
-        help="a folder of IDX files (the layout of MNIST and Fashion-MNIST, gzip or plain), "
-        "an .npz with X and y, or a .csv whose last column is the label",
+        help="a table (CSV, TSV, Parquet), an .npz or .npy of NumPy or SciPy, svmlight text, or a folder of IDX files "
+        "as MNIST's (default: scikit-learn's digits)",
     )
-    parser.add_argument("--model", choices=("softmax", "mlp"), default="mlp", help="softmax has no hidden layer")
+    parser.add_argument(
+        "--label",
+        metavar="NAME|NUMBER",
+        help="column of the labels, by name or by number from 0, -1 is the last; or a .npy of them (default: a column "
+        "named label, target, class or y, else the last one)",
+    )
+    parser.add_argument(
+        "--drop", metavar="NAMES", type=lambda text: text.split(","), default=[], help="columns to leave out, as a,b"
+    )
+    parser.add_argument("--impute", choices=("median",), help="fill missing numbers by the median of their column")
+    parser.add_argument("--header", choices=("yes", "no"), help="whether the first line of a table has names")
+    parser.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="by default classification for texts and few whole numbers, regression for others",
+    )
+    parser.add_argument(
+        "--model",
+        choices=("softmax", "mlp"),
+        help="softmax (or for regression a linear model) has no hidden layer (default: mlp; softmax for more than "
+        f"{WIDE:,} sparse features)",
+    )
     parser.add_argument(
         "--hidden",
         metavar="WIDTHS",
@@ -86,21 +112,70 @@ def check_folder(option: str, path: str) -> None:
         raise Failure(f"{option} {path}: no such folder")
 
 
-def new_model(options: argparse.Namespace, data: Data, dropout: float = 0.0) -> MLP:
-    """Return the network that the options describe."""
-    mlp = options.model == "mlp"
-    widths = [data.X.shape[1], *(options.hidden if mlp else ()), data.classes]
+def load_data(options: argparse.Namespace, dtype: Any, **more: Any) -> Data:
+    """Return the data that the options describe; print what is to be noted."""
+    header = None if options.header is None else options.header == "yes"
+    with told("note"):
+        return load(
+            options.data,
+            options.seed,
+            dtype,
+            label=options.label,
+            drop=options.drop,
+            header=header,
+            impute=options.impute is not None,
+            task=options.task,
+            **more,
+        )
+
+
+@contextmanager
+def told(word: str, prefix: str = "", file: Any = None) -> Iterator[None]:
+    """Print each UserWarning as a line that begins with a word."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        show = warnings.showwarning
+
+        def tell(message: Any, category: Any, *place: Any) -> None:
+            if category is UserWarning:
+                print(f"{word:<10} {str(message).removeprefix(prefix)}", file=file)
+            else:
+                show(message, category, *place)
+
+        warnings.showwarning = tell  # until catch_warnings puts the old one back
+        yield
+
+
+def new_model(options: argparse.Namespace, data: Data, dropout: float = 0.0) -> MLP | LinearModel:
+    """Return the model that the options describe."""
+    features, sparse = data.X.shape[1], not isinstance(data.X, np.ndarray)
+    mlp = options.model == "mlp" if options.model else not (sparse and features > WIDE)
+    loss = "softmax_cross_entropy" if data.classes else "mse"
+    if sparse and not mlp:
+        if dropout:
+            raise Failure("--dropout drops hidden units, a linear model has none")
+        return LinearModel(features, data.outputs, loss, dtype=data.X.dtype)
+    widths = [features, *(options.hidden if mlp else ()), data.outputs]
     activation = options.activation if mlp else "identity"
-    return MLP(widths, activation, dropout=dropout, dtype=data.X.dtype, seed=options.seed)
+    return MLP(widths, activation, dropout=dropout, loss=loss, dtype=data.X.dtype, seed=options.seed)
 
 
-def describe(data: Data, model: MLP) -> None:
-    """Print the data and the model."""
+def describe(data: Data, model: MLP | LinearModel) -> None:
+    """Print the data, what was understood of them, and the model."""
+    classes, source = f", {data.classes} classes" if data.classes else "", data.source
     print(
-        f"data       {data.name}: {len(data.X):,} rows to train, {len(data.X_test):,} to test, "
-        f"{data.X.shape[1]} features, {data.classes} classes"
+        f"data       {data.name}: {data.X.shape[0]:,} rows to train, {data.X_test.shape[0]:,} to test, "
+        f"{data.X.shape[1]} features{classes}"
     )
-    layers = "-".join(map(str, model.widths)) + (f", {model.activation}" if len(model.widths) > 2 else "")
+    if isinstance(source.X, Table) or source.label is not None:
+        left_out = [f"{name} ({why})" for name, why in source.left_out.items()]
+        print(f"columns    {data.features}" + (f"; left out: {', '.join(left_out)}" if left_out else ""))
+    label = "y" if source.label is None else f"column {source.label!r} ({source.how})"
+    print(f"target     {label}: {data.target}")
+    widths = model.widths if isinstance(model, MLP) else [data.X.shape[1], data.outputs]
+    layers = "-".join(map(str, widths)) + (
+        f", {model.activation}" if isinstance(model, MLP) and len(widths) > 2 else ""
+    )
     print(f"model      {layers}: {model.parameters.vector.size:,} parameters, {model.dtype}")
 
 

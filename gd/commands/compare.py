@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import comparison, datasets, surfaces
+from .. import comparison, surfaces
 from ..optimizers import OPTIMIZERS
 from .arguments import (
     Failure,
@@ -14,6 +14,7 @@ from .arguments import (
     check_counts,
     describe,
     draw,
+    load_data,
     new_model,
     optimizer_names,
     try_plot,
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
         _descend(options)
         return
     check_counts(options)
-    data = datasets.load(options.data, options.seed, np.float32)
+    data = load_data(options, np.float32)
     try:
         model = new_model(options, data)
         describe(data, model)

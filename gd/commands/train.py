@@ -1,21 +1,22 @@
-"""``gd train``: train a classifier; with ``--compare numpy``, also train it in plain NumPy."""
+"""``gd train``: train a model on a file; with ``--compare numpy``, also train it in plain NumPy."""
 
 import argparse
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .. import datasets, reference, schedules
+from .. import reference, schedules
 from ..batches import batches, held_out
+from ..datasets import Data
 from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed, world
 from ..files import CheckpointError, load, require_safetensors
 from ..optimizers import OPTIMIZERS
+from ..predictor import Predictor
 from ..runtime import compiling_bar
 from ..training import History, fit
 from .arguments import (
@@ -26,10 +27,13 @@ from .arguments import (
     check_folder,
     describe,
     draw,
+    load_data,
     new_model,
     together,
+    told,
     try_plot,
 )
+from .predict import shown
 
 NAMES = {name.lower(): name for name in OPTIMIZERS}
 SCHEDULES: dict[str, Callable[[float, int], Any]] = {  # name -> f(learning rate, all steps) -> an optimizer's lr
@@ -46,12 +50,19 @@ def add(commands: Any) -> None:
     """Declare the options."""
     train = commands.add_parser(
         "train",
-        help="train a classifier and print its accuracy and speed",
-        description="Train a classifier, by default on scikit-learn's handwritten digits.",
+        help="train a model on a file and print its accuracy and speed",
+        description="Train a network on the rows of a file, by default on scikit-learn's handwritten digits.",
         formatter_class=HelpFormatter,
     )
     train.register("action", None, _Noted)
     add_data_and_model(train, epochs=15)
+    train.add_argument("--test", metavar="FILE", help="rows to test with, in place of a fifth of those of --data")
+    train.add_argument(
+        "--validation", metavar="FILE", help="rows to validate with after each epoch, also for --early-stopping"
+    )
+    train.add_argument(
+        "--class-weight", choices=("balanced",), help="let all classes count equally, however rare they are"
+    )
     train.add_argument("--optimizer", choices=NAMES, type=str.lower, default="adam", help="case does not matter")
     train.add_argument("--lr", type=float, help="learning rate (default: the optimizer's)")
     train.add_argument(
@@ -70,11 +81,16 @@ def add(commands: Any) -> None:
         "--early-stopping",
         type=int,
         metavar="EPOCHS",
-        help="end after this many epochs without a smaller loss on a held out tenth of the rows; keep the best",
+        help="end after this many epochs without a smaller loss on the rows of --validation, else on a held out tenth "
+        "of the others; keep the best",
     )
     train.add_argument("--plot", metavar="FILE", help="draw loss and accuracy by epoch, as .png, .svg or .pdf")
     train.add_argument("--compare", choices=("numpy",), help="also train the same model in plain NumPy")
-    train.add_argument("--save", metavar="FILE", help="write the model as safetensors, for gd.MLP.load")
+    train.add_argument(
+        "--save",
+        metavar="FILE",
+        help="write the model with its preprocessing, for gd predict and gd.load_model",
+    )
     train.add_argument(
         "--resume",
         metavar="FILE",
@@ -125,8 +141,13 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
                 raise Failure(f"{option} {path}: is a folder, a file is needed")
     resuming = bool(options.resume) and Path(options.resume).exists()
     saved_lr = _take_left_out(options) if resuming else None
-    if options.compare and (options.dropout or options.resume or options.schedule == "plateau"):
-        raise Failure("--compare trains in plain NumPy as well, without --dropout, --resume or --schedule plateau")
+    own = options.dropout or options.resume or options.class_weight or options.schedule == "plateau"
+    if options.compare and own:
+        raise Failure(
+            "--compare trains in plain NumPy as well, without --dropout, --resume, --class-weight or --schedule plateau"
+        )
+    if options.class_weight and comm is not None:
+        raise Failure("--class-weight gives weights to rows, which --distributed does not take")
     if comm is not None:
         if options.compare:
             raise Failure("--compare trains in plain NumPy as well, without --distributed")
@@ -139,13 +160,25 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
             raise Failure("--early-stopping holds rows back, which --compare does not: give one of the two")
     if options.plot:
         try_plot(options.plot)
-    data = datasets.load(options.data, options.seed, np.dtype(options.dtype).type)
+    dtype = np.dtype(options.dtype).type
+    data = load_data(options, dtype, test=options.test, validation=options.validation)
+    if options.compare and not isinstance(data.X, np.ndarray):
+        raise Failure("--compare trains in plain NumPy as well, without sparse matrices")
+    if options.class_weight and not data.classes:
+        raise Failure("--class-weight needs classes, the task is regression")
     given = {"lr": options.lr, "l2": options.l2, "weight_decay": options.weight_decay}
     keywords = {name: value for name, value in given.items() if value is not None}
-    X, y, validation = data.X, data.y, None
-    if options.early_stopping is not None:
+    X, y = data.X, data.y
+    validation: Any = data.validation
+    if options.early_stopping is not None and validation is None:
         X, y, validation = held_back(data, options.seed)
-    steps = options.epochs * -(-len(X) // options.batch_size)
+    weights = None
+    if options.class_weight:
+        of_class = balanced(y, data.classes).astype(dtype)
+        weights = of_class[y]
+        if validation is not None:
+            validation = (*validation[:2], of_class[validation[1]])
+    steps = options.epochs * -(-X.shape[0] // options.batch_size)
 
     def build() -> tuple[Any, Any]:
         model = new_model(options, data, options.dropout or 0.0)
@@ -167,14 +200,14 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     if not resuming:
         print(f"optimizer  {optimizer}")
     print("compiled   the kernels, or loaded them from disk ...", end=" ", flush=True)
-    print(f"{_compile(build, data, options.batch_size, comm):.2f} s")
+    print(f"{_compile(build, (X, y, weights), data, options.batch_size, comm):.2f} s")
 
     bar = sys.stderr.isatty() and sys.stdout.isatty()  # fit shows one
     runs = {"gd": _Run("gd", live=not bar)}
     initial = {name: view.copy() for name, view in model.parameters.items()}
-    record = [lambda history: runs["gd"].add(history.loss[-1], history.seconds[-1], len(history.loss))]
+    metric = "accuracy" if data.classes else "R2"
     try:
-        with _resumption_told():
+        with told("resumed", "fit: "):
             history = fit(
                 model,
                 X,
@@ -184,11 +217,12 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
                 options.epochs,
                 validation,
                 options.early_stopping,
-                callbacks=record,
+                callbacks=lambda history: runs["gd"].record(history, metric),
                 checkpoint=options.resume,
                 seed=options.seed,
                 resume=bool(options.resume),
                 comm=comm,
+                sample_weight=weights,
             )
     except (CheckpointError, OSError) as error:
         if not options.resume:
@@ -202,24 +236,29 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
         print(f"stopped    after {len(history.loss)} epochs, the best was number {best}")
     if OPTIMIZERS[NAMES[options.optimizer]].evaluated == "averaged":  # then averages are the result
         model.parameters.vector[:] = optimizer.averaged_params().vector
-    runs["gd"].accuracy = model.score(data.X_test, data.y_test)
+    predictor = Predictor.of(model, data)
+    predictor.judge(data.X_test, data.y_test)
+    runs["gd"].score = shown(predictor.metrics, balanced=weights is not None)
     if options.compare:
         plain = reference.Optimizer(NAMES[options.optimizer], initial, **keywords | optimizer.schedules)
         runs["numpy"] = _Run("numpy", live=True)
         first = slice(options.batch_size)  # one uncounted batch starts BLAS's threads
-        reference.loss_and_gradients(initial, data.X[first], data.y[first], model.activation)
+        reference.loss_and_gradients(initial, data.X[first], data.y[first], model.activation, model.loss)
         for epoch in range(options.epochs):
             start = perf_counter()
             order = batches(len(data.X), options.batch_size, options.seed, epoch)
-            loss = reference.train_epoch(initial, data.X, data.y, plain, order, model.activation)
+            loss = reference.train_epoch(initial, data.X, data.y, plain, order, model.activation, model.loss)
             runs["numpy"].add(loss, perf_counter() - start, epoch + 1)
         for name, slots in plain.state.items():  # averages are the result, as above
             for slot in slots.keys() & {"x", "ax"}:
                 initial[name][...] = slots[slot]
-        found = reference.predict(initial, data.X_test, model.activation)
-        runs["numpy"].accuracy = float(np.mean(found == data.y_test))
+        outputs = reference.forward(initial, data.X_test, model.activation)[-1]
+        if data.classes:
+            runs["numpy"].score = f"accuracy {np.mean(outputs.argmax(axis=1) == data.y_test):.4f}"
+        else:
+            runs["numpy"].score = f"R2 {1 - np.mean((outputs - data.y_test) ** 2) / data.y_test.var():.4f}"
     for run in runs.values():
-        print(run.summary(len(X)))
+        print(run.summary(X.shape[0]))
     if options.compare:
         print(_comparison(runs["gd"], runs["numpy"]))
     if comm is not None:
@@ -228,7 +267,7 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
         if comm.Get_rank():
             return
     if options.save:
-        _save(options.save, model)
+        _save(options.save, predictor)
     if options.plot:
         draw(history.plot, options.plot)
 
@@ -262,42 +301,38 @@ def _take_left_out(options: argparse.Namespace) -> float | None:
     return rate
 
 
-@contextmanager
-def _resumption_told() -> Iterator[None]:
-    """Print what `fit` says of a checkpoint, instead of a warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        show = warnings.showwarning
-
-        def tell(message: Any, category: Any, *place: Any) -> None:
-            if category is UserWarning:
-                print(f"resumed    {str(message).removeprefix('fit: ')}")
-            else:
-                show(message, category, *place)
-
-        warnings.showwarning = tell  # until catch_warnings puts the old one back
-        yield
-
-
-def held_back(data: datasets.Data, seed: int) -> tuple[Any, Any, tuple[Any, Any]]:
-    """Return rows to train with, their labels, and (rows, labels) to validate with: a tenth of each class."""
-    kept, held = held_out(len(data.X), seed, data.y)
+def held_back(data: Data, seed: int) -> tuple[Any, Any, tuple[Any, Any]]:
+    """Return rows to train with, their labels, and (rows, labels) to validate with: a tenth, of each class."""
+    kept, held = held_out(data.X.shape[0], seed, data.y if data.classes else None)
     return data.X[kept], data.y[kept], (data.X[held], data.y[held])
+
+
+def balanced(y: NDArray[np.intp], classes: int) -> NDArray[np.float64]:
+    """Return a weight for each class, with which all classes count equally: rows / (classes x rows of the class)."""
+    counts = np.bincount(y, minlength=classes)
+    return np.divide(len(y), np.count_nonzero(counts) * counts, out=np.zeros(classes), where=counts > 0)
 
 
 class _Run:
     """Losses and seconds of one backend's epochs; if live, prints each epoch."""
 
     def __init__(self, name: str, live: bool) -> None:
-        self.name, self.live, self.accuracy = name, live, 0.0
+        self.name, self.live, self.score = name, live, ""
         self.losses: list[float] = []
         self.seconds: list[float] = []
 
-    def add(self, loss: float, seconds: float, epoch: int) -> None:
+    def record(self, history: History, metric: str) -> None:
+        """Add the last epoch of a history."""
+        judged = ""
+        if history.score:
+            judged = f", validation loss {history.validation_loss[-1]:.6f}, {metric} {history.score[-1]:.4f}"
+        self.add(history.loss[-1], history.seconds[-1], len(history.loss), judged)
+
+    def add(self, loss: float, seconds: float, epoch: int, judged: str = "") -> None:
         self.losses.append(float(loss))
         self.seconds.append(seconds)
         if self.live:
-            print(f"{self.name:<10} epoch {epoch:>3}: loss {loss:.6f}, {seconds:.3f} s", flush=True)
+            print(f"{self.name:<10} epoch {epoch:>3}: loss {loss:.6f}, {seconds:.3f} s{judged}", flush=True)
 
     def resumed(self, history: History) -> None:
         """Include the epochs of the training that was resumed."""
@@ -308,7 +343,7 @@ class _Run:
 
     def summary(self, rows: int) -> str:
         return (
-            f"{self.name:<10} test accuracy {self.accuracy:.4f}, last loss {self.losses[-1]:.6f}; "
+            f"{self.name:<10} test {self.score}, last loss {self.losses[-1]:.6f}; "
             f"{rows / self.median():,.0f} samples/s (median epoch), {sum(self.seconds):.2f} s in all"
         )
 
@@ -322,20 +357,22 @@ def _comparison(ours: _Run, plain: _Run) -> str:
     )
 
 
-def _compile(build: Callable[[], tuple[Any, Any]], data: datasets.Data, batch_size: int, comm: Any) -> float:
+def _compile(
+    build: Callable[[], tuple[Any, Any]], given: tuple[Any, ...], data: Data, batch_size: int, comm: Any
+) -> float:
     """Take the first steps with another model of the same kind; return the seconds that this took."""
     start = perf_counter()
     model, optimizer = build()
-    rows = min(len(data.X), 2 * batch_size)
+    X, y, weights = (None if each is None else each[: 2 * batch_size] for each in given)
     with compiling_bar("gd train", None):
-        fit(model, data.X[:rows], data.y[:rows], optimizer, batch_size, epochs=1, progress=False, comm=comm)
+        fit(model, X, y, optimizer, batch_size, epochs=1, progress=False, comm=comm, sample_weight=weights)
         model.predict(data.X_test)
     return perf_counter() - start
 
 
-def _save(path: str, model: Any) -> None:
+def _save(path: str, predictor: Predictor) -> None:
     try:
-        model.save(path)
+        predictor.save(path)
     except OSError as error:
         raise Failure(f"--save {path}: {error}") from error
     print(f"saved      {path}")

@@ -128,8 +128,12 @@ class Model:
         ImportError
             If safetensors is not installed.
         """
+        save(path, self.tree(), keep)
+
+    def tree(self) -> dict[str, Any]:
+        """Return what `save` writes: the parameters, and as "model" the class and its arguments."""
         kind = {"class": type(self).__name__, "arguments": self._plain_arguments()}
-        save(path, {"model": kind, **self.parameters}, keep)
+        return {"model": kind, **self.parameters}
 
     @staticmethod
     def _from_plain(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +151,11 @@ class Model:
         CheckpointError
             If the file is damaged, or holds no model of this class.
         """
-        arrays = load(path)
+        return cls.of_tree(load(path), path)
+
+    @classmethod
+    def of_tree(cls, arrays: dict[str, Any], path: FilePath) -> Self:
+        """Return the model of a tree as `tree` returns it, or raise CheckpointError; `path` is for messages."""
         kind = arrays.pop("model", None)
         if not isinstance(kind, dict) or kind.get("class") != cls.__name__:
             raise CheckpointError(f"{cls.__name__}.load: {path} holds no {cls.__name__}")

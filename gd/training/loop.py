@@ -120,7 +120,9 @@ class Training:
                     check_monitored(plateau.monitor, heads, judged)  # a callback may have set it
                     plateau.update(history.monitored(plateau.monitor))
                 shown = {"epoch": f"{self.first + self.done}/{self.first + epochs}", "loss": f"{history.loss[-1]:.4f}"}
-                bar.set_postfix(shown | ({"score": f"{history.score[-1]:.4f}"} if history.score else {}))
+                if history.score:
+                    shown |= {"val_loss": f"{history.validation_loss[-1]:.4f}", "score": f"{history.score[-1]:.4f}"}
+                bar.set_postfix(shown)
                 history.stopped = self.watch is not None and self.watch.is_over(history)
                 ends = any([callback(history) for callback in callbacks]) or history.stopped or self.done == epochs  # noqa: C419 (all of them are called)
                 if checkpoint is not None and (ends or self.done % checkpoint.every == 0):
