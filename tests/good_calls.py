@@ -25,8 +25,8 @@ OWN = (  # modules whose names are public, though gd does not export them
     "activations batches comparison estimators initializers losses optimizers pytorch schedules search surfaces"
 ).split()
 HOMES = (  # rooms and modules of which gd exports what is public, if anything
-    "checks commands datasets distributed files models parameters plan predictor preprocessing profiling reference runtime "
-    "training typing version"
+    "checks commands datasets distributed files models parameters plan predictor preprocessing profiling reference "
+    "runtime training typing version"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",

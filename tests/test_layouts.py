@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import CASES, LAYOUTS
+from odd_files import run as faults
 
 import gd
 from gd.__main__ import main
@@ -58,3 +59,9 @@ def test_a_layout_is_understood_and_its_saved_model_predicts_as_the_trained_one(
     assert (status, err) == (0, "")
     lines = (tmp_path / "out.csv").read_text()
     assert lines.startswith("prediction\n")
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full)])
+def test_200_damaged_and_odd_files_are_refused_in_one_sentence_or_read_right(seed):
+    pytest.importorskip("pyarrow")
+    assert faults(200, seed) == []
