@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .table import DataError, Table, as_table, counted, shortened
+from .table import DataError, Table, as_number, as_table, counted, shortened
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spaces"}
 SAMPLE = 2**17  # characters from which the layout is found
@@ -186,7 +186,11 @@ def _layout(path: Path, sample: str, header: bool | None, like: Layout | None) -
     separator, rows = _separated(lines, like)
     names, width = rows[0], Counter(map(len, rows[1:] or rows)).most_common(1)[0][0]
     decimal, thousands = _decimal(separator, rows[1:])
-    named = _has_header(rows, decimal, like) if header is None else header
+    known = like is not None and like.named and 2 * len({*names} & {*like.names}) >= min(len(names), len(like.names))
+    if header is None and not known:
+        marks = {} if decimal == "." else {ord("."): None, ord(","): "."}
+        header = _has_header([[cell.translate(marks) for cell in row] for row in rows])
+    named = known if header is None else header
     unnamed: list[str] = []
     if not named:
         names = [str(k) for k in range(width)]
@@ -239,41 +243,34 @@ def _decimal(separator: str, rows: list[list[str]]) -> tuple[str, str | None]:
     return ",", "." if any(THOUSANDS.fullmatch(cell) for cell in cells) else None
 
 
-def _is_number(cell: str, decimal: str = ".") -> bool:
-    try:
-        float(cell.replace(decimal, ".") if decimal == "," else cell)
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
-def _has_header(rows: list[list[str]], decimal: str, like: Layout | None) -> bool:
-    """Return True if the first row has the names of the columns."""
+def _has_header(rows: list[list[str]]) -> bool:
+    """Return True if the first row has the names of the columns; numbers have decimal points."""
     first, rest = rows[0], rows[1:]
-    if like is not None and like.named and len({*first} & {*like.names}) * 2 >= min(len(first), len(like.names)):
-        return True
     if not rest:
-        return not any(_is_number(cell) for cell in first)
-    numbers = [cell for cell in first if INTEGER.fullmatch(cell)]
-    places = [int(cell) for cell in numbers]
-    counted = places == [*range(len(places))] or (len(places) > 2 and places == [*range(1, len(places) + 1)])
-    others = [cell for cell in first if cell not in numbers]
-    if counted and len(places) > 1 and len(others) <= 2 and not any(_is_number(cell) for cell in others):
-        fractional = any("." in cell or decimal in cell for row in rest for cell in row if _is_number(cell, decimal))
-        if len(places) > 2 or fractional or others:
+        return not any(map(_is_number, first))
+    counts = [int(cell) for cell in first if INTEGER.fullmatch(cell)]
+    others = [cell for cell in first if not INTEGER.fullmatch(cell)]
+    in_turn = len(counts) > 1 and counts == [*range(len(counts))]
+    in_turn |= len(counts) > 2 and counts == [*range(1, len(counts) + 1)]
+    if in_turn and len(others) <= 2 and not any(map(_is_number, others)):  # 0, 1, 2, ..., and perhaps index and label
+        fractions = any("." in cell for row in rest for cell in row if _is_number(cell))
+        if len(counts) > 2 or others or fractions:
             return first != rest[0]
     columns = [[cell for cell in column if cell not in MISSING] for column in zip(*rest, strict=False)]
     votes = [
-        _is_number(name, decimal)
+        _is_number(name)
         for name, column in zip(first, columns, strict=False)
-        if name not in (*MISSING, "?") and 2 * sum(_is_number(cell, decimal) for cell in column) > len(column)
+        if name not in (*MISSING, "?") and 2 * sum(map(_is_number, column)) > len(column)
     ]
-    if votes:  # over columns of numbers
+    if votes:  # of the columns of numbers
         return 2 * sum(votes) <= len(votes)
-    texts = [name for name in first if name]
-    return len(set(texts)) == len(texts) and not any(
-        name in column for name, column in zip(first, columns, strict=False)
-    )
+    names = [name for name in first if name]
+    comes_again = any(name in column for name, column in zip(first, columns, strict=False))
+    return len(set(names)) == len(names) and not comes_again
+
+
+def _is_number(cell: str) -> bool:
+    return as_number(cell) is not None
 
 
 def _unique(names: list[str]) -> tuple[list[str], list[str]]:

@@ -237,8 +237,7 @@ class ArrayFeatures:
 
             X = self._matched(X, source)
             data = (X.data / self.scale.deviation[X.indices]).astype(dtype)
-            indices, indptr = X.indices.astype(np.intp), X.indptr.astype(np.intp)
-            return csr_array((data, indices, indptr), shape=X.shape)
+            return csr_array((data, X.indices, X.indptr), shape=X.shape)
         out, first = np.empty((len(X), self.width), dtype), 0
         for block in self._blocks(X, source, self.scale.median is not None):
             self.scale.write(block, out[first : first + len(block)], source)

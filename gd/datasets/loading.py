@@ -85,7 +85,7 @@ def load(
     source = read(path, label, drop, header)
     if source.y is None:
         raise DataError(f"{source.path}: has no labels")
-    target = Target.learned(source.y, source.place, source.path, source.label, task)
+    target = Target.learned(source.y, source.place, source.path, source.label, task or source.task)
     rows, held, split = np.arange(source.rows), None, None
     if test is None and source.test is None:
         rows, held = split_rows(source, target, seed)

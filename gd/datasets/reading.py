@@ -55,6 +55,7 @@ class Source:
     first: int = 0
     layout: Layout | None = None
     how: str = ""  # how the label was found
+    task: str | None = None  # of the layout, if it has only one
 
     @property
     def rows(self) -> int:
@@ -97,7 +98,7 @@ def read(
         kind = _kind(path)
         if kind == "idx":
             X, y, *test = read_idx_folder(path)
-            return Source(path.name, str(path), X, y, tuple(test), largest=_white(X))
+            return Source(path.name, str(path), X, y, tuple(test), largest=_white(X), task="classification")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from error
     stem = path.name.partition(".")[0] or path.name

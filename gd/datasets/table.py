@@ -69,7 +69,7 @@ class Table:
             raise DataError(f"{self.source}: column {name!r} is empty; --drop {name} leaves it out")
         if {value.lower() for value in found} <= {"true", "false"}:
             return "boolean"
-        return "number" if 2 * sum(_number(value) is not None for value in found) >= len(found) else "text"
+        return "number" if 2 * sum(as_number(value) is not None for value in found) >= len(found) else "text"
 
     def numbers(self, name: str, filled: bool) -> NDArray[np.float64]:
         """Return a column as finite numbers, NaN where a value is missing and is to be filled; else raise."""
@@ -77,7 +77,7 @@ class Table:
         if values.dtype.kind == "O":
             numbers = np.empty(len(values))
             for row, value in enumerate(values):
-                number = _number(value) if value is not None else np.nan
+                number = as_number(value) if value is not None else np.nan
                 if value is not None and number is None and not (filled and value.lower() in FILLED):
                     raise DataError(
                         f"{self.place(row, name)}: {shortened(value)} is no number{self._advice(name, value)}"
@@ -154,7 +154,7 @@ def _text(value):
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
-def _number(text):
+def as_number(text: str) -> float | None:
     """Return the number that a text is, or None."""
     try:
         return None if "_" in text else float(text)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import LARGEST, DataError, Table, as_column, listed, shortened
+from .table import LARGEST, DataError, Table, as_column, as_number, listed, shortened
 
 FEW, MANY = 20, 100  # whole numbers of at most FEW values are classes, those of more than MANY are quantities
 Place = Callable[[int], str]  # how a message names the label of a row
@@ -45,9 +45,9 @@ class Target:
         task = _task(found, values, what) if task is None else task
         if task == "regression":
             if not number:
-                row = next(k for k, value in enumerate(values) if not _is_number(value))
+                row = next((k for k, v in enumerate(values) if isinstance(v, str) and as_number(v) is None), 0)
                 raise DataError(
-                    f"{place(row)}: {shortened(str(values[row]))} is no number, expected numbers to regress"
+                    f"{place(row)}: {shortened(str(values[row]))} is no number, --task regression needs some"
                 )
             return cls(task, name, [])
         if len(found) > max(2, len(values) // 2):
@@ -133,11 +133,11 @@ def _checked(values: NDArray[Any], place: Place) -> NDArray[Any]:
     if missing.any():
         raise DataError(f"{place(int(missing.argmax()))}: the label is missing")
     if values.dtype.kind == "O":
-        numbers = [value for value in values if _is_number(value)]
+        numbers = [value for value in values if as_number(value) is not None]
         if len(numbers) == len(values):
             values = np.array([float(value) for value in values])
         elif 2 * len(numbers) > len(values) and len(set(numbers)) > FEW:  # texts among many numbers
-            row = next(k for k, value in enumerate(values) if not _is_number(value))
+            row = next(k for k, value in enumerate(values) if as_number(value) is None)
             raise DataError(f"{place(row)}: {shortened(values[row])} is no number")
         elif {value.lower() for value in set(values)} <= {"true", "false"}:
             return np.array([value.lower() == "true" for value in values])
@@ -152,14 +152,6 @@ def _checked(values: NDArray[Any], place: Place) -> NDArray[Any]:
         np.all(values == np.floor(values)) and np.abs(values).max(initial=0) < 2**53
     )
     return values.astype(np.int64 if whole else np.float64)
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return not (isinstance(value, str) and "_" in value)
 
 
 def _task(found: NDArray[Any], values: NDArray[Any], what: str) -> str:
