@@ -205,7 +205,7 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     bar = sys.stderr.isatty() and sys.stdout.isatty()  # fit shows one
     runs = {"gd": _Run("gd", live=not bar)}
     initial = {name: view.copy() for name, view in model.parameters.items()}
-    metric = "accuracy" if data.classes else "R2"
+    metric = "R2" if not data.classes else "accuracy" if weights is None else "balanced accuracy"
     try:
         with told("resumed", "fit: "):
             history = fit(
