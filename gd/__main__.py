@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from . import __version__, datasets
 from .commands import COMMANDS, Failure
@@ -12,10 +13,14 @@ from .commands import COMMANDS, Failure
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of classes that the terminal cannot show
     try:
         return options.run(options) or 0
     except (Failure, datasets.DataError) as error:
-        print(f"gd {options.command}: {error}", file=sys.stderr)
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
+        print(f"gd {options.command}: {text}", file=sys.stderr)
         return 2
     except MemoryError as error:
         print(f"gd {options.command}: not enough memory: {error}", file=sys.stderr)

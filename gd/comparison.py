@@ -130,7 +130,7 @@ def compare_optimizers(
     rows: Any = lent(where, "X", X)
     targets: Any = lent(where, "y", y)
     model.check_data(where, rows, targets)
-    check_integer(where, "len(X)", len(rows), 10)
+    check_integer(where, "len(X)", rows.shape[0], 10)
     if not isinstance(test, (tuple, list)) or len(test) != 2:
         raise TypeError(f"{where}: test must be a pair (X, y), got {type(test).__name__}")
     model.check_data(f"{where}: test", *test)
@@ -196,7 +196,7 @@ class _Training(NamedTuple):
 
     def tuned(self, name: str, default: float) -> float:
         """Return the default times a power of ten, so that the rates ten times higher and lower are worse."""
-        kept, held = held_out(len(self.X), self.seed)
+        kept, held = held_out(self.X.shape[0], self.seed)
         epochs = -(-TRIAL_STEPS * self.batch_size // kept.size)
         trial = self._replace(X=self.X[kept], y=self.y[kept], epochs=min(epochs, self.epochs))
         losses = {}

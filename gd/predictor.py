@@ -1,5 +1,6 @@
 """Predictor: a trained model with its preprocessing, as `gd train` saves it: raw tables and arrays in, classes out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ class Predictor:
         ----------
         X : data frame, dict of arrays, ndarray, sparse matrix, or path of a file
             Raw rows as in the training file, with or without labels. Columns of a table are found by their names,
-            in any order; those of an array by their order, with nothing else between them.
+            in any order; those of an array by their order, with nothing else between them. Of a file that has test
+            rows of its own, these are taken.
 
         Raises
         ------
@@ -106,7 +108,7 @@ class Predictor:
         Parameters
         ----------
         X : data frame, dict of arrays, ndarray, sparse matrix, or path of a file
-            As in `predict`. A file's own test set is taken, if it has one.
+            As in `predict`.
         y : sequence, optional
             Labels as in the training file; by default those that X has.
         rows : ndarray of int, optional
@@ -124,8 +126,6 @@ class Predictor:
             If there are no labels, or as `predict`.
         """
         source = self._rows("evaluate", X)
-        if source.test is not None and rows is None:
-            source = source.of_test()
         if y is not None:
             source.y = labels_of("Predictor.evaluate", y)
             if len(source.y) != source.rows:
@@ -163,14 +163,22 @@ class Predictor:
         if is_sparse(X):
             from scipy.sparse import csr_array
 
+            if X.ndim != 2:
+                raise ValueError(f"{where}: X must be rows x features, got shape {X.shape}")
             return Source("X", f"{where}: X", csr_array(X))
-        if hasattr(X, "columns") or hasattr(X, "keys"):
-            table = as_table(f"{where}: X", X)
+        if hasattr(X, "columns") or isinstance(X, Mapping):
+            try:
+                table = as_table(f"{where}: X", X)
+            except (TypeError, KeyError, AttributeError) as error:
+                raise TypeError(f"{where}: X must be a data frame or a dict, got {type(X).__name__}") from error
             y = table.columns.get(self.target.name or "") if isinstance(self._features, TableFeatures) else None
             out = [name for name in self._reading["left_out"] if name in table.columns]
             out += [self.target.name] if y is not None else []
             return Source("X", table.source, table.without(out), y, label=self.target.name)
-        array = np.asarray(X)
+        try:
+            array = np.ma.filled(X.astype(float), np.nan) if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
+        except ValueError as error:
+            raise ValueError(f"{where}: X must be a table or rows x features, got ragged rows") from error
         if array.ndim < 2:
             raise ValueError(f"{where}: X must be a table or rows x features, got shape {array.shape}")
         return Source("X", f"{where}: X", array)

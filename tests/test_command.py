@@ -185,8 +185,6 @@ def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
     np.savez(tmp_path / "object.npz", X=X, y=y.astype(object))
     (tmp_path / "broken.npz").write_bytes(b"PK not a zip")
     (tmp_path / "garbage.npz").write_bytes(b"PK\x03\x04garbage")
-    np.save(tmp_path / "array.npy", X)
-    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     np.savez(tmp_path / "label.npz", X=X, y=np.where(y == 1, np.nan, y))
     (tmp_path / "text.csv").write_text("a,b\nx,y\n")
     (tmp_path / "ragged.csv").write_text("1,2\n1,2,3\n")
@@ -207,13 +205,12 @@ def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):
         ("object.npz", "object.npz: "),
         ("broken.npz", "broken.npz: "),
         ("garbage.npz", "garbage.npz: "),
-        ("array.npz", "array.npz: "),
         ("label.npz", "row 2 of y: the label is missing"),
         ("text.csv", "text.csv: "),
         ("ragged.csv", "ragged.csv: "),
         ("empty.csv", "empty.csv: "),
         ("data.txt", "has one column, expected several"),
-        ("empty", "has no file train-images-idx3-ubyte"),
+        ("empty", "is a folder without IDX files such as train-images-idx3-ubyte"),
         ("short", "has 1435 bytes of data, expected 90 x 4 x 4 of 1"),
         ("damaged", "not an IDX file"),
     ):

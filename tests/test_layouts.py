@@ -50,7 +50,7 @@ def test_a_layout_is_understood_and_its_saved_model_predicts_as_the_trained_one(
     (printed,) = re.findall(r"test ((?:accuracy|R2) [-\d.]+)", out)
     assert f", {printed}" in evaluated[1]
     here, there = predictor.predict(case.path), loaded.predict(case.path)
-    assert len(here) >= 90
+    assert len(here) >= (30 if "90 rows to train" in "".join(case.prints) or "IDX" in name else 90)
     np.testing.assert_array_equal(here, there)
     assert here.dtype == there.dtype
     if predictor.task == "classification":

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from layouts import mixed, numbers, regression, table, with_test_file
+from layouts import mixed, numbers, regression, table, with_test_file, write_images
 
 import gd
 from gd.__main__ import main
@@ -164,7 +164,7 @@ def test_predictions_are_written_as_csv(folder, tmp_path, capsys):
         (("evaluate", "{0}/named.csv.model", "{0}/short.csv", "--held-out"), "has 3 rows, the training file had 120"),
         (
             ("evaluate", "{0}/arrays.npz.model", "{0}/mixed.csv"),
-            "is no number; --drop job",
+            "'smith' is no number",
         ),
     ],
 )
@@ -319,3 +319,174 @@ def test_the_test_file_is_evaluated_as_printed(tmp_path, capsys):
         "--held-out: the training had test rows of their own"
         in (run(capsys, "evaluate", tmp_path / "model", tmp_path / "test.csv", "--held-out")[2])
     )
+
+
+def images(rows, seed=0):
+    y = np.arange(rows) % 3
+    X = np.random.default_rng(seed).integers(0, 90, (rows, 4, 4)).astype(np.uint8)
+    X[:, 0, 0] = 80 * y
+    return X, y
+
+
+def test_a_file_with_a_test_set_is_evaluated_and_predicted_by_it(tmp_path, capsys):
+    X, y = images(240)
+    np.savez(tmp_path / "keras.npz", x_train=X[:150], y_train=y[:150], x_test=X[150:], y_test=y[150:])
+    np.savez(tmp_path / "plain.npz", X=X, y=y)
+    options = ("--test", tmp_path / "keras.npz", "--save", tmp_path / "model", *OPTIONS)
+    out = run(capsys, "train", "--data", tmp_path / "plain.npz", *options)[1]
+    assert "240 rows to train, 90 to test" in out
+    evaluated = run(capsys, "evaluate", tmp_path / "model", tmp_path / "keras.npz")[1]
+    assert re.search(r"test (accuracy [\d.]+)", out)[1] in evaluated
+    assert "90 rows" in evaluated
+    predictor = gd.load_model(tmp_path / "model")
+    np.testing.assert_array_equal(predictor.predict(tmp_path / "keras.npz"), predictor.predict(X[150:]))
+    np.savez(tmp_path / "rows.npz", x_test=X[150:])
+    np.testing.assert_array_equal(predictor.predict(tmp_path / "rows.npz"), predictor.predict(X[150:]))
+    table = pandas.DataFrame(X.reshape(240, -1), columns=[f"p{k}" for k in range(16)])
+    table.to_csv(tmp_path / "features.csv", index=False)
+    np.testing.assert_array_equal(predictor.predict(tmp_path / "features.csv"), predictor.predict(X))
+    table["label"] = y
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    assert predictor.evaluate(tmp_path / "labels.csv") == predictor.evaluate(X, y)
+    write_images(tmp_path / "idx")
+    for file in (tmp_path / "idx").glob("*-labels-*"):
+        file.unlink()
+    assert len(predictor.predict(tmp_path / "idx")) == 30
+    assert predictor.predict(X[:0]).shape == (0,)
+
+
+def svm(X, y, base):
+    rows = (f"{y[k]} " + " ".join(f"{j + base}:{X[k, j]:.3f}" for j in np.flatnonzero(X[k])) for k in range(len(y)))
+    return "\n".join(rows) + "\n"
+
+
+def test_columns_of_svmlight_are_the_same_features_from_whatever_number_they_count(tmp_path, capsys):
+    import scipy.sparse
+
+    X, y = numbers()
+    X = np.where(np.abs(X) > 1, X, 0).round(3)
+    for base in (0, 1):
+        (tmp_path / f"{base}.svm").write_text(svm(X, y, base))
+    assert run(capsys, "train", "--data", tmp_path / "1.svm", "--save", tmp_path / "m", *OPTIONS)[0] == 0
+    predictor = gd.load_model(tmp_path / "m")
+    expected = predictor.predict_proba(scipy.sparse.csr_array(X))
+    np.testing.assert_array_equal(predictor.predict_proba(tmp_path / "1.svm"), expected)
+    np.testing.assert_array_equal(predictor.predict_proba(tmp_path / "0.svm"), expected)
+    data = scipy.sparse.csr_array(X)
+    np.savez(tmp_path / "c.npz", data=data.data, indices=data.indices, indptr=data.indptr, shape=data.shape, y=y)
+    assert run(capsys, "train", "--data", tmp_path / "c.npz", "--save", tmp_path / "m", *OPTIONS)[0] == 0
+    predictor = gd.load_model(tmp_path / "m")
+    np.testing.assert_array_equal(predictor.predict_proba(tmp_path / "1.svm"), predictor.predict_proba(data))
+    assert run(capsys, "compare", "--data", tmp_path / "1.svm", "--epochs", 1, "--optimizers", "sgd,adam")[0] == 0
+    resume = ("--resume", tmp_path / "checkpoint", "--data", tmp_path / "1.svm", "--epochs")
+    assert run(capsys, "train", "--model", "softmax", *resume, 1)[0] == 0
+    assert run(capsys, "train", *resume, 2)[::2] == (0, "")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_sparse_values_that_are_not_finite_are_named(tmp_path, capsys, dtype):
+    import scipy.sparse
+
+    X, y = numbers()
+    X = X.astype(dtype)
+    X[7, 2] = np.inf
+    data = scipy.sparse.csr_array(X.astype(np.float32))
+    parts = {"data": data.data.astype(dtype), "indices": data.indices, "indptr": data.indptr, "shape": data.shape}
+    np.savez(tmp_path / "c.npz", **parts, y=y)
+    status, out, err = run(capsys, "train", "--data", tmp_path / "c.npz")
+    assert (status, out) == (2, "")
+    assert "X must hold finite numbers, got inf in row 8, column 2" in err
+    parts["data"] = np.where(np.isinf(parts["data"]), 1, parts["data"]).astype(dtype)
+    np.savez(tmp_path / "c.npz", **parts, y=y)
+    status, _, err = run(capsys, "train", "--data", tmp_path / "c.npz", *OPTIONS, "--save", tmp_path / "m")
+    assert (status, err) == (0, "")
+    with pytest.raises(DataError, match="too far from those of the training for float32"):
+        gd.load_model(tmp_path / "m").predict(scipy.sparse.csr_array(numbers()[0] * 1e60))
+
+
+@pytest.mark.parametrize(
+    "arrays, options, match",
+    [
+        (
+            {"x_train": 90, "y_train": 90, "x_test": 30, "y_test": 29},
+            (),
+            "its test set: y must be a label for each row",
+        ),
+        (
+            {"x_train": 90, "y_train": 90, "x_test": 0, "y_test": 0},
+            (),
+            "test rows must be rows x features, got shape (0,",
+        ),
+        ({"X": 90}, (), "has no labels y; hold them in it as y, or give the number of their column"),
+        ({"X": 90, "y": 90}, ("--label", "2"), "has labels of its own, --label 2 does not say others"),
+        ({"X": 90, "y": 90}, ("--label", "no.npy"), "no.npy: No such file"),
+        ({"X": 90, "y": 90}, ("--drop", "a"), "--drop leaves out columns of a table"),
+    ],
+)
+def test_archives_that_do_not_fit_are_told(tmp_path, capsys, arrays, options, match):
+    made = {name: images(rows)[name[0] == "y"] for name, rows in arrays.items()}
+    np.savez(tmp_path / "a.npz", **made)
+    status, out, err = run(capsys, "train", "--data", tmp_path / "a.npz", *options)
+    assert (status, out) == (2, "")
+    assert match in err
+
+
+@pytest.mark.parametrize(
+    "labels, match",
+    [
+        (np.array([2**64 - 1, 2**63, 5] * 40, np.uint64), "the label 18446744073709551615 is too large"),
+        (np.array([2.0**60, 2.0**61, 2.0**62] * 40), "has 3 different numbers"),
+    ],
+)
+def test_labels_beyond_whole_numbers_are_refused(tmp_path, capsys, labels, match):
+    np.savez(tmp_path / "a.npz", X=numbers()[0], y=labels)
+    status, out, err = run(capsys, "train", "--data", tmp_path / "a.npz")
+    assert (status, out) == (2, "")
+    assert match in err
+
+
+def test_labels_in_a_file_beside(folder, tmp_path, capsys):
+    frame = pandas.read_csv(folder / "named.csv")
+    np.save(tmp_path / "kind.npy", frame["kind"].to_numpy(str))
+    frame.drop(columns="kind").to_csv(tmp_path / "features.csv", index=False)
+    model = folder / "named.csv.model"
+    expected = run(capsys, "evaluate", model, folder / "named.csv")[1].partition("rows")[2]
+    out = run(capsys, "evaluate", model, tmp_path / "features.csv", "--label", tmp_path / "kind.npy")[1]
+    assert out.partition("rows")[2] == expected
+    assert "No such file" in run(capsys, "evaluate", model, folder / "named.csv", "--label", "no.npy")[2]
+    out = run(capsys, "train", "--data", tmp_path / "features.csv", "--label", tmp_path / "kind.npy", *OPTIONS)[1]
+    assert "4 features, 3 classes" in out
+
+
+def test_layouts_follow_from_the_contents(tmp_path, capsys):
+    X, y = numbers()
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    np.save(tmp_path / "b.npy", np.column_stack([X, y]))
+    for name in ("a.npz", "b.npy"):
+        (tmp_path / name).rename(tmp_path / "file.dat")
+        assert "4 features, 3 classes" in run(capsys, "train", "--data", tmp_path / "file.dat", *OPTIONS)[1]
+    write_images(tmp_path / "idx")
+    err = run(capsys, "train", "--data", tmp_path / "idx" / "train-images-idx3-ubyte.gz")[2]
+    assert "is an IDX file; give the folder" in err
+
+
+@pytest.mark.parametrize(
+    "X, match",
+    [
+        ([[1.0, 2.0], [3.0]], "got ragged rows"),
+        (pandas.Series([1.0, 2.0]), r"must be a table or rows x features, got shape \(2,\)"),
+        ({"a": [1.0], "b": [1.0]}, "has no column 'c', 'd' of the 4"),
+        (np.ma.masked_less(np.ones((2, 4)), 3), "the value is missing"),
+    ],
+)
+def test_other_data_are_refused_by_name(folder, X, match):
+    with pytest.raises(ValueError, match=match):
+        model(folder, "named.csv").predict(X)
+
+
+def test_regression_labels_name_the_wrong_one(folder):
+    predictor, X = model(folder, "prices.csv"), pandas.read_csv(folder / "prices.csv")[["a", "b"]][:2]
+    with pytest.raises(DataError, match="row 2 of y: 'a' is no number"):
+        predictor.evaluate(X.to_numpy(), ["3", "a"])
+    with pytest.raises(DataError, match="is too far from those of the training"):
+        predictor.evaluate(X.to_numpy(), [1e100, 1e140])

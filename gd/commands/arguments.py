@@ -1,6 +1,7 @@
 """Shared parts of the sub-commands: options for data and model, checks, and plots."""
 
 import argparse
+import csv
 import os
 import sys
 import traceback
@@ -49,7 +50,7 @@ def add_data_and_model(parser: argparse.ArgumentParser, epochs: int) -> None:
         "named label, target, class or y, else the last one)",
     )
     parser.add_argument(
-        "--drop", metavar="NAMES", type=lambda text: text.split(","), default=[], help="columns to leave out, as a,b"
+        "--drop", metavar="NAMES", type=names, default=[], help="columns to leave out, as a,b: names or numbers"
     )
     parser.add_argument("--impute", choices=("median",), help="fill missing numbers by the median of their column")
     parser.add_argument("--header", choices=("yes", "no"), help="whether the first line of a table has names")
@@ -77,6 +78,11 @@ def add_data_and_model(parser: argparse.ArgumentParser, epochs: int) -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="examples per step")
     parser.add_argument("--epochs", type=int, default=epochs, help="passes over the data")
     parser.add_argument("--seed", type=int, default=0, help="seed of the test split, weights and order of examples")
+
+
+def names(text: str) -> list[str]:
+    """Return the names in a list like 'a,b,"c, d"'."""
+    return next(csv.reader([text]), [])
 
 
 def positive_integers(text: str) -> list[int]:

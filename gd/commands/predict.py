@@ -73,9 +73,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with told("note"):
         source, rows = predictor.read(options.file, options.label), None
         if options.held_out:
-            rows = _held_out(predictor, source, options.file)
+            rows = _held_out(predictor, source)
         found = predictor.evaluate(source, rows=rows)
-    count = len(rows) if rows is not None else source.rows if source.test is None else source.test[0].shape[0]
+    count = source.rows if rows is None else len(rows)
     print(f"evaluated  {source.name}: {count:,} rows, {shown(found)}")
 
 
@@ -87,12 +87,14 @@ def shown(metrics: dict[str, float], balanced: bool = True) -> str:
     return text + (f", balanced accuracy {metrics['balanced_accuracy']:.4f}" if balanced else "")
 
 
-def _held_out(predictor: Predictor, source: Any, file: str | None) -> Any:
+def _held_out(predictor: Predictor, source: Any) -> Any:
     split = predictor.split
     if split is None:
         raise Failure("--held-out: the training had test rows of their own")
-    if split["rows"] != source.rows or source.y is None:
-        raise Failure(f"--held-out: {file} has {source.rows} rows, the training file had {split['rows']}, with labels")
+    if source.y is None:
+        raise Failure(f"--held-out: {source.path} has no labels; --label takes a .npy of them")
+    if split["rows"] != source.rows:
+        raise Failure(f"--held-out: {source.path} has {source.rows} rows, the training file had {split['rows']}")
     return split_rows(source, predictor.target, split["seed"])[1]
 
 

@@ -284,7 +284,9 @@ def _take_left_out(options: argparse.Namespace) -> float | None:
         model, rate = saved["training"]["model"], saved.get("arguments", saved["rates"]).get("lr")
         found = {name: saved["training"][name] for name in ("batch_size", "seed")}
         found["optimizer"] = saved["training"]["optimizer"].lower()
-        if isinstance(model, dict):
+        if isinstance(model, dict) and "widths" not in model:
+            found |= {"model": "softmax", "dtype": model["dtype"]}
+        elif isinstance(model, dict):
             widths = model["widths"]
             found |= {"model": "mlp" if len(widths) > 2 else "softmax", "hidden": widths[1:-1], "dtype": model["dtype"]}
             found |= {"activation": model["activation"], "dropout": max(model["dropout"])}

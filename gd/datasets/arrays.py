@@ -1,22 +1,22 @@
 """Arrays: .npz and .npy of NumPy, sparse .npz of SciPy, folders of IDX files, svmlight text, scikit-learn's digits."""
 
-import gzip
 import re
 import struct
 import zipfile
-import zlib
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .delimited import DAMAGES, damages_told, opened
 from .table import DataError, listed, shortened
 
 FEATURES, LABELS = ("X", "x", "data", "features", "images"), ("y", "Y", "labels", "label", "target", "targets")
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 IDX_FILE = re.compile(r"(?P<set>.*?)(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?")
-ENTRY = re.compile(r"\d+:\S+")
+ENTRY = re.compile(r"(0|[1-9]\d*):[+-]?(\d|\.\d|nan|inf)\S*", re.IGNORECASE)
 
 Arrays = dict[str, Any]
 
@@ -36,28 +36,40 @@ def scikit_learn(module: str) -> Any:
     return getattr(sklearn, module)
 
 
-def read_npz(path: Path, label: str | None) -> tuple[Any, Any, Any, Any]:
-    """Return X, y, X_test and y_test of an archive of NumPy, None for those that it has not; X may be sparse."""
+def is_npz(path: Path, start: bytes) -> bool:
+    """Return True for an archive of .npy files, whatever its name."""
+    try:
+        return start.startswith(b"PK") and all(name.endswith(".npy") for name in zipfile.ZipFile(path).namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def read_npz(path: Path, label: str | None, rows_only: bool) -> tuple[Any, Any, Any]:
+    """Return X, y and (X_test, y_test) of an archive of NumPy, None for those that it has not; X may be sparse.
+
+    With `rows_only` it may have no labels, or only test rows.
+    """
     arrays = _npz(path)
     if {"data", "indptr", "indices", "shape"} <= arrays.keys() or {"row", "col", "shape"} <= arrays.keys():
-        return _sparse(path, arrays), _first(arrays, (label,) if label else LABELS), None, None
+        return _sparse(path, arrays), _first(arrays, (label,) if label else LABELS), None
     lower = {name.lower(): array for name, array in arrays.items()}
-    if {"x_train", "y_train"} <= lower.keys():
-        if ("x_test" in lower) != ("y_test" in lower):
-            raise DataError(f"{path}: must hold both x_test and y_test or none, holds {listed(arrays)}")
-        return lower["x_train"], lower["y_train"], lower.get("x_test"), lower.get("y_test")
+    test = (lower["x_test"], lower.get("y_test")) if "x_test" in lower else None
+    if "x_train" in lower or (test and rows_only and not {"X", "x"} & arrays.keys()):
+        if not rows_only and ("y_train" not in lower or (test and test[1] is None)):
+            raise DataError(f"{path}: must hold labels beside x_train and x_test, holds {listed(arrays)}")
+        return lower.get("x_train"), lower.get("y_train"), test
     X, y = _first(arrays, FEATURES), _first(arrays, (label,) if label else LABELS)
     if X is None or (label and y is None):
         expected = f"an array {label!r} of labels" if label and X is not None else "arrays X and y, or x_train, y_train"
         raise DataError(f"{path}: must hold {expected}, holds {listed(arrays) or 'none'}")
-    return X, y, None, None
+    return X, y, None
 
 
 def read_npy(path: Path) -> Any:
     """Return the array of a .npy file."""
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise DataError(f"{path}: {_why(error)}") from error
 
 
@@ -67,10 +79,9 @@ def _npz(path: Path) -> Arrays:
             arrays = {}
             for name in archive.namelist():
                 with archive.open(name) as member:
-                    array = np.lib.format.read_array(member, allow_pickle=False)
-                    arrays[name.removesuffix(".npy")] = array
+                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
             return arrays
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (*DAMAGES, ValueError, MemoryError) as error:
         raise DataError(f"{path}: {_why(error)}") from error
 
 
@@ -93,26 +104,30 @@ def _sparse(path: Path, arrays: Arrays) -> Any:
 
     kind = arrays.get("format")
     name = "coo" if "row" in arrays else "csr" if kind is None else str(kind.astype(str))
-    shape = tuple(int(size) for size in np.ravel(arrays["shape"]))
+    if name not in ("csr", "csc", "coo"):
+        raise DataError(f"{path}: is a sparse matrix in {name}, expected csr, csc or coo; save its tocsr()")
+    data = arrays["data"]
     try:
+        shape = tuple(int(size) for size in np.ravel(arrays["shape"]))
+        data = data.astype(np.float32) if data.dtype == np.float16 else data
         if name == "coo":
-            return coo_array((arrays["data"], (arrays["row"], arrays["col"])), shape=shape).tocsr()
-        if name not in ("csr", "csc"):
-            raise DataError(f"{path}: is a sparse matrix in {name}, expected csr, csc or coo")
-        make: Any = csr_array if name == "csr" else csc_array
-        matrix = make((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
-        matrix.check_format(full_check=True)
+            matrix = coo_array((data, (arrays["row"], arrays["col"])), shape=shape)
+        else:
+            make: Any = csr_array if name == "csr" else csc_array
+            matrix = make((data, arrays["indices"], arrays["indptr"]), shape=shape)
+            matrix.check_format(full_check=True)
+        matrix = matrix.tocsr()
+        matrix.sum_duplicates()
     except (ValueError, TypeError, IndexError) as error:
-        raise DataError(f"{path}: is no sound sparse matrix: its indices do not fit its shape {shape}") from error
-    matrix = matrix.tocsr()
-    matrix.sum_duplicates()
+        raise DataError(f"{path}: is no sound sparse matrix: its indices do not fit its shape") from error
     return matrix
 
 
-def read_idx_folder(path: Path) -> tuple[Any, Any, Any, Any]:
-    """Return X, y, X_test and y_test of IDX files as MNIST, Fashion-MNIST and EMNIST name them.
+def read_idx_folder(path: Path, rows_only: bool) -> tuple[Any, Any, Any]:
+    """Return X, y and (X_test, y_test) of IDX files as MNIST, Fashion-MNIST and EMNIST name them, None for what is not.
 
     A folder may hold several sets, as EMNIST's does: then `path` is the folder and the beginning of their names.
+    With `rows_only` it may have no labels.
     """
     folder, chosen = (path, "") if path.is_dir() else (path.parent, path.name)
     sets: dict[str, dict[tuple[str, str], Path]] = {}
@@ -125,31 +140,34 @@ def read_idx_folder(path: Path) -> tuple[Any, Any, Any, Any]:
         names = [str(folder / name.rstrip("-")) for name in sets]
         raise DataError(f"{path}: has IDX files of {len(sets)} sets, expected one: give {' or '.join(names)}")
     if not sets:
-        raise DataError(f"{path}: has no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz")
+        raise DataError(
+            f"{path}: is a folder without IDX files such as train-images-idx3-ubyte; of other layouts give the file"
+        )
     ((name, files),) = sets.items()
-    found = []
+    found: list[Any] = []
     for part, other in (("train", "train"), ("test", "t10k")):
-        for kind, dimensions in (("images", 3), ("labels", 1)):
-            if (part, kind) not in files:
-                raise DataError(f"{path}: has no file {name}{other}-{kind}-idx{dimensions}-ubyte, plain or .gz")
-            found.append(_idx(files[part, kind]))
-        images, labels = found[-2:]
-        if images.ndim < 2 or labels.ndim != 1 or len(images) != len(labels) or not len(labels):
+        pair: list[Any] = [None, None]
+        for k, kind in enumerate(("images", "labels")):
+            if (part, kind) in files:
+                pair[k] = _idx(files[part, kind])
+            elif not (rows_only and kind == "labels") and any(each == part for each, _ in files):
+                raise DataError(f"{path}: has no file {name}{other}-{kind}-idx{3 - 2 * k}-ubyte, plain or .gz")
+        images, labels = pair
+        if images is not None and (images.ndim < 2 or not len(images)):
+            raise DataError(f"{path}: {part} has images of shape {images.shape}")
+        if labels is not None and images is not None and labels.shape != images.shape[:1]:
             raise DataError(f"{path}: {part} has images of shape {images.shape} and labels of shape {labels.shape}")
-    X, y, X_test, y_test = found
-    if X.shape[1:] != X_test.shape[1:]:
-        raise DataError(f"{path}: images of train and test have different sizes, {X.shape[1:]} and {X_test.shape[1:]}")
-    return X, y, X_test, y_test
+        found.append((images, labels))
+    (X, y), (X_test, y_test) = found
+    if X is None and not rows_only:
+        raise DataError(f"{path}: has no file {name}train-images-idx3-ubyte, plain or .gz")
+    return X, y, None if X_test is None else (X_test, y_test)
 
 
 def _idx(path: Path) -> NDArray[Any]:
     """Read an IDX file, plain or gzip: two zeros, type, number of dimensions, big-endian sizes, data."""
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (OSError, EOFError, zlib.error) as error:
-        strerror = getattr(error, "strerror", None)
-        raise DataError(f"{path}: {strerror or 'is damaged: its gzip data are not complete or not valid'}") from error
+    with damages_told(path), opened(path) as file:
+        content = file.read()
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES or len(content) < 4 + 4 * content[3]:
         raise DataError(f"{path}: not an IDX file")
     shape, dtype = struct.unpack_from(f">{content[3]}I", content, 4), np.dtype(IDX_TYPES[content[2]])
@@ -163,39 +181,35 @@ def _idx(path: Path) -> NDArray[Any]:
 
 def is_svmlight(sample: str) -> bool:
     """Return True if text begins as svmlight or libsvm does: lines of a label, then index:value pairs."""
-    lines = [line.partition("#")[0].split() for line in sample.splitlines()[:20]]
-    lines = [cells for cells in lines[:-1] or lines if cells]
-    entries = [cell for cells in lines for cell in cells[1:] if not cell.startswith("qid:")]
-    return bool(entries) and all(map(ENTRY.fullmatch, entries))
+    lines = [line.partition("#")[0].split() for line in sample.removeprefix("\xef\xbb\xbf").splitlines()[:20]]
+    entries = [cell for cells in lines[:-1] or lines for cell in cells[1:] if not cell.startswith("qid:")]
+    return bool(entries) and 10 * sum(map(bool, map(ENTRY.fullmatch, entries))) >= 9 * len(entries)
 
 
 def read_svmlight(path: Path) -> tuple[Any, Any]:
-    """Return the CSR array and the labels of svmlight text, which scikit-learn reads.
-
-    Columns are counted as the file does: if it counts from 1, column 0 is empty.
-    """
-    try:
-        X, y = scikit_learn("datasets").load_svmlight_file(str(path), dtype=np.float64, zero_based=True)
-    except (ValueError, OSError, EOFError, zlib.error, OverflowError) as error:
-        raise DataError(f"{path}: {_wrong_line(path)}") from error
+    """Return the CSR array and the labels of svmlight text, by scikit-learn; columns as the file counts them."""
     from scipy.sparse import csr_array
 
+    with damages_told(path), opened(path) as file:
+        mark = file.read(3)
+        rest = BytesIO((b"" if mark == b"\xef\xbb\xbf" else mark) + file.read())
+    try:
+        X, y = scikit_learn("datasets").load_svmlight_file(rest, dtype=np.float64, zero_based=True)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{path}: {_wrong_line(path)}") from error
     X = csr_array(X)
     X.sum_duplicates()
     return X, y
 
 
 def _wrong_line(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for k, line in enumerate(file, start=1):
-                text = line.partition("#")[0].strip()
-                if "," in text.split(" ")[0]:
-                    return f"line {k} has several labels, expected one: {shortened(text)}"
-                if text and not _is_sound(text):
-                    return f"line {k} must be a label and index:value pairs in ascending order, got {shortened(text)}"
-    except OSError as error:
-        return error.strerror or "cannot be read"
+    with opened(path) as file, TextIOWrapper(file, "utf-8-sig", errors="replace") as lines:
+        for k, line in enumerate(lines, start=1):
+            text = line.partition("#")[0].strip()
+            if "," in text.split(" ")[0]:
+                return f"line {k} has several labels, expected one: {shortened(text)}"
+            if text and not _is_sound(text):
+                return f"line {k} must be a label and index:value pairs in ascending order, got {shortened(text)}"
     return "is damaged, or no svmlight file"
 
 
@@ -206,6 +220,6 @@ def _is_sound(text):
         places = [int(entry.partition(":")[0]) for entry in entries if not entry.startswith("qid:")]
         for entry in entries:
             float(entry.partition(":")[2])
-        return places == sorted(places) and not any(place < 0 for place in places)
+        return places == sorted(set(places)) and all(0 <= place < 2**31 for place in places)
     except ValueError:
         return False

@@ -1,40 +1,26 @@
 """Delimited text (CSV, TSV and their kin) and Parquet: finds the layout from the first lines; pandas reads."""
 
 import bz2
-import csv
 import gzip
 import lzma
-import re
 import zipfile
 import zlib
 from codecs import getincrementaldecoder
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from .table import DataError, Table, as_number, as_table, counted, shortened
+import numpy as np
 
-SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spaces"}
-SAMPLE = 2**17  # characters from which the layout is found
+from .layout import COMMA, COMMAS, MISSING, POINT, POINTS, SEPARATORS, SPACES, Layout, layout_of, split
+from .table import FILLED, DataError, Table, as_number, as_table, counted, shortened
+
+SAMPLE = 2**19  # bytes from which the layout is found, and more where lines are long
 CHUNK = 2**20
-MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "-nan", "NULL", "null"]
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 DAMAGES = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
-INTEGER, DECIMAL_COMMA = re.compile(r"\d+"), re.compile(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+")
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?")
-
-
-class Layout(NamedTuple):
-    """How a table lies in its file; a saved model has that of the file that it was trained on."""
-
-    names: list[str]
-    named: bool  # whether the first line has the names
-    separator: str = ","
-    decimal: str = "."
-    thousands: str | None = None
 
 
 def require_pandas(what: str) -> Any:
@@ -46,7 +32,7 @@ def require_pandas(what: str) -> Any:
     return pandas
 
 
-def read_parquet(path: Path) -> Table:
+def read_parquet(path: Path, drop: Sequence[str] = ()) -> Table:
     """Return the columns of a Parquet file."""
     pandas = require_pandas(f"{path}: Parquet")
     try:
@@ -56,10 +42,9 @@ def read_parquet(path: Path) -> Table:
     try:
         frame = pandas.read_parquet(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: is a damaged Parquet file, or one that pyarrow {pyarrow.__version__} cannot read"
-        ) from error
-    return as_table(str(path), frame)
+        why = "is damaged, has two columns of one name, or is of a kind that pyarrow"
+        raise DataError(f"{path}: {why} {pyarrow.__version__} cannot read as Parquet") from error
+    return as_table(str(path), frame, drop)
 
 
 def read_delimited(path: Path, header: bool | None = None, like: Layout | None = None, texts: tuple[str, ...] = ()):
@@ -70,18 +55,18 @@ def read_delimited(path: Path, header: bool | None = None, like: Layout | None =
     """
     encoding, sample = _inspected(path)
     pandas = require_pandas(f"{path}: a table")
-    layout, first = _layout(path, sample, header, like)
-    with _opened(path) as file:
+    layout = layout_of(path, sample, header, like)
+    with opened(path) as file, TextIOWrapper(file, encoding, newline="") as text:
+        for _ in range(layout.first):
+            text.readline()
         try:
             frame = pandas.read_csv(
-                file,
+                text,
                 sep=r"\s+" if layout.separator == " " else layout.separator,
-                header=0 if layout.named else None,
+                header=None,
                 names=layout.names,
                 dtype={name: str for name in texts if name in layout.names},
                 decimal=layout.decimal,
-                thousands=layout.thousands,
-                encoding=encoding,
                 na_values=MISSING,
                 keep_default_na=False,
                 skipinitialspace=True,
@@ -94,17 +79,48 @@ def read_delimited(path: Path, header: bool | None = None, like: Layout | None =
         raise DataError(f"{path}: has no rows, only a header")
     if frame.iloc[:, -1].isna().any() or not isinstance(frame.index, pandas.RangeIndex):
         _check_lines(path, encoding, layout)  # a row that is too short looks as if its last values were missing
-    for name in first:  # unnamed columns at the end of all lines, after a last separator
-        if frame[name].isna().all():
-            frame, layout = frame.drop(columns=name), layout._replace(names=[n for n in layout.names if n != name])
+        frame = frame.dropna(how="all")
+    own = frame.index
     table = as_table(str(path), frame)
-    table.named = layout.named
-    table.line = lambda row: _line(path, encoding, layout, row)
+    table.named, table.line = layout.named, lambda row: _line(path, encoding, layout, own[row])
+    columns = table.columns
+    for name, values in columns.items():
+        if values.dtype.kind == "O" and name not in texts:
+            columns[name] = _plain(values, layout)
+    if layout.named and all(values.dtype.kind == "O" for values in columns.values()):
+        again = np.logical_and.reduce([values == name for name, values in columns.items()])
+        if again.any():
+            raise DataError(f"{table.place(int(again.argmax()))} repeats the header; take it out")
     return table, layout
 
 
+def _plain(values: Any, layout: Layout) -> Any:
+    """Return texts in which numbers have a decimal point and no mark between thousands, if that makes numbers of most.
+
+    pandas does not see numbers with thousands, and none in a column that has other texts, too.
+    """
+    present = [value for value in values if value is not None]
+    pattern, marks = (POINTS, {".": "", ",": "."}) if layout.decimal == "," else (COMMAS, {",": ""})
+    decimal = COMMA if layout.separator != "," and not any(map(POINT.fullmatch, present)) else None
+    table = str.maketrans(marks)
+
+    def plain(value: str) -> str:
+        text = value.translate(SPACES) if value[:1].isdigit() or value[:1] in ("-", "+") else value
+        if layout.thousands and pattern.fullmatch(text):
+            return text.translate(table)
+        return text.replace(",", ".") if decimal and decimal.fullmatch(text) else text
+
+    plains = [plain(value) for value in present]
+    texts = sum(as_number(value) is None and value.lower() not in FILLED for value in plains)
+    if plains == present or 5 * texts > len(plains):
+        return values
+    out, rest = values.copy(), iter(plains)
+    out[:] = [None if value is None else next(rest) for value in values]
+    return out
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
     """Open a file to read its bytes, decompressed; the kind of compression is known by the first bytes."""
     with path.open("rb") as file:
         start = file.read(6)
@@ -114,6 +130,8 @@ def _opened(path: Path) -> Iterator[Any]:
     if start.startswith(b"PK"):
         with zipfile.ZipFile(path) as archive:
             inside = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+            if "[Content_Types].xml" in inside:
+                raise DataError(f"{path}: is a workbook or a document, expected a table; save its sheet as CSV")
             if len(inside) != 1:
                 raise DataError(f"{path}: is a zip archive of {len(inside)} files, expected one; extract it first")
             with archive.open(inside[0]) as member:
@@ -125,12 +143,12 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def sample_of(path: Path) -> str:
     """Return the beginning of a file as text, whatever it holds."""
-    with _damages_told(path), _opened(path) as file:
+    with damages_told(path), opened(path) as file:
         return file.read(SAMPLE).decode("latin-1")
 
 
 @contextmanager
-def _damages_told(path: Path) -> Iterator[None]:
+def damages_told(path: Path) -> Iterator[None]:
     """Raise DataError for what goes wrong while a file is read and decompressed."""
     try:
         yield
@@ -141,181 +159,64 @@ def _damages_told(path: Path) -> Iterator[None]:
 
 
 def _inspected(path: Path) -> tuple[str, str]:
-    """Return the encoding of a text file and the beginning of its text, or raise DataError."""
-    head, lines = b"", 1
-    with _damages_told(path), _opened(path) as file:
+    """Return the encoding of a text file and the beginning of its text, whole lines, or raise DataError."""
+    head, lines, ended = b"", 1, True
+    with damages_told(path), opened(path) as file:
         while chunk := file.read(CHUNK):
             if not head:
                 encoding = "utf-16" if chunk.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
                 decoder = getincrementaldecoder(encoding)()
             if b"\0" in chunk and encoding != "utf-16":
                 line = lines + chunk[: chunk.index(b"\0")].count(b"\n")
-                raise DataError(f"{path}: line {line} has a NUL byte, expected a text file")
+                raise DataError(f"{path}: is no text file, line {line} has a NUL byte")
             lines += chunk.count(b"\n")
-            head = head if len(head) > 4 * SAMPLE else head + chunk[: 4 * SAMPLE]
+            if ended := len(head) < SAMPLE or head.count(b"\n") < 20:
+                head += chunk
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError:
                 if encoding == "utf-16":
                     raise DataError(f"{path}: is damaged: not all of it is UTF-16") from None
                 encoding, decoder = "latin-1", getincrementaldecoder("latin-1")()
-    text = head.decode(encoding, "ignore")[:SAMPLE] if head else ""
+    text = head.decode(encoding, "ignore") if head else ""
     if not text.strip():
         raise DataError(f"{path}: is empty")
-    if sum(c not in "\t\r\n\f" and not c.isprintable() for c in text) > len(text) / 50:
-        raise DataError(f"{path}: is no text file")
-    return encoding, text
-
-
-def _split(lines: Any, separator: str) -> Iterator[tuple[int, int, list[str]]]:
-    """Yield (first line, last line, cells) of each row that is not blank; raise csv.Error for an open quote."""
-    if separator == " ":
-        lines = (line.strip(" \t\r\n") + "\n" for line in lines)
-        lines = (line.replace("\t", " ") for line in lines)
-    reader, last = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=False), 0
-    for cells in reader:
-        first, last = last + 1, reader.line_num
-        if cells and (len(cells) > 1 or cells[0].strip()):
-            yield first, last, [cell.strip() for cell in cells]
-
-
-def _layout(path: Path, sample: str, header: bool | None, like: Layout | None) -> tuple[Layout, list[str]]:
-    """Return the layout that the first lines show, and the unnamed columns that a last separator may have made."""
-    lines = sample.splitlines(keepends=True)
-    lines = lines[: -1 if len(lines) > 1 and len(sample) >= SAMPLE else None][:1000]
-    separator, rows = _separated(lines, like)
-    names, width = rows[0], Counter(map(len, rows[1:] or rows)).most_common(1)[0][0]
-    decimal, thousands = _decimal(separator, rows[1:])
-    known = like is not None and like.named and 2 * len({*names} & {*like.names}) >= min(len(names), len(like.names))
-    if header is None and not known:
-        marks = {} if decimal == "." else {ord("."): None, ord(","): "."}
-        header = _has_header([[cell.translate(marks) for cell in row] for row in rows])
-    named = known if header is None else header
-    unnamed: list[str] = []
-    if not named:
-        names = [str(k) for k in range(width)]
-    elif len(names) == width - 1 and any(row[-1:] != [""] for row in rows[1:]):
-        names = ["", *names]  # as R writes the names of rows
-    elif len(names) == width - 1:
-        names = [*names, ""]
-    if len(names) != width and len(rows) > 1:
-        first, _, cells = next(
-            (each for each in _split(lines, separator) if len(each[2]) != len(names)), (1, 1, rows[0])
-        )
+    controls = sum(c < " " and c not in "\t\r\n\f" for c in text)
+    if controls > len(text) / 50 or (
+        encoding == "latin-1" and sum("\x7f" <= c < "\xa0" for c in text) > len(text) / 10
+    ):
+        raise DataError(f"{path}: is no text file in UTF-8, UTF-16 or latin-1")
+    if text.lstrip()[0] in "{[<":
         raise DataError(
-            f"{path}: line {first} has {counted(len(cells), 'column')} between {SEPARATORS[separator]}, "
-            f"expected {len(names)}"
+            f"{path}: is {'HTML or XML' if text.lstrip()[0] == '<' else 'JSON'}, expected a table such as CSV"
         )
-    if len(names) < 2 and like is None:
-        raise DataError(f"{path}: has one column, expected several with {', '.join(SEPARATORS.values())} between them")
-    if named:
-        names, unnamed = _unique([name.lstrip("# ") for name in names])
-    return Layout(names, named, separator, decimal, thousands), unnamed
-
-
-def _separated(lines: list[str], like: Layout | None) -> tuple[str, list[list[str]]]:
-    """Return the separator that cuts most lines into equally many cells, and the cells."""
-    best: tuple[float, str, list[list[str]]] = (0.0, ",", [])
-    first = () if like is None else (like.separator,)
-    for separator in dict.fromkeys((*first, *SEPARATORS)):
-        try:
-            rows = [cells for _, _, cells in _split(lines, separator)]
-        except csv.Error:
-            continue
-        width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (1, 0)
-        share = count / len(rows) if width > 1 else 0.0
-        share = share if separator != " " else 0.9 * share  # texts have spaces, too
-        if share > best[0]:
-            best = share, separator, rows
-    if not best[2]:
-        rows = [[line.strip()] for line in lines if line.strip()]
-        best = 0.0, ",", rows
-    return best[1], best[2]
-
-
-def _decimal(separator: str, rows: list[list[str]]) -> tuple[str, str | None]:
-    """Return the decimal mark, and the mark between thousands if there is one."""
-    cells = [cell for row in rows for cell in row]
-    if separator == "," or not any(DECIMAL_COMMA.fullmatch(cell) for cell in cells):
-        return ".", None
-    if any(re.fullmatch(r"[+-]?\d+\.\d+", cell) and not THOUSANDS.fullmatch(cell) for cell in cells):
-        return ".", None  # both: the column with commas is no number, and will be named
-    return ",", "." if any(THOUSANDS.fullmatch(cell) for cell in cells) else None
-
-
-def _has_header(rows: list[list[str]]) -> bool:
-    """Return True if the first row has the names of the columns; numbers have decimal points."""
-    first, rest = rows[0], rows[1:]
-    if not rest:
-        return not any(map(_is_number, first))
-    counts = [int(cell) for cell in first if INTEGER.fullmatch(cell)]
-    others = [cell for cell in first if not INTEGER.fullmatch(cell)]
-    in_turn = len(counts) > 1 and counts == [*range(len(counts))]
-    in_turn |= len(counts) > 2 and counts == [*range(1, len(counts) + 1)]
-    if in_turn and len(others) <= 2 and not any(map(_is_number, others)):  # 0, 1, 2, ..., and perhaps index and label
-        fractions = any("." in cell for row in rest for cell in row if _is_number(cell))
-        if len(counts) > 2 or others or fractions:
-            return first != rest[0]
-    columns = [[cell for cell in column if cell not in MISSING] for column in zip(*rest, strict=False)]
-    votes = [
-        _is_number(name)
-        for name, column in zip(first, columns, strict=False)
-        if name not in (*MISSING, "?") and 2 * sum(map(_is_number, column)) > len(column)
-    ]
-    if votes:  # of the columns of numbers
-        return 2 * sum(votes) <= len(votes)
-    names = [name for name in first if name]
-    comes_again = any(name in column for name, column in zip(first, columns, strict=False))
-    return len(set(names)) == len(names) and not comes_again
-
-
-def _is_number(cell: str) -> bool:
-    return as_number(cell) is not None
-
-
-def _unique(names: list[str]) -> tuple[list[str], list[str]]:
-    """Return names without repetitions, as pandas numbers them, and those that were empty, but for a first one."""
-    found: list[str] = []
-    unnamed = []
-    for k, name in enumerate(names):
-        own, count = name or f"unnamed {k}", 0
-        while own in found:
-            count += 1
-            own = f"{name}.{count}"
-        found.append(own)
-        if k and not name:
-            unnamed.append(own)
-    return found, unnamed
+    return encoding, text if ended else text[: text.rindex("\n") + 1]
 
 
 @contextmanager
 def _rows(path: Path, encoding: str, layout: Layout) -> Iterator[Iterator[tuple[int, int, list[str]]]]:
     """Open a file; give (first line, last line, cells) of each of its rows, without the header."""
-    with _opened(path) as file, TextIOWrapper(file, encoding, newline="") as text:
-        rows = _split(text, layout.separator)
-        if layout.named:
-            next(rows, None)
-        yield rows
+    with opened(path) as file, TextIOWrapper(file, encoding, newline="") as text:
+        yield split(text, layout.separator, layout.first)
 
 
 def _check_lines(path: Path, encoding: str, layout: Layout, open_quote: bool = False) -> None:
     """Raise DataError for the first line that has more or fewer cells than there are columns."""
-    first = 1
+    first, expected = 1, len(layout.names)
     with _rows(path, encoding, layout) as rows:
-        try:
-            for first, last, cells in rows:
-                if len(cells) != len(layout.names):
-                    if last - first > 100:
-                        open_quote = True
-                        break
-                    raise DataError(
-                        f"{path}: line {first} has {counted(len(cells), 'column')}, expected {len(layout.names)}: "
-                        f"{shortened(','.join(cells))}"
-                    )
-        except csv.Error:  # a cell is too long
-            open_quote = True
-    if open_quote:
-        raise DataError(f"{path}: line {first} opens a quote that is not closed")
+        for first, last, cells in rows:
+            if last - first > 100 and len(cells) != expected:
+                break
+            if len(cells) != expected:
+                quote = "opens a quote that is not closed there, and " if last > first else ""
+                text = shortened(layout.separator.join(cells))
+                raise DataError(
+                    f"{path}: line {first} {quote}has {counted(len(cells), 'column')}, expected {expected}: {text}"
+                )
+        else:
+            if not open_quote:
+                return
+    raise DataError(f"{path}: line {first} opens a quote that is not closed")
 
 
 def _line(path: Path, encoding: str, layout: Layout, row: int) -> int:

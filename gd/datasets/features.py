@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..preprocessing import MOMENT_ROWS, Normalizer
-from .table import LARGEST, DataError, Table, as_column, counted, listed
+from .table import LARGEST, DataError, Table, as_column, counted, leave_out, listed, shortened
 
 CATEGORIES = 100  # of a column of texts, at most
 UNSCALED: dict[str, Any] = {"mean": 0.0, "deviation": 1.0, "median": None}
@@ -27,13 +27,15 @@ class Scale:
     def __init__(self, mean: Any, deviation: Any, median: Any) -> None:
         self.mean, self.deviation, self.median = mean, deviation, median
 
-    def fit(self, blocks: Any, names: Sequence[Any], filled: bool) -> None:
+    def fit(self, blocks: Any, names: Sequence[Any], filled: bool, source: str) -> None:
         """Learn from a function that returns blocks of float64 rows, in which values are missing if `filled`."""
         if filled:
             rows = np.concatenate(list(blocks()))
             empty = np.isnan(rows).all(axis=0)
             if empty.any():
-                raise DataError(f"column {names[int(empty.argmax())]!r} has no value in the rows to train with")
+                raise DataError(
+                    f"{source}: column {names[int(empty.argmax())]!r} has no value in the rows to train with"
+                )
             self.median = np.nanmedian(rows, axis=0)
         normalizer = Normalizer()
         for block in blocks():
@@ -95,13 +97,13 @@ class TableFeatures:
                 if len(categories[name]) > most:
                     raise DataError(
                         f"{table.source}: column {name!r} has {len(categories[name])} different texts in {len(rows)} "
-                        f"rows, expected {most} at most; --drop {name} leaves it out"
+                        f"rows, such as {shortened(categories[name][-1])}, expected {most} at most{leave_out(name)}"
                     )
         booleans = [name for name, kind in kinds.items() if kind == "boolean"]
         features = cls(list(kinds), categories, booleans, ignored, table.named, UNSCALED)
         numbers = [column[rows] for column in features._numbers(table, filled)]
         if numbers:
-            features.scale.fit(lambda: _stacked(numbers), features._of_numbers, filled)
+            features.scale.fit(lambda: _stacked(numbers), features._of_numbers, filled, table.source)
         return features
 
     @property
@@ -196,21 +198,19 @@ class ArrayFeatures:
     width : int
         The number of features.
     sparse : bool
-    first : int
-        The column that is feature 0: 1 for svmlight text that counts from 1.
     """
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, width: int, sparse: bool, scale: dict[str, Any], first: int = 0) -> None:
-        self.width, self.sparse, self.first, self.scale = width, sparse, first, Scale(**scale)
+    def __init__(self, width: int, sparse: bool, scale: dict[str, Any]) -> None:
+        self.width, self.sparse, self.scale = width, sparse, Scale(**scale)
 
     @classmethod
-    def learned(cls, X: Any, rows: NDArray[np.intp], filled: bool, largest: float | None, first: int, source: str):
+    def learned(cls, X: Any, rows: NDArray[np.intp], filled: bool, largest: float | None, source: str):
         """Return the features of rows of numbers; `largest` is the value that becomes 1, if that is known."""
         sparse = not isinstance(X, np.ndarray)
-        width = (X.shape[1] if sparse else int(np.prod(X.shape[1:]))) - first
-        features = cls(width, sparse, UNSCALED, first)
+        width = int(np.prod(X.shape[1:]))
+        features = cls(width, sparse, UNSCALED)
         if sparse:
             if filled:
                 raise DataError(f"{source}: --impute fills tables and dense arrays, this is a sparse matrix")
@@ -222,7 +222,7 @@ class ArrayFeatures:
         elif largest is not None:
             features.scale.deviation = float(largest)
         else:
-            features.scale.fit(lambda: features._blocks(X, source, filled, rows), range(width), filled)
+            features.scale.fit(lambda: features._blocks(X, source, filled, rows), range(width), filled, source)
         return features
 
     def transform(self, X: Any, dtype: Any, source: str) -> Any:
@@ -236,7 +236,10 @@ class ArrayFeatures:
             from scipy.sparse import csr_array
 
             X = self._matched(X, source)
-            data = (X.data / self.scale.deviation[X.indices]).astype(dtype)
+            with np.errstate(over="ignore"):
+                data = (X.data / self.scale.deviation[X.indices]).astype(dtype)
+            if not np.isfinite(data).all():
+                raise DataError(f"{source}: a value is too far from those of the training for {data.dtype}")
             return csr_array((data, X.indices, X.indptr), shape=X.shape)
         out, first = np.empty((len(X), self.width), dtype), 0
         for block in self._blocks(X, source, self.scale.median is not None):
@@ -248,7 +251,7 @@ class ArrayFeatures:
         """Yield float64 blocks of all or some rows, each of finite numbers."""
         if X.ndim < 1 or X.dtype.kind not in "fiub":
             raise DataError(f"{source}: X must hold numbers, got {X.dtype} of shape {X.shape}")
-        X = X.reshape(len(X), -1)
+        X = X.reshape(len(X), int(np.prod(X.shape[1:])))
         if X.shape[1] != self.width:
             raise DataError(f"{source}: X has {X.shape[1]} features, expected {self.width}")
         for start in range(0, len(X) if rows is None else len(rows), MOMENT_ROWS):
@@ -266,9 +269,13 @@ class ArrayFeatures:
 
     def _matched(self, X, source):
         """Return a sparse matrix with the features of the training."""
-        X = X if not self.first else X[:, self.first :]
-        if X.dtype.kind not in "fiub" or not (np.abs(X.data) <= LARGEST).all():
-            raise DataError(f"{source}: X must hold finite numbers, got NaN or infinity, or {X.dtype}")
+        if X.dtype.kind not in "fiub":
+            raise DataError(f"{source}: X must hold numbers, got {X.dtype}")
+        wrong = ~(np.abs(X.data.astype(np.float64)) <= LARGEST)
+        if wrong.any():
+            at = int(wrong.argmax())
+            row, column = np.searchsorted(X.indptr, at, "right"), X.indices[at]
+            raise DataError(f"{source}: X must hold finite numbers, got {X.data[at]} in row {row}, column {column}")
         if X.shape[1] < self.width:
             X = X.copy()
             X.resize((X.shape[0], self.width))
@@ -291,7 +298,7 @@ class ArrayFeatures:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the arguments of equal features, for `gd.save`."""
-        return {"width": self.width, "sparse": self.sparse, "first": self.first, "scale": self.scale.state_dict()}
+        return {"width": self.width, "sparse": self.sparse, "scale": self.scale.state_dict()}
 
     def __repr__(self) -> str:
         return f"{self.width} sparse features" if self.sparse else f"{self.width} numbers"

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import is_sparse
 from ..typing import FilePath
 from .arrays import scikit_learn
 from .features import ArrayFeatures, TableFeatures
@@ -83,8 +82,6 @@ def load(
         If the path holds no usable data.
     """
     source = read(path, label, drop, header)
-    if source.y is None:
-        raise DataError(f"{source.path}: has no labels")
     target = Target.learned(source.y, source.place, source.path, source.label, task or source.task)
     rows, held, split = np.arange(source.rows), None, None
     if test is None and source.test is None:
@@ -94,7 +91,7 @@ def load(
         ignored = [*([source.label] if source.label is not None else []), *source.left_out]
         features: Any = TableFeatures.learned(source.X, rows, impute, ignored)
     else:
-        features = ArrayFeatures.learned(source.X, rows, impute, source.largest, source.first, source.path)
+        features = ArrayFeatures.learned(source.X, rows, impute, source.largest, source.path)
     target.fit(source.y[rows], source.place)
     with warnings.catch_warnings():
         if held is not None:
@@ -122,9 +119,9 @@ def encoded(source: Source, features: Any, target: Target | None, dtype: Any) ->
     if source.y is None:
         named = f"no column {target.name!r} of labels" if target.name is not None else "no labels"
         raise DataError(f"{source.path}: has {named}")
-    if is_sparse(X) or len(X):
-        return X, target.encode(source.y, source.place, dtype)
-    raise DataError(f"{source.path}: has no rows")
+    if not X.shape[0]:
+        raise DataError(f"{source.path}: has no rows")
+    return X, target.encode(source.y, source.place, dtype)
 
 
 def split_rows(source: Source, target: Target, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -7,15 +7,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..typing import FilePath
-from .arrays import digits, is_svmlight, read_idx_folder, read_npy, read_npz, read_svmlight
-from .delimited import SEPARATORS, Layout, read_delimited, read_parquet, sample_of
+from .arrays import digits, is_npz, is_svmlight, read_idx_folder, read_npy, read_npz, read_svmlight
+from .delimited import read_delimited, read_parquet, sample_of
+from .layout import Layout
 from .table import DataError, Table, listed
 from .targets import Place, labels_of
 
 LABELS = ("label", "target", "class", "y")
-COUNTERS = ("index", "row", "nr", "no")  # columns left out if they count the rows, as those that end with "id"
+COUNTERS = (
+    "index",
+    "row",
+    "rownames",
+    "nr",
+    "no",
+    "sl_no",
+    "instant",
+)  # and what ends with "id": left out if they count
+FOREIGN = {
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"%PDF": "a PDF",
+    b"\x89HDF": "an HDF5 file",
+    b"ARROW1": "a Feather file",
+    b"\x80\x04\x95": "a pickle",
+    b"SQLite": "a database",
+    b"\x89PNG": "a picture",
+}
 
 
 @dataclass
@@ -39,7 +58,7 @@ class Source:
     largest : float, optional
         The largest value of a pixel.
     first : int
-        The column that is feature 0.
+        The number of the first feature in svmlight text.
     layout : Layout, optional
         Of delimited text.
     """
@@ -70,7 +89,7 @@ class Source:
     @property
     def place(self) -> Place:
         """Return how messages name the label of a row."""
-        if isinstance(self.X, Table):
+        if isinstance(self.X, Table) and self.label is not None:
             table, label = self.X, self.label
             return lambda row: table.place(row, label)
         return lambda row: f"{self.path}: row {row + 1} of y"
@@ -85,63 +104,88 @@ def read(
 ) -> Source:
     """Return what a path holds; None is scikit-learn's digits. `like` is `kept` of the file that a model learned from.
 
+    With `like`, the file may have no labels; if it has a test set of its own, its rows are returned.
+
     Raises
     ------
     DataError
         If the path holds no usable data.
     """
     if path is None:
-        X, y = digits()
-        return Source("digits", "digits", X, y, largest=16.0)
-    path = Path(path)
-    try:
-        kind = _kind(path)
-        if kind == "idx":
-            X, y, *test = read_idx_folder(path)
-            return Source(path.name, str(path), X, y, tuple(test), largest=_white(X), task="classification")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from error
-    stem = path.name.partition(".")[0] or path.name
-    if kind in ("csv", "parquet"):
-        return _of_table(stem, path, kind, label, drop, header, like)
-    if drop:
-        raise DataError(f"{path}: --drop leaves out columns of a table, this file holds an array")
-    source = Source(stem, str(path), None)
+        source = Source("digits", "digits", *digits(), largest=16.0)
+    else:
+        path = Path(path)
+        try:
+            kind = _kind(path)
+            stem = path.name if kind == "idx" else path.name.partition(".")[0] or path.name
+            if kind in ("csv", "parquet"):
+                source = _of_table(Source(stem, str(path), None), kind, label, drop, header, like)
+            else:
+                source = _of_arrays(Source(stem, str(path), None), kind, label, like)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or 'cannot be read'}") from error
+    of_arrays = not isinstance(source.X, Table)
+    if drop and of_arrays:
+        raise DataError(f"{source.path}: --drop leaves out columns of a table, this is an array")
+    if label is not None and label.endswith(".npy"):
+        source.y, source.label, source.how = read_npy(Path(label)), None, "--label"
+    elif label is not None and of_arrays and not source.how:
+        raise DataError(f"{source.path}: has labels of its own, --label {label} does not say others")
+    if source.X is None and source.test is not None:
+        return source.of_test()
+    if source.y is not None:
+        source.y = _checked_labels(source.path, source.y, source.rows)
+    if source.test is not None:
+        X, y = source.test
+        if X.ndim < 2 or not len(X):
+            raise DataError(f"{source.path}: test rows must be rows x features, got shape {X.shape}")
+        source.test = X, None if y is None else _checked_labels(f"{source.path}: its test set", y, len(X))
+        return source if like is None else source.of_test()
+    return source
+
+
+def _checked_labels(path: str, y: Any, rows: int) -> NDArray[Any]:
+    y = labels_of(path, y)
+    if len(y) != rows:
+        raise DataError(f"{path}: y must be a label for each row, got {len(y)} labels for {rows} rows")
+    return y
+
+
+def _of_arrays(source: Source, kind: str, label: str | None, like: dict[str, Any] | None) -> Source:
+    """Return a source with what a file of arrays holds."""
+    path, beside = Path(source.path), label is not None and label.endswith(".npy")
     if kind == "svmlight":
-        source.first = 1 if like is None else like["first"]
-        source.X, source.y = read_svmlight(path)
-        if like is None and source.X[:, :1].nnz:
-            source.first = 0
-        return source
-    if kind == "npz":
-        source.X, source.y, *test = read_npz(path, None if label is None or _is_integer(label) else label)
-        if test[0] is not None:
-            source.test = test[0], labels_of(str(path), test[1])
+        X, source.y = read_svmlight(path)
+        first = 1 if like is None or X.shape[1] > like["columns"] else like["first"]
+        source.first = 0 if X[:, :1].nnz else first
+        source.X = X[:, source.first :]
+    elif kind == "idx":
+        source.X, source.y, source.test = read_idx_folder(path, like is not None)
+        source.task = "classification"
+    elif kind == "npz":
+        name = None if label is None or beside or _is_integer(label) else label
+        source.X, source.y, source.test = read_npz(path, name, like is not None or beside)
+        source.how = "" if name is None else "--label"
     else:
         source.X = read_npy(path)
-    if source.y is None and label is not None and Path(label).suffix == ".npy":
-        source.y, source.label = read_npy(Path(label)), None
-    elif source.y is None:
-        _cut_label(source, label, like)
-    if source.X.ndim < 2 or 0 in source.X.shape:
-        raise DataError(f"{path}: X must be rows x features, got shape {source.X.shape}")
-    if source.y is not None:
-        source.y = labels_of(str(path), source.y)
-        if len(source.y) != source.X.shape[0]:
-            shapes = f"{source.X.shape} and {source.y.shape}"
-            raise DataError(f"{path}: X must be rows x features and y a label for each row, got {shapes}")
-    source.largest = _white(source.X)
+    X = source.X if source.X is not None else source.test[0] if source.test is not None else None
+    if X is None or X.ndim < 2 or 0 in X.shape[1:] or (like is None and not X.shape[0]):
+        raise DataError(f"{path}: X must be rows x features, got {'none' if X is None else f'shape {X.shape}'}")
+    if source.y is None and source.X is not None and not beside:
+        _cut_label(source, kind, label, like)
+    source.largest = 255.0 if isinstance(X, np.ndarray) and X.dtype == np.uint8 and X.ndim > 2 else None  # pixels
     return source
 
 
 def kept(source: Source) -> dict[str, Any]:
     """Return what a saved model knows of the file that it was trained on, to read others like it."""
-    columns = 0 if isinstance(source.X, Table) else source.X.shape[1]
-    texts = [] if not isinstance(source.X, Table) else [n for n in source.X.columns if source.X.kind(n) == "text"]
+    table = source.X if isinstance(source.X, Table) else None
+    texts = [] if table is None else [name for name in table.columns if table.kind(name) == "text"]
     if source.label is not None and source.y is not None and source.y.dtype.kind == "O":
         texts.append(source.label)
     return {
-        "columns": columns,
+        "table": table is not None,
+        "columns": len(table.columns) if table is not None else int(np.prod(source.X.shape[1:])),
         "first": source.first,
         "label": source.label,
         "left_out": list(source.left_out),
@@ -162,71 +206,94 @@ def _kind(path: Path) -> str:
         start = file.read(8)
     if not start:
         raise DataError(f"{path}: is empty")
+    for magic, what in FOREIGN.items():
+        if start.startswith(magic):
+            raise DataError(f"{path}: is {what}, expected a table as CSV or Parquet, .npz, .npy, svmlight or IDX files")
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith(b"\x93NUMPY"):
         return "npy"
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() == ".npz" or is_npz(path, start):
         return "npz"
-    if start[:3] in (b"\0\0\x08", b"\0\0\x0d"):
-        raise DataError(f"{path}: is an IDX file; give the folder that holds images and labels")
-    for magic, what in ((b"\xd0\xcf\x11\xe0", "Excel workbook"), (b"%PDF", "PDF"), (b"\x89HDF", "HDF5 file")):
-        if start.startswith(magic):
-            raise DataError(f"{path}: is a {what}, expected a table as CSV or Parquet, .npz, .npy, svmlight or IDX")
-    if path.suffix.lower() in (".xlsx", ".xlsm", ".ods"):
-        raise DataError(f"{path}: is a workbook, expected a table; save its sheet as CSV")
     if path.suffix.lower() == ".parquet":
         raise DataError(f"{path}: is no Parquet file: it does not begin with PAR1")
-    return "svmlight" if is_svmlight(sample_of(path)) else "csv"
+    sample = sample_of(path)
+    if sample[:2] == "\0\0" and sample[2:4] in ("\x08\x01", "\x08\x03", "\x0d\x03"):
+        raise DataError(f"{path}: is an IDX file; give the folder that holds images and labels")
+    return "svmlight" if is_svmlight(sample) else "csv"
 
 
-def _of_table(stem, path, kind, label, drop, header, like):
-    known = None if like is None or like["layout"] is None else Layout(*like["layout"])
+def _of_table(
+    source: Source, kind: str, label: str | None, drop: Sequence[str], header: bool | None, like: dict[str, Any] | None
+) -> Source:
+    """Return a source with the table of a file, and its label."""
+    path, known = Path(source.path), None if like is None or like["layout"] is None else Layout(*like["layout"])
     if kind == "parquet":
-        table, layout = read_parquet(path), None
+        table = read_parquet(path, drop)
     else:
-        table, layout = read_delimited(path, header, known, tuple(like["texts"]) if like else ())
-    unknown = [name for name in drop if name not in table.columns]
-    if unknown:
-        raise DataError(f"{path}: --drop {unknown[0]}: there is no such column, there are {listed(table.columns, 20)}")
+        table, source.layout = read_delimited(path, header, known, tuple(like["texts"]) if like else ())
+    table.advice = like is None
+    names = list(table.columns)
+    drop = [_column(path, "--drop", name, names) for name in drop]
     if not table.rows:
         raise DataError(f"{path}: has no rows")
-    source = Source(stem, str(path), table, layout=layout)
-    source.left_out = dict.fromkeys(drop, "--drop")
-    if like is not None and len(table.columns) == like["columns"]:
-        pass  # a model of arrays takes all of them
-    elif like is not None and like["label"] is not None and not like["columns"]:
-        whole = known is None or known.named or len(table.columns) == len(known.names)
-        source.label = like["label"] if like["label"] in table.columns and whole else None
-        source.left_out = {name: "as in training" for name in like["left_out"] if whole and name in table.columns}
+    beside = label is not None and label.endswith(".npy")
+    if like is not None:
+        whole = not like["table"] or known is None or known.named or len(names) == len(known.names)
+        found = like["label"] if like["table"] else names[-1] if len(names) == like["columns"] + 1 else None
+        source.label = found if found in names and whole and not beside else None
+        source.left_out = {name: "as in training" for name in like["left_out"] if whole and name in names}
     else:
-        for k, (name, values) in enumerate(table.columns.items()):
-            if layout is not None and k == 0 and name == "unnamed 0":
-                source.left_out[name] = "has no name"
-            elif values.dtype.kind in "iu" and table.named and len(values) > 1:
-                counter = name.lower() in COUNTERS or name.lower().endswith("id")
-                if counter and (np.diff(values.astype(np.float64)) == 1).all():
-                    source.left_out[name] = "counts the rows"
-        source.label, source.how = _label(path, table, label, [n for n in table.columns if n not in source.left_out])
+        source.left_out = dict.fromkeys(drop, "--drop")
+        others = _not_features(table, [name for name in names if name not in drop])
+        if beside:
+            source.left_out |= others
+        else:
+            source.label, source.how = _label(path, table, label, [n for n in names if n not in {*drop, *others}])
+            source.left_out |= {name: why for name, why in others.items() if name != source.label}
+        if source.label in drop:
+            raise DataError(f"{path}: --drop leaves out the column of --label, {source.label!r}")
     if source.label is not None:
         source.y = table.columns[source.label]
-    out = [*source.left_out, *([source.label] if source.label is not None else [])]
-    source.X = table.without(out)
+    source.X = table.without([*source.left_out, *([source.label] if source.label is not None else [])])
     if not source.X.columns:
-        raise DataError(f"{path}: has no column of features, only {listed(table.columns)}")
+        raise DataError(f"{path}: has no column of features, only {listed(names)}")
     return source
+
+
+def _not_features(table: Table, names: list[str]) -> dict[str, str]:
+    """Return the columns that are empty, or name or count the rows, and why they are left out."""
+    found = {}
+    for k, (name, values) in enumerate(table.columns.items()):
+        if name not in names:
+            continue
+        if k == 0 and name == "unnamed 0":
+            found[name] = "has no name"
+        elif table.is_empty(name):
+            found[name] = "is empty"
+        elif values.dtype.kind in "iu" and len(values) > 1 and (np.diff(values.astype(np.float64)) == 1).all():
+            lower = name.lower()
+            counter = table.named and (lower in COUNTERS or lower.endswith("id") or lower.startswith("unnamed"))
+            if counter or (k == 0 and len(names) > 2 and values[0] in (0, 1) and len(values) >= 10):
+                found[name] = "counts the rows"
+    return found
+
+
+def _column(path: Path, option: str, text: str, names: list[str]) -> str:
+    """Return the name of the column that an option names or numbers."""
+    if text in names:
+        return text
+    if _is_integer(text) and -len(names) <= int(text) < len(names):
+        return names[int(text)]
+    raise DataError(f"{path}: {option} {text}: there is no such column, there are {listed(names, 20)}")
 
 
 def _label(path: Path, table: Table, label: str | None, names: list[str]) -> tuple[str, str]:
     """Return the column of the labels, and how it was found."""
     if label is not None:
-        if label in table.columns:
-            return label, "--label"
-        all_names = list(table.columns)
-        if _is_integer(label) and -len(all_names) <= int(label) < len(all_names):
-            return all_names[int(label)], "--label"
-        raise DataError(f"{path}: --label {label}: there is no such column, there are {listed(table.columns, 20)}")
-    found = [name for name in names if table.named and name.lower() in LABELS]
+        return _column(path, "--label", label, list(table.columns)), "--label"
+    lower = {name.lower() for name in table.columns}
+    found = [n for n in names if table.named and n.lower() in LABELS and not (n.lower() == "y" and "x" in lower)]
     if len(found) > 1:
         raise DataError(f"{path}: columns {listed(found)} could all be the label: name it by --label")
     if found:
@@ -236,17 +303,20 @@ def _label(path: Path, table: Table, label: str | None, names: list[str]) -> tup
     return names[-1], "the last one"
 
 
-def _cut_label(source: Source, label: str | None, like: dict[str, Any] | None) -> None:
+def _cut_label(source: Source, kind: str, label: str | None, like: dict[str, Any] | None) -> None:
     """Take a column of a matrix without labels of its own as y, unless a model knows that there is none."""
     if like is not None and (like["label"] is None or source.X.shape[1:] != (like["columns"] + 1,)):
         return
-    if label is None and like is None and not source.path.endswith(".npy"):
-        raise DataError(f"{source.path}: has no labels y; --label takes the number of their column, or a .npy of them")
+    if label is None and like is None and kind != "npy":
+        advice = "hold them in it as y, or give the number of their column, or a .npy of them, by --label"
+        raise DataError(f"{source.path}: has no labels y; {advice}")
     if source.X.ndim != 2 or source.X.shape[1] < 2:
         raise DataError(f"{source.path}: must hold labels y as well, or a column of them, got shape {source.X.shape}")
     width = source.X.shape[1]
     text = like["label"] if like is not None else label or "-1"
     if not _is_integer(text) or not -width <= int(text) < width:
+        if like is not None:
+            return
         raise DataError(f"{source.path}: --label {text}: there is no such column, there are {width}")
     at = int(text) % width
     y = source.X[:, [at]]
@@ -260,13 +330,3 @@ def _is_integer(text: str) -> bool:
         int(text)
         return True
     return False
-
-
-def _white(X: Any) -> float | None:
-    """Return 255 for pixels: bytes of at least two axes beside that of the rows."""
-    return 255.0 if isinstance(X, np.ndarray) and X.dtype == np.uint8 and X.ndim > 2 else None
-
-
-def separator_of(source: Source) -> str:
-    """Return how the columns of a file are told apart, for its description."""
-    return "" if source.layout is None else f"{SEPARATORS[source.layout.separator]} between columns"

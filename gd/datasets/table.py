@@ -3,13 +3,17 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date, time, timedelta
 from decimal import Decimal
+from shlex import quote
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FILLED = ("?", "-", "none")  # count as missing in columns of numbers whose missing values are filled
+FILLED = ("?", "-", "--", ".", "na", "n.a.", "none")  # count as missing among numbers, where such are to be filled
+FEW = 20  # different values of a column of which some are numbers, that is one of texts
+BOOLEANS = {"true": "True", "false": "False", "1": "True", "0": "False"}
 LARGEST = 1e150  # of numbers: their squares must be finite
 
 
@@ -31,12 +35,15 @@ class Table:
         False if the columns have no names but their numbers.
     line : callable, optional
         Returns the line of a row in its file.
+    advice : bool
+        Whether messages name the options of `gd train` that help.
     """
 
     columns: dict[str, NDArray[Any]]
     source: str
     named: bool = True
     line: Callable[[int], int] | None = None
+    advice: bool = False
 
     @property
     def rows(self) -> int:
@@ -65,11 +72,21 @@ class Table:
         if values.dtype.kind == "b":
             return "boolean"
         found = [value for value in values if value is not None]
-        if not found:
-            raise DataError(f"{self.source}: column {name!r} is empty; --drop {name} leaves it out")
-        if {value.lower() for value in found} <= {"true", "false"}:
+        different = {value.lower() for value in found}
+        if different & {"true", "false"} and different <= BOOLEANS.keys():
             return "boolean"
-        return "number" if 2 * sum(as_number(value) is not None for value in found) >= len(found) else "text"
+        found = [value for value in found if value.lower() not in FILLED]
+        texts = sum(as_number(value) is None for value in found)
+        if 2 * texts > len(found) or not found:
+            return "text"
+        return "text" if 20 * texts > len(found) and len(different) <= FEW else "number"
+
+    def is_empty(self, name: str) -> bool:
+        """Return True if all values of a column are missing."""
+        values = self.columns[name]
+        if values.dtype.kind == "O":
+            return all(value is None or value == "?" for value in values)
+        return values.dtype.kind == "f" and bool(np.isnan(values).all())
 
     def numbers(self, name: str, filled: bool) -> NDArray[np.float64]:
         """Return a column as finite numbers, NaN where a value is missing and is to be filled; else raise."""
@@ -103,21 +120,31 @@ class Table:
             missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
             return np.array(["" if gone else f"{v:.16g}" for v, gone in zip(values, missing, strict=True)], object)
         if kind == "boolean":
-            return np.array(["" if value is None else value.capitalize() for value in values], object)
+            known = ["" if value is None else BOOLEANS.get(value.lower(), value) for value in values]
+            return np.array(known, object)
         return np.array(["" if value is None else value for value in values], object)
 
-    @staticmethod
-    def _advice(name, value="?"):
-        fills = "--impute median fills missing values, " if value.lower() in FILLED else ""
-        return f"; {fills}--drop {name} leaves the column out"
+    def _advice(self, name, value="?"):
+        missing = value.lower() in FILLED
+        if not self.advice:
+            return "; a model trained with --impute median fills it" if missing else ""
+        if self.line and not self.named and self.line(0) == 1 and value != "?":
+            return "; --header yes takes the first line for names, " + dropping(name) + " leaves the column out"
+        fills = "--impute median fills missing values, " if missing else ""
+        return f"; {fills}{dropping(name)} leaves the column out"
 
 
-def as_table(source: str, frame: Any) -> Table:
-    """Return a table of a data frame, or of a dict of arrays; raise DataError if a column holds something else."""
-    names = list(frame.keys() if isinstance(frame, Mapping) else frame.columns)
-    if len({str(name) for name in names}) < len(names):
-        raise DataError(f"{source}: two columns have the same name, expected different names, got {names}")
-    columns = {str(name): as_column(source, str(name), frame[name]) for name in names}
+def as_table(source: str, frame: Any, drop: Iterable[str] = ()) -> Table:
+    """Return a table of a data frame, or of a dict of arrays; raise DataError if a column holds something else.
+
+    The values of the columns to drop are not looked at.
+    """
+    names = [str(name) for name in (frame.keys() if isinstance(frame, Mapping) else frame.columns)]
+    if len(set(names)) < len(names):
+        raise DataError(f"{source}: two columns have the same name, expected different names, got {listed(names)}")
+    given = frame if isinstance(frame, Mapping) else {name: frame[name] for name in frame.columns}
+    values = [[None] * len(each) if name in drop else each for name, each in zip(names, given.values(), strict=True)]
+    columns = {name: as_column(source, name, each) for name, each in zip(names, values, strict=True)}
     if len({len(each) for each in columns.values()}) > 1:
         raise DataError(f"{source}: columns must have equal lengths")
     return Table(columns, source)
@@ -128,7 +155,7 @@ def as_column(source: str, name: str, given: Any) -> NDArray[Any]:
     values = np.asarray(given, object) if isinstance(given, (list, tuple)) else np.asarray(given)
     if values.ndim != 1 or values.dtype.kind not in "fiubUSO":
         what = "dates or times" if values.dtype.kind in "mM" else f"{values.dtype} of {values.ndim} dimensions"
-        raise DataError(f"{source}: column {name!r} holds {what}, expected numbers, booleans or texts")
+        raise DataError(f"{source}: column {name!r} holds {what}, expected numbers, booleans or texts{leave_out(name)}")
     if values.dtype.kind in "fiub":
         return values
     pandas = sys.modules.get("pandas")
@@ -141,13 +168,33 @@ def as_column(source: str, name: str, given: Any) -> NDArray[Any]:
     if kinds and kinds <= {bool, np.bool_} and len(present) == len(values):
         return values.astype(bool)
     if kinds and all(issubclass(each, (int, float, Decimal, np.number)) for each in kinds) and bool not in kinds:
-        return np.array([np.nan if gone else float(v) for v, gone in zip(values, missing, strict=True)])
+        return np.array([np.nan if gone else _float(v) for v, gone in zip(values, missing, strict=True)])
     for value in present:
         if not isinstance(value, (str, bytes, bool, int, float, np.generic)):
-            raise DataError(f"{source}: column {name!r} holds {type(value).__name__}, expected numbers or texts")
+            kind = type(value).__name__
+            what = "dates or times" if isinstance(value, (date, time, timedelta)) else f"values of the type {kind}"
+            raise DataError(f"{source}: column {name!r} holds {what}, expected numbers or texts{leave_out(name)}")
     column = np.empty(len(values), object)
     column[:] = [None if gone else _text(v) or None for v, gone in zip(values, missing, strict=True)]
     return column
+
+
+def _float(value):
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
+
+
+def dropping(name: str) -> str:
+    """Return the option that leaves a column out, as a shell takes it."""
+    text = '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
+    return ("--drop=" if text.startswith("-") else "--drop ") + quote(text)
+
+
+def leave_out(name: str) -> str:
+    """Return the advice to leave a column out."""
+    return f"; {dropping(name)} leaves it out"
 
 
 def _text(value):
@@ -169,7 +216,7 @@ def shortened(text: str, most: int = 40) -> str:
 
 def listed(names: Iterable[Any], most: int = 5) -> str:
     """Return names as a list, cut if there are many."""
-    names = [repr(name) if isinstance(name, str) else str(name) for name in names]
+    names = [shortened(name) if isinstance(name, str) else str(name) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import LARGEST, DataError, Table, as_column, as_number, listed, shortened
+from .table import FEW, LARGEST, DataError, Table, as_column, as_number, listed, shortened
 
-FEW, MANY = 20, 100  # whole numbers of at most FEW values are classes, those of more than MANY are quantities
+MANY = 100  # whole numbers of at most FEW values are classes, those of more are quantities
 Place = Callable[[int], str]  # how a message names the label of a row
 
 
@@ -45,7 +45,7 @@ class Target:
         task = _task(found, values, what) if task is None else task
         if task == "regression":
             if not number:
-                row = next((k for k, v in enumerate(values) if isinstance(v, str) and as_number(v) is None), 0)
+                row = next((k for k, value in enumerate(values) if not as_label(value)), 0)
                 raise DataError(
                     f"{place(row)}: {shortened(str(values[row]))} is no number, --task regression needs some"
                 )
@@ -60,14 +60,21 @@ class Target:
         """Learn mean and deviation of training labels, for regression."""
         if self.task == "regression":
             numbers = self._numbers(values, place)
-            self.mean, self.deviation = float(numbers.mean()), float(numbers.std())
-            if not self.deviation > 1e-12 * abs(self.mean):
-                raise DataError(f"the target has one value only, {self.mean:g} in all {len(values)} rows to train with")
+            if not np.ptp(numbers):
+                where = f"{place(0).partition(': ')[0]}: the target"
+                raise DataError(f"{where} has one value only, {numbers[0]:g} in all {len(values)} rows to train with")
+            largest = np.abs(numbers).max()  # squares could be 0 or infinite
+            self.mean, self.deviation = float(numbers.mean()), float((numbers / largest).std() * largest)
 
     def encode(self, values: NDArray[Any], place: Place, dtype: Any) -> NDArray[Any]:
         """Return labels as a model takes them: class numbers, or standardized numbers in one column."""
         if self.task == "regression":
-            return ((self._numbers(values, place) - self.mean) / self.deviation).astype(dtype)[:, None]
+            with np.errstate(over="ignore"):
+                numbers = ((self._numbers(values, place) - self.mean) / self.deviation).astype(dtype)
+            if not np.isfinite(numbers).all():
+                row = int(np.argmin(np.isfinite(numbers)))
+                raise DataError(f"{place(row)}: the label {values[row]} is too far from those of the training")
+            return numbers[:, None]
         values = _checked(values, place)
         if self.classes.dtype.kind == "O":
             values = np.array([str(value) for value in values], object)
@@ -88,7 +95,8 @@ class Target:
     def _numbers(self, values, place):
         values = _checked(values, place)
         if values.dtype.kind not in "if":
-            raise DataError(f"{place(0)}: {values[0]!r} is no number")
+            row = next((k for k, value in enumerate(values) if not as_label(value)), 0)
+            raise DataError(f"{place(row)}: {shortened(str(values[row]))} is no number")
         return values.astype(np.float64)
 
     def _unknown(self, values, row, place):
@@ -131,12 +139,14 @@ def _checked(values: NDArray[Any], place: Place) -> NDArray[Any]:
     else:
         missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     if missing.any():
-        raise DataError(f"{place(int(missing.argmax()))}: the label is missing")
+        raise DataError(f"{place(int(missing.argmax()))}: the label is missing (empty, NA, NaN or null)")
     if values.dtype.kind == "O":
         numbers = [value for value in values if as_number(value) is not None]
         if len(numbers) == len(values):
             values = np.array([float(value) for value in values])
-        elif 2 * len(numbers) > len(values) and len(set(numbers)) > FEW:  # texts among many numbers
+        elif 20 * (len(values) - len(numbers)) <= len(values) or (
+            2 * len(numbers) > len(values) and len(set(numbers)) > FEW
+        ):  # few texts among numbers
             row = next(k for k, value in enumerate(values) if as_number(value) is None)
             raise DataError(f"{place(row)}: {shortened(values[row])} is no number")
         elif {value.lower() for value in set(values)} <= {"true", "false"}:
@@ -145,13 +155,20 @@ def _checked(values: NDArray[Any], place: Place) -> NDArray[Any]:
         return values
     with np.errstate(over="ignore"):
         wrong = ~(np.abs(values.astype(np.float64)) <= LARGEST)
+    if values.dtype.kind == "u":
+        wrong |= values > np.iinfo(np.int64).max
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"{place(row)}: the label {values[row]} is no number between -1e150 and 1e150")
+        raise DataError(f"{place(row)}: the label {values[row]} is too large")
     whole = values.dtype.kind in "iu" or bool(
         np.all(values == np.floor(values)) and np.abs(values).max(initial=0) < 2**53
     )
     return values.astype(np.int64 if whole else np.float64)
+
+
+def as_label(value: Any) -> bool:
+    """Return True if a label is a number."""
+    return as_number(value) is not None if isinstance(value, str) else not isinstance(value, (bool, np.bool_))
 
 
 def _task(found: NDArray[Any], values: NDArray[Any], what: str) -> str:
@@ -165,7 +182,7 @@ def _task(found: NDArray[Any], values: NDArray[Any], what: str) -> str:
     in_turn = found[0] in (0, 1) and found[-1] - found[0] == count - 1
     if whole and (count <= FEW or (in_turn and len(values) >= 100 * count)):
         return "classification"
-    numbers = "whole numbers" if whole else f"numbers, such as {next(v for v in found if v != np.floor(v)):g},"
+    numbers = "whole numbers" if whole else f"numbers, such as {max(found, key=lambda v: v != np.floor(v)):g},"
     raise DataError(
         f"{what} has {count} different {numbers} in {len(values)} rows: say --task classification or --task regression"
     )
