@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from ..kernels import pool
 
 
 class threads:
-    """Set the number of threads of all kernels in this process: permanently, or in a `with` block.
+    """Set the number of threads of kernels: by a call for this process, by a `with` block for that block alone.
 
     Parameters
     ----------
@@ -25,8 +25,12 @@ class threads:
 
     Notes
     -----
-    The default is the size of the thread pool, or the CPU quota of the container if that is smaller. Results do not
-    depend on the number of threads.
+    The default is the smallest of the pool's size, the CPU quota of the container, OMP_NUM_THREADS and OMP_THREAD_LIMIT.
+    Results do not depend on the number of threads.
+
+    The number of a block holds in the Python thread or the asyncio task that is in the block, and in tasks created there;
+    other Python threads, also those started there, have the number of the process. A call in a block sets the number of
+    the process, which shows after the block.
 
     Examples
     --------
@@ -42,19 +46,25 @@ class threads:
             raise ValueError(
                 f"threads: n must be {pool.max_threads()} at most (NUMBA_NUM_THREADS), got {shown(n, str)}"
             )
-        self._before, self._n = pool.get_threads(), n
-        pool.set_threads(n)
+        self.n = n
+        pool.calls.append(self)
 
     def __enter__(self) -> Self:
-        pool.set_threads(self._n)
+        with suppress(ValueError):  # it is a block for the second time
+            pool.calls.remove(self)
+        pool.blocks.set((*pool.blocks.get(), self))
         return self
 
     def __exit__(self, *error: object) -> None:
-        pool.set_threads(self._before)
+        blocks = pool.blocks.get()
+        for k in reversed(range(len(blocks))):  # it need not be the last: generators can end in any order
+            if blocks[k] is self:
+                pool.blocks.set(blocks[:k] + blocks[k + 1 :])
+                break
 
 
 def get_threads() -> int:
-    """Return the number of threads that kernels use."""
+    """Return the number of threads that kernels use, here: in the `with` blocks of `threads` around the call."""
     return pool.get_threads()
 
 
