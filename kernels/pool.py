@@ -34,8 +34,9 @@ from .machine_code import pool_has_started
 SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 BOUNDS = "OMP_NUM_THREADS", "OMP_THREAD_LIMIT"  # which libraries that start workers, such as Dask, set for all pools
 
-calls = deque(maxlen=100)  # of `gd.threads`, without those that became a block: the last one's `n` holds
-blocks = ContextVar("blocks", default=())  # `gd.threads` that this context is in: the last one's `n` holds
+# Calls of `gd.threads` are kept rather than a number to restore: another thread may call or leave in between.
+calls: deque = deque(maxlen=100)  # those that did not become a block, in order; the last one's `n` holds
+blocks: ContextVar[tuple] = ContextVar("blocks", default=())  # those that this context is in, the innermost last
 _default = None
 _lock = threading.RLock()  # reentrant: its thread can take it again if Ctrl-C came before it was released
 _launched = False
@@ -117,7 +118,7 @@ def _settings_of_others():
 
 
 def _load_openmp():
-    """Load what Numba's OpenMP layer calls, unless the user chose another layer; return each library with its counts."""
+    """Load what Numba's OpenMP layer calls, unless the user chose another; return each library with its counts."""
     global _waiting
     layer = str(numba.config.THREADING_LAYER).lower()
     if layer in ("tbb", "workqueue"):
