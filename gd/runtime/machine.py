@@ -20,7 +20,7 @@ from ..kernels.rules.activations import identity
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
 ONE_AT_A_TIME = (
     "with workqueue Numba aborts the process if a parallel function of yours runs in one Python thread and gd in "
-    "another: install tbb, or call gd `with gd.threads(1)` there, or hold one lock around both"
+    "another: call gd `with gd.threads(1)` there, hold one lock around both, or choose NUMBA_THREADING_LAYER=omp or tbb"
 )
 
 
