@@ -57,7 +57,7 @@ class Entry:
 
 def connect_pool():
     """Give the launcher the functions of Numba's pool, which must have been started."""
-    _lookup[POOL : POOL + 2] = machine_code.functions_of_pool()
+    _lookup[POOL:LOOKED_UP] = machine_code.functions_of_pool()
 
 
 # --- From LLVM to Python

@@ -27,7 +27,7 @@ NUMBERS = {  # bytes to read where an object's own fields begin
 FIRST, GIVEN, PREPARE, NUMBER, FLUSH = range(5)  # fields of a body's table; FIRST is the address of its first node
 NEXT, CODE, COUNT, TAGS = range(4)  # fields of a node: the code for one combination of types
 OBJECTS = (np.ndarray, int, bytes, None, True, False, TypeError, OverflowError, machine_code.raise_from, *NUMBERS)
-POOL, LOOKED_UP = len(OBJECTS), len(OBJECTS) + 2  # where the addresses of Numba's functions follow
+POOL, LOOKED_UP = len(OBJECTS), len(OBJECTS) + 3  # where the addresses of Numba's functions follow
 POINTER, NOTHING = BYTES, ir.VoidType()
 CONTROLLED = platform.machine() in ("x86_64", "AMD64")  # elsewhere subnormal results stay
 
@@ -257,7 +257,8 @@ def _write_look_up(module):
 def _write_launch(module):
     """Emit the launcher: int32 gd_launch(void** error, body, word parts, word size, word* given, word* own).
 
-    All threads of the pool flush subnormal results if the calling thread does.
+    All threads of the pool flush subnormal results if the calling thread does. Numba's mask, the number of threads that
+    the user set by `numba.set_num_threads`, is that of before: Numba's loop sets it to the number that it is given.
     """
     shared = ir.LiteralStructType([BODY.as_pointer(), WORD, WORD, WORDS, WORDS, STATUS, POINTER, STATUS])
     w = _Writer(
@@ -289,9 +290,12 @@ def _write_launch(module):
     first, count, step = (cgutils.alloca_once_value(b, value) for value in (WORD(0), parts, WORD(1)))
     kind = ir.FunctionType(NOTHING, [POINTER] * 5 + [WORD, WORD, STATUS])
     parallel_for = b.inttoptr(w.known(POOL), kind.as_pointer())
-    get_num_threads = b.inttoptr(w.known(POOL + 1), ir.FunctionType(STATUS, []).as_pointer())
+    get_mask = b.inttoptr(w.known(POOL + 1), ir.FunctionType(STATUS, []).as_pointer())
+    set_mask = b.inttoptr(w.known(POOL + 2), ir.FunctionType(NOTHING, [STATUS]).as_pointer())
     pointers = [b.bitcast(each, POINTER) for each in (run_part, first, count, step, work)]
-    b.call(parallel_for, [*pointers, WORD(0), WORD(1), b.call(get_num_threads, [])])
+    mask = b.call(get_mask, [])
+    b.call(parallel_for, [*pointers, WORD(0), WORD(1), b.trunc(parts, STATUS)])
+    b.call(set_mask, [mask])
     b.store(b.load(cgutils.gep_inbounds(b, work, 0, 6)), error)
     b.ret(b.load(cgutils.gep_inbounds(b, work, 0, 5)))
 

@@ -323,8 +323,8 @@ def processor():
 
 
 def functions_of_pool():
-    """Return the addresses of Numba's parallel loop and of its number of threads; the pool must have been started."""
-    return llvm.address_of_symbol("numba_parallel_for"), llvm.address_of_symbol("get_num_threads")
+    """Return the addresses of Numba's parallel loop and of what gets and sets its mask; the pool must be started."""
+    return tuple(map(llvm.address_of_symbol, ("numba_parallel_for", "get_num_threads", "set_num_threads")))
 
 
 def pool_has_started():

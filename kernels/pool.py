@@ -10,26 +10,35 @@ Idle OpenMP threads spin for milliseconds by default. That ruins every other poo
 for some 50 us and then sleeping avoids both: the alternation stays near the sum of its parts, and
 kernels that follow each other closely find the threads awake. libgomp reads both settings once, when it
 is loaded.
+
+Others share OpenMP and Numba: what gd's first use of the pool or a later one changes there is set back at once.
 """
 
 import os
 import sys
 import threading
 import warnings
-from contextlib import suppress
+from collections import deque
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from ctypes import CDLL
 from math import ceil
 from pathlib import Path
 
 import numba
 
 from .entry import connect_pool
+from .interruption import Interruption
 from .machine_code import pool_has_started
 
 SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
+BOUNDS = "OMP_NUM_THREADS", "OMP_THREAD_LIMIT"  # which libraries that start workers, such as Dask, set for all pools
 
+# Calls of `gd.threads` are kept rather than a number to restore: another thread may call or leave in between.
+calls: deque = deque(maxlen=100)  # those that did not become a block, in order; the last one's `n` holds
+blocks: ContextVar[tuple] = ContextVar("blocks", default=())  # those that this context is in, the innermost last
+_default = None
 _lock = threading.RLock()  # reentrant: its thread can take it again if Ctrl-C came before it was released
-_local = threading.local()  # .threads: the number that this Python thread last set in Numba, which keeps it per thread
-_threads = None
 _launched = False
 _closed = False  # in a forked child of a process that launched the pool
 _waiting = "not started"
@@ -43,9 +52,6 @@ def enter():
     try:
         if not _launched:
             _launch()
-        if getattr(_local, "threads", None) != threads:
-            numba.set_num_threads(threads)
-            _local.threads = threads
         return threads
     except BaseException as error:
         _lock.release()
@@ -61,17 +67,14 @@ def leave():
 
 
 def get_threads():
-    """Return the number of threads that kernels use."""
-    global _threads
-    if _threads is None:
-        _threads = default_threads()
-    return _threads
-
-
-def set_threads(threads):
-    """Set the number of threads that kernels use, 1 to `max_threads()`."""
-    global _threads
-    _threads = threads
+    """Return the number of threads that kernels use in this context."""
+    global _default
+    asked = blocks.get() or tuple(calls)
+    if asked:
+        return asked[-1].n
+    if _default is None:
+        _default = default_threads()
+    return _default
 
 
 def max_threads():
@@ -80,8 +83,8 @@ def max_threads():
 
 
 def default_threads():
-    """Return the pool's size, or a container's CPU quota if that is smaller."""
-    return max(1, min(max_threads(), _cpu_quota() or max_threads()))
+    """Return the smallest of the pool's size, a container's CPU quota and the variables of OpenMP."""
+    return min(filter(None, (max_threads(), _cpu_quota(), *map(_bound, BOUNDS))))
 
 
 def waiting():
@@ -90,22 +93,58 @@ def waiting():
 
 
 def _launch():
-    global _launched, _waiting
+    global _launched
+    with Interruption(), _settings_of_others():
+        numba.get_num_threads()  # launches the pool
+        connect_pool()
+        _launched = True
+
+
+@contextmanager
+def _settings_of_others():
+    """Keep what Numba's launch sets: OpenMP's counts in this Python thread, and multiprocessing's start method."""
+    import multiprocessing
+
+    method = multiprocessing.get_start_method(allow_none=True)
+    counts = _load_openmp()
+    try:
+        yield
+    finally:
+        for library, threads, levels in counts:
+            library.omp_set_num_threads(threads)
+            library.omp_set_max_active_levels(levels)
+        if method is None:
+            multiprocessing.set_start_method(None, force=True)
+
+
+def _load_openmp():
+    """Load what Numba's OpenMP layer calls, unless the user chose another; return each library with its counts."""
+    global _waiting
+    layer = str(numba.config.THREADING_LAYER).lower()
+    if layer in ("tbb", "workqueue"):
+        _waiting = f"as {layer} does it"
+        return []
     chosen = [f"{name}={os.environ[name]}" for name in SPINNING if name in os.environ]
     if chosen:
         _waiting = "as the user set: " + ", ".join(chosen)
-        numba.get_num_threads()
+    elif _openmp_is_loaded():
+        _waiting = "as OpenMP was loaded, before gd could set it"
     else:
-        late = _openmp_is_loaded()
-        _waiting = "as OpenMP was loaded, before gd could set it" if late else "spin for some 50 us, then sleep"
-        os.environ.update(SPINNING)
-        try:
-            numba.get_num_threads()  # launches the pool, which loads libgomp, which reads the environment
-        finally:
-            for name in SPINNING:
-                os.environ.pop(name, None)
-    connect_pool()
-    _launched = True
+        _waiting = "spin for some 50 us, then sleep"
+    own = {} if chosen else SPINNING
+    try:
+        os.environ.update(own)
+        from numba.np.ufunc import omppool  # loads OpenMP, which reads the environment
+
+        # On Linux its calls reach an OpenMP that is loaded for the whole process, as torch's is, rather than its own.
+        names = (None, omppool.__file__) if sys.platform.startswith("linux") else (omppool.__file__,)
+        found = [each for each in map(CDLL, names) if hasattr(each, "omp_get_max_active_levels")]
+        return [(each, each.omp_get_max_threads(), each.omp_get_max_active_levels()) for each in found]
+    except ImportError:
+        return []
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
 
 
 def _close(error):
@@ -121,6 +160,12 @@ def _openmp_is_loaded():
         return "/libgomp.so.1" in Path("/proc/self/maps").read_text()
     except OSError:
         return False
+
+
+def _bound(name):
+    """Return the number that a variable of OpenMP holds, or None."""
+    number = os.environ.get(name, "").partition(",")[0].strip()  # a list has a number for each level of nesting
+    return int(number) if number.isdecimal() else None
 
 
 def _cpu_quota(root=Path("/")):

@@ -125,6 +125,43 @@ def use_one_thread():
     assert two.stdout.split() == [split(stepped, 0), split(trained, 0)]
 
 
+def nest_blocks():
+    """Python threads that are in blocks of their own have their numbers, and afterwards all is as before."""
+    before = gd.get_threads()
+
+    def work(k):
+        for turn in range(500):
+            with gd.threads(1 + (k + turn) % 4):
+                assert gd.get_threads() == 1 + (k + turn) % 4
+                with gd.threads(1 + k % 4):
+                    assert gd.get_threads() == 1 + k % 4
+                assert gd.get_threads() == 1 + (k + turn) % 4
+        return stepped(k % 4, 3)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # Python threads take turns as often as they can
+    results = at_once(work)
+    sys.setswitchinterval(interval)
+    assert results == [stepped(k % 4, 3) for k in range(THREADS)]
+    assert gd.get_threads() == before
+    try:
+        from joblib import Parallel, delayed
+    except ImportError:
+        raise Skipped("no joblib here") from None
+    Parallel(THREADS, prefer="threads")(delayed(work)(k) for k in range(THREADS))
+    assert gd.get_threads() == before
+
+
+def respect_openmp():
+    """OMP_NUM_THREADS bounds the default, and a call goes beyond it."""
+    assert gd.get_threads() == 1
+    expected = stepped(0)
+    gd.threads(2)
+    assert pool.enter() == 2
+    pool.leave()
+    assert split(stepped, 0) == expected
+
+
 def respect_the_quota():
     """A control group of 1.5 cores has two threads, one of 0.5 has one, and so have groups within."""
     program = "import gd; print(gd.get_threads())"

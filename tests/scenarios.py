@@ -24,6 +24,7 @@ import contextlib
 import scenario_caches as caches
 import scenario_interrupts as interrupts
 import scenario_processes as processes
+import scenario_settings as settings
 import scenario_threads as threads
 from scenario_tools import Skipped
 
@@ -42,6 +43,8 @@ SCENARIOS = {  # name: function, environment
     "threads-one-model": (threads.fit_one_model, {}),
     "threads-pool": (threads.map_in_a_pool, {"NUMBA_NUM_THREADS": "2"}),
     "threads-one": (threads.use_one_thread, {"NUMBA_NUM_THREADS": "1"}),
+    "threads-blocks": (threads.nest_blocks, {"NUMBA_NUM_THREADS": "4"}),
+    "threads-bounded": (threads.respect_openmp, {"NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "1,2"}),
     "threads-quota": (threads.respect_the_quota, {"NUMBA_NUM_THREADS": "4"}),
     **{f"fork-{name}": (partial(processes.fork, name), layer(name)) for name in threads.LAYERS},
     "fork-during-work": (processes.fork_during_work, {"NUMBA_NUM_THREADS": "2"}),
@@ -50,6 +53,9 @@ SCENARIOS = {  # name: function, environment
         for method in ("fork", "spawn", "forkserver")
     },
     "joblib": (processes.share_cores, {}),
+    **{f"settings-{name}": (partial(settings.keep, name), layer(name)) for name in threads.LAYERS},
+    "settings-torch": (settings.keep_torch, {"NUMBA_NUM_THREADS": "2"}),
+    "workqueue-beside": (settings.beside, layer("workqueue")),
     **{f"interrupt-{name}": (partial(interrupts.step, name), {}) for name in interrupts.CASES},
     "interrupt-fit": (interrupts.fit, {}),
     "interrupt-linear-fit": (interrupts.fit_linear_model, {}),

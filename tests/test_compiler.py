@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,9 @@ def test_large_work_is_split_and_small_work_is_not(monkeypatch):
 
 @pytest.fixture
 def elsewhere():
-    """A function that calls another in one other thread."""
+    """A function that calls another in one other thread, in a copy of the context."""
     with ThreadPoolExecutor(1) as executor:
-        yield lambda function, *arguments: executor.submit(function, *arguments).result()
+        yield lambda *call: executor.submit(copy_context().run, *call).result()
 
 
 @several_threads

@@ -31,6 +31,7 @@ SCENARIOS = (
     "fork-workqueue",
     "multiprocessing-fork",
     "joblib",
+    "settings-omp",
     "interrupt-fit",
     "cache-damage",
 )  # one of a kind

@@ -18,11 +18,16 @@ from ..kernels.loops.elementwise import map_elements
 from ..kernels.rules.activations import identity
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
+ONE_AT_A_TIME = (
+    "with workqueue Numba aborts the process if a parallel function of yours runs in one Python thread and gd in "
+    "another: call gd `with gd.threads(1)` there, hold one lock around both, or choose NUMBA_THREADING_LAYER=omp or tbb"
+)
 
 
 def information() -> list[tuple[str, str]]:
     """Return (name, value) pairs: versions, processor, threads and cache."""
-    installed = versions(("gd", *PACKAGES))
+    installed, layer = versions(("gd", *PACKAGES)), threading_layer()
+    bounds = "".join(f"{name}={os.environ[name]}, " for name in pool.BOUNDS if name in os.environ)
     return [
         ("gd", installed.get("gd", "not installed")),
         ("Python", platform.python_version()),
@@ -30,8 +35,9 @@ def information() -> list[tuple[str, str]]:
         ("system", platform.platform()),
         ("processor", f"{processor()} ({llvmlite.binding.get_host_cpu_name()})"),
         ("vector width", f"{vector_bits()} bits"),
-        ("threads", f"{pool.get_threads()} (pool of {pool.max_threads()}, {os.cpu_count()} cores)"),
-        ("threading layer", threading_layer()),
+        ("threads", f"{pool.get_threads()} ({bounds}pool of {pool.max_threads()}, {os.cpu_count()} cores)"),
+        ("threading layer", layer),
+        *([("warning", ONE_AT_A_TIME)] if layer == "workqueue" else []),
         ("idle threads", pool.waiting()),
         ("kernel cache", _cache()),
     ]

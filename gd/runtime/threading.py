@@ -1,17 +1,19 @@
 """Set the number of threads of kernels, and limit BLAS to one thread inside kernels."""
 
 import functools
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Self
 
 from ..checks import check_integer, shown
 from ..kernels import pool
+from ..kernels.interruption import Interruption
 
 
 class threads:
-    """Set the number of threads of all kernels in this process: permanently, or in a `with` block.
+    """Set the number of threads of kernels: by a call for this process, by a `with` block for that block alone.
 
     Parameters
     ----------
@@ -25,8 +27,12 @@ class threads:
 
     Notes
     -----
-    The default is the size of the thread pool, or the CPU quota of the container if that is smaller. Results do not
-    depend on the number of threads.
+    The default is the smallest of the pool's size, the CPU quota of the container, OMP_NUM_THREADS and
+    OMP_THREAD_LIMIT. Results do not depend on the number of threads.
+
+    The number of a block holds in the Python thread or the asyncio task that is in the block, and in tasks created
+    there. Other Python threads, also those started there, have the number of the process. A call in a block sets the
+    number of the process, which shows after the block.
 
     Examples
     --------
@@ -42,24 +48,30 @@ class threads:
             raise ValueError(
                 f"threads: n must be {pool.max_threads()} at most (NUMBA_NUM_THREADS), got {shown(n, str)}"
             )
-        self._before, self._n = pool.get_threads(), n
-        pool.set_threads(n)
+        self.n = n
+        pool.calls.append(self)
 
     def __enter__(self) -> Self:
-        pool.set_threads(self._n)
+        with suppress(ValueError):  # it is a block for the second time
+            pool.calls.remove(self)
+        pool.blocks.set((*pool.blocks.get(), self))
         return self
 
     def __exit__(self, *error: object) -> None:
-        pool.set_threads(self._before)
+        blocks = pool.blocks.get()
+        for k in reversed(range(len(blocks))):  # it need not be the last: generators can end in any order
+            if blocks[k] is self:
+                pool.blocks.set(blocks[:k] + blocks[k + 1 :])
+                break
 
 
 def get_threads() -> int:
-    """Return the number of threads that kernels use."""
+    """Return the number of threads that kernels use, here: in the `with` blocks of `threads` around the call."""
     return pool.get_threads()
 
 
 _blas_lock = Lock()
-_blas_users: int = 0
+_blas_users: set[object] = set()
 _blas_limit: Any = None
 
 
@@ -68,27 +80,47 @@ def single_threaded_blas() -> Iterator[None]:
     """Limit BLAS to one thread in the block, for matrix products inside kernels that are parallel themselves.
 
     The limit holds for the process. Several Python threads may be in such a block at once; the last one to leave
-    restores the limit that held before the first.
+    restores the limit that held before the first. A forked child begins with that limit, too.
     """
-    global _blas_users, _blas_limit
-    with _blas_lock:
-        if _blas_users == 0:
-            _blas_limit = _controller().limit(limits=1, user_api="blas")
-        _blas_users += 1
+    global _blas_limit
+    user = object()
     try:
+        with Interruption(), _blas_lock:
+            if _blas_limit is None:
+                _blas_limit = _controller().limit(limits=1)
+            _blas_users.add(user)
         yield
     finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                _blas_limit.restore_original_limits()
+        with Interruption(), _blas_lock:
+            _blas_users.discard(user)
+            if not _blas_users:
+                _restore_blas()
+
+
+def _restore_blas():
+    global _blas_limit
+    if _blas_limit is not None:
+        _blas_limit.restore_original_limits()
+        _blas_limit = None
+
+
+def _in_child():
+    global _blas_lock
+    _blas_lock = Lock()  # another thread of the parent may have held it
+    _blas_users.clear()
+    _restore_blas()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 @functools.cache
 def _controller():
+    """Return what controls BLAS alone: a limit restores all that its controller knows, such as OpenMP's counts."""
     from threadpoolctl import ThreadpoolController
 
     from ..kernels.blas import load_blas
 
     load_blas()
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
