@@ -179,13 +179,14 @@ def _of_arrays(source: Source, kind: str, label: str | None, like: dict[str, Any
 
 def kept(source: Source) -> dict[str, Any]:
     """Return what a saved model knows of the file that it was trained on, to read others like it."""
-    table = source.X if isinstance(source.X, Table) else None
+    X: Any = source.X
+    table = X if isinstance(X, Table) else None
     texts = [] if table is None else [name for name in table.columns if table.kind(name) == "text"]
     if source.label is not None and source.y is not None and source.y.dtype.kind == "O":
         texts.append(source.label)
     return {
         "table": table is not None,
-        "columns": len(table.columns) if table is not None else int(np.prod(source.X.shape[1:])),
+        "columns": len(table.columns) if table is not None else int(np.prod(X.shape[1:])),
         "first": source.first,
         "label": source.label,
         "left_out": list(source.left_out),
