@@ -6,6 +6,7 @@ import llvmlite.binding
 import numpy as np
 import pytest
 
+from gd.activations import ACTIVATIONS
 from gd.bench import assembly
 from gd.bench.recording import recorded
 from gd.kernels import cache
@@ -89,6 +90,21 @@ def test_optimizers_use_the_whole_vector(name, dtype):
             assert found["vector_bits"] == vector_bits(), found
             assert found["flops_per_element"] > 0
             assert found["elements"] * np.dtype(dtype).itemsize * 8 == found["unroll"] * vector_bits()
+
+
+@x86
+@pytest.mark.parametrize("form, over", [(0, "x"), (1, "dy"), (1, "x"), (2, "dy"), (2, "y")])
+@pytest.mark.parametrize("name", [name for name, each in ACTIVATIONS.items() if each.elementwise])
+def test_activations_in_place_use_the_whole_vector(name, form, over):
+    each = ACTIVATIONS[name]
+    function = (each.forward, each.backward, each.backward_from_output)[form]
+    if function is None:
+        pytest.skip("the derivative does not follow from the output")
+    given = {operand: np.full(20, 0.5, np.float32) for operand in (("x",), ("dy", "x"), ("dy", "y"))[form]}
+    with recorded() as runs:
+        function(**given, out=given[over])
+    found = assembly.inspect(runs[0].kernel, runs[0].kinds)
+    assert found["vector_bits"] == vector_bits() or name == "identity", found  # over itself there is nothing to do
 
 
 @x86

@@ -179,14 +179,14 @@ def _of_arrays(source: Source, kind: str, label: str | None, like: dict[str, Any
 
 def kept(source: Source) -> dict[str, Any]:
     """Return what a saved model knows of the file that it was trained on, to read others like it."""
-    X: Any = source.X
-    table = X if isinstance(X, Table) else None
-    texts = [] if table is None else [name for name in table.columns if table.kind(name) == "text"]
+    shape, texts, is_table = getattr(source.X, "shape", ()), [], isinstance(source.X, Table)
+    if isinstance(source.X, Table):
+        texts, shape = [n for n in source.X.columns if source.X.kind(n) == "text"], (0, len(source.X.columns))
     if source.label is not None and source.y is not None and source.y.dtype.kind == "O":
         texts.append(source.label)
     return {
-        "table": table is not None,
-        "columns": len(table.columns) if table is not None else int(np.prod(X.shape[1:])),
+        "table": is_table,
+        "columns": int(np.prod(shape[1:])),
         "first": source.first,
         "label": source.label,
         "left_out": list(source.left_out),

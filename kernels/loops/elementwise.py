@@ -66,11 +66,11 @@ def map_into(out):
 
 def _over(position, rule):
     """Return a body that names the memory to overwrite only once: with two names it would not vectorize."""
-    write = _write(rule)
 
     def body(start, stop, arguments):
         operands = part(arguments, start, stop)
-        write(operands[position], operands)
+        for i in range(operands[position].size):
+            operands[position][i] = rule(*load(operands, i))
 
     return body
 
