@@ -1,5 +1,6 @@
 """Scenarios of the kernel cache: see scenarios.py. Each has a folder of its own in GD_CACHE_DIR."""
 
+import compileall
 import os
 import random
 import shutil
@@ -231,6 +232,44 @@ def change():
     assert ran(NUMBA_OPT="1") == (0, -3.0)
     assert ran(NUMBA_CPU_NAME="generic") == (0, -3.0)
     assert ran(version="0.0.0") == ran() == (1, -3.0)
+
+
+def identify():
+    """Code is known by what was imported: from a .pyc older than its source, without sources, or from a zip file."""
+    folder = own_folder()
+    root, cached = folder / "checkout", folder / "cached"
+    for part in ("gd", "kernels"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    rule, old = root / "kernels" / "rules" / "stages.py", "return clip(g, c.clip_value), p"
+    sources = {factor: rule.read_text().replace(old, old.replace("clip(g", f"{factor} * clip(g")) for factor in (1, 3)}
+
+    def write(factor):
+        rule.write_text(sources[factor])
+        os.utime(rule, (1e9, 1e9))
+
+    def ran(root=root, **more):
+        hits, (value,), told = run(cached, "SGD", root=root, **{"PYTHONDONTWRITEBYTECODE": ""} | more)
+        assert not told, told
+        return hits, float(value)
+
+    write(1)
+    assert ran() == (0, 0.5)
+    write(3)  # of the same size and time: Python itself runs the old .pyc
+    assert ran() == (1, 0.5)
+    shutil.rmtree(rule.parent / "__pycache__")
+    assert ran() == (0, -0.5)
+    assert ran(PYTHONOPTIMIZE="2")[1] == -0.5
+
+    compileall.compile_dir(root, quiet=1, legacy=True)
+    for each in root.rglob("*.py"):
+        each.unlink()
+    assert ran() == (1, -0.5)  # without sources
+    write(1)
+    compileall.compile_file(rule, force=True, quiet=1, legacy=True)
+    rule.unlink()
+    assert ran() == (1, 0.5)
+    archive = shutil.make_archive(str(folder / "zipped"), "zip", root)
+    assert ran(archive) == (1, 0.5)
 
 
 def keep_private():

@@ -61,6 +61,7 @@ SCENARIOS = {  # name: function, environment
     "cache-two-processes": (partial(caches.compile_at_once, 2), {}),
     "cache-eight-processes": (partial(caches.compile_at_once, 8), {}),
     "cache-changes": (caches.change, {}),
+    "cache-identity": (caches.identify, {}),
     "cache-private": (caches.keep_private, {}),
 }
 
