@@ -23,6 +23,7 @@ import contextlib
 
 import scenario_caches as caches
 import scenario_interrupts as interrupts
+import scenario_owners as owners
 import scenario_processes as processes
 import scenario_threads as threads
 from scenario_tools import Skipped
@@ -63,6 +64,10 @@ SCENARIOS = {  # name: function, environment
     "cache-changes": (caches.change, {}),
     "cache-identity": (caches.identify, {}),
     "cache-private": (caches.keep_private, {}),
+    "cache-shared": (owners.share, {}),
+    "cache-distrust": (owners.distrust, {}),
+    "cache-home": (owners.find_home, {}),
+    "cache-image": (owners.build_image, {}),
 }
 
 

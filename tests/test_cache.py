@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numba
@@ -59,7 +60,7 @@ def test_the_second_process_loads_what_the_first_compiled(tmp_path):
     assert len(files(tmp_path)) == 1
     assert run(tmp_path) == (1, 0.5, "")
     folder = files(tmp_path)[0].parent
-    assert os.name == "nt" or folder.stat().st_mode & 0o777 == 0o700
+    assert os.name == "nt" or folder.stat().st_mode & 0o777 == (0o700 if os.geteuid() else 0o755)
 
 
 STEPS = """
@@ -366,6 +367,13 @@ def test_a_function_that_poses_as_one_of_gd_is_known_by_its_own_code():
     one, two = wrapped(1.0), wrapped(2.0)
     assert one.__module__ == activations.__name__
     assert len({repr(identity.of(each)) for each in (activations.relu, one, two)}) == 3
+
+
+def test_a_module_without_byte_code_is_not_identified(monkeypatch):
+    loader = types.SimpleNamespace(get_code=lambda name: None)  # as that of an extension module
+    monkeypatch.setattr(activations.__spec__, "loader", loader)
+    with pytest.raises(identity.UnknownError, match="has no byte code"):
+        identity._module.__wrapped__(activations.__name__)
 
 
 def in_notebook(cell, names):
