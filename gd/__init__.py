@@ -1,9 +1,10 @@
 """gd: compiled gradient descent for NumPy arrays."""
 
+from importlib.machinery import PathFinder
 from pathlib import Path
 
-if not (Path(__file__).parent / "kernels").is_dir():  # not installed: a checkout has kernels/ beside gd/
-    if not (Path(__file__).parent.parent / "kernels" / "compiler.py").is_file():
+if not PathFinder.find_spec("gd.kernels", __path__):  # not installed: a checkout has kernels/ beside gd/
+    if not PathFinder.find_spec("kernels.compiler", [str(Path(__file__).parent.parent / "kernels")]):
         raise ImportError("gd is incomplete, gd.kernels is missing: install it with `python -m pip install .`")
     __path__.append(str(Path(__file__).parent.parent))
 

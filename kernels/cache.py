@@ -1,63 +1,58 @@
 """The on-disk cache of machine code: a file for each body and the types of its arguments.
 
-A file is named after the body and a hash of everything that shapes its code: the sources of the modules of its loop and
-its rules and of the modules that these import, the types, the options, the processor, and the versions of everything
-that compiles. A rule from outside this package is identified by its byte code and everything that it refers to; if that
-cannot be identified, nothing is kept. A file is written under a temporary name and renamed, and begins with a checksum
-of its name and its content: a missing, torn, foreign or unreadable file causes a recompile, never a wrong result. Files
-hold machine code, so the folder must belong to the user alone.
+A file is named after the body and a hash of everything that shapes its code: its functions (see `identity`), the types,
+the options, the processor, and the versions of everything that compiles; if something cannot be identified, nothing is
+kept. A file is written under a temporary name and renamed, and begins with a checksum of its name and its content: a
+missing, torn, foreign or unreadable file causes a recompile, never a wrong result.
+
+Files hold machine code. So each user writes a folder of their own, and reads root's, too: a file is read only if nobody
+but root and the user can write it, and its folder. Both are judged once they are open, because others may be able to
+put something else in their place.
 """
 
 import functools
 import hashlib
-import inspect
 import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import stat
 import sys
-import tempfile
 import time
-import types
-import typing
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
+from . import identity
 from .machine_code import Code, versions
 from .settings import DEBUG, INTERPRETED
 
 KEPT_FOLDERS = 4  # this version's folder and the last used of other versions; older ones are removed
 KEPT_DAYS = 60  # days that a file is kept without being loaded
 CHECKSUM = 32  # bytes of SHA-256 at the beginning of a file
+ROOT = 0  # root's user id, and that of everybody on Windows
 _DAY = 86_400  # seconds
-_FOLDER = "kernels-"
-_SOURCES = Path(__file__).parent
-_PACKAGE = __name__.rpartition(".")[0]
-# Modules that code does not depend on: they act before and after it runs
-_OUTSIDE = {f"{_PACKAGE}.{name}" for name in ("cache", "break_even", "interruption", "observation", "pool", "traffic")}
-_IMPORT = re.compile(r"^\s*from (\.+)([\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
+_ADVICE = "set GD_CACHE_DIR to a folder of your own"
 
 
-class _UnknownError(Exception):
-    """Something that code depends on cannot be identified, so a change of it would go unnoticed."""
+class _DistrustError(Exception):
+    """Another user could have written the code."""
 
 
 def code(name, functions, details, make):
     """Return the code of some functions, and True if it was in the cache; else `make(symbol)` makes it, to be kept.
 
-    `details` are everything that it depends on, except the functions' sources.
+    `details` are everything that it depends on, except the functions.
     """
     symbol = re.sub(r"[^0-9A-Za-z_]", "_", f"gd_{name}")[:100]
     try:
-        identity = [_identity(each) for each in functions]
+        identities = [identity.of(each) for each in functions]
     except Exception:  # of any kind: it inspects objects of others
         return make(symbol), False
-    symbol += "_" + hashlib.sha256(repr((identity, details)).encode()).hexdigest()[:24]
+    symbol += "_" + hashlib.sha256(repr((identities, details)).encode()).hexdigest()[:24]
     found = _find(symbol)
     if found:
         return found, True
@@ -71,166 +66,94 @@ def _find(symbol):
     """Return the code of a symbol, or None."""
     if folder() is None:
         return None
-    path = folder() / f"{symbol}.kernel"
-    try:
-        if not path.exists():
-            return None
-        _refuse_if_changed()  # else an older gd that still runs would find code that a newer one stored
-        content = path.read_bytes()
-        checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
-        if _checksum(path, payload) != checksum:
-            raise ValueError(f"{path} is damaged")
-        if time.time() - path.stat().st_mtime > _DAY:
+    name = f"{symbol}.kernel"
+    for path in dict.fromkeys((folder(), _folder_in(folder().parent, ROOT))):
+        try:
+            content = _read(path, name)
+            checksum, payload = content[:CHECKSUM], content[CHECKSUM:]
+            if _checksum(path / name, payload) != checksum:
+                raise ValueError(f"{path / name} is damaged")
+            needs, _, code = payload.partition(b"\n")
+            return Code(symbol, code, tuple(json.loads(needs)))
+        except (FileNotFoundError, PermissionError):  # root may keep its kernels to itself
+            continue
+        except Exception as error:
+            _warn("read", error)
+    return None
+
+
+def _read(path, name):
+    with _opened(path) as (inside, base), open(base + name, "rb", opener=partial(os.open, dir_fd=inside)) as file:
+        status = os.fstat(file.fileno())
+        _refuse_if_open_to_others(path / name, status)
+        identity.refuse_if_changed()  # else an older gd that still runs would find code that a newer one stored
+        if time.time() - status.st_mtime > _DAY:
             with suppress(OSError):  # reading works in a folder that is not writable
-                os.utime(path)
-        needs, _, code = payload.partition(b"\n")
-        return Code(symbol, code, tuple(json.loads(needs)))
-    except Exception as error:
-        _warn("read", error)
-        return None
+                os.utime(base + name, dir_fd=inside)
+        return file.read()
 
 
 def _keep(code):
     """Store code for other processes."""
-    if folder() is None:
+    path = folder()
+    if path is None:
         return
+    name, temporary = f"{code.symbol}.kernel", f"{secrets.token_hex(8)}.tmp"
+    payload = json.dumps(code.needs).encode() + b"\n" + code.object
     try:
-        _refuse_if_changed()
-        path = folder() / f"{code.symbol}.kernel"
-        payload = json.dumps(code.needs).encode() + b"\n" + code.object
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(_checksum(path, payload) + payload)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        _prune_files()
+        identity.refuse_if_changed()
+        path.mkdir(mode=_mode(), parents=True, exist_ok=True)
+        with _opened(path) as (inside, base):
+            try:
+                opener = partial(os.open, mode=_mode() & 0o666, dir_fd=inside)
+                with open(base + temporary, "xb", opener=opener) as file:
+                    file.write(_checksum(path / name, payload) + payload)
+                os.replace(base + temporary, base + name, src_dir_fd=inside, dst_dir_fd=inside)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(base + temporary, dir_fd=inside)
+                raise
+        _prune_files(path)
     except Exception as error:
-        _warn("written", f"{error.strerror}: {folder()}" if isinstance(error, OSError) else error)
-
-
-# --- What code depends on
-
-
-def _identity(function):
-    """Return a function's name and a hash of everything that its code depends on."""
-    return function.__qualname__, (_function if isinstance(function, types.FunctionType) else _described)(function, ())
-
-
-@functools.cache
-def _closure(module):
-    """Return a hash of the sources of a module of this package and of all that it imports, directly or not."""
-    found, left = {}, [module]
-    while left:
-        name = left.pop()
-        if name not in found and name not in _OUTSIDE:
-            source = _source(name)
-            found[name] = hashlib.sha256(source.encode()).hexdigest()
-            left += _imported(name, source)
-    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
-
-
-@functools.cache
-def _source(module):
-    source = inspect.getsource(sys.modules[module])
-    if not source:
-        raise _UnknownError(f"{module} has no source")
-    return source
-
-
-def _imported(module, source):
-    """Yield the modules of this package that another imports."""
-    package = module if hasattr(sys.modules[module], "__path__") else module.rpartition(".")[0]
-    for dots, name, members in _IMPORT.findall(source):
-        base = package.rsplit(".", len(dots) - 1)[0] + (f".{name}" if name else "")
-        for each in (base, *(f"{base}.{member}" for member in re.findall(r"\w+", members))):
-            if each in sys.modules and each.startswith(f"{_PACKAGE}."):
-                yield each
-
-
-def _described(value, seen, names=()):
-    """Return what identifies a value that code outside this package refers to; raise if nothing does.
-
-    Of a module, only the attributes in `names` count; `seen` are the functions that are being described.
-    """
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
-        return repr(value)
-    if type(value) in (tuple, frozenset):
-        members = value if type(value) is tuple else sorted(value, key=repr)
-        return type(value).__name__, [_described(each, seen, names) for each in members]
-    if type(value) is np.ndarray and value.dtype.kind in "biufc":
-        return "array", str(value.dtype), value.shape, value.tobytes()
-    if isinstance(value, types.CodeType):
-        plain = value.co_code, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars
-        return "code", repr(plain), [_described(each, seen) for each in value.co_consts]
-    if hasattr(value, "py_func"):  # a function that Numba compiles
-        options, kinds = sorted(map(str, value.targetoptions.items())), list(map(str, value.nopython_signatures))
-        own = options, kinds if not value._can_compile else None
-        return "compiled", own, _function(value.py_func, seen)
-    module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or ""
-    name = getattr(value, "__qualname__", getattr(value, "__name__", None))
-    named = isinstance(value, types.ModuleType) or getattr(sys.modules.get(module), name or "", None) is value
-    if module.startswith(f"{_PACKAGE}.") and named:
-        return "gd", name, _closure(module)
-    if module.partition(".")[0] in ("numpy", "numba", "math", "builtins", "typing") and named:
-        return "known", module, name
-    if isinstance(value, types.ModuleType):
-        found = [each for each in names if hasattr(value, each)]
-        return "module", [(each, _described(getattr(value, each), seen, names)) for each in found]
-    if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"):
-        return "tuple", name, value._fields
-    raise _UnknownError(f"{value!r} cannot be told from what it was before")  # such as a function with an overload
-
-
-def _function(function, seen):
-    """Return what identifies a function that is compiled; for one of this package its sources and closure variables."""
-    if function in seen:
-        return "seen", seen.index(function)
-    seen, names = (*seen, function), tuple(_names(function.__code__))
-    cells = [_described(cell.cell_contents, seen, names) for cell in function.__closure__ or ()]
-    if function.__module__.startswith(f"{_PACKAGE}."):
-        return "gd", function.__qualname__, _closure(function.__module__), cells
-    found = [(each, function.__globals__[each]) for each in names if each in function.__globals__]
-    globals_ = [(each, _described(value, seen, names)) for each, value in found]
-    annotated = typing.get_type_hints(function).values()
-    more = [_described(each, seen) for each in (function.__defaults__, *annotated)]
-    return "function", _described(function.__code__, seen), globals_, cells, more
-
-
-def _names(code):
-    """Yield the names that a function and the functions within it look up."""
-    yield from code.co_names
-    for each in code.co_consts:
-        if isinstance(each, types.CodeType):
-            yield from _names(each)
+        _warn("written", error, path)
 
 
 # --- The folder
 
 
-@functools.cache
 def folder():
-    """Return the folder of this version's kernels, created if necessary; None if there is no cache."""
+    """Return this user's folder of this version's kernels, created if necessary; None if there is no cache.
+
+    If it cannot be created, it is root's, to read.
+    """
+    return _folder(_user())
+
+
+@functools.cache
+def _folder(user):
+    path = None
     try:
         root = cache_root()
         if root is None or DEBUG or INTERPRETED:
             return None
-        _refuse_if_changed()
-        path = root / f"{_FOLDER}{_fingerprint()}"
-        new = not path.exists()
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_if_open_to_others(root, path)
-        with suppress(OSError):  # reading works without write permission
+        path, roots = _folder_in(root, user), _folder_in(root, ROOT)
+        new = not os.path.exists(path)
+        try:
+            path.mkdir(mode=_mode(), parents=True, exist_ok=True)
+        except OSError:
+            if not os.path.exists(roots):
+                raise
+            path, new = roots, False
+        with _opened(path), suppress(OSError):  # reading works without write permission
             os.utime(path)  # the least recently used folders are the ones to go
         if new:
             _prune(root, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        _warn("used", error)
-        return None
-    return path
+        return path
+    except RuntimeError:
+        _warn("used", f"there is no home folder; {_ADVICE}")
+    except (OSError, _DistrustError) as error:
+        _warn("used", error, path)
+    return None
 
 
 def cache_root():
@@ -238,16 +161,20 @@ def cache_root():
     chosen = os.environ.get("GD_CACHE_DIR")
     if chosen:
         return None if chosen.lower() == "off" else Path(chosen).expanduser().absolute()
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches/gd").expanduser()
     if os.name == "nt":
         return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser() / "gd" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gd"
+    home = Path("~").expanduser()
+    if _user() == ROOT and home.exists() and home.stat().st_uid != ROOT:  # by sudo, or in a container
+        home = Path("~root").expanduser()  # a user could not write beside what root leaves in their home
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "gd"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache").expanduser() / "gd"
 
 
-def _fingerprint():
-    """Return a hash of the versions of everything that compiles."""
-    return hashlib.sha256(repr((versions(), sys.version, platform.machine())).encode()).hexdigest()[:16]
+def _folder_in(root, user):
+    """Return the folder of a user's kernels, of these versions of everything that compiles."""
+    compilers = repr((versions(), sys.version, platform.machine()))
+    return root / f"kernels-{hashlib.sha256(compilers.encode()).hexdigest()[:16]}-{user}"
 
 
 def _checksum(path, payload):
@@ -255,50 +182,79 @@ def _checksum(path, payload):
     return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + payload).digest()
 
 
-def _stamp():
-    """Return times and sizes of all sources, which differ once a source has changed."""
-    stats = {path: path.stat() for path in _SOURCES.rglob("*.py")}
-    return {path: (status.st_mtime_ns, status.st_size) for path, status in stats.items()}
-
-
-_IMPORTED = _stamp()
-
-
-def _refuse_if_changed():
-    """Raise if a source has changed since its import, such as by an upgrade: its hash would not fit the code."""
-    if _stamp() != _IMPORTED:
-        raise RuntimeError("the sources have changed since they were imported")
-
-
-def _refuse_if_open_to_others(root, path):
-    if hasattr(os, "getuid"):
-        status, outer = path.stat(), root.stat()
-        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(f"{path} can be written by others")
-        if outer.st_uid not in (0, os.getuid()) or (outer.st_mode & (stat.S_IWOTH | stat.S_ISVTX)) == stat.S_IWOTH:
-            raise PermissionError(f"{root} is another user's, or all can replace what is in it")
-
-
 def _prune(root, current):
-    """Remove the least recently used folders of other versions, but only folders named and filled like ours."""
+    """Remove the least recently used of this user's folders of other versions, if named and filled like ours."""
     others = []
-    for path in root.iterdir():
-        if re.fullmatch(f"{_FOLDER}[0-9a-f]{{16}}", path.name) and path != current and not path.is_symlink():
+    for path in root.glob("kernels-*"):
+        if re.fullmatch("kernels-[0-9a-f]{16}(-[0-9]+)?", path.name) and path != current and not path.is_symlink():
             with suppress(OSError):  # another process may be pruning too
-                if all(file.suffix in (".kernel", ".tmp") for file in path.iterdir()):
+                own = path.stat().st_uid == _user()
+                if own and all(file.suffix in (".kernel", ".tmp") for file in path.iterdir()):
                     others.append((path.stat().st_mtime, path))
     for _, path in sorted(others, reverse=True)[KEPT_FOLDERS - 1 :]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 @functools.cache
-def _prune_files():
+def _prune_files(path):
     """Remove files that have not been loaded for `KEPT_DAYS`; once per process."""
-    for path in folder().iterdir():
-        with suppress(OSError):
-            if path.suffix in (".kernel", ".tmp") and time.time() - path.stat().st_mtime > KEPT_DAYS * _DAY:
-                path.unlink()
+    with _opened(path) as (inside, base):
+        for name in os.listdir(path if inside is None else inside):
+            with suppress(OSError):
+                age = time.time() - os.stat(base + name, dir_fd=inside).st_mtime
+                if name.endswith((".kernel", ".tmp")) and age > KEPT_DAYS * _DAY:
+                    os.unlink(base + name, dir_fd=inside)
 
 
-def _warn(done, error):
-    warnings.warn(f"gd: the kernel cache was not {done} ({error}); compiling instead", RuntimeWarning, stacklevel=2)
+# --- Owners
+
+
+def _user():
+    return os.geteuid() if hasattr(os, "geteuid") else ROOT
+
+
+def _mode():
+    """Return the mode of a folder: a user's is closed to others; root's can be read, if the umask lets it."""
+    return 0o755 if _user() == ROOT else 0o700
+
+
+@contextmanager
+def _opened(path):
+    """Open a folder that nobody but root and this user can write to; yield its `dir_fd` and where names in it begin."""
+    if os.name == "nt":
+        yield None, f"{path}{os.sep}"
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _refuse_if_open_to_others(path, os.fstat(handle))
+        yield handle, ""
+    finally:
+        os.close(handle)
+
+
+def _refuse_if_open_to_others(path, status):
+    if os.name == "nt":
+        return
+    if status.st_uid not in (ROOT, _user()):
+        raise _DistrustError(f"{path} belongs to {_name(status.st_uid)}, not to {_name(_user())}; {_ADVICE}")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _DistrustError(f"{path} of {_name(status.st_uid)} can be written by others; remove it, or {_ADVICE}")
+
+
+def _name(user):
+    """Return a user's name and number."""
+    with suppress(ImportError, KeyError):  # Windows has no names, and some users in containers have none
+        import pwd
+
+        return f"{pwd.getpwuid(user).pw_name} (uid {user})"
+    return f"uid {user}"
+
+
+def _warn(done, error, path=None):
+    reason = error
+    if isinstance(error, OSError) and path is not None:
+        above = next(each for each in (path, *path.parents) if os.path.exists(each))
+        owner, user = above.stat().st_uid, _user()
+        whose = f"{above} belongs to {_name(owner)}, this process to {_name(user)}; " if owner != user else ""
+        reason = f"{error.strerror}: {path}; {whose}{_ADVICE}"
+    warnings.warn(f"gd: the kernel cache was not {done} ({reason}); compiling instead", RuntimeWarning, stacklevel=2)

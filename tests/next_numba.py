@@ -16,7 +16,14 @@ from pathlib import Path
 import numba
 
 ROOT = Path(__file__).parent.parent
-TESTS = "test_machine_code.py", "test_compiler.py", "test_cache.py", "test_optimizers.py", "test_networks.py"
+TESTS = (
+    "test_machine_code.py",
+    "test_compiler.py",
+    "test_cache.py",
+    "test_identity.py",
+    "test_optimizers.py",
+    "test_networks.py",
+)
 
 
 def main():

@@ -23,6 +23,7 @@ import contextlib
 
 import scenario_caches as caches
 import scenario_interrupts as interrupts
+import scenario_owners as owners
 import scenario_processes as processes
 import scenario_settings as settings
 import scenario_threads as threads
@@ -67,7 +68,12 @@ SCENARIOS = {  # name: function, environment
     "cache-two-processes": (partial(caches.compile_at_once, 2), {}),
     "cache-eight-processes": (partial(caches.compile_at_once, 8), {}),
     "cache-changes": (caches.change, {}),
+    "cache-identity": (caches.identify, {}),
     "cache-private": (caches.keep_private, {}),
+    "cache-shared": (owners.share, {}),
+    "cache-distrust": (owners.distrust, {}),
+    "cache-home": (owners.find_home, {}),
+    "cache-image": (owners.build_image, {}),
 }
 
 

@@ -6,17 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numba
-import numpy as np
 import pytest
 from conftest import optimized
 
 import gd
 from gd.kernels import cache
-from gd.kernels.loops import losses
-from gd.kernels.rules import losses as rules
-from gd.kernels.rules.stages import CommonCoefficients
-from gd.kernels.views import local
 
 ROOT = Path(gd.__file__).parent.parent
 pytestmark = optimized
@@ -57,7 +51,7 @@ def test_the_second_process_loads_what_the_first_compiled(tmp_path):
     assert len(files(tmp_path)) == 1
     assert run(tmp_path) == (1, 0.5, "")
     folder = files(tmp_path)[0].parent
-    assert os.name == "nt" or folder.stat().st_mode & 0o777 == 0o700
+    assert os.name == "nt" or folder.stat().st_mode & 0o777 == (0o700 if os.geteuid() else 0o755)
 
 
 STEPS = """
@@ -245,7 +239,7 @@ def test_a_changed_rule_recompiles_what_depends_on_it_and_nothing_else(tmp_path)
         ("words.py", everything),
     ):
         path = root / "kernels" / module
-        path.write_text(path.read_text() + "\n# a change\n")
+        path.write_text(path.read_text() + "\nCHANGED = True  # as code: a comment recompiles nothing\n")
         assert compiled_in(root, cache) == expected, module
 
 
@@ -300,18 +294,6 @@ def test_rules_of_users_are_cached_and_known_by_all_that_they_refer_to(tmp_path)
     assert run_with(same) == ["0", "0.5"]
 
 
-def test_what_cannot_be_told_from_what_it_was_before_is_not_kept():
-    functions = [numba.njit(each) for each in (lambda x: x + 1, lambda x: x + FACTOR)]
-    functions.append(numba.njit(fastmath=True)(functions[0].py_func))
-    known = 1, "a", (2.5, None), (None, 2.5), np.ones(3), np, np.float32(2), *functions
-    found = [repr(cache._described(each, ())) for each in known]
-    assert len(set(found)) == len(known)
-    unknown = object(), {}, [1], (1, object()), np.ma.ones(2), np.array([None]), lambda x: x, local(8)
-    for value in (*unknown, numba.njit(lambda: UNKNOWN), CommonCoefficients()):
-        with pytest.raises(cache._UnknownError):
-            cache._described(value, ())
-
-
 LARGE = """
 import sys
 import numpy as np
@@ -343,22 +325,3 @@ def test_code_that_does_not_link_is_compiled(tmp_path):
     payload = needs + b"\n" + code.replace(b"gd_update", b"gd_upxxxx")
     file.write_bytes(cache._checksum(file, payload) + payload)
     assert run(tmp_path)[:2] == (0, 0.5)
-
-
-def test_rules_that_wrap_others_are_told_apart_by_what_they_wrap():
-    def loss(factor):
-        def squared(prediction, target):
-            return factor * (prediction - target) ** 2, 2 * factor * (prediction - target)
-
-        return losses.present_row_of(losses.row_of(squared))
-
-    one, other, again = (cache._identity(loss(factor)) for factor in (1.0, 2.0, 1.0))
-    assert one == again != other
-    assert cache._identity(losses.row_of(rules.squared)) != cache._identity(losses.row_of(rules.absolute))
-
-
-FACTOR, UNKNOWN = 2.0, object()
-
-
-def test_modules_that_code_does_not_depend_on_exist():
-    assert all(name in sys.modules for name in cache._OUTSIDE)
