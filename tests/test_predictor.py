@@ -490,3 +490,25 @@ def test_regression_labels_name_the_wrong_one(folder):
         predictor.evaluate(X.to_numpy(), ["3", "a"])
     with pytest.raises(DataError, match="is too far from those of the training"):
         predictor.evaluate(X.to_numpy(), [1e100, 1e140])
+
+
+def test_marks_and_names_are_those_of_the_training(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(1, 30, (120, 2))
+    rows = [f"{a:.3f};{b:.1f};{'hi' if a > 15 else 'lo'}".replace(".", ",") for a, b in X]
+    (tmp_path / "de.csv").write_text("\n".join(["a;b;k", *rows]))
+    assert run(capsys, "train", "--data", tmp_path / "de.csv", "--save", tmp_path / "m", *OPTIONS)[0] == 0
+    (tmp_path / "new.csv").write_text("a;b\n25,125;1,250\n5,125;2,500\n")
+    assert gd.load_model(tmp_path / "m").predict(tmp_path / "new.csv").tolist() == ["hi", "lo"]
+    (tmp_path / "one.csv").write_text(
+        "\n".join(["a;k", *(f"{a:.1f};{'hi' if a > 15 else 'lo'}".replace(".", ",") for a in X[:, 0])])
+    )
+    assert run(capsys, "train", "--data", tmp_path / "one.csv", "--save", tmp_path / "m", *OPTIONS)[0] == 0
+    (tmp_path / "new.csv").write_text("a\n1,5\n26,5\n")
+    assert gd.load_model(tmp_path / "m").predict(tmp_path / "new.csv").tolist() == ["lo", "hi"]
+    rows = [",".join(map(str, row)) for row in rng.integers(0, 9, (120, 4))]
+    (tmp_path / "whole.csv").write_text("\n".join(rows))
+    assert run(capsys, "train", "--data", tmp_path / "whole.csv", "--save", tmp_path / "m", *OPTIONS)[0] == 0
+    for text in ("2,4,6\n5,3,1\n7,7,1\n", "0,1,2\n5,3,1\n7,7,1\n"):
+        (tmp_path / "new.csv").write_text(text)
+        assert len(gd.load_model(tmp_path / "m").predict(tmp_path / "new.csv")) == 3

@@ -66,6 +66,9 @@ def test_numbers_are_read_by_the_marks_of_the_file(tmp_path, content, column, fi
         (",0,1,3,4", True),
         ("0.5,0.1,0.3,0.2,1", False),
         ("5,3,1,4,1", False),
+        ("1,2,3,4,5", True),
+        ("0.5,0.6,0.7,0.8,1", False),
+        ("region,2000,2001,2002,class", True),
     ],
 )
 def test_a_first_line_of_numbers_that_ascend_is_a_header(tmp_path, header, named):
@@ -74,6 +77,28 @@ def test_a_first_line_of_numbers_that_ascend_is_a_header(tmp_path, header, named
     source = understood(tmp_path, f"{header}\n{rows}\n")
     assert source.layout.named is named
     assert source.rows == 60 + (not named)
+
+
+@pytest.mark.parametrize(
+    "first, rest, named",
+    [
+        ("region,2000,2001,2002,class", "A#,0.5,1.2,2.7,y;B#,0.4,1.3,2.9,x", True),  # of series that grow
+        ("2000,2001,2002,region", "0.5,1.2,#,north;0.4,1.3,#,south", True),
+        ("0,1,2", "5,#,1;1,2,0;0,1,2;2,1,2;0,2,1", False),
+        ("6,24,32,33,39", "5,24,#,33,2;6,1,32,3,39;9,3,2,1,4", False),
+        ('"1,000","2,000","3,000"', '"1,037","2,091","3,053";"4,500","1,000","2,500"', False),
+        (
+            "high,low,5more,more,big,acc",
+            "med,low,2,4,big,acc;high,med,5more,2,small,unacc;low,low,3,more,med,acc",
+            False,
+        ),
+        ("unknown,3,a", "unknown,5,b;7,#,a;9,#,b;5,2,a", False),
+        ("none,low", "none,high;some,low;none,low;some,high", False),
+    ],
+)
+def test_a_first_line_whose_cells_come_again_is_a_row(tmp_path, first, rest, named):
+    source = understood(tmp_path, lines(first, *rest.split(";")))
+    assert source.layout.named is named
 
 
 def test_a_header_that_comes_again_is_told(tmp_path):
@@ -97,8 +122,7 @@ def test_the_line_that_names_the_separator_for_excel_is_understood(tmp_path, sep
             lines("name x y", "New York 0.6 0", "Old Town 0.# 1"),
             "line 1 has 3 columns between spaces, expected 4 as in",
         ),
-        ("|1x3 Cross validator\n" + lines("1,2,a", "3,#,b"), "line 1 has 1 column between commas, expected 3 as in"),
-        ("# made by x\n" + lines("a,b,c", "3,#,b", "4,#,a"), "line 1 has 1 column between commas, expected 3 as in"),
+        ("my table\n" + lines("a,b,c", "3,#,b", "4,#,a"), "line 1 has 1 column between commas, expected 3 as in"),
         ('{"a": 1, "b": 3}\n' * 60, "is JSON"),
         ("<html>\n<body>, </body>\n</html>", "is HTML or XML"),
         (lines("a,b,c", "1,#,0", "2,#,1", times=40) + "?,1,?\n", "line 42, row 41, column 'c': '?' is no number"),
@@ -139,7 +163,11 @@ def test_what_is_no_table_or_no_label_is_told_with_its_line(tmp_path, content, w
         (lines("X,Y,area", "7,5,0.5", "6,#,1.#"), "X Y", "area"),  # y beside x is no label
         (lines("3,p|y,0", "4,p|z,1"), "0 1", "2"),  # a separator inside of cells
         (lines('3,"p;y",0', '4,"p;z",1'), "0 1", "2"),
-        (lines("2020-01-01 00:30:00,0.9,1", "2020-01-01 00:45:00,0.#,0"), "0 1", "2"),  # no svmlight
+        ("\n".join(f"2020-01-{k:02} 00:30:00,0.{k * 7 % 90},{k % 2}" for k in range(1, 29)), "0 1", "2"),  # no svmlight
+        ("|1x3 Cross validator\n" + lines("1,9,a", "3,#,a", "1,2,b"), "0 1", "2"),
+        ("# made by x\n# on friday\n" + lines("a,b,c", "3,#,b", "4,#,a"), "a b", "c"),
+        (lines("p,x,k", "\u22121,#,0", "2,#,1"), "p x", "k"),
+        (lines("day,humid,sales", *(f"{k + 1},{k + 3},{k % 7}" for k in range(60))), "day humid", "sales"),
         (lines("doors,size,class", "2,big,a", "3,small,b", "4,big,a", "5more,med,b"), "doors size", "class"),
     ],
 )
@@ -153,7 +181,7 @@ def test_auto_mpg_has_spaces_and_one_tab(tmp_path):
     assert list(understood(tmp_path, "\n".join(rows)).X.columns) == ["0", "1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("name", ["Id", "PassengerId", "rownames", "Unnamed: 0", "glass"])
+@pytest.mark.parametrize("name", ["Id", "PassengerId", "rownames", "Unnamed: 0", "row_id"])
 def test_columns_that_count_the_rows_are_left_out(tmp_path, name):
     rows = [f"{k + 1},{(k * 37) % 19},{k // 20}" for k in range(60)]
     source = understood(tmp_path, "\n".join([f"{name},a,kind", *rows]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .layout import COMMA, COMMAS, MISSING, POINT, POINTS, SEPARATORS, SPACES, Layout, layout_of, split
+from .layout import MISSING, POINT, SEPARATORS, Layout, layout_of, pointed, split
 from .table import FILLED, DataError, Table, as_number, as_table, counted, shortened
 
 SAMPLE = 2**19  # bytes from which the layout is found, and more where lines are long
@@ -44,7 +44,7 @@ def read_parquet(path: Path, drop: Sequence[str] = ()) -> Table:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         why = "is damaged, has two columns of one name, or is of a kind that pyarrow"
         raise DataError(f"{path}: {why} {pyarrow.__version__} cannot read as Parquet") from error
-    return as_table(str(path), frame, drop)
+    return as_table(str(path), frame, drop, advise=True)
 
 
 def read_delimited(path: Path, header: bool | None = None, like: Layout | None = None, texts: tuple[str, ...] = ()):
@@ -100,17 +100,8 @@ def _plain(values: Any, layout: Layout) -> Any:
     pandas does not see numbers with thousands, and none in a column that has other texts, too.
     """
     present = [value for value in values if value is not None]
-    pattern, marks = (POINTS, {".": "", ",": "."}) if layout.decimal == "," else (COMMAS, {",": ""})
-    decimal = COMMA if layout.separator != "," and not any(map(POINT.fullmatch, present)) else None
-    table = str.maketrans(marks)
-
-    def plain(value: str) -> str:
-        text = value.translate(SPACES) if value[:1].isdigit() or value[:1] in ("-", "+") else value
-        if layout.thousands and pattern.fullmatch(text):
-            return text.translate(table)
-        return text.replace(",", ".") if decimal and decimal.fullmatch(text) else text
-
-    plains = [plain(value) for value in present]
+    commas = layout.separator != "," != layout.thousands and not any(map(POINT.fullmatch, present))
+    plains = [pointed(value, "," if commas else layout.decimal, layout.thousands) for value in present]
     texts = sum(as_number(value) is None and value.lower() not in FILLED for value in plains)
     if plains == present or 5 * texts > len(plains):
         return values

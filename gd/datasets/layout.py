@@ -14,8 +14,9 @@ from .table import DataError, as_number, counted
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spaces"}
 LINES = 1000  # of them, at most
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "-nan", "NaT", "NULL", "null", "\\N", "#DIV/0!"]
+COMMENTS = ("#", "%", "|", "/")  # what a line before the table may begin with
 INTEGER, EXCEL = re.compile(r"\d+"), re.compile(r'"?sep=(.)"?\s*')
-SPACES = str.maketrans("", "", "\xa0\u202f\u2009")  # between thousands
+TYPESET = str.maketrans("\u2212", "-", "\xa0\u202f\u2009")  # a minus; spaces between thousands
 POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?")
 COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")  # 1.234.567,8
@@ -54,23 +55,25 @@ def split(lines: Any, separator: str, before: int = 0) -> Iterator[tuple[int, in
 
 
 def layout_of(path: Path, sample: str, header: bool | None, like: Layout | None) -> Layout:
-    """Return the layout that the first lines show."""
+    """Return the layout that the first lines show; with `like`, its marks of numbers, and names where it has some."""
     lines = list(islice(StringIO(sample, newline=""), LINES))
     excel = EXCEL.fullmatch(lines[0])
     before = 1 if excel else 0
     separator, rows = _separated(lines[before:], like, (excel[1],) if excel else tuple(SEPARATORS))
     if separator not in SEPARATORS or not rows:
         raise DataError(f"{path}: has no rows of columns with {', '.join(SEPARATORS.values())} between them")
-    names, width = rows[0], Counter(map(len, rows[1:] or rows)).most_common(1)[0][0]
-    decimal, thousands = _marks(separator, rows[1:])
+    width = Counter(map(len, rows[1:] or rows)).most_common(1)[0][0]
+    while len(rows) > 2 and len(rows[0]) not in (width, width - 1, width + 1) and rows[0][0][:1] in COMMENTS:
+        before = next(split(iter(lines), separator, before))[1]
+        rows = rows[1:]
+    names = rows[0]
+    decimal, thousands = _marks(separator, rows[1:]) if like is None else (like.decimal, like.thousands)
     known = like is not None and like.named and 2 * len({*names} & {*like.names}) >= min(len(names), len(like.names))
-    if header is None and not known:
-        marks = str.maketrans(
-            "," if decimal == "," else "", "." if decimal == "," else "", "." if decimal == "," else ""
-        )
-        header = _has_header([[cell.translate(marks) for cell in row] for row in rows])
-    named = known if header is None else header
-    if not named:
+    if header is None and like is not None:
+        header = known or (like.named and not any(map(_is_number, names)))
+    elif header is None:
+        header = _has_header([[pointed(cell, decimal, thousands) for cell in row] for row in rows])
+    if not header:
         names = [str(k) for k in range(width)]
     elif len(names) == width + 1 and not names[-1]:
         names = names[:-1]
@@ -86,10 +89,18 @@ def layout_of(path: Path, sample: str, header: bool | None, like: Layout | None)
         )
     if len(names) < 2 and like is None:
         raise DataError(f"{path}: has one column, expected several with {', '.join(SEPARATORS.values())} between them")
-    if named:
+    if header:
         names = _unique([name.lstrip("# ") for name in names])
         before = next(split(iter(lines), separator, before))[1]
-    return Layout(names, named, separator, decimal, thousands, before)
+    return Layout(names, header, separator, decimal, thousands, before)
+
+
+def pointed(cell: str, decimal: str, thousands: str) -> str:
+    """Return a number with a decimal point and without marks between thousands; other texts as they are."""
+    text = cell.translate(TYPESET) if cell[:1].isdigit() or cell[:1] in ("-", "+", "\u2212") else cell
+    if thousands and (POINTS if decimal == "," else COMMAS).fullmatch(text):
+        text = text.replace(thousands, "")
+    return text.replace(",", ".") if decimal == "," and COMMA.fullmatch(text) else text
 
 
 def _are_names(lines: list[str], separator: str, cells: list[str]) -> bool:
@@ -104,6 +115,8 @@ def _are_names(lines: list[str], separator: str, cells: list[str]) -> bool:
 def _separated(lines: list[str], like: Layout | None, known: tuple[str, ...]) -> tuple[str, list[list[str]]]:
     """Return the separator that cuts most lines into equally many clean cells, and the cells."""
     best: tuple[float, str, list[list[str]]] = (0.0, ",", [[line.strip()] for line in lines if line.strip()])
+    if like is not None and len(like.names) < 3:  # perhaps one column without the labels
+        known = (like.separator,)
     for separator in dict.fromkeys((*(() if like is None else (like.separator,)), *known)):
         try:
             rows = [cells for _, _, cells in split(iter(lines), separator)]
@@ -111,6 +124,7 @@ def _separated(lines: list[str], like: Layout | None, known: tuple[str, ...]) ->
             continue
         width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (1, 0)
         if width == 1:
+            best = (0.0, separator, rows) if len(known) == 1 else best
             continue
         cells = [cell for row in rows[:100] for cell in row]
         clean = sum(_is_clean(cell, separator) for cell in cells) / len(cells)
@@ -130,7 +144,7 @@ def _is_clean(cell: str, separator: str) -> bool:
 
 def _marks(separator: str, rows: list[list[str]]) -> tuple[str, str]:
     """Return the decimal mark, and the mark between thousands if there is one."""
-    cells = [cell.translate(SPACES) for row in rows for cell in row]
+    cells = [cell.translate(TYPESET) for row in rows for cell in row]
     commas = [cell for cell in cells if "," in cell and (COMMA.fullmatch(cell) or COMMAS.fullmatch(cell))]
     english = bool(commas) and all(map(COMMAS.fullmatch, commas))
     if separator == "," or english or any(POINT.fullmatch(cell) and not POINTS.fullmatch(cell) for cell in cells):
@@ -146,27 +160,34 @@ def _has_header(rows: list[list[str]]) -> bool:
     if not rest:
         return not any(map(_is_number, first))
     columns = [[cell for cell in column if cell not in MISSING] for column in zip(*rest, strict=False)]
-    pairs = list(zip(first, columns, strict=False))
-    texts = [name for name in first if not _is_number(name) and name not in (*MISSING, "?")]
-    new = [name for name, column in pairs if name in texts and name not in column]
-    if len(new) == len(texts) and _ascends(first):  # 0, 1, 2, ... as pandas writes it, or years, perhaps with others
-        fractions = any("." in cell for row in rest for cell in row if _is_number(cell))
-        above = [name for name, column in pairs if name in texts and 2 * sum(map(_is_number, column)) > len(column)]
-        whole = all(INTEGER.fullmatch(cell) for cell in first if _is_number(cell))
-        enough = above or (whole and (len(first) - len(texts) > 2 or fractions))
-        if enough and not any(map(_ascends, rest[:100])):
+    pairs = [(name, column) for name, column in zip(first, columns, strict=False) if name not in (*MISSING, "?")]
+    of_numbers = [2 * sum(map(_is_number, column)) > len(column) for _, column in pairs]
+    texts = [name for name, _ in pairs if not _is_number(name)]
+    new = [name not in column for name, column in pairs]
+    if _ascends(first) and any(new):  # 0, 1, 2, ... as pandas writes it, or years
+        counts = [name for name, _ in pairs if INTEGER.fullmatch(name)]
+        whole = len(counts) == len(pairs) - len(texts)
+        plain = whole and len(counts) > 2 and [int(name) - int(counts[0]) for name in counts] == [*range(len(counts))]
+        fractions = sum(any("." in cell for cell in column) for _, column in pairs)
+        if (
+            plain
+            and int(counts[0]) in (0, 1)
+            and all(n for n, (name, _) in zip(new, pairs, strict=True) if name in texts)
+        ):
             return True
-        counts = [cell for cell in first if cell and cell not in texts]
-        if counts == [str(k) for k in range(len(counts))] and (fractions or texts or len(counts) > 2):
-            return first != rows[1]
-    votes = [
-        _is_number(name)
-        for name, column in pairs
-        if name not in (*MISSING, "?") and 2 * sum(map(_is_number, column)) > len(column)
-    ]
-    if votes:  # of the columns of numbers
+        if whole and not texts and 2 * fractions >= len(pairs):
+            return True
+        strong = [
+            n and (number or 2 * len(set(column)) <= len(column))
+            for n, number, (name, column) in zip(new, of_numbers, pairs, strict=True)
+            if name in texts
+        ]
+        if any(strong) and all(n for n, (name, _) in zip(new, pairs, strict=True) if name in texts):
+            return True
+    votes = [not n or _is_number(name) for n, number, (name, _) in zip(new, of_numbers, pairs, strict=True) if number]
+    if votes:  # of the columns of numbers: a text that comes again is no name
         return 2 * sum(votes) <= len(votes)
-    return len(set(texts)) == len(texts) == len(new)
+    return len(set(texts)) == len(texts) and all(new)
 
 
 def _ascends(cells: list[str]) -> bool:

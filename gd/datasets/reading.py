@@ -17,15 +17,7 @@ from .table import DataError, Table, listed
 from .targets import Place, labels_of
 
 LABELS = ("label", "target", "class", "y")
-COUNTERS = (
-    "index",
-    "row",
-    "rownames",
-    "nr",
-    "no",
-    "sl_no",
-    "instant",
-)  # and what ends with "id": left out if they count
+COUNTERS = "id index row rownames nr no sl_no instant".split()  # and names that end with Id: left out if they count
 FOREIGN = {
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
     b"%PDF": "a PDF",
@@ -165,7 +157,7 @@ def _of_arrays(source: Source, kind: str, label: str | None, like: dict[str, Any
     elif kind == "npz":
         name = None if label is None or beside or _is_integer(label) else label
         source.X, source.y, source.test = read_npz(path, name, like is not None or beside)
-        source.how = "" if name is None else "--label"
+        source.how = "" if name is None or source.test is not None else "--label"
     else:
         source.X = read_npy(path)
     X = source.X if source.X is not None else source.test[0] if source.test is not None else None
@@ -274,8 +266,9 @@ def _not_features(table: Table, names: list[str]) -> dict[str, str]:
             found[name] = "is empty"
         elif values.dtype.kind in "iu" and len(values) > 1 and (np.diff(values.astype(np.float64)) == 1).all():
             lower = name.lower()
-            counter = table.named and (lower in COUNTERS or lower.endswith("id") or lower.startswith("unnamed"))
-            if counter or (k == 0 and len(names) > 2 and values[0] in (0, 1) and len(values) >= 10):
+            counter = lower in COUNTERS or name.endswith(("Id", "ID", "_id")) or lower.startswith("unnamed")
+            of_place = not table.named and k == 0 and len(names) > 2 and values[0] in (0, 1) and len(values) >= 10
+            if of_place or (table.named and counter):
                 found[name] = "counts the rows"
     return found
 

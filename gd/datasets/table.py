@@ -134,7 +134,7 @@ class Table:
         return f"; {fills}{dropping(name)} leaves the column out"
 
 
-def as_table(source: str, frame: Any, drop: Iterable[str] = ()) -> Table:
+def as_table(source: str, frame: Any, drop: Iterable[str] = (), advise: bool = False) -> Table:
     """Return a table of a data frame, or of a dict of arrays; raise DataError if a column holds something else.
 
     The values of the columns to drop are not looked at.
@@ -144,18 +144,19 @@ def as_table(source: str, frame: Any, drop: Iterable[str] = ()) -> Table:
         raise DataError(f"{source}: two columns have the same name, expected different names, got {listed(names)}")
     given = frame if isinstance(frame, Mapping) else {name: frame[name] for name in frame.columns}
     values = [[None] * len(each) if name in drop else each for name, each in zip(names, given.values(), strict=True)]
-    columns = {name: as_column(source, name, each) for name, each in zip(names, values, strict=True)}
+    columns = {name: as_column(source, name, each, advise) for name, each in zip(names, values, strict=True)}
     if len({len(each) for each in columns.values()}) > 1:
         raise DataError(f"{source}: columns must have equal lengths")
     return Table(columns, source)
 
 
-def as_column(source: str, name: str, given: Any) -> NDArray[Any]:
+def as_column(source: str, name: str, given: Any, advise: bool = False) -> NDArray[Any]:
     """Return numbers, booleans or objects (str or None), or raise DataError for other values."""
+    advice = leave_out(name) if advise else ""
     values = np.asarray(given, object) if isinstance(given, (list, tuple)) else np.asarray(given)
     if values.ndim != 1 or values.dtype.kind not in "fiubUSO":
         what = "dates or times" if values.dtype.kind in "mM" else f"{values.dtype} of {values.ndim} dimensions"
-        raise DataError(f"{source}: column {name!r} holds {what}, expected numbers, booleans or texts{leave_out(name)}")
+        raise DataError(f"{source}: column {name!r} holds {what}, expected numbers, booleans or texts{advice}")
     if values.dtype.kind in "fiub":
         return values
     pandas = sys.modules.get("pandas")
@@ -173,7 +174,7 @@ def as_column(source: str, name: str, given: Any) -> NDArray[Any]:
         if not isinstance(value, (str, bytes, bool, int, float, np.generic)):
             kind = type(value).__name__
             what = "dates or times" if isinstance(value, (date, time, timedelta)) else f"values of the type {kind}"
-            raise DataError(f"{source}: column {name!r} holds {what}, expected numbers or texts{leave_out(name)}")
+            raise DataError(f"{source}: column {name!r} holds {what}, expected numbers or texts{advice}")
     column = np.empty(len(values), object)
     column[:] = [None if gone else _text(v) or None for v, gone in zip(values, missing, strict=True)]
     return column

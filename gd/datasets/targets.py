@@ -177,10 +177,10 @@ def _task(found: NDArray[Any], values: NDArray[Any], what: str) -> str:
         return "classification"
     count = len(found)
     whole, few = values.dtype.kind == "i", count <= FEW and 10 * count <= len(values)
-    if count > MANY or 2 * count > len(values) or not (whole or few):
+    if count > MANY or not (whole or few) or (2 * count > len(values) and (count == len(values) or count > FEW)):
         return "regression"
     in_turn = found[0] in (0, 1) and found[-1] - found[0] == count - 1
-    if whole and (count <= FEW or (in_turn and len(values) >= 100 * count)):
+    if whole and ((count <= FEW and 2 * count <= len(values)) or (in_turn and len(values) >= 100 * count)):
         return "classification"
     numbers = "whole numbers" if whole else f"numbers, such as {max(found, key=lambda v: v != np.floor(v)):g},"
     raise DataError(
