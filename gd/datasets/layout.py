@@ -178,7 +178,7 @@ def _has_header(rows: list[list[str]]) -> bool:
         if whole and not texts and 2 * fractions >= len(pairs):
             return True
         strong = [
-            n and (number or 2 * len(set(column)) <= len(column))
+            n and (number or (len(counts) > 2 and 2 * len(set(column)) <= len(column)))
             for n, number, (name, column) in zip(new, of_numbers, pairs, strict=True)
             if name in texts
         ]
