@@ -7,6 +7,7 @@ They were checked with Numba 0.68.1 and llvmlite 0.50.0; pyproject.toml bounds N
 import ctypes
 import gc
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -375,6 +376,16 @@ def test_numbas_code_generator_has_a_machine_and_passes():
     manager, builder = generator._module_pass_manager()
     manager.run(llvm.parse_assembly("define void @f() { ret void }"), builder)
     assert [type(each) for each in generator.magic_tuple()] == [str] * 3  # machine, processor, features
+
+
+def test_what_the_processor_can_is_what_llvm_says_of_it():
+    _, name, _ = machine_code.processor()
+    if platform.machine() in ("x86_64", "AMD64") and name == llvm.get_host_cpu_name():
+        features = llvm.get_host_cpu_features()
+        assert machine_code.fuses() == (features.get("fma", False) or features.get("fma4", False))
+        assert machine_code.vector_bits() == (512 if features.get("avx512f") else 256 if features.get("avx") else 128)
+    else:
+        assert machine_code.vector_bits() in (128, 256, 512)
 
 
 def test_the_last_pass_but_one_is_the_one_that_is_replaced():
