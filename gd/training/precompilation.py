@@ -129,7 +129,7 @@ def tasks() -> dict[str, Callable[[Any], Any]]:
     def loss(each):
         def run(dtype):
             prediction = np.zeros((2, 2), dtype)
-            each.function(prediction, np.array([0, 1]) if each.labels else prediction)
+            each.function(prediction, np.array([0, 1]) if each.labels else np.ones_like(prediction))
 
         return run
 
