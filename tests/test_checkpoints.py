@@ -621,7 +621,7 @@ def test_a_full_disk_leaves_the_old_file(path):
     assert files(path.parent) == [path.name]
 
 
-@posix
+@pytest.mark.usefixtures("system")
 def test_what_killed_saves_left_is_removed_and_nothing_else(path):
     def workspace(name):
         folder = path.with_name(name)
@@ -667,6 +667,7 @@ def test_folders_that_cannot_be_locked_do_not_matter(path, monkeypatch):
     assert files(path.parent) == [path.name]
 
 
+@pytest.mark.usefixtures("system")
 @pytest.mark.parametrize("keep", [1, 3])
 def test_threads_that_save_to_one_path_do_not_harm_each_other(path, keep):
     save(path, {"x": np.zeros(1000)}, keep)
