@@ -270,12 +270,12 @@ def _functions(format):
         return copysign(two * (total + low), x)  # -0 stays -0
 
     @device
-    def log_of(x, c):
-        """Return n and rest with n ln 2 + rest = log(x) + c, for positive normal x and tiny c."""
+    def log_of(x, c, steps):
+        """Return n and rest with n ln 2 + rest = log(x / 2**steps) + c, for positive normal x and tiny c."""
         bits = integer(bits_of(x) - sqrt_half_bits)
         k = integer(bits >> mantissa_bits)
         f = float_of(integer(bits_of(x) - integer(k << mantissa_bits))) - one
-        n = float_of(integer(k + shifter_bits)) - shifter
+        n = float_of(integer(k + shifter_bits)) - shifter - steps
         square = half * f * f
         s = f / (two + f)
         z = s * s
@@ -285,8 +285,8 @@ def _functions(format):
     @device
     def log(x):
         small = x < smallest
-        n, rest = log_of(x * subnormal_factor if small else x, zero)
-        y = multiply_add(n - subnormal_steps if small else n, ln2_high, rest)
+        n, rest = log_of(x * subnormal_factor if small else x, zero, subnormal_steps if small else zero)
+        y = multiply_add(n, ln2_high, rest)
         y = y if x < infinity else x  # NaN too
         return y if not x <= zero else (nan if x < zero else -infinity)
 
@@ -294,7 +294,7 @@ def _functions(format):
     def log1p(x):
         u = one + x
         c = one - (u - x) if x > one else x - (u - one)
-        n, rest = log_of(u, c / u)
+        n, rest = log_of(u, c / u, zero)
         y = multiply_add(n, ln2_high, rest)
         y = y if x < infinity and abs(x) > smallest else x
         return y if not x <= -one else (nan if x < -one else -infinity)

@@ -448,6 +448,40 @@ assert scipy.linalg.inv([[2.0]]) == 0.5
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_each_thread_limits_accelerate_and_restores_it():
+    """Elsewhere than on macOS with functions of the same types, which note what they are told."""
+    code = """
+import ctypes, threading, types
+import numpy as np
+from gd.kernels import blas
+from gd.kernels.compiler import join, loop, splitting
+told, threads = [], threading.local()
+def limit(model):
+    threads.model = model
+    told.append((threading.get_ident(), model))
+    return 0
+@loop(1)
+def products():
+    def body(start, stop, arguments):
+        a, b, out = arguments
+        blas.product(a[start:stop], b, False, out[start:stop])
+    return body
+get = ctypes.CFUNCTYPE(ctypes.c_int32)(lambda: getattr(threads, "model", 7))
+known = types.SimpleNamespace(BLASGetThreading=get)
+known.BLASSetThreading = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32)(limit)
+blas.accelerate = lambda: known
+a, b, out = np.ones((64, 50)), np.ones((50, 40)), np.empty((64, 40))
+with splitting(1):
+    join(products)(64, a, b, out)
+assert (out == 50).all()
+calls = [[model for each, model in told if each == one] for one in dict(told)]
+assert len(calls) == 2, calls
+assert all(models == [blas.SINGLE, 7] * (len(models) // 2) for models in calls), calls
+"""
+    environment = os.environ | {"GD_CACHE_DIR": "off", "NUMBA_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
 def test_bodies_need_nothing_of_numbas_that_counts_references():
     assert cpu_target.target_context.subtarget(enable_nrt=False).enable_nrt is False
     kernel = Kernel(rooms, ())

@@ -99,6 +99,7 @@ def stratified(rng, dtype):
     pieces = [
         10**exponents * rng.choice([-1, 1], 200_000),
         *(rng.uniform(-limit, limit, 300_000) for limit in (0.7, 2, 20, np.log(information.max))),
+        rng.uniform(-1, 1, 100_000) * float(information.tiny),
         np.linspace(np.log(information.smallest_subnormal) - 2, np.log(information.tiny) + 2, 100_000),
     ]
     return np.concatenate(pieces).astype(dtype)

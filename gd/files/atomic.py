@@ -98,8 +98,8 @@ def _remove(folder: Path, held: int | None) -> None:
 def lock(folder: Path) -> int:
     """Return a descriptor that keeps a folder locked while it is open, or raise BlockingIOError if it is locked.
 
-    A lock ends with its process. Windows opens no folders, so there a file in the folder is locked. Other errors say that
-    the folder is gone or cannot be locked.
+    A lock ends with its process. Windows opens no folders, so there a file in the folder is locked. Other errors say
+    that the folder is gone or cannot be locked.
     """
     descriptor = os.open(folder, os.O_RDONLY) if fcntl else os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
     try:
