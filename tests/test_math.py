@@ -22,15 +22,15 @@ from gd.kernels.machine_code import fuses
 BOUNDS = {  # of float32 and float64 with fused multiply-adds, and without: as the docstring of kernels.math says
     "exp": (1.0, 1.0, 1.3, 1.3),
     "exp_minus": (1.0, 1.0, 1.3, 1.3),
-    "expm1": (1.4, 1.5, 1.5, 1.5),
+    "expm1": (1.4, 1.5, 1.6, 1.5),
     "log": (0.9, 0.9, 0.9, 0.9),
     "log1p": (0.9, 0.9, 0.9, 0.9),
-    "tanh": (1.6, 1.6, 1.6, 1.6),
-    "sigmoid": (1.7, 1.7, 2.0, 1.9),
-    "softplus": (2.2, 2.0, 2.4, 2.3),
-    "erf": (1.4, 1.0, 2.3, 1.5),
-    "normal_cdf": (6.1, 4.0, 6.4, 4.1),
-    "normal_density": (2.8, 2.7, 2.9, 2.8),
+    "tanh": (1.6, 1.6, 1.6, 1.7),
+    "sigmoid": (1.7, 1.7, 2.2, 2.0),
+    "softplus": (2.2, 2.0, 2.7, 2.4),
+    "erf": (1.4, 1.5, 2.5, 2.4),
+    "normal_cdf": (6.1, 8.0, 6.6, 8.0),
+    "normal_density": (2.8, 2.9, 3.0, 3.0),
 }
 MAXIMUM_ULP = {name: bounds[:2] if fuses() else bounds[2:] for name, bounds in BOUNDS.items()}
 EXACT = {
@@ -125,7 +125,7 @@ def test_accuracy(name, rng, dtype):
             exact = EXACT[name](x.astype(np.float64))
     elif name in MULTIPLE_PRECISION:
         mpmath = pytest.importorskip("mpmath")
-        x = np.concatenate([x[-450_000::100], rng.uniform(-38, 7, 3000)])
+        x = np.concatenate([x[-450_000::150], rng.uniform(-38, 7, 2000), rng.uniform(-1, 1, 4000)])
         with mpmath.workdps(30):
             tiny = mpmath.mpf("1e-4000")
             values = [getattr(mpmath, MULTIPLE_PRECISION[name])(mpmath.mpf(float(each))) for each in x]
@@ -139,7 +139,7 @@ def test_accuracy(name, rng, dtype):
 
 
 def test_the_docstring_states_these_bounds():
-    stated = re.findall(r"^    (?:and its )?(\w[\w, ]*?)  +([\d. ]+)$", math.__doc__, re.MULTILINE)
+    stated = re.findall(r"^ +(?:and its )?(\w[\w, ]*?)  +([\d. ]+)$", math.__doc__, re.MULTILINE)
     found = {name: tuple(map(float, figures.split())) for names, figures in stated for name in names.split(", ")}
     found["normal_density"] = found.pop("density")
     assert found == BOUNDS
