@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TESTS = "test_machine_code.py", "test_math.py", "test_networks.py", "test_estimators.py", "test_checkpoints.py"
+TESTS = "test_machine_code.py", "test_math.py", "test_networks.py", "test_checkpoints.py"
 TOOLS = "pytest", "pytest-xdist", "hypothesis", "mpmath"
 SHOWN = "numpy", "numba", "scipy", "scikit-learn"
 WITHOUT_WHEEL = re.compile(r"No matching distribution found for (\S+)")
@@ -50,10 +50,7 @@ def run(python, folder, constraints):
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
     own = str(folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python")
     copy = folder / "gd"
-    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    for name in files.stdout.splitlines():
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, copy / name)
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build"))
     (folder / "constraints.txt").write_text("\n".join(constraints))
     options = "--quiet", "--only-binary=numpy,numba,llvmlite,scipy,scikit-learn", "-c", str(folder / "constraints.txt")
     wanted = ["-e", f"{copy}[train]", *TOOLS]
