@@ -667,7 +667,6 @@ def test_folders_that_cannot_be_locked_do_not_matter(path, monkeypatch):
     assert files(path.parent) == [path.name]
 
 
-@pytest.mark.usefixtures("system")
 @pytest.mark.parametrize("keep", [1, 3])
 def test_threads_that_save_to_one_path_do_not_harm_each_other(path, keep):
     save(path, {"x": np.zeros(1000)}, keep)
