@@ -21,7 +21,6 @@ ROOT = Path(__file__).parent.parent
 TESTS = "test_machine_code.py", "test_math.py", "test_networks.py", "test_checkpoints.py"
 TOOLS = "pytest", "pytest-xdist", "hypothesis", "mpmath"
 SHOWN = "numpy", "numba", "scipy", "scikit-learn"
-WITHOUT_WHEEL = re.compile(r"No matching distribution found for (\S+)|for your environment:\s+(\S+)")
 
 
 def interpreters():
@@ -56,8 +55,7 @@ def run(python, folder, constraints):
     wanted = ["-e", f"{copy}[train]", *TOOLS]
     done = subprocess.run([own, "-m", "pip", "install", *options, *wanted], capture_output=True, text=True)
     if done.returncode:
-        lacking = WITHOUT_WHEEL.search(done.stdout + done.stderr)
-        return "", f"no wheel of {lacking[1] or lacking[2]}" if lacking else f"not installed: {done.stderr[-1000:]}"
+        return "", "not installed: " + " ".join(re.findall("^ERROR: (.*)", done.stderr, re.MULTILINE))
     listed = subprocess.run([own, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True).stdout
     packages = ", ".join(each.replace("==", " ") for each in listed.split() if each.partition("==")[0] in SHOWN)
     tests = [f"tests/{name}" for name in TESTS]
