@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 from .compiler import device
 from .machine_code import provide
+from .words import STATUS
 
 TILE = 1_000_000
 COLUMNS, DEPTH = 256, 64  # size of a tile of the second operand
@@ -67,6 +68,35 @@ for _name in ("sgemm", "dgemm"):
     provide(f"gd_{_name}", functools.partial(_address, _name))
 
 
+@functools.cache
+def accelerate():
+    """Return Apple's Accelerate if it is SciPy's BLAS and lets threads limit it, as from macOS 15 on; else None."""
+    if sys.platform != "darwin":
+        return None
+    name = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    library = ctypes.CDLL("/System/Library/Frameworks/Accelerate.framework/Accelerate")
+    return library if name.lower() == "accelerate" and hasattr(library, "BLASSetThreading") else None
+
+
+for _name in ("BLASGetThreading", "BLASSetThreading"):
+    provide(_name, lambda name=_name: ctypes.cast(getattr(accelerate(), name), ctypes.c_void_p).value)
+SINGLE = 1  # BLAS_THREADING_SINGLE_THREADED
+
+
+def _limited(builder, call):
+    """Emit a call of BLAS on one thread: threadpoolctl limits others before, but Accelerate only its callers can."""
+    if accelerate() is None:
+        call()
+        return
+    get, limit = (ir.FunctionType(STATUS, kinds) for kinds in ((), (STATUS,)))
+    get = cgutils.get_or_insert_function(builder.module, get, "BLASGetThreading")
+    limit = cgutils.get_or_insert_function(builder.module, limit, "BLASSetThreading")
+    before = builder.call(get, ())
+    builder.call(limit, (STATUS(SINGLE),))
+    call()
+    builder.call(limit, (before,))
+
+
 @intrinsic
 def _gemm(typing_context, transpose_a, transpose_b, add, m, n, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc):
     """Call BLAS gemm, column-major: c = op(a) op(b), or c += op(a) op(b) with `add`, from the given elements on."""
@@ -96,7 +126,8 @@ def _gemm(typing_context, transpose_a, transpose_b, add, m, n, k, a, a_start, ld
         one, zero = (context.get_constant(real, value) for value in (1, 0))
         head = flag(0), flag(1), size(3), size(4), size(5)
         beta = by_address(builder.select(arguments[2], one, zero))
-        builder.call(function, (*head, by_address(one), *matrix(6), *matrix(9), beta, *matrix(12)))
+        operands = *head, by_address(one), *matrix(6), *matrix(9), beta, *matrix(12)
+        _limited(builder, lambda: builder.call(function, operands))
         return context.get_dummy_value()
 
     flags, sizes, place = (types.boolean,) * 3, (types.intp,) * 3, (types.intp,) * 2

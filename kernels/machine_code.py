@@ -57,7 +57,7 @@ _WIDE = '"prefer-vector-width"="512"'
 
 # No fast math, not even contraction to fused multiply-adds: which products the compiler fuses depends on the
 # loop around a rule, and so would the last bit (and the direction of Lion's step). This costs nothing measurable;
-# where fusing matters, rules call `math.fma`. The numpy error model makes x / 0 infinite instead of an exception.
+# where fusing pays, rules call `math.multiply_add`. The numpy error model makes x / 0 infinite instead of an exception.
 OPTIONS = {"fastmath": False, "error_model": "numpy", "forceinline": True} | ({"boundscheck": True} if DEBUG else {})
 
 
@@ -320,6 +320,29 @@ def versions():
 def processor():
     """Return the target of the code: the machine, the processor, its features."""
     return cpu_target.target_context.codegen().magic_tuple()
+
+
+def fuses():
+    """Return True if the processor that code is for has an instruction for fused multiply-adds."""
+    return "fmaf" not in _sample()  # that of libm
+
+
+def vector_bits():
+    """Return the width of the vectors that code is for, in bits."""
+    return next((bits for register, bits in (("zmm", 512), ("ymm", 256)) if register in _sample()), 128)
+
+
+@functools.cache
+def _sample():
+    """Return the assembly of 16 multiply-adds: LLVM alone knows what a name and a list of features imply."""
+    module = """
+        declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+        define <16 x float> @sample(<16 x float> %a, <16 x float> %b, <16 x float> %c) WIDE {
+            %sum = call <16 x float> @llvm.fma.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)
+            ret <16 x float> %sum
+        }"""
+    target = cpu_target.target_context.codegen()._tm
+    return target.emit_assembly(llvm.parse_assembly(module.replace("WIDE", _WIDE)))
 
 
 def functions_of_pool():

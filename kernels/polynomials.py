@@ -20,7 +20,8 @@ class Format(NamedTuple):
     expm1_min: float  # e**x - 1 is -1 below
     erf_max: float  # erf is 1 above
     normal_max: float  # the density is 0 above
-    ln2_low: float  # log(2) minus log(2) rounded to this format
+    ln2_high: float  # log(2) in so few bits that its products with exponents are exact
+    ln2_low: float  # log(2) minus ln2_high
     exp_q: tuple  # (e**r - 1 - r) / r**2 on |r| <= log(2) / 2
     log_r: tuple  # (2 atanh(s) - 2 s) / s**3 in s**2, on |s| <= 3 - sqrt(8)
     log1p_q: tuple  # (log(1 + e) - e) / e**2 on 0 <= e <= 1
@@ -41,7 +42,8 @@ FORMATS = {
         expm1_min=-18,
         erf_max=4.5,
         normal_max=14.5,
-        ln2_low=-1.9046542e-09,
+        ln2_high=0.693145751953125,
+        ln2_low=1.4286068e-06,
         exp_q=(0.5, 0.16666576, 0.041666556, 0.008363203, 0.0013926213),
         log_r=(0.6666667, 0.4000013, 0.2854997, 0.23353428),
         log1p_q=(
@@ -91,7 +93,8 @@ FORMATS = {
         expm1_min=-38,
         erf_max=6,
         normal_max=38.7,
-        ln2_low=2.3190468138462996e-17,
+        ln2_high=0.6931471803691238,
+        ln2_low=1.9082149292705877e-10,
         exp_q=(
             0.5000000000000001,
             0.16666666666666669,

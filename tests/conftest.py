@@ -1,7 +1,10 @@
 """Fixtures; kernels compiled by the tests are cached beside pytest's own cache, not in the user's; see tiers.py."""
 
+import errno
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("GD_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "kernels"))
 
@@ -40,6 +43,32 @@ def dtype(request):
 @pytest.fixture(params=SIZES, ids=str)
 def size(request):
     return request.param
+
+
+@pytest.fixture(params=[os.name, "as on Windows"] if os.name == "posix" else [os.name])
+def system(request, monkeypatch):
+    """Run the test once on this system, and on POSIX once more with locks like those of Windows, which are of files."""
+    if request.param == os.name:
+        return
+    import fcntl
+
+    from gd.files import atomic
+
+    def locking(descriptor, mode, size):
+        assert (mode, size) == (2, 1)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+    def rmtree(folder, ignore_errors):  # all but what is open
+        for each in folder.iterdir():
+            if each.name != atomic.LOCK:
+                each.unlink()
+
+    monkeypatch.setattr(atomic, "fcntl", None)
+    monkeypatch.setattr(atomic, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2), raising=False)
+    monkeypatch.setattr(atomic, "shutil", SimpleNamespace(rmtree=rmtree, copyfile=shutil.copyfile))
 
 
 @pytest.fixture(params=["serial", "parallel"])

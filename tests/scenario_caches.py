@@ -231,6 +231,7 @@ def change():
     assert ran(version="0.0.0") == (0, -3.0)
     assert ran(NUMBA_OPT="1") == (0, -3.0)
     assert ran(NUMBA_CPU_NAME="generic") == (0, -3.0)
+    assert ran(NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="+sse4.2") == (0, -3.0)
     assert ran(version="0.0.0") == ran() == (1, -3.0)
 
 

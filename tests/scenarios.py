@@ -1,7 +1,8 @@
-"""What threads, forks, Ctrl-C and damaged caches do to gd: ``python tests/scenarios.py [--limit 60] [name ...]``.
+"""What threads, forks, Ctrl-C, damaged caches and other processors do to gd.
 
-Runs all scenarios, or those named, each in a process of its own that has a minute (on a busy machine more may be asked
-for) and takes warnings for errors, and prints how long each took and how it ended. It exits with 1 if one failed.
+``python tests/scenarios.py [--limit 60] [name ...]`` runs all scenarios, or those named, each in a process of its own
+that has a minute (on a busy machine more may be asked for) and takes warnings for errors, and prints how long each took
+and how it ended. It exits with 1 if one failed.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import scenario_caches as caches
 import scenario_interrupts as interrupts
 import scenario_owners as owners
 import scenario_processes as processes
+import scenario_processors as processors
 import scenario_settings as settings
 import scenario_threads as threads
 from scenario_tools import Skipped
@@ -74,6 +76,11 @@ SCENARIOS = {  # name: function, environment
     "cache-distrust": (owners.distrust, {}),
     "cache-home": (owners.find_home, {}),
     "cache-image": (owners.build_image, {}),
+    **{
+        f"processor-{name}": (partial(processors.compute, name), processors.environment(name))
+        for name in processors.TARGETS
+    },
+    "processor-all-kernels": (partial(processors.compile_all, "ivybridge"), processors.environment("ivybridge")),
 }
 
 

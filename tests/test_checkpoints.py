@@ -621,7 +621,7 @@ def test_a_full_disk_leaves_the_old_file(path):
     assert files(path.parent) == [path.name]
 
 
-@posix
+@pytest.mark.usefixtures("system")
 def test_what_killed_saves_left_is_removed_and_nothing_else(path):
     def workspace(name):
         folder = path.with_name(name)

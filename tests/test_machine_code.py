@@ -7,6 +7,7 @@ They were checked with Numba 0.68.1 and llvmlite 0.50.0; pyproject.toml bounds N
 import ctypes
 import gc
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -377,6 +378,16 @@ def test_numbas_code_generator_has_a_machine_and_passes():
     assert [type(each) for each in generator.magic_tuple()] == [str] * 3  # machine, processor, features
 
 
+def test_what_the_processor_can_is_what_llvm_says_of_it():
+    _, name, _ = machine_code.processor()
+    if platform.machine() in ("x86_64", "AMD64") and name == llvm.get_host_cpu_name():
+        features = llvm.get_host_cpu_features()
+        assert machine_code.fuses() == (features.get("fma", False) or features.get("fma4", False))
+        assert machine_code.vector_bits() == (512 if features.get("avx512f") else 256 if features.get("avx") else 128)
+    else:
+        assert machine_code.vector_bits() in (128, 256, 512)
+
+
 def test_the_last_pass_but_one_is_the_one_that_is_replaced():
     found = []
 
@@ -435,6 +446,40 @@ assert scipy.linalg.cython_blas.__pyx_capi__ is names and scipy.linalg.cython_bl
 assert scipy.linalg.inv([[2.0]]) == 0.5
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_each_thread_limits_accelerate_and_restores_it():
+    """Elsewhere than on macOS with functions of the same types, which note what they are told."""
+    code = """
+import ctypes, threading, types
+import numpy as np
+from gd.kernels import blas
+from gd.kernels.compiler import join, loop, splitting
+told, threads = [], threading.local()
+def limit(model):
+    threads.model = model
+    told.append((threading.get_ident(), model))
+    return 0
+@loop(1)
+def products():
+    def body(start, stop, arguments):
+        a, b, out = arguments
+        blas.product(a[start:stop], b, False, out[start:stop])
+    return body
+get = ctypes.CFUNCTYPE(ctypes.c_int32)(lambda: getattr(threads, "model", 7))
+known = types.SimpleNamespace(BLASGetThreading=get)
+known.BLASSetThreading = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32)(limit)
+blas.accelerate = lambda: known
+a, b, out = np.ones((64, 50)), np.ones((50, 40)), np.empty((64, 40))
+with splitting(1):
+    join(products)(64, a, b, out)
+assert (out == 50).all()
+calls = [[model for each, model in told if each == one] for one in dict(told)]
+assert len(calls) == 2, calls
+assert all(models == [blas.SINGLE, 7] * (len(models) // 2) for models in calls), calls
+"""
+    environment = os.environ | {"GD_CACHE_DIR": "off", "NUMBA_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 def test_bodies_need_nothing_of_numbas_that_counts_references():

@@ -113,6 +113,7 @@ def test_parameters_and_gradients_in_files(rng, tmp_path, folder):
 # --- Folders that are refused
 
 
+@pytest.mark.usefixtures("system")
 def test_a_folder_that_was_not_closed_is_refused(rng, folder):
     params, g = made(rng), made(rng)
     optimizer = gd.Adam(params, state_dir=folder)
@@ -266,6 +267,7 @@ def test_damaged_and_foreign_folders_are_refused(rng, folder, tmp_path):
         gd.Adam(params, state_dir=3)
 
 
+@pytest.mark.usefixtures("system")
 def test_an_optimizer_that_cannot_be_made_leaves_nothing(rng, folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

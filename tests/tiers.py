@@ -70,6 +70,7 @@ LONG = {  # of the full tier, as they take some seconds: mostly new processes, w
     ),
     "test_environment.py": ("test_compilation_tells_of_every_kernel_behind_a_name",),
     "test_linear_model.py": ("test_training_reaches_the_optimum",),
+    "test_machine_code.py": ("test_each_thread_limits_accelerate_and_restores_it",),
     "test_array_lists.py": ("test_gradients_may_be_other_objects_at_every_step",),
     "test_profiling.py": (
         "test_perf_finds_kernels",

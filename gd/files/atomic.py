@@ -6,15 +6,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EINVAL
+from errno import EACCES, EDEADLK, EINVAL
 from itertools import takewhile
 from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where folders cannot be locked
+except ImportError:  # Windows
     fcntl = None
+    import msvcrt
 
+LOCK = ".gd-lock"  # the file in a folder that Windows locks
 WORKSPACE = ".gd-save"  # ends the names of the folders in which files are written
 
 
@@ -66,9 +68,7 @@ def _workspace(path: Path) -> Iterator[Path]:
     leftover = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(WORKSPACE)}")
     for folder in filter(lambda each: leftover.fullmatch(each.name), list(path.parent.iterdir())):
         with suppress(OSError):  # in use
-            held = lock(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
+            _remove(folder, lock(folder))
     held = None
     while held is None:
         folder = Path(tempfile.mkdtemp(WORKSPACE, f".{path.name}.", path.parent))
@@ -81,19 +81,37 @@ def _workspace(path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if held is not None:
-            os.close(held)
+        _remove(folder, held)
+
+
+def _remove(folder: Path, held: int | None) -> None:
+    """Remove a folder, and then its lock."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if held is not None:
+        os.close(held)
+    if not fcntl:  # an open file cannot be removed, nor the folder around it
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def lock(folder: Path) -> int:
-    """Return a descriptor that keeps a folder locked while it is open, or raise OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)  # on Windows, this raises for a folder
+    """Return a descriptor that keeps a folder locked while it is open, or raise BlockingIOError if it is locked.
+
+    A lock ends with its process. Windows opens no folders, so there a file in the folder is locked. Other errors say
+    that the folder is gone or cannot be locked.
+    """
+    descriptor = os.open(folder, os.O_RDONLY) if fcntl else os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # pyright: ignore[reportOptionalMemberAccess]
+        if fcntl:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
         os.stat(folder)  # another save may have removed it
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
+        if error.errno in (EACCES, EDEADLK):  # how Windows says it
+            raise BlockingIOError(error.errno, error.strerror) from None
         raise
     return descriptor
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import address, check_path
-from ..files import flush, lock, replacement
+from ..files import LOCK, flush, lock, replacement
 from ..typing import FilePath
 
 CHUNK = 2**20  # elements that are stepped at a time
@@ -72,7 +72,7 @@ class StateFolder:
         """Return the content of the manifest, None for an empty folder."""
         path = self.path / MANIFEST
         if not path.exists():
-            if any(self.path.iterdir()):
+            if any(each.name != LOCK for each in self.path.iterdir()):
                 raise ValueError(f"{self._where}: state_dir {self.path} holds files, but no state of an optimizer")
             return None
         try:
@@ -176,9 +176,11 @@ class StateFolder:
             with suppress(OSError):
                 for name in (*self._arrays, MANIFEST):
                     (self.path / name).unlink(missing_ok=True)
-                if self._made:
-                    self.path.rmdir()
         self._unlock()
+        if self._before is None and self._made:
+            with suppress(OSError):
+                (self.path / LOCK).unlink(missing_ok=True)
+                self.path.rmdir()
 
     def _write(self, folder: Path, status: str, numbers: dict[str, Any]) -> None:
         """Write the manifest."""

@@ -15,6 +15,8 @@ import numpy as np
 from ..kernels import cache, pool
 from ..kernels.compiler import join, splitting
 from ..kernels.loops.elementwise import map_elements
+from ..kernels.machine_code import fuses, vector_bits
+from ..kernels.machine_code import processor as target
 from ..kernels.rules.activations import identity
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
@@ -34,6 +36,7 @@ def information() -> list[tuple[str, str]]:
         *((name, installed.get(name, "not installed")) for name in PACKAGES),
         ("system", platform.platform()),
         ("processor", f"{processor()} ({llvmlite.binding.get_host_cpu_name()})"),
+        ("compiled for", f"{target()[1]}, with{'' if fuses() else 'out'} fused multiply-adds"),
         ("vector width", f"{vector_bits()} bits"),
         ("threads", f"{pool.get_threads()} ({bounds}pool of {pool.max_threads()}, {os.cpu_count()} cores)"),
         ("threading layer", layer),
@@ -69,12 +72,6 @@ def sysctl(name: str) -> str:
     if sys.platform != "darwin":
         return ""
     return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def vector_bits() -> int:
-    """Return the width of the processor's vector registers in bits."""
-    features = llvmlite.binding.get_host_cpu_features()
-    return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
 
 
 def threading_layer() -> str:

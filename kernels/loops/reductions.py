@@ -5,7 +5,7 @@ import typing
 import numpy as np
 
 from ..compiler import device, loop
-from ..math import fma
+from ..math import multiply_add
 from ..views import load, local, matrix_at, part, row_at, store
 from .update import chained, unpack
 
@@ -102,7 +102,7 @@ def norms(measured, *stages):
         for k in range(quantities):
             for i in range(n):
                 scaled = factor * values[k][i]
-                lanes[k][i] = fma(scaled, scaled, lanes[k][i])
+                lanes[k][i] = multiply_add(scaled, scaled, lanes[k][i])
 
     @device
     def sums(lanes, values, factor, coefficients, p, g, slots):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import math
 from ..compiler import device
-from ..math import cast, copysign, exp, exp_minus, expm1, fma, normal_cdf
+from ..math import cast, copysign, exp, exp_minus, expm1, fma, multiply_add, normal_cdf
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 TANH_SCALE, TANH_SLOPE = 1.7159, 2 / 3  # LeCun et al. 1998
@@ -212,15 +212,15 @@ def hard_sigmoid_backward_from_output(dy, y):
 
 
 def hard_swish(x):
-    """Howard et al. 2019: x min(max(x + 3, 0), 6) / 6, which is x from 3 on: there x * 6 could overflow."""
-    three = cast(3, x)
-    return cast(0, x) if x <= -three else (x if x >= three else x * (x + three) / cast(6, x))
+    """Howard et al. 2019: x min(max(x + 3, 0), 6) / 6, divided first, because x * 6 could overflow."""
+    return _not_below(x) * (_clipped(x + cast(3, x), cast(0, x), cast(6, x)) / cast(6, x))
 
 
 def hard_swish_backward(dy, x):
-    """Return dy times the derivative: 0 for x <= -3, 1 for x >= 3, x / 3 + 1 / 2 between."""
-    three = cast(3, x)
-    return cast(0, dy) if x <= -three else (dy if x >= three else dy * (x / three + cast(0.5, x)))
+    """Return dy times the derivative: 0 for x <= -3, 1 for x >= 3, (2 x + 3) / 6 between."""
+    zero, three, six = cast(0, x), cast(3, x), cast(6, x)
+    sixfold = zero if x <= -three else (six if x >= three else x + x + three)
+    return (cast(0, dy) if x <= -three else dy) * (sixfold / six)  # without a branch around the division
 
 
 def elu(x, alpha):
@@ -296,7 +296,7 @@ def _gelu_argument(x):
     a_rest = cast(TWICE_ROOT_2_OVER_PI - np.float64(a) + TWICE_ROOT_REST, x)
     c_rest = cast(GELU_CUBIC - np.float64(c) + GELU_CUBIC_REST, x)
     square = x * x
-    factor, first = fma(c, square, one), a * x
+    factor, first = multiply_add(c, square, one), a * x
     of_factor = fma(c, square, one - factor) + (c * fma(x, x, -square) + c_rest * square)
     of_first = fma(a, x, -first) + a_rest * x
     z = first * factor
@@ -323,9 +323,10 @@ def mish(x):
     """Misra 2019: x tanh(softplus(x)) = x h / (1 + h), h = e + e**2 / 2, e = e**x; for x > 0: x - x / (1 + h)."""
     e = exp_minus(x)
     one = cast(1, x)
-    h = (e + e) * e if x > 0 else fma(cast(0.5, x) * e, e, e)  # for x > 0 both parts are times 2 e**-2x
+    h = (e + e) * e if x > 0 else multiply_add(cast(0.5, x) * e, e, e)  # for x > 0 both parts are times 2 e**-2x
     quotient = h / (h + (one + (e + e) if x > 0 else one))
-    small = fma(-quotient, h, h) if h < cast(0.5, x) else quotient  # h - quotient h = quotient, with less rounding
+    less_rounded = multiply_add(-quotient, h, h)  # h - quotient h = quotient
+    small = less_rounded if h < cast(0.5, x) else quotient
     return _not_below(x) * (one - quotient if x > 0 else small)
 
 
