@@ -23,11 +23,13 @@ from pathlib import Path
 import numba
 
 from .entry import connect_pool
+from .interruption import Interruption
 from .machine_code import pool_has_started
 
 SPINNING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 
-_lock = threading.RLock()  # reentrant: its thread can take it again if Ctrl-C came before it was released
+_lock = threading.RLock()
+leave = _lock.release  # gives the pool back after `enter` returned more than 1
 _local = threading.local()  # .threads: the number that this Python thread last set in Numba, which keeps it per thread
 _threads = None
 _launched = False
@@ -38,26 +40,22 @@ _waiting = "not started"
 def enter():
     """Take the pool; return the number of threads to use, or 1 if it was not taken (then do not call `leave`)."""
     threads = get_threads()
-    if threads == 1 or _closed or not _lock.acquire(blocking=False):
+    if threads == 1 or _closed:
         return 1
     try:
-        if not _launched:
-            _launch()
+        if not _lock.acquire(blocking=False):
+            return 1
         if getattr(_local, "threads", None) != threads:
-            numba.set_num_threads(threads)
-            _local.threads = threads
-        return threads
-    except BaseException as error:
-        _lock.release()
-        if not isinstance(error, Exception):
-            raise  # such as KeyboardInterrupt
-        _close(error)
-        return 1
-
-
-def leave():
-    """Give the pool back after `enter` returned more than 1."""
+            with Interruption():  # else the exception of a signal would look like one of the pool
+                _start(threads)
+        if not _closed:
+            return threads
+    except BaseException:
+        with suppress(RuntimeError):  # a signal can come before the lock is taken
+            _lock.release()
+        raise
     _lock.release()
+    return 1
 
 
 def get_threads():
@@ -87,6 +85,17 @@ def default_threads():
 def waiting():
     """Return in words how idle threads wait, for `gd info`."""
     return _waiting
+
+
+def _start(threads):
+    """Have the pool use so many threads; if it cannot, work serially from now on."""
+    try:
+        if not _launched:
+            _launch()
+        numba.set_num_threads(threads)
+        _local.threads = threads
+    except Exception as error:
+        _close(error)
 
 
 def _launch():
@@ -149,8 +158,9 @@ def _control_groups(root):
 
 
 def _in_child():
-    global _lock, _closed
+    global _lock, _closed, leave
     _lock = threading.RLock()  # another thread of the parent may have held it
+    leave = _lock.release
     _closed = _launched or pool_has_started()  # for parallel functions that are not gd's
 
 

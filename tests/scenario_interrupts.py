@@ -1,16 +1,21 @@
-"""Scenarios of Ctrl-C, real signals at random moments: see scenarios.py."""
+"""Scenarios of Ctrl-C and of other signals, real ones at random moments: see scenarios.py."""
 
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from scenario_tools import Skipped, digest
+
+with suppress(ImportError):  # Windows
+    import fcntl
+    import termios
 
 import gd
 from gd.batches import shuffled
@@ -38,8 +43,38 @@ CASES = {  # name: sizes of arrays, optimizer of them
 }
 
 
-def step(name):
-    """Interrupted steps are whole steps: parameters, state and count are those of as many steps without a signal."""
+class Stop(BaseException):
+    """Raised by a handler."""
+
+
+def handlers():
+    """Set handlers that raise, as users do; return the numbers of their signals."""
+
+    def time_out(number, frame):  # an OSError, which code around files expects of the system
+        raise TimeoutError("time is up")
+
+    def leave(number, frame):
+        raise SystemExit(1)
+
+    def stop(number, frame):
+        raise Stop
+
+    if not hasattr(os, "fork"):
+        raise Skipped("no fork here")
+    found = {signal.SIGALRM: time_out, signal.SIGTERM: leave, signal.SIGUSR1: stop, signal.SIGRTMIN: time_out}
+    for number, handler in found.items():
+        signal.signal(number, handler)
+    return [*found, signal.SIGINT]
+
+
+RAISED = KeyboardInterrupt, TimeoutError, SystemExit, Stop
+
+
+def step(name, given=lambda: [signal.SIGINT]):
+    """Interrupted steps are whole steps: parameters, state and count are those of as many steps without a signal.
+
+    `given()` returns the numbers of the signals, of which two can come at once.
+    """
     sizes, make = CASES[name]
     params, twins = arrays(*sizes), arrays(*sizes)
     optimizer, twin = make(params), make(twins)
@@ -56,19 +91,22 @@ def step(name):
         which.step(g)
 
     take(optimizer)
-    at = set()
-    with interrupts(longest=2e-3) as interrupt:
-        for _ in range(100):
-            before = optimizer.steps
+    at, numbers = set(), given()
+    with interrupts(2e-3, *numbers) as interrupt:
+        for _ in range(100 * len(numbers)):
+            before, where = optimizer.steps, None
             try:
-                interrupt()
-                until = time.perf_counter() + PATIENCE
-                while time.perf_counter() < until:
-                    take(optimizer)
-                where = None  # Python loses a signal that comes while it runs a finalizer
-            except KeyboardInterrupt as error:
-                where = place(error)
-                at.add(where)
+                try:
+                    interrupt()
+                    until = time.perf_counter() + PATIENCE
+                    while time.perf_counter() < until:  # Python loses a signal that comes while it runs a finalizer
+                        take(optimizer)
+                except RAISED as error:
+                    where = place(error)
+                    at.add(where)
+                    interrupt.settle()
+            except RAISED:
+                interrupt.settle()
             while twin.steps < optimizer.steps:
                 take(twin)
             assert before <= optimizer.steps == twin.steps, where
@@ -88,30 +126,56 @@ def place(error):
 
 
 @contextmanager
-def interrupts(longest):
-    """Yield a function that asks for one Ctrl-C, which comes after a random time of up to so many seconds."""
+def interrupts(longest, *numbers):
+    """Yield a `Sender` of these signals, by default Ctrl-C."""
     if not hasattr(os, "fork"):
         raise Skipped("no fork here")
+    numbers = numbers or (signal.SIGINT,)
     ready, asked = os.pipe()
     parent, child = os.getpid(), os.fork()
     if not child:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
         os.close(asked)
         delays = random.Random(0)
-        while os.read(ready, 1):
+        while chosen := os.read(ready, 2):
             until = time.perf_counter() + delays.random() * longest
             if longest > 0.01:
                 time.sleep(until - time.perf_counter())
             while time.perf_counter() < until:  # asleep it would wake at other moments than it means to
                 pass
-            os.kill(parent, signal.SIGINT)
+            for each in chosen:
+                os.kill(parent, each)
         os._exit(0)
     os.close(ready)
+    arrived, noted = os.pipe()
+    os.set_blocking(noted, False)
+    signal.set_wakeup_fd(noted)
     try:
-        yield lambda: os.write(asked, b".")
+        yield Sender(numbers, asked, arrived)
     finally:
+        signal.set_wakeup_fd(-1)
         os.close(asked)
         os.waitpid(child, 0)
+
+
+class Sender:
+    """Asks for a signal, or for two at once if there are several, which comes after a random time."""
+
+    def __init__(self, numbers, asked, arrived):
+        self._numbers, self._asked, self._arrived = numbers, asked, arrived
+        self._random, self._sent = random.Random(1), 0
+
+    def __call__(self):
+        chosen = self._random.sample(self._numbers, min(len(self._numbers), self._random.randint(1, 2)))
+        self._sent += len(chosen)
+        os.write(self._asked, bytes(chosen))
+
+    def settle(self):
+        """Wait until all signals have come, and have Python call the handlers that it owes."""
+        while int.from_bytes(fcntl.ioctl(self._arrived, termios.FIONREAD, bytes(4)), sys.byteorder) < self._sent:
+            pass  # to read the pipe would lose what is read if a handler raised
+        signal.pthread_kill(threading.get_ident(), 0)
 
 
 def fit():

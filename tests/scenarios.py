@@ -51,6 +51,7 @@ SCENARIOS = {  # name: function, environment
     },
     "joblib": (processes.share_cores, {}),
     **{f"interrupt-{name}": (partial(interrupts.step, name), {}) for name in interrupts.CASES},
+    **{f"signal-{name}": (partial(interrupts.step, name, interrupts.handlers), {}) for name in interrupts.CASES},
     "interrupt-fit": (interrupts.fit, {}),
     "interrupt-linear-fit": (interrupts.fit_linear_model, {}),
     "interrupt-compilation": (interrupts.compile_kernels, {"GD_CACHE_DIR": "off"}),

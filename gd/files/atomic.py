@@ -10,6 +10,8 @@ from errno import EINVAL
 from itertools import takewhile
 from pathlib import Path
 
+from ..kernels.interruption import Interruption
+
 try:
     import fcntl
 except ImportError:  # Windows, where folders cannot be locked
@@ -28,8 +30,9 @@ def replacement(path: Path, keep: int = 1) -> Iterator[Path]:
         new = workspace / "new"
         yield new
         flush(new, os.O_RDWR)
-        _rotate(path, keep, workspace)
-        os.replace(new, path)
+        with Interruption():  # else the exception of a signal could look like one of the file system, here and below
+            _rotate(path, keep, workspace)
+            os.replace(new, path)
     if os.name == "posix":
         flush(path.parent, os.O_RDONLY)
 
@@ -63,26 +66,33 @@ def _workspace(path: Path) -> Iterator[Path]:
 
     A save keeps its folder locked, and a lock ends with its process.
     """
+    folder = held = None
+    try:
+        with Interruption():
+            _remove_leftovers(path)
+            while held is None:
+                folder = Path(tempfile.mkdtemp(WORKSPACE, f".{path.name}.", path.parent))
+                try:
+                    held = lock(folder)
+                except (BlockingIOError, FileNotFoundError):  # another save took it for a leftover
+                    continue
+                except OSError:  # folders cannot be locked here
+                    break
+        yield folder
+    finally:
+        with Interruption():
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            if held is not None:
+                os.close(held)
+
+
+def _remove_leftovers(path: Path) -> None:
     leftover = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(WORKSPACE)}")
     for folder in filter(lambda each: leftover.fullmatch(each.name), list(path.parent.iterdir())):
         with suppress(OSError):  # in use
             held = lock(folder)
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
-    held = None
-    while held is None:
-        folder = Path(tempfile.mkdtemp(WORKSPACE, f".{path.name}.", path.parent))
-        try:
-            held = lock(folder)
-        except (BlockingIOError, FileNotFoundError):  # another save took it for a leftover
-            continue
-        except OSError:  # folders cannot be locked here
-            break
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if held is not None:
             os.close(held)
 
 

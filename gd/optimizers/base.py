@@ -207,13 +207,16 @@ class Optimizer(Protocols):
         vector = update.coefficients.vector(self.steps, grad_scale)
         if update.trust is not None:
             vector = update.trusted(array, g, vector)
+        state["steps"] += 1
         try:
             update.kernel(array.size, vector, g, 0, array.p, *array.slots)
-        except KeyboardInterrupt as interrupt:
-            if has_run(interrupt):
-                state["steps"] += 1
+        except BaseException as error:
+            try:
+                counts = has_run(error)
+            except BaseException:  # of a second signal
+                counts = has_run(error)
+            state["steps"] -= not counts
             raise
-        state["steps"] += 1
         return True
 
     def accumulate(self, grads: Grads, grad_scale: float = 1.0) -> None:

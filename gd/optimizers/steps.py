@@ -274,18 +274,19 @@ class Steps:
         assert array is not None  # see `is_possible`
         array.check_writeable(owner._name)
         before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
-        try:
-            coefficients = self._ahead(array, count)
-            step = array.update.bound(array)
-            own = {"taken": taken, "coefficients": coefficients, "p": array.p, "slots": len(array.slots), "step": step}
-            _, *arguments = loop.names(parts=None, **given, **own)
-            join(loop)(count, work, *arguments)
-        finally:
-            if taken[0] < count:
-                self._state.set_steps(before[0])
-                for name, value in zip(owner.scalars, before[1], strict=True):
-                    setattr(owner, name, value)
-                self._ahead(array, int(taken[0]))
+        with Interruption():
+            try:
+                coefficients = self._ahead(array, count)
+                step, slots = array.update.bound(array), len(array.slots)
+                own = {"taken": taken, "coefficients": coefficients, "p": array.p, "slots": slots, "step": step}
+                _, *arguments = loop.names(parts=None, **given, **own)
+                join(loop)(count, work, *arguments)
+            finally:
+                if taken[0] < count:
+                    self._state.set_steps(before[0])
+                    for name, value in zip(owner.scalars, before[1], strict=True):
+                        setattr(owner, name, value)
+                    self._ahead(array, int(taken[0]))
         return int(taken[0])
 
     def _ahead(self, array: ParameterArray, count: int) -> NDArray[Any] | None:
