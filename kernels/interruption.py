@@ -1,82 +1,87 @@
 """Signals wait for the end of a step, so that parameters and their optimizer's state are of the same steps.
 
-A handler of a signal, which Python calls between any two of its instructions in the main thread, may raise: Ctrl-C does,
-and so do handlers of users and of libraries that limit time (SIGALRM), or end a job in order (SIGTERM).
+A handler of a signal, which Python calls between any two of its instructions in the main thread, may raise: that of
+Ctrl-C does, and so do those of users and of libraries that limit time (SIGALRM) or end a job in order (SIGTERM).
 """
 
+import _signal  # the functions of `signal` take as long as a small step
 import os
 from signal import SIGINT, default_int_handler, valid_signals
 from threading import get_ident, main_thread
 
-import _signal  # the functions of `signal` take as long as a small step
-
 _NUMBERS = tuple(map(int, valid_signals()))
 _main = main_thread().ident  # of the thread that alone calls handlers
-_current = None  # the block in which they wait
-_found, _python = [], {}  # the handlers that the last block found, and those among them that are Python's, by number
+_waits = False  # True within a block
+_found, _handlers = [], {}  # the handlers that the last block found; and by number, those that are written in Python
+_seen = {}  # the signals that came in a block: number -> (handler, frame)
 
 
 class Interruption:
-    """Has the handlers of all signals wait for the end of the block, where they are called, whatever one of them raises.
+    """Has the handlers of all signals wait for the end of the block; there all are called, whatever one of them raises.
 
     A block within another is a part of it. In other threads there is nothing to do.
     """
 
+    _outermost = False
+
     def __enter__(self):
-        global _current
-        if _current is None and get_ident() == _main:
-            self._replaced, self._seen, self._own = _handlers(), {}, self._note
+        global _waits
+        if not _waits and get_ident() == _main:
+            found = list(map(_signal.getsignal, _NUMBERS))  # a loop in Python would take as long as a small step
+            if found != _found:
+                _look_at(found)
             try:
-                for number in self._replaced:
-                    _signal.signal(number, self._own)
+                for number in _handlers:
+                    _signal.signal(number, _note)
             except BaseException:  # of a signal that came before its handler was replaced
-                self._restore()
+                _restore()
                 raise
-            _current = self
-        return self
-
-    def _note(self, number, frame):
-        if _current is self:
-            self._seen[number] = frame
-        else:  # the block has begun to end, or the user kept this handler and set it again
-            self._replaced[number](number, frame)
-
-    def _restore(self):
-        try:
-            for number, handler in self._replaced.items():
-                if _signal.getsignal(number) is self._own:  # else the block set another
-                    _signal.signal(number, handler)
-        except BaseException:  # of a signal that came when its handler was back
-            self._restore()
-            raise
+            self._outermost = _waits = True
 
     def __exit__(self, *error):
-        global _current
-        if _current is self:
+        global _waits
+        if self._outermost:
             try:
-                self._restore()
+                _restore()
             finally:
-                _current = None
-                self._call()
-
-    def _call(self):
-        """Call the handlers that waited, all of them."""
-        try:
-            while self._seen:
-                number, frame = self._seen.popitem()
-                self._replaced[number](number, frame)
-        finally:
-            if self._seen:
-                self._call()
+                _waits = False
+                if _seen:
+                    _call()
 
 
-def _handlers():
-    """Return {number: handler} of the signals that have a handler in Python."""
-    global _found, _python
-    found = list(map(_signal.getsignal, _NUMBERS))  # a loop in Python would take as long as a small step
-    if found != _found:
-        _found, _python = found, {n: each for n, each in zip(_NUMBERS, found, strict=True) if callable(each)}
-    return _python
+def _look_at(found):
+    """Note handlers; `_note` may be among them, if the user kept it and set it again, or `_restore` was interrupted."""
+    global _found, _handlers
+    pairs = zip(_NUMBERS, found, strict=True)
+    _found, _handlers = found, {n: _handlers[n] if each is _note else each for n, each in pairs if callable(each)}
+
+
+def _note(number, frame):
+    if _waits:
+        _seen[number] = _handlers[number], frame
+    else:  # a block begins or ends
+        _handlers[number](number, frame)
+
+
+def _restore():
+    try:
+        for number, handler in _handlers.items():
+            if _signal.getsignal(number) is _note:  # else the block set another
+                _signal.signal(number, handler)
+    except BaseException:  # of a signal that came when its handler was back
+        _restore()
+        raise
+
+
+def _call():
+    """Call the handlers that waited, all of them."""
+    try:
+        while _seen:
+            number, (handler, frame) = _seen.popitem()
+            handler(number, frame)
+    finally:
+        if _seen:
+            _call()
 
 
 class CtrlC:
@@ -111,11 +116,12 @@ class CtrlC:
 
 
 def _in_child():
-    global _main, _current
+    global _main, _waits
     _main = get_ident()
-    if _current is not None:
-        _current._restore()
-        _current = None
+    if _waits:
+        _restore()
+        _waits = False
+        _seen.clear()
 
 
 if hasattr(os, "register_at_fork"):
