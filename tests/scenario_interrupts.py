@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ with suppress(ImportError):  # Windows
 
 import gd
 from gd.batches import shuffled
+from gd.kernels import cache, compiler
 from gd.models.base import Model
 from gd.runtime.threading import single_threaded_blas
 
@@ -94,26 +96,16 @@ def step(name, given=lambda: [signal.SIGINT]):
     at, numbers = set(), given()
     with interrupts(2e-3, *numbers) as interrupt:
         for _ in range(100 * len(numbers)):
-            before, where = optimizer.steps, None
-            try:
-                try:
-                    interrupt()
-                    until = time.perf_counter() + PATIENCE
-                    while time.perf_counter() < until:  # Python loses a signal that comes while it runs a finalizer
-                        take(optimizer)
-                except RAISED as error:
-                    where = place(error)
-                    at.add(where)
-                    interrupt.settle()
-            except RAISED:
-                interrupt.settle()
+            before = optimizer.steps
+            where = interrupt.until_raised(take, optimizer)
+            at.add(where)
             while twin.steps < optimizer.steps:
                 take(twin)
             assert before <= optimizer.steps == twin.steps, where
             assert digest(np.concatenate(params), optimizer.state_dict()) == digest(
                 np.concatenate(twins), twin.state_dict()
             ), (optimizer.steps, where)
-    assert at
+    assert at != {None}
     print(f"{optimizer.steps} steps, interrupted at {len(at)} places")
 
 
@@ -171,6 +163,22 @@ class Sender:
         self._sent += len(chosen)
         os.write(self._asked, bytes(chosen))
 
+    def until_raised(self, call, *arguments, **keywords):
+        """Call a function again and again, until a handler has raised; return the place in the code where it did."""
+        first = None
+        try:
+            try:
+                self()
+                until = time.perf_counter() + PATIENCE
+                while time.perf_counter() < until:  # Python loses a signal that comes while it runs a finalizer
+                    call(*arguments, **keywords)
+            except RAISED as error:
+                first = error
+                self.settle()
+        except RAISED:  # a second one
+            self.settle()
+        return first and place(first)
+
     def settle(self):
         """Wait until all signals have come, and have Python call the handlers that it owes."""
         while int.from_bytes(fcntl.ioctl(self._arrived, termios.FIONREAD, bytes(4)), sys.byteorder) < self._sent:
@@ -178,30 +186,26 @@ class Sender:
         signal.pthread_kill(threading.get_ident(), 0)
 
 
-def fit():
+def fit(given=lambda: [signal.SIGINT]):
     """An interrupted training is one of as many whole steps."""
-    train(lambda: gd.MLP([20, 32, 32, 3]))
+    train(lambda: gd.MLP([20, 32, 32, 3], max_norm=1.0), given())
 
 
-def fit_linear_model():
+def fit_linear_model(given=lambda: [signal.SIGINT]):
     """The same of a linear model, whose steps are taken in compiled code."""
-    train(lambda: gd.LinearModel(20, 3, "softmax"))
+    train(lambda: gd.LinearModel(20, 3, "softmax"), given())
 
 
-def train(build):
+def train(build, numbers):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((2_000, 20), dtype=np.float32), rng.integers(0, 3, 2_000)
     model = build()
     gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=64, epochs=1, progress=False)  # compiles
-    with interrupts(longest=0.1) as interrupt:
-        for _ in range(15):
+    with interrupts(0.1, *numbers) as interrupt:
+        for _ in range(15 if len(numbers) == 1 else 30):
             model = build()
             optimizer = gd.Adam(model.parameters)
-            try:
-                interrupt()
-                gd.fit(model, X, y, optimizer, batch_size=64, epochs=10_000, progress=False)
-            except KeyboardInterrupt:
-                pass
+            interrupt.until_raised(gd.fit, model, X, y, optimizer, batch_size=64, epochs=10_000, progress=False)
             twin = build()
             other = whole_steps(twin, X, y, optimizer.steps)
             assert digest(model.parameters.vector, optimizer.state_dict()) == digest(
@@ -227,9 +231,9 @@ def whole_steps(model, X, y, steps):
 NAMES = ("Adam", "Lion", "RMSprop", "Adagrad")
 
 
-def compile_kernels():
+def compile_kernels(given=lambda: [signal.SIGINT]):
     """Ctrl-C while the kernel of a first step is compiled leaves all as it was, and the next step compiles it."""
-    command = [sys.executable, "-c", "import scenario_interrupts as s; s.first_steps(None)"]
+    command = [sys.executable, "-c", "import scenario_interrupts as s; print(*s.first_steps(None))"]
     expected = subprocess.run(
         command,
         cwd=Path(__file__).parent,
@@ -238,9 +242,38 @@ def compile_kernels():
         check=True,
         env=os.environ | {"PYTHONPATH": str(Path(gd.__file__).parent.parent)},
     )
-    with interrupts(longest=0.4) as interrupt:
+    with interrupts(0.4, *given()) as interrupt:
         found = first_steps(interrupt)
     assert found == expected.stdout.split()
+
+
+def read_kernels():
+    """Handlers that raise while kernels are read from the cache are heard, and the next step reads them."""
+    expected = first_steps(None)
+    with interrupts(5e-3, *handlers()) as interrupt:
+        for _ in range(100):
+            compiler.join.cache_clear()
+            cache.folder.cache_clear()
+            assert first_steps(interrupt) == expected
+
+
+def save():
+    """So are those while a file is saved, which is then the old one or the new one."""
+    with tempfile.TemporaryDirectory() as folder, interrupts(5e-3, *handlers()) as interrupt:
+        path, saved = Path(folder) / "tree", [0]
+
+        def write():
+            gd.save(path, {"p": np.full(1000, saved[0])}, keep=2)
+            saved[0] += 1
+
+        write()
+        for _ in range(300):
+            assert interrupt.until_raised(write)
+            found = gd.load(path)["p"]
+            assert (found == found[0]).all()
+            assert saved[0] - 1 <= found[0] <= saved[0]
+        write()
+        assert sorted(each.name for each in Path(folder).iterdir()) == ["tree", "tree.1"]
 
 
 def first_steps(interrupt):
@@ -250,14 +283,9 @@ def first_steps(interrupt):
         p = np.ones(9)
         optimizer = getattr(gd, name)(p)
         if interrupt is not None:
-            try:
-                interrupt()
-                optimizer.step(np.ones(9))
-                time.sleep(1)
-            except KeyboardInterrupt:
-                assert (optimizer.steps == 0) == (p == 1).all()
+            interrupt.until_raised(lambda optimizer=optimizer: optimizer.steps or optimizer.step(np.ones(9)))
+            assert (optimizer.steps == 0) == (p == 1).all()
         while optimizer.steps < 2:
             optimizer.step(np.ones(9))
         digests.append(digest(p, optimizer.state_dict()))
-    print(*digests)
     return digests

@@ -24,17 +24,18 @@ WORKSPACE = ".gd-save"  # ends the names of the folders in which files are writt
 def replacement(path: Path, keep: int = 1) -> Iterator[Path]:
     """Yield the path of a file to write, which then replaces the one under `path` and is flushed to the disk.
 
-    The old file becomes path.1, and so on to path.{keep - 1}. If the context raises, nothing has changed.
+    The old file becomes path.1, and so on to path.{keep - 1}. If the context raises, nothing has changed. Handlers of
+    signals wait, as their exceptions could look like those of the file system.
     """
-    with _workspace(path) as workspace:
-        new = workspace / "new"
-        yield new
-        flush(new, os.O_RDWR)
-        with Interruption():  # else the exception of a signal could look like one of the file system, here and below
+    with Interruption():
+        with _workspace(path) as workspace:
+            new = workspace / "new"
+            yield new
+            flush(new, os.O_RDWR)
             _rotate(path, keep, workspace)
             os.replace(new, path)
-    if os.name == "posix":
-        flush(path.parent, os.O_RDONLY)
+        if os.name == "posix":
+            flush(path.parent, os.O_RDONLY)
 
 
 def _rotate(path: Path, keep: int, workspace: Path) -> None:
@@ -66,33 +67,26 @@ def _workspace(path: Path) -> Iterator[Path]:
 
     A save keeps its folder locked, and a lock ends with its process.
     """
-    folder = held = None
-    try:
-        with Interruption():
-            _remove_leftovers(path)
-            while held is None:
-                folder = Path(tempfile.mkdtemp(WORKSPACE, f".{path.name}.", path.parent))
-                try:
-                    held = lock(folder)
-                except (BlockingIOError, FileNotFoundError):  # another save took it for a leftover
-                    continue
-                except OSError:  # folders cannot be locked here
-                    break
-        yield folder
-    finally:
-        with Interruption():
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-            if held is not None:
-                os.close(held)
-
-
-def _remove_leftovers(path: Path) -> None:
     leftover = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(WORKSPACE)}")
     for folder in filter(lambda each: leftover.fullmatch(each.name), list(path.parent.iterdir())):
         with suppress(OSError):  # in use
             held = lock(folder)
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)
+    held = None
+    while held is None:
+        folder = Path(tempfile.mkdtemp(WORKSPACE, f".{path.name}.", path.parent))
+        try:
+            held = lock(folder)
+        except (BlockingIOError, FileNotFoundError):  # another save took it for a leftover
+            continue
+        except OSError:  # folders cannot be locked here
+            break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
             os.close(held)
 
 

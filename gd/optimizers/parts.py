@@ -121,7 +121,7 @@ class Part:
         }
         return self._table(update_many, join(update_blocks), self._blocks, CODE_BLOCK, moved, own)
 
-    def _bound(self, step: bytes) -> tuple[Any, ...]:
+    def _bound(self, step: Any) -> tuple[Any, ...]:
         """Return the column of a bound body."""
         self._kept = [*vars(self).get("_kept", ()), step]  # the words have its address
         return step, address_of_words(step)
@@ -138,14 +138,16 @@ class Part:
 
     def coefficients(self, rows: Rows, scale: Scale, steps: int | None) -> NDArray[Any]:
         """Return the coefficients of a step: a matrix with a row for each array, or one for all."""
-        vector, one = self._update.coefficients.vector, scale if isinstance(scale, float) else 1.0
+        vector, one = self._update.coefficients.vector, 1.0 if isinstance(scale, np.ndarray) else scale
         if steps is not None:
             found = vector(steps, one)[None]
         else:
             counts = self._counts(rows)
             different, places = np.unique(counts, return_inverse=True)
             found = np.stack([vector(t, one, reuse=False) for t in different.tolist()])[places]
-        return found if isinstance(scale, float) else _with(found, 0, -scale if self._owner.maximize else scale)
+        if isinstance(scale, np.ndarray):
+            return _with(found, 0, -scale if self._owner.maximize else scale)
+        return found
 
     def _counts(self, rows: Rows) -> list[int]:
         return [array.steps for array in (self._arrays if rows is None else [self._arrays[k] for k in rows])]
@@ -158,7 +160,7 @@ class Part:
         steps: int | None,
         norms: NDArray[np.intp] | None,
     ) -> None:
-        """Step by gradients and coefficients; write the norms of blocks to the addresses `norms` if they are tracked."""
+        """Step by gradients and coefficients; write the norms of blocks to the addresses `norms`, if tracked."""
         if self._update.trust is not None:
             coefficients = self._trusted(rows, g, coefficients)
         words: dict[str, Any] = {"coefficients": _of_rows(coefficients), "g": g}
@@ -181,7 +183,7 @@ class Part:
             lr = coefficients[:, place].astype(np.float64) * np.array(ratios)
             return _with(coefficients, place, np.where(np.abs(lr) <= largest, lr, lr * inf))
 
-    def _keys(self, rows: Rows, steps: int | None) -> NDArray[np.uint64]:
+    def _keys(self, rows: Rows, steps: int | None) -> Any:
         """Return `key_of(seed, steps, number)` of each array."""
         numbers, seed = self._numbers if rows is None else self._numbers[rows], self._owner.seed
         if steps is not None:
@@ -205,9 +207,9 @@ class Part:
 
     def _scaled(self, scale: Scale) -> NDArray[Any]:
         """Return the coefficients of a measurement or a sum: a matrix with a row for each array, or one for all."""
-        if isinstance(scale, float):
-            return self._update.scaled(scale)[None]
-        return _with(self._update.scaled(1.0)[None], 0, scale)
+        if isinstance(scale, np.ndarray):
+            return _with(self._update.scaled(1.0)[None], 0, scale)
+        return self._update.scaled(scale)[None]
 
 
 def _with(matrix: NDArray[Any], column: int, values: NDArray[np.float64]) -> NDArray[Any]:

@@ -323,18 +323,15 @@ class Steps:
             return None
         if self._clips_each:
             limits = [array.update.owner.clip_norm_each for array in given.arrays]
-            found = enumerate(zip(limits, given.norms(scales), strict=True))
-            scales = [
-                scales if limit is None or norm <= limit else self._clipped(partial(given.only, k), scales, limit, norm)
-                for k, (limit, norm) in found
-            ]
-            norm = None if owner.clip_norm is None else self._norm(given, scales)
-        if owner.clip_norm is None or norm <= owner.clip_norm:
-            return scales
+            each = enumerate(zip(limits, given.norms(grad_scale), strict=True))
+            scales = [self._clipped(partial(given.only, k), grad_scale, limit, norm) for k, (limit, norm) in each]
+            norm = inf if owner.clip_norm is None else self._norm(given, scales)
         return self._clipped(lambda: given, scales, owner.clip_norm, norm)
 
-    def _clipped(self, given: Callable[[], Gradients], scales: Any, limit: float, norm: float) -> Any:
-        """Return the scales that bring the norm of all gradients together, which is above a limit or NaN, within it."""
+    def _clipped(self, given: Callable[[], Gradients], scales: Any, limit: float | None, norm: float) -> Any:
+        """Return the scales that bring the norm of all gradients together within a limit."""
+        if limit is None or norm <= limit:
+            return scales
         if norm == inf and self._are_finite(given(), scales):  # it is above the largest float
             scales = _times(scales, SMALLER)
             norm = self._norm(given(), scales)
@@ -351,10 +348,11 @@ class Steps:
     def _note_norms(self, parts: NDArray[np.float64] | None, given: Gradients, scales: Scales) -> None:
         """Set the optimizer's `norms` from those of the blocks of all arrays."""
         if parts is not None:
+            factors: Any = scales
             if isinstance(scales, list):
-                scales = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
+                factors = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
             with np.errstate(over="ignore", invalid="ignore"):
-                parts[0] *= np.abs(scales)
+                parts[0] *= np.abs(factors)
             vars(self._owner)["norms"] = Norms(*self.together.norm(parts))
 
 
