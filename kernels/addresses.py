@@ -10,7 +10,6 @@ from numba.extending import intrinsic
 
 from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, SHAPE, STRIDES, TYPE, WRITEABLE
 from .compiler import device
-from .words import array_at
 
 
 def _loading(bits):
@@ -30,18 +29,6 @@ def _loading(bits):
 load_int, load_pointer = _loading(32), _loading(64)
 
 
-@intrinsic
-def vector(typing_context, like, address, size):
-    """Return the vector of `size` elements at an address, with the dtype of the array `like`."""
-
-    def generate(context, builder, signature, arguments):
-        kind = signature.return_type
-        data = builder.inttoptr(arguments[1], context.get_data_type(kind.dtype).as_pointer())
-        return array_at(context, builder, kind, data, [arguments[2]])
-
-    return types.Array(like.dtype, 1, "C")(like, types.intp, types.intp), generate
-
-
 @device
 def _dtype(array):
     offset, mask = KIND
@@ -59,16 +46,16 @@ def _alike(array, like, field, count):
 
 
 @device
-def matching(array, like):
+def matching(array, like, written):
     """Return the address of the elements of an array if it matches `like`, else -1; both are addresses of objects.
 
     It matches if kernels can read it and write to `like`, which is contiguous in some order of its axes, and both have
-    exactly the same type, dtype, shape and order.
+    exactly the same type, dtype, shape and order. With `written` it must be writeable, too.
     """
     if load_pointer(array + TYPE) != load_pointer(like + TYPE):
         return -1
     flags, own = load_int(array + FLAGS), load_int(like + FLAGS)
-    if flags & ALIGNED == 0 or own & WRITEABLE == 0:
+    if flags & ALIGNED == 0 or own & WRITEABLE == 0 or (written and flags & WRITEABLE == 0):
         return -1
     ndim = load_int(like + NDIM)
     if _dtype(array) != _dtype(like) or load_int(array + NDIM) != ndim:

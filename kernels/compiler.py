@@ -179,12 +179,13 @@ class Kernel:
 
     def __call__(self, size, *arguments):
         """Walk items 0 to size, in parallel if it pays and the pool is free."""
-        _begun = True  # for `has_run`, here and in the methods below
         override = _override.parallel_from
         if override is not None:
+            _begun = True  # for `has_run`, here and in the methods below
             self._walk(size >= override, size, arguments)
             return
         amount = size if self.work is None else self.work(size, *arguments)
+        _begun = True
         if amount < self.parallel_from or size < 2:
             self.enter(1, size, *arguments)
         else:
@@ -252,14 +253,18 @@ class OrderedKernel(Kernel):
         self.enter(1, size, parts, *arguments)
 
 
-def has_run(interrupt):
-    """Return True if the kernel finished before this KeyboardInterrupt, False if it never started.
+def has_run(error):
+    """Return True if a kernel finished before the exception of a signal's handler, False if it never did.
 
-    Compiled code is not interrupted: an interrupt is raised after it has returned, in the method that called it.
+    Compiled code is not interrupted: handlers are called after it has returned, in the method that called it.
     Of the kernels' methods in the traceback, the innermost has a local `_begun` if everything that it called has
-    returned; only `_prepare` and the functions that it calls come before compiled code that has not run yet.
+    returned; only `_prepare` and the functions that it calls come before compiled code that has not run yet, and only
+    `raise_from` after code that has raised itself.
     """
-    ours = [frame for frame, _ in walk_tb(interrupt.__traceback__) if frame.f_code.co_filename == __file__]
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if frame.f_code.co_filename in (__file__, observation.__file__)]
+    if frames[-1].f_code is machine_code.raise_from.__code__:
+        return False
     return not ours or "_begun" in ours[-1].f_locals  # without a frame of ours, it came after the call
 
 

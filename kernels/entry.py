@@ -24,6 +24,7 @@ import numpy as np
 
 from . import cache, machine_code
 from .entry_code import FIRST, LOOKED_UP, OBJECTS, POOL, TAGS, module
+from .interruption import Interruption
 from .words import LAUNCH
 
 _lookup = (ctypes.c_int64 * LOOKED_UP)(*map(id, OBJECTS))
@@ -89,7 +90,7 @@ _made = []  # made once and kept: builtin functions refer to their methods by ad
 
 def _functions():
     """Return {name: method} of the builtin functions, and the launcher's address under its name."""
-    with machine_code.compiling():
+    with Interruption(), machine_code.compiling():
         if not _made:
             found = _linked()
             methods = {name: _Method(name.encode(), found[name], _FASTCALL, None) for name in ("gd_enter", "gd_bind")}

@@ -66,6 +66,7 @@ def _telling(call):
         for each in observers:
             each.started()
         start = perf_counter()
+        _begun = True  # for `compiler.has_run`
         try:
             call(kernel, *arguments)
         finally:

@@ -47,18 +47,22 @@ _waiting = "not started"
 def enter():
     """Take the pool; return the number of threads to use, or 1 if it was not taken (then do not call `leave`)."""
     threads = get_threads()
-    if threads == 1 or _closed or not _lock.acquire(blocking=False):
+    if threads == 1 or _closed:
         return 1
     try:
+        if not _lock.acquire(blocking=False):
+            return 1
         if not _launched:
-            _launch()
-        return threads
-    except BaseException as error:
-        _lock.release()
-        if not isinstance(error, Exception):
-            raise  # such as KeyboardInterrupt
-        _close(error)
-        return 1
+            with Interruption():  # else the exception of a signal would look like one of the pool
+                _start()
+        if not _closed:
+            return threads
+    except BaseException:
+        with suppress(RuntimeError):  # a signal can come before the lock is taken
+            _lock.release()
+        raise
+    _lock.release()
+    return 1
 
 
 def leave():
@@ -92,9 +96,17 @@ def waiting():
     return _waiting
 
 
+def _start():
+    """Launch the pool; if it cannot be, work serially from now on."""
+    try:
+        _launch()
+    except Exception as error:
+        _close(error)
+
+
 def _launch():
     global _launched
-    with Interruption(), _settings_of_others():
+    with _settings_of_others():
         numba.get_num_threads()  # launches the pool
         connect_pool()
         _launched = True
@@ -194,8 +206,9 @@ def _control_groups(root):
 
 
 def _in_child():
-    global _lock, _closed
+    global _lock, _closed, leave
     _lock = threading.RLock()  # another thread of the parent may have held it
+    leave = _lock.release
     _closed = _launched or pool_has_started()  # for parallel functions that are not gd's
 
 

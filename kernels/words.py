@@ -121,6 +121,13 @@ def array_at(context, builder, kind, data, shape, strides=()):
 # --- Bodies that call bodies
 
 
+def _raising(context, builder, call):
+    """Emit `call(error)`, which runs a body and returns its status, and raise what the body raised."""
+    from .machine_code import handing_on
+
+    handing_on(context, builder, call)
+
+
 def _calling(given, run):
     """Return the signature and the code of an intrinsic that calls a bound body with two integers and the given tuple.
 
@@ -129,8 +136,6 @@ def _calling(given, run):
     """
 
     def generate(context, builder, signature, arguments):
-        from .machine_code import handing_on
-
         bound, first, second, values = arguments
         kinds, words = tuple(signature.args[3]), builder.bitcast(bound, WORDS)
         code, number = (builder.load(builder.gep(words, [WORD(k)])) for k in range(HEAD))
@@ -139,7 +144,7 @@ def _calling(given, run):
             context.call_conv.return_user_exc(builder, TypeError, (message,))
         place, code = _stored(context, builder, kinds, values), builder.inttoptr(code, BODY.as_pointer())
         own = builder.gep(words, [WORD(HEAD)])
-        handing_on(context, builder, lambda error: run(builder, error, code, first, second, place, own))
+        _raising(context, builder, lambda error: run(builder, error, code, first, second, place, own))
         return context.get_dummy_value()
 
     return types.none(BOUND, types.intp, types.intp, given), generate
@@ -187,6 +192,24 @@ def bound_at(typing_context, words):
         return builder.bitcast(data, BYTES)
 
     return BOUND(words), generate
+
+
+@intrinsic_or(None)
+def invoke_words(typing_context, words, given, start, stop):
+    """Let the bound body whose words an array holds walk items start to stop.
+
+    The words of its given arguments begin at word `given` of the array; their types are not checked.
+    """
+
+    def generate(context, builder, signature, arguments):
+        words, given, start, stop = arguments
+        data = context.make_array(signature.args[0])(context, builder, words).data
+        code = builder.inttoptr(builder.load(data), BODY.as_pointer())
+        given, own = (builder.gep(data, [each]) for each in (given, WORD(HEAD)))
+        _raising(context, builder, lambda error: builder.call(code, [error, start, stop, given, own]))
+        return context.get_dummy_value()
+
+    return types.none(words, types.intp, types.intp, types.intp), generate
 
 
 @intrinsic_or(None)

@@ -16,7 +16,10 @@ VARIANTS = [(name, {}) for name in NAMES] + [
     ("Adam", {"ema": 0.5, "clip_value": 0.5, "weight_decay": 0.1, "l1": 0.01}),
     ("Adam", {"lr": lambda step: 0.1 / (1 + step), "groups": [{"params": list(range(3, 30, 2)), "lr": 0.3}]}),
     ("Adam", {"clip_norm": 1.0, "skip_nonfinite": True}),
-    ("LAMB", {}),
+    ("Adam", {"clip_norm_each": 0.5, "clip_norm": 1.0, "track_norms": True, "zero_grads": True, "maximize": True}),
+    ("Adam", {"state_dtype": "int8", "seed": 3}),
+    ("LAMB", {"clip_norm_each": 0.5, "groups": [{"params": [0, 7], "clip_norm_each": 0.1}]}),
+    ("LARS", {"ema": 0.5}),
     ("SGD", {"momentum": 0.9, "maximize": True, "groups": [{"params": [0, 1], "momentum": 0.0}]}),
     ("ScheduleFreeAdamW", {"groups": [{"params": [4, 5], "lr": 0.1}]}),
 ]
@@ -53,10 +56,83 @@ def test_steps_at_once_equal_steps_one_by_one(name, keywords, rng, walk, one_by_
         grads = [rng.standard_normal(p.shape).astype(p.dtype) if k % missing else None for k, p in enumerate(params)]
         if missing == 30:
             grads[0] = np.ones_like(params[0])
-        assert optimizer.step(grads, grad_scale=0.5) is other.step(grads, grad_scale=0.5) is True
+        again = copy.deepcopy(grads)  # they can be set to 0
+        assert optimizer.step(grads, grad_scale=0.5) is other.step(again, grad_scale=0.5) is True
     assert all(np.array_equal(p, q) for p, q in zip(params, others, strict=True))
     assert same(optimizer.state_dict(), other.state_dict())
     assert optimizer.grad_norm == other.grad_norm
+
+
+CALLS = {  # options: how many calls of kernels a step of many arrays may take, with that which reads their headers
+    "plain": ({}, 2),
+    "clip_norm": ({"clip_norm": 1.0}, 4),
+    "clip_norm_each": ({"clip_norm_each": 1.0}, 5),
+    "skip_nonfinite": ({"skip_nonfinite": True}, 4),
+    "zero_grads": ({"zero_grads": True}, 2),
+    "track_norms": ({"track_norms": True}, 3),
+    "int8": ({"state_dtype": "int8"}, 2),
+    "bfloat16": ({"param_dtype": "bfloat16", "clip_norm": 1.0, "master_weights": True}, 4),
+    "groups": ({"clip_norm": 1.0, "groups": [{"params": [3], "lr": 0.5}]}, 6),
+    "trust": ({}, 4),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_step_takes_as_many_calls_for_many_arrays_as_for_some(kind, rng, one_by_one):
+    keywords, calls = CALLS[kind]
+    cls = gd.LAMB if kind == "trust" else gd.Adam
+    params = [rng.standard_normal(1 + k % 300).astype(np.float32) for k in range(100)]
+    grads = [rng.standard_normal(p.size).astype(np.float32) for p in params]
+    if kind == "bfloat16":
+        params, grads = ([(each.view(np.uint32) >> 16).astype(np.uint16) for each in some] for some in (params, grads))
+    others, own = copy.deepcopy(params), copy.deepcopy(grads)
+    optimizer, other = cls(params, **keywords), one_by_one(cls, others, **keywords)
+    with gd.profile() as profile:
+        optimizer.step(grads)
+    assert sum(row.calls for row in profile.rows) <= calls
+    with gd.profile() as profile:
+        optimizer.accumulate(own)
+    assert sum(row.calls for row in profile.rows) <= 1 + len(optimizer.groups) + 1
+    other.step(copy.deepcopy(own))
+    assert all(np.array_equal(*pair) for pair in zip(params, others, strict=True))
+    assert same(optimizer.state_dict(), other.state_dict())
+    assert optimizer.grad_norm == other.grad_norm
+    assert optimizer.norms == other.norms
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_one_array_decides_whether_all_step(bad, rng, one_by_one):
+    start = [rng.standard_normal(50).astype(np.float32) for _ in range(20)]
+    results = []
+    for make in (lambda *a, **k: gd.Adam(*a, **k), lambda *a, **k: one_by_one(gd.Adam, *a, **k)):
+        params = copy.deepcopy(start)
+        optimizer = make(params, skip_nonfinite=True, clip_norm=1.0)
+        grads = [np.ones_like(p) for p in params]
+        grads[7][3] = bad
+        grads[8] = None
+        with np.errstate(over="ignore"):
+            results.append((optimizer.step(grads, grad_scale=1e10), params, optimizer.state_dict()))
+    (applied, params, state), (expected, others, other) = results
+    assert applied is expected is False
+    assert all(np.array_equal(*pair) for pair in zip(params, others, strict=True))
+    assert same(state, other)
+
+
+def test_gradients_that_are_set_to_0_must_be_writeable_and_apart(rng):
+    params = [np.ones(6) for _ in range(10)]
+    optimizer = gd.SGD(params, lr=1.0, zero_grads=True)
+    grads = [np.ones(6) for _ in params]
+    assert optimizer.step(grads)
+    assert all((g == 0).all() for g in grads)
+    both = np.ones(9)
+    grads[2], grads[5] = both[:6], both[3:]
+    with pytest.raises(ValueError, match=r"SGD.step: grads\[5\] overlaps grads\[2\]"):
+        optimizer.step(grads)
+    grads[2] = np.ones(6)
+    grads[2].flags.writeable = False
+    with pytest.raises(ValueError, match=r"SGD.step: grads\[2\]"):
+        optimizer.step(grads)
+    assert all((p == 0).all() for p in params)
 
 
 def test_all_of_a_dict_step_in_one_call(rng):

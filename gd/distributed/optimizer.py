@@ -19,6 +19,7 @@ from ..checks import (
     renamed,
 )
 from ..files import CheckpointError, encoded, require_safetensors
+from ..kernels.interruption import Interruption
 from ..kernels.storage import CODE_BLOCK
 from ..optimizers import Optimizer
 from ..typing import FilePath, Params, Rate
@@ -229,8 +230,7 @@ class Distributed:
         count = len(self.shards)
         if isinstance(grads, (Mapping, np.ndarray)) or not isinstance(grads, Iterable):
             raise TypeError(f"{where}: grads must be a sequence of {count}, got {type(grads).__name__}")
-        grads = list(grads)
-        if len(grads) != count:
+        if len(grads := list(grads)) != count:
             raise ValueError(f"{where}: grads must be {count}, one for each logical shard, got {len(grads)}")
         vectors = (self._flat.gradient(where, f"grads[{k}]", each) for k, each in enumerate(grads))
         return self._step(self._tree(vectors), grad_scale)
@@ -239,11 +239,11 @@ class Distributed:
         """Take a step; `vector` is this rank's addend of the sum of all gradients."""
         self._clock.compute += self._clock.lap()
         self._ranks.reduce(vector, self._gradient, self._reproducible)
-        self._refresh()
-        applied = self.optimizer.step(self._gradient, grad_scale / self._addends)
-        if applied:
-            self._ranks.collect(self._shard, self._flat.vector)
-            self._flat.give()
+        with Interruption():
+            self._refresh()
+            if applied := self.optimizer.step(self._gradient, grad_scale / self._addends):
+                self._ranks.collect(self._shard, self._flat.vector)
+                self._flat.give()
         self._clock.update += self._clock.lap()
         return applied
 

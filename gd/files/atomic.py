@@ -10,6 +10,8 @@ from errno import EACCES, EDEADLK, EINVAL
 from itertools import takewhile
 from pathlib import Path
 
+from ..kernels.interruption import Interruption
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -24,16 +26,18 @@ WORKSPACE = ".gd-save"  # ends the names of the folders in which files are writt
 def replacement(path: Path, keep: int = 1) -> Iterator[Path]:
     """Yield the path of a file to write, which then replaces the one under `path` and is flushed to the disk.
 
-    The old file becomes path.1, and so on to path.{keep - 1}. If the context raises, nothing has changed.
+    The old file becomes path.1, and so on to path.{keep - 1}. If the context raises, nothing has changed. Handlers of
+    signals wait, as their exceptions could look like those of the file system.
     """
-    with _workspace(path) as workspace:
-        new = workspace / "new"
-        yield new
-        flush(new, os.O_RDWR)
-        _rotate(path, keep, workspace)
-        os.replace(new, path)
-    if os.name == "posix":
-        flush(path.parent, os.O_RDONLY)
+    with Interruption():
+        with _workspace(path) as workspace:
+            new = workspace / "new"
+            yield new
+            flush(new, os.O_RDWR)
+            _rotate(path, keep, workspace)
+            os.replace(new, path)
+        if os.name == "posix":
+            flush(path.parent, os.O_RDONLY)
 
 
 def _rotate(path: Path, keep: int, workspace: Path) -> None:

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_integer, check_path, is_array
+from ..kernels.interruption import Interruption
 from ..typing import FilePath
 from .atomic import replacement
 from .safetensors import HEADER_BYTES, Tensors, unique
@@ -93,7 +94,8 @@ def save(path: FilePath, tree: Mapping[str, Any], keep: int = 1) -> None:
     """
     safetensors = require_safetensors("gd.save")
     keep = check_integer("save", "keep", keep, 1)
-    path = Path(os.path.realpath(check_path("save", "path", path)))
+    with Interruption():  # `realpath` ignores an OSError, also that of a signal's handler
+        path = Path(os.path.realpath(check_path("save", "path", path)))
     if path.exists() and not path.is_file():
         raise ValueError(f"save: path must be that of a file, {path} is something else")
     text, arrays = encoded(tree)

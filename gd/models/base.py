@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..batches import cut
 from ..checks import check_dtype
 from ..files import CheckpointError, load, save
+from ..kernels.interruption import Interruption
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector
 from ..typing import FilePath
@@ -223,8 +224,9 @@ class Model:
                 g, of_all = gradients.vector, total.vector
                 of_all += self.dtype.type(weight) * g
             if k % accumulate == 0 or k * batch_size >= order.size:
-                if optimizer.step(total, 1.0 if accumulate == 1 else 1 / waiting):
-                    self.constrain()
+                with Interruption():
+                    if optimizer.step(total, 1.0 if accumulate == 1 else 1 / waiting):
+                        self.constrain()
                 if accumulate > 1:
                     total.vector[:] = 0
                 waiting = 0.0

@@ -24,6 +24,7 @@ from ..checks import (
 )
 from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
+from ..kernels.interruption import Interruption
 from ..kernels.loops import dense, weight_tiles
 from ..kernels.random_numbers import key_of
 from ..losses import check_loss, total
@@ -337,11 +338,7 @@ class MLP(Model):
     def descend(
         self, X: Any, y: Any, order: Any, batch_size: int, optimizer: Optimizer, accumulate: int = 1, losses: Any = None
     ) -> Iterator[tuple[float, int, float]]:
-        """Take a step for every `accumulate` mini-batches of `order`; yield (mean loss, rows, their weight) of each.
-
-        If possible, the optimizer steps each tile of the gradient while the tile is in cache, and the whole gradient is
-        never in memory. Otherwise this works as `Model.descend`.
-        """
+        """Work as `Model.descend`, but step each tile of the gradient while it is in cache, if this is possible."""
         if accumulate > 1 or not optimizer.inside.is_possible:
             yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
             return
@@ -349,8 +346,9 @@ class MLP(Model):
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses, bound)
             if isfinite(loss):
-                optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(self.parameters.vector))
-                self.constrain()
+                with Interruption():
+                    optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(self.parameters.vector))
+                    self.constrain()
             yield loss, rows.size, y.weight(rows)
 
     def constrain(self) -> None:

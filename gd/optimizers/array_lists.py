@@ -1,17 +1,24 @@
 """ArrayList: steps many arrays in one kernel call, as Python needs per array the time of 10,000 elements."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from math import isfinite
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import address
+from ..checks import FLOATS, address
 from ..kernels.array_layout import KNOWN
 from ..kernels.compiler import join
-from ..kernels.loops.array_lists import match, update_many
+from ..kernels.loops.array_lists import match
+from ..kernels.loops.reductions import NORM_BLOCK
+from ..kernels.settings import INTERPRETED
+from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray
-from .update import Update
+from .gradients import Gradients, Pairs, Scales
+from .parts import Part, combined_each
+from .tables import starts_of
+from .update import QUANTITIES, Update
 
 FEWEST = 8  # fewer arrays are stepped one by one
 
@@ -20,99 +27,162 @@ class ArrayList:
     """The arrays of an optimizer, by the addresses of their memory.
 
     Each step reads the headers of the gradients again, so the list keeps no reference to them.
+
+    Parameters
+    ----------
+    by_key : mapping of ParameterArray
+    written : bool
+        Whether gradients are set to 0 by a step.
     """
 
-    def __init__(self, by_key: Mapping[Any, ParameterArray]) -> None:
-        self._keys, arrays = list(by_key), list(by_key.values())
-        self._ordered = self._keys == list(range(len(arrays)))
-        self._likes = _objects([array.given for array in arrays])
-        starts, self._sizes = np.array([[address(array.p), array.p.nbytes] for array in arrays]).T
+    arrays: list[ParameterArray]
+    parts: list[tuple[NDArray[np.intp], Part]]  # with the places of their arrays
+    sizes: NDArray[np.intp]  # of all arrays, in elements
+
+    def __init__(self, by_key: Mapping[Any, ParameterArray], written: bool) -> None:
+        self.keys, self.arrays, self._written = list(by_key), list(by_key.values()), written
+        self._ordered = self.keys == list(range(len(self.arrays)))
+        self._likes = _objects([array.given for array in self.arrays])
+        self._at_likes = address(self._likes)
+        starts, self._bytes = np.array([[address(array.p), array.p.nbytes] for array in self.arrays]).T
+        self.sizes = np.array([array.size for array in self.arrays])
         order = np.argsort(starts)
-        order = order[self._sizes[order] > 0]
-        self._begins, self._ends = starts[order], (starts + self._sizes)[order]
-        self._apart: NDArray[Any] | None = None  # addresses that the last check found apart from the parameters
+        order = order[self._bytes[order] > 0]
+        self._begins, self._ends = starts[order], (starts + self._bytes)[order]
+        self._totals: Mapping[int, NDArray[Any]] | None = None
+        self._apart = b""  # addresses that the last check found apart from the parameters
         places: dict[Update, list[int]] = {}
-        for k, array in enumerate(arrays):
+        for k, array in enumerate(self.arrays):
             places.setdefault(array.update, []).append(k)
-        self._parts = [Part(update, [arrays[k] for k in at], np.array(at)) for update, at in places.items()]
+        self.parts = [(np.array(at), Part(update, [self.arrays[k] for k in at])) for update, at in places.items()]
 
     @classmethod
-    def of(cls, arrays: Mapping[Any, ParameterArray]) -> Self | None:
-        """Return the list of some arrays, by key; None if they are few, or stored in another dtype than computed in."""
+    def of(cls, arrays: Mapping[Any, ParameterArray], written: bool) -> Self | None:
+        """Return the list of some arrays, by key; None if they are few."""
         given = arrays.values()
-        several = KNOWN and len(arrays) >= FEWEST and any(array.size for array in given)
-        return cls(arrays) if several and all(map(_is_plain, given)) else None
+        several = KNOWN and not INTERPRETED and len(arrays) >= FEWEST and any(array.size for array in given)
+        plain = several and all(type(each) is np.ndarray for array in given for each in (array.p, *array.slots))
+        return cls(arrays, written) if plain else None
 
-    def find(self, grads: Any) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
-        """Return (array objects, addresses of their elements) of gradients that match, with address 0 for None.
-
-        Return None if they need a closer look. The addresses are valid as long as the objects are kept.
-        """
-        if type(grads) is dict and list(grads) == self._keys:
+    def find(self, grads: Any, written: bool) -> "Many | None":
+        """Return the gradients if they match; None if they need a closer look. With `written` they will be set to 0."""
+        if type(grads) is dict and list(grads) == self.keys:
             grads = grads.values()
-        elif type(grads) not in (list, tuple) or not self._ordered or len(grads) != len(self._keys):
+        elif type(grads) not in (list, tuple) or not self._ordered or len(grads) != len(self.keys):
             return None
-        objects, found = _objects(grads), np.empty(len(self._keys), np.intp)
-        join(match)(found.size, found, address(objects), address(self._likes), id(None))
-        if self._apart is None or not np.array_equal(found, self._apart):
-            last = np.searchsorted(self._begins, found + self._sizes) - 1  # array that begins before the gradient ends
+        written &= self._written
+        objects, found = _objects(grads), np.empty(len(self.keys), np.intp)
+        join(match)(found.size, found, address(objects), self._at_likes, id(None), written)
+        marks = found.tobytes() + bytes([written])
+        if marks != self._apart:
+            last = np.searchsorted(self._begins, found + self._bytes) - 1  # array that begins before the gradient ends
             if found.min() < 0 or np.any((last >= 0) & (self._ends[last] > found)):
                 return None
-            self._apart = found
-        return objects, found
-
-    def calls(self, found: NDArray[np.intp], grad_scale: float, steps: int | None) -> "list[Call]":
-        """Return the kernel calls of a step; `steps` is how many steps all arrays took before, None if they differ."""
-        several = len(self._parts) > 1
-        calls = [part.call(found[part.places] if several else found, grad_scale, steps) for part in self._parts]
-        return [call for call in calls if call is not None]
-
-
-class Part:
-    """The arrays that share one `Update`: one kernel call steps them."""
-
-    update: Update
-    arrays: Sequence[ParameterArray]
-    places: NDArray[Any]  # indices of the arrays in the list
-    kernel: Callable[..., Any]
-
-    def __init__(self, update: Update, arrays: Sequence[ParameterArray], places: NDArray[Any]) -> None:
-        self.update, self.arrays, self.places = update, arrays, places
-        self.kernel = join(update_many)
-        addresses = [[address(each) for each in (array.p, *array.slots)] for array in arrays]
-        self._places = np.array(addresses, np.intp).T.copy()  # a row each for the parameters and every slot
-        self._step = update.unbound(len(self._places) - 1)
-        self._sizes = np.array([array.size for array in arrays])
-        self._starts, self._rows = _starts(self._sizes), np.zeros(len(arrays), np.intp)
-
-    def call(self, g: NDArray[np.intp], grad_scale: float, steps: int | None) -> "Call | None":
-        """Return (part, arguments of its kernel, the arrays that step); None if no array has a gradient."""
-        arrays, places, starts, rows = self.arrays, self._places, self._starts, self._rows
-        if not g.all():
-            given = np.flatnonzero(g)
-            if not given.size:
+            if written and not self._are_apart(found):
                 return None
-            g, places = g[given], places[:, given].copy()
-            arrays, starts, rows = [arrays[k] for k in given.tolist()], _starts(self._sizes[given]), rows[given]
-        if steps is not None:
-            coefficients = self.update.coefficients.vector(steps, grad_scale)[None]
-        else:
-            different, rows = np.unique([array.steps for array in arrays], return_inverse=True)
-            vector = self.update.coefficients.vector
-            coefficients = np.stack([vector(t, grad_scale, reuse=False) for t in different.tolist()])
-        return self, (int(starts[-1]), starts, coefficients, rows, g, places, self._step), arrays
+            self._apart = marks
+            self._given = None if found.all() else np.flatnonzero(found)
+        return Many(self, objects, found, self._given)
+
+    def addresses_of(self, totals: Mapping[int, NDArray[Any]]) -> NDArray[np.intp]:
+        """Return the addresses of totals, given by the numbers of the arrays; they are looked up once."""
+        if self._totals is not totals:
+            self._totals, self._at_totals = totals, np.array([address(totals[array.number]) for array in self.arrays])
+        return self._at_totals
+
+    def _are_apart(self, found: NDArray[np.intp]) -> bool:
+        """Return True if no gradients at these addresses overlap each other."""
+        used = np.flatnonzero(found * self._bytes)
+        order = used[np.argsort(found[used])]
+        return bool(np.all(found[order][1:] >= (found + self._bytes)[order][:-1]))
 
 
-Call = tuple[Part, tuple[Any, ...], Sequence[ParameterArray]]
+class Many(Gradients):
+    """Gradients of an `ArrayList`, by the addresses of their memory; `given` are the places of those not None."""
+
+    def __init__(
+        self, owner: ArrayList, objects: NDArray[Any], found: NDArray[np.intp], given: NDArray[np.intp] | None
+    ) -> None:
+        self._list, self._given, self._last = owner, given, None
+        self._objects = objects  # the reference keeps them until the kernels have run
+        self._some: list[tuple[Any, Part, Any, NDArray[np.intp]]]  # (places here, part, rows of it, addresses)
+        if given is None:
+            self.arrays, self._sizes, whole = owner.arrays, owner.sizes, len(owner.parts) == 1
+            self._some = [(slice(None) if whole else at, part, None, found[at]) for at, part in owner.parts]
+            return
+        self._objects, self.arrays, self._sizes = objects[given], [owner.arrays[k] for k in given], owner.sizes[given]
+        having = [(at, part, np.flatnonzero(found[at])) for at, part in owner.parts]
+        having = [(at[rows], part, rows) for at, part, rows in having if rows.size]
+        self._some = [(np.searchsorted(given, at), part, rows, found[at]) for at, part, rows in having]
+
+    def _measured(self, scales: Scales) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Return the norms of the blocks of all scaled gradients, and where those of each gradient begin."""
+        if self._last is not None and self._last[0] is scales:
+            return self._last[1:]
+        floats = self.arrays[0].dtype in FLOATS
+        blocks = -(-self._sizes // (NORM_BLOCK if floats else CODE_BLOCK))
+        starts = starts_of(blocks)
+        out = np.empty(starts[-1])
+        places = address(out) + 8 * starts[:-1]
+        for at, part, rows, g in self._some:
+            part.measure(rows, g, _of(scales, at), places[at])
+        if not floats:
+            out = self.arrays[0].update.limited(out, np.repeat(scales, blocks) if isinstance(scales, list) else scales)
+        self._last = scales, out, starts
+        return out, starts
+
+    def block_norms(self, scales: Scales) -> NDArray[np.float64]:
+        return self._measured(scales)[0].reshape(1, -1)
+
+    def norms(self, scales: Scales) -> list[float]:
+        return combined_each(*self._measured(scales)).tolist()
+
+    def only(self, k: int) -> Pairs:
+        return Pairs([(self.arrays[k], self.arrays[k].flat(self._objects[k]))])
+
+    def are_finite(self, scales: Scales) -> bool:
+        suspects = [k for k, norm in enumerate(self.norms(scales)) if not isfinite(norm)]
+        return all(self.only(k).are_finite(scales[k] if isinstance(scales, list) else scales) for k in suspects)
+
+    def prepare(self, scales: Scales, steps: int | None) -> None:
+        self._steps = steps
+        self._prepared = [
+            (at, part, rows, g, part.coefficients(rows, _of(scales, at), steps)) for at, part, rows, g in self._some
+        ]
+
+    def step(self) -> NDArray[np.float64] | None:
+        tracked, parts = self.arrays[0].update.owner.track_norms, None
+        if tracked:
+            blocks = -(-self._sizes // CODE_BLOCK)
+            starts = starts_of(blocks)
+            parts = np.empty(QUANTITIES * starts[-1])  # the quantities of an array lie together
+            places = address(parts) + 8 * QUANTITIES * starts[:-1]
+        for at, part, rows, g, coefficients in self._prepared:
+            part.step(rows, g, coefficients, self._steps, places[at] if tracked else None)
+        if self._steps is None:
+            for array in self.arrays:
+                array.steps += 1
+        if parts is None:
+            return None
+        first, count = np.repeat(starts[:-1], blocks), np.repeat(blocks, blocks)
+        at_first = (QUANTITIES - 1) * first + np.arange(starts[-1])
+        return parts[at_first + np.arange(QUANTITIES)[:, None] * count]
+
+    def accumulate(self, grad_scale: float, totals: Mapping[int, NDArray[Any]], begun: set[int]) -> None:
+        places = self._list.addresses_of(totals)
+        places = places if self._given is None else places[self._given]
+        for at, part, rows, g in self._some:
+            part.accumulate(rows, g, grad_scale, places[at], begun)
+        begun.update(array.number for array in self.arrays)
+
+    def originals(self) -> list[NDArray[Any]]:
+        return list(self._objects)
 
 
-def _is_plain(array: ParameterArray) -> bool:
-    return all(type(each) is np.ndarray and each.dtype == array.update.dtype for each in (array.p, *array.slots))
+def _of(scales: Scales, at: Any) -> float | NDArray[np.float64]:
+    """Return the scales of the gradients at some places."""
+    return np.array(scales)[at] if isinstance(scales, list) else scales
 
 
 def _objects(arrays: Collection[Any]) -> NDArray[Any]:
     return np.fromiter(arrays, object, len(arrays))
-
-
-def _starts(sizes: NDArray[Any]) -> NDArray[np.intp]:
-    return np.concatenate(([0], np.cumsum(sizes)))

@@ -38,7 +38,7 @@ class Optimizer(Protocols):
     params : ndarray, or a list, tuple, dict or generator of ndarrays, or ParameterVector
         Updated in place; float32 or float64, contiguous in any order of their axes, writeable, without overlap in
         memory. Gradients of another order are copied; norms and blocks of 8-bit states follow memory. One kernel call
-        steps 8 or more arrays, unless clip_norm, skip_nonfinite or a trust ratio must read them first.
+        steps 8 or more arrays, and another measures them where norms are needed first.
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other number of the
         optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``.
@@ -207,13 +207,16 @@ class Optimizer(Protocols):
         vector = update.coefficients.vector(self.steps, grad_scale)
         if update.trust is not None:
             vector = update.trusted(array, g, vector)
+        state["steps"] += 1
         try:
             update.kernel(array.size, vector, g, 0, array.p, *array.slots)
-        except KeyboardInterrupt as interrupt:
-            if has_run(interrupt):
-                state["steps"] += 1
+        except BaseException as error:
+            try:
+                counts = has_run(error)
+            except BaseException:  # of a second signal
+                counts = has_run(error)
+            state["steps"] -= not counts
             raise
-        state["steps"] += 1
         return True
 
     def accumulate(self, grads: Grads, grad_scale: float = 1.0) -> None:
@@ -316,8 +319,7 @@ class Optimizer(Protocols):
     def close(self) -> None:
         """Write the state of `state_dir` to the disk; the optimizer takes no further step.
 
-        An optimizer is also a context manager that closes it. Without state_dir there is nothing to do. If a second
-        Ctrl-C interrupted a step, the folder stays marked as in use.
+        An optimizer is also a context manager that closes it. Without state_dir there is nothing to do.
         """
         if self._state.folder is not None:
             self._state.folder.close(self._state.numbers())

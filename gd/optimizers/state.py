@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .base import Optimizer
 
 
+NOTHING = nullcontext()
+
+
 class State:
     """The arrays and numbers that change as an optimizer steps, other than the parameters.
 
@@ -102,7 +105,7 @@ class State:
 
     def change(self) -> AbstractContextManager[None]:
         """Return the context manager in which the state must be changed."""
-        return nullcontext() if self.folder is None else self.folder.change()
+        return NOTHING if self.folder is None else self.folder.change()
 
     def count_apart(self) -> None:
         """From now on, count the steps of each array separately."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..checks import address, check_path
 from ..files import LOCK, flush, lock, replacement
+from ..kernels.interruption import Interruption
 from ..typing import FilePath
 
 CHUNK = 2**20  # elements that are stepped at a time
@@ -56,12 +57,13 @@ class StateFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._arrays, self._mapped, self._process, self.torn = {}, [], os.getpid(), False
         self._unlock: Callable[[], Any] = lambda: None
-        try:
-            self._unlock = weakref.finalize(self, os.close, lock(self.path))
-        except BlockingIOError:
-            raise ValueError(f"{where}: state_dir {path} is in use by another optimizer") from None
-        except OSError:  # folders cannot be locked here
-            pass
+        with Interruption():  # else the exception of a signal could look like one of the file system
+            try:
+                self._unlock = weakref.finalize(self, os.close, lock(self.path))
+            except BlockingIOError:
+                raise ValueError(f"{where}: state_dir {path} is in use by another optimizer") from None
+            except OSError:  # folders cannot be locked here
+                pass
         try:
             self._before = self._read()
         except BaseException:

@@ -4,8 +4,9 @@ Each way checks all arguments first, then computes all coefficients, as a schedu
 kernels, while Ctrl-C waits; `_count` notes what was done. `Optimizer.step` has a shorter way, for one array.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,18 +25,18 @@ from ..checks import (
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops.update import sum_rows
+from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray, ParameterVector, Structure
 from .array_lists import ArrayList
+from .gradients import Gradients, Pairs, Scales
 from .hyperparameters import scheduled
 from .state import State
-from .storage import widened
 from .update import combined
 
 if TYPE_CHECKING:
     from .base import Optimizer
 
 SMALLER = 2.0**-64  # makes the norm of any finite gradient finite
-Pair = tuple[ParameterArray, NDArray[Any]]  # an array and its gradient as a vector
 
 
 class Norms(NamedTuple):
@@ -73,10 +74,10 @@ class Steps:
         self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
         self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
         self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
-        self._sums: Any = None  # accumulated gradients by key
-        self._summed: set[Any] = set()  # keys that have one
-        plain = not (self._looks_first or owner.by_blocks or owner.trust_norms or state.folder or structure.vector)
-        self._list = ArrayList.of(structure.arrays) if plain else None
+        self._sums: Any = None  # accumulated gradients, in the structure of params
+        self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
+        self._summed: set[int] = set()  # numbers of the arrays that have one
+        self._list = None if state.folder or structure.vector else ArrayList.of(structure.arrays, owner.zero_grads)
         owner._alone = self._only_array()
 
     def _only_array(self) -> ParameterArray | None:
@@ -96,20 +97,38 @@ class Steps:
         elif not self._summed:
             raise TypeError(f"{where}: grads must be a NumPy array, or several like params, as nothing was accumulated")
         with Interruption():
-            given = [] if grads is None else self._structure.pairs(where, grads)
-            read = [g if array.unread is None else array.unread for array, g in given]
-            self._add(given, 1.0)
+            read = []
+            if grads is not None:
+                given = self._gradients(where, grads)
+                read = given.originals() if owner.zero_grads else []
+                self._add(given, 1.0)
             applied = self._by(where, self._accumulated(), grad_scale)
-            for g in read if owner.zero_grads and applied else ():
+            for g in read if applied else ():
                 g[...] = 0
             self._summed.clear()
             owner._alone = self._only_array()
         return applied
 
+    def _gradients(self, where: str, grads: Any, whole: bool = False, clears: bool = True) -> Gradients:
+        """Return gradients, each with its array, if they match, else raise; `whole` and `clears` as in `Structure`."""
+        found = None if self._list is None else self._list.find(grads, clears)
+        return found or Pairs(self._structure.pairs(where, grads, whole, clears=clears))
+
     def _by(self, where: str, grads: Any, grad_scale: float) -> bool:
-        if self._list is not None and (found := self._list.find(grads)) is not None:
-            return self._at_once(self._list, found, grad_scale)
-        return self._one_by_one(self._structure.pairs(where, grads, self.whole is not None), grad_scale)
+        """Step by gradients: all at once, or array by array."""
+        given = self._gradients(where, grads, self.whole is not None)
+        if not given.arrays or (scales := self._looked_at(given, grad_scale)) is None:
+            return False
+        owner, state, structure = self._owner, self._state, self._structure
+        if given.arrays[0] is not structure.vector and len(given.arrays) < len(structure.arrays):
+            state.count_apart()
+        state.check()
+        given.prepare(scales, None if state.ragged else owner.steps)
+        with Interruption(), state.change():
+            norms = given.step()
+            self._note_norms(norms, given, scales)
+            self._count(given.arrays, counted=True)
+        return True
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -123,26 +142,7 @@ class Steps:
             state.is_averaged = False
             owner._alone = self._only_array()
 
-    # --- Array by array
-
-    def _one_by_one(self, pairs: Sequence[Pair], grad_scale: float) -> bool:
-        """Step every array by its flat gradient."""
-        if not pairs or (scales := self._looked_at(pairs, grad_scale)) is None:
-            return False
-        state, structure = self._state, self._structure
-        if pairs[0][0] is not structure.vector and len(pairs) < len(structure.arrays):
-            state.count_apart()
-        steps, work, parts = self._owner.steps, self._with_coefficients(pairs, scales), []
-        with Interruption(), state.change():
-            for array, g, vector in work:
-                update = array.update
-                if update.trust is not None:
-                    vector = update.trusted(array, g, vector)
-                parts.append(update.step(array, vector, g, array.steps if state.ragged else steps))
-                array.steps += state.ragged  # at once: what comes next may raise
-            self._note_norms(parts, scales)
-            self._count([array for array, _ in pairs], counted=True)
-        return True
+    # --- Rows of one array
 
     def rows(self, where: str, key: Any, rows: Any, grad_rows: Any, grad_scale: float) -> bool:
         """Step some rows of one matrix by their gradients: see `Optimizer.step_rows`."""
@@ -176,32 +176,18 @@ class Steps:
         return self._rows(array, rows[starts[:-1]], summed, grad_scale)
 
     def _rows(self, array: ParameterArray, rows: NDArray[np.intp], g: NDArray[Any], grad_scale: float) -> bool:
-        if (scales := self._looked_at([(array, g)], grad_scale)) is None:
+        if (scales := self._looked_at(Pairs([(array, g)]), grad_scale)) is None:
             return False
         state = self._state
         if len(self._structure.arrays) > 1:
             state.count_apart()
-        ((_, _, vector),) = self._with_coefficients([(array, g)], scales)
+        state.check()
+        scale = scales[0] if isinstance(scales, list) else scales
+        vector = array.update.coefficients.vector(array.steps if state.ragged else self._owner.steps, scale)
         with Interruption(), state.change():
             array.update.step_rows(array, vector, rows, g)
             self._count([array], max(self._owner.steps, array.steps + 1) if state.ragged else None)
         return True
-
-    def _with_coefficients(
-        self, pairs: Iterable[tuple[ParameterArray, Any]], scales: Sequence[float]
-    ) -> list[tuple[ParameterArray, Any, NDArray[Any]]]:
-        """Return (array, gradient, coefficients) of each pair; `scales` multiply the gradients."""
-        self._state.check()
-        found: dict[Any, NDArray[Any]] = {}
-        work, steps = [], self._owner.steps
-        for (array, g), scale in zip(pairs, scales, strict=True):
-            t = array.steps if self._state.ragged else steps
-            vector = found.get((array.update, t, scale))
-            if vector is None:
-                vector = array.update.coefficients.vector(t, scale, reuse=not found)
-                found[array.update, t, scale] = vector
-            work.append((array, g, vector))
-        return work
 
     def _count(self, arrays: Iterable[ParameterArray], steps: int | None = None, *, counted: bool = False) -> None:
         """Count a step of some arrays; `steps` is the optimizer's new count, by default one more.
@@ -216,24 +202,6 @@ class Steps:
             for each in {array.update.owner for array in arrays}:
                 each.stepped(each._lr_of_step)
         state.set_steps(owner.steps + 1 if steps is None else steps)
-
-    # --- All arrays in one kernel call
-
-    def _at_once(self, arrays: ArrayList, found: tuple[NDArray[Any], NDArray[np.intp]], grad_scale: float) -> bool:
-        _objects, addresses = found  # the reference keeps the objects until the kernels have run
-        if not addresses.any():
-            return False
-        state = self._state
-        state.check()
-        if not addresses.all():
-            state.count_apart()
-        calls = arrays.calls(addresses, grad_scale, None if state.ragged else self._owner.steps)
-        with Interruption():
-            for part, arguments, _ in calls:
-                part.kernel(*arguments)
-            counted = state.ragged or self._owner.scalars  # else to list the arrays takes longer than to step them
-            self._count([array for _, _, stepped in calls for array in stepped] if counted else ())
-        return True
 
     # --- Inside a loop that computes the gradients
 
@@ -274,18 +242,19 @@ class Steps:
         assert array is not None  # see `is_possible`
         array.check_writeable(owner._name)
         before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
-        try:
-            coefficients = self._ahead(array, count)
-            step = array.update.bound(array)
-            own = {"taken": taken, "coefficients": coefficients, "p": array.p, "slots": len(array.slots), "step": step}
-            _, *arguments = loop.names(parts=None, **given, **own)
-            join(loop)(count, work, *arguments)
-        finally:
-            if taken[0] < count:
-                self._state.set_steps(before[0])
-                for name, value in zip(owner.scalars, before[1], strict=True):
-                    setattr(owner, name, value)
-                self._ahead(array, int(taken[0]))
+        with Interruption():
+            try:
+                coefficients = self._ahead(array, count)
+                step, slots = array.update.bound(array), len(array.slots)
+                own = {"taken": taken, "coefficients": coefficients, "p": array.p, "slots": slots, "step": step}
+                _, *arguments = loop.names(parts=None, **given, **own)
+                join(loop)(count, work, *arguments)
+            finally:
+                if taken[0] < count:
+                    self._state.set_steps(before[0])
+                    for name, value in zip(owner.scalars, before[1], strict=True):
+                        setattr(owner, name, value)
+                    self._ahead(array, int(taken[0]))
         return int(taken[0])
 
     def _ahead(self, array: ParameterArray, count: int) -> NDArray[Any] | None:
@@ -316,9 +285,9 @@ class Steps:
 
     def accumulate(self, where: str, grads: Any, grad_scale: float) -> None:
         """Add gradients to those that the next step takes."""
-        self._add(self._structure.pairs(where, grads, clears=False), grad_scale)
+        self._add(self._gradients(where, grads, clears=False), grad_scale)
 
-    def _add(self, pairs: Sequence[Pair], grad_scale: float) -> None:
+    def _add(self, given: Gradients, grad_scale: float) -> None:
         structure, owner = self._structure, self._owner
         if self._sums is None:
             if structure.vector is not None:
@@ -326,74 +295,66 @@ class Steps:
             else:
                 zeros = {key: aligned_full(each.size, each.real, 0.0) for key, each in structure.arrays.items()}
                 self._sums = {key: structure.arrays[key].shaped(each) for key, each in zeros.items()}
-        keys = {id(array): key for key, array in structure.arrays.items()}
+            self._totals = {each.number: each.flat(self._sums[key]) for key, each in structure.arrays.items()}
         with Interruption():
             owner._alone = None
-            for array, g in pairs:
-                key, array.unread = keys[id(array)], None
-                array.update.accumulate(key not in self._summed, grad_scale, array.flat(self._sums[key]), g)
-                self._summed.add(key)
+            given.accumulate(grad_scale, self._totals, self._summed)
 
     def _accumulated(self) -> Any:
         """Return the accumulated gradients, in the structure of params."""
         arrays = self._structure.arrays
         if isinstance(self._sums, ParameterVector) and len(self._summed) == len(arrays):
             return self._sums
-        found = {key: self._sums[key] if key in self._summed else None for key in arrays}
+        found = {key: self._sums[key] if each.number in self._summed else None for key, each in arrays.items()}
         if self._structure.is_one:
             return found[None]
         return list(found.values()) if isinstance(self._owner.params, (list, tuple)) else found
 
     # --- Norms
 
-    def _looked_at(self, pairs: Sequence[Pair], grad_scale: float) -> Sequence[float] | None:
-        """Return the scale of each gradient that brings the norms within their limits, or None to skip the step."""
-        owner, scales = self._owner, [grad_scale] * len(pairs)
+    def _looked_at(self, given: Gradients, grad_scale: float) -> Scales | None:
+        """Return the scales of gradients that bring the norms within their limits, or None to skip the step."""
         if not self._looks_first:
-            return scales
-        norm = self._norm(pairs, scales)
+            return grad_scale
+        owner, scales = self._owner, grad_scale
+        norm = self._norm(given, scales)
         vars(owner)["grad_norm"] = norm
-        if owner.skip_nonfinite and not isfinite(norm) and not self._all_finite(pairs, scales):
+        if owner.skip_nonfinite and not isfinite(norm) and not self._are_finite(given, scales):
             return None
         if self._clips_each:
-            limits = [array.update.owner.clip_norm_each for array, _ in pairs]
-            scales = [
-                self._clipped([pair], [scale], limit)[0]
-                for pair, scale, limit in zip(pairs, scales, limits, strict=True)
-            ]
-            norm = None
-        return self._clipped(pairs, scales, owner.clip_norm, norm)
+            limits = [array.update.owner.clip_norm_each for array in given.arrays]
+            each = enumerate(zip(limits, given.norms(grad_scale), strict=True))
+            scales = [self._clipped(partial(given.only, k), grad_scale, limit, norm) for k, (limit, norm) in each]
+            norm = inf if owner.clip_norm is None else self._norm(given, scales)
+        return self._clipped(lambda: given, scales, owner.clip_norm, norm)
 
-    def _clipped(
-        self, pairs: Sequence[Pair], scales: Sequence[float], limit: float | None, norm: float | None = None
-    ) -> Sequence[float]:
-        """Return the scales that bring the norm of all gradients together, which is `norm` if known, within a limit."""
-        if limit is None:
+    def _clipped(self, given: Callable[[], Gradients], scales: Any, limit: float | None, norm: float) -> Any:
+        """Return the scales that bring the norm of all gradients together within a limit."""
+        if limit is None or norm <= limit:
             return scales
-        norm = self._norm(pairs, scales) if norm is None else norm
-        if norm <= limit:
-            return scales
-        if norm == inf and self._all_finite(pairs, scales):  # it is above the largest float
-            scales = [scale * SMALLER for scale in scales]
-            norm = self._norm(pairs, scales)
-        return [scale * (limit / norm) for scale in scales]
+        if norm == inf and self._are_finite(given(), scales):  # it is above the largest float
+            scales = _times(scales, SMALLER)
+            norm = self._norm(given(), scales)
+        return _times(scales, limit / norm)
 
-    def _norm(self, pairs: Sequence[Pair], scales: Sequence[float]) -> float:
+    def _norm(self, given: Gradients, scales: Scales) -> float:
         """Return the Euclidean norm of all gradients together, each times its |scale|."""
-        parts = [array.update.gradient_norms(g, scale) for (array, g), scale in zip(pairs, scales, strict=True)]
-        return self.together.norm(np.concatenate(parts, axis=1))[0]
+        return self.together.norm(given.block_norms(scales))[0]
 
-    def _all_finite(self, pairs: Sequence[Pair], scales: Sequence[float]) -> bool:
+    def _are_finite(self, given: Gradients, scales: Scales) -> bool:
         """Return True if all gradients are finite although their norm is not."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            each = zip(pairs, scales, strict=True)
-            found = all(np.isfinite(array.real.type(scale) * widened(g)).all() for (array, g), scale in each)
-        return self.together.is_true(found)
+        return self.together.is_true(given.are_finite(scales))
 
-    def _note_norms(self, parts: list[Any], scales: Sequence[float]) -> None:
-        """Set the optimizer's `norms` from those of the blocks of each array."""
-        if self._owner.track_norms:
+    def _note_norms(self, parts: NDArray[np.float64] | None, given: Gradients, scales: Scales) -> None:
+        """Set the optimizer's `norms` from those of the blocks of all arrays."""
+        if parts is not None:
+            factors: Any = scales
+            if isinstance(scales, list):
+                factors = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
             with np.errstate(over="ignore", invalid="ignore"):
-                for (gradient, *_), scale in zip(parts, scales, strict=True):
-                    gradient *= abs(scale)
-            vars(self._owner)["norms"] = Norms(*self.together.norm(np.concatenate(parts, axis=1)))
+                parts[0] *= np.abs(factors)
+            vars(self._owner)["norms"] = Norms(*self.together.norm(parts))
+
+
+def _times(scales: Scales, factor: float) -> Scales:
+    return [each * factor for each in scales] if isinstance(scales, list) else scales * factor

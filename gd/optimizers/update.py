@@ -39,10 +39,14 @@ class Update:
     stages : tuple of callable
         Applied around the rule: see `kernels.rules.stages`.
     coefficients : Coefficients
+    formula : Kernel
+        The rule's own.
     kernel : Kernel
-        Steps an array: the rule's own, or the loop over blocks that calls it.
+        Steps an array: that one, or the loop over blocks that calls it.
     trust : Kernel or None
         Measures an array, before its step, for a trust ratio.
+    place_of_lr : int
+        Index of the rule's coefficient `lr`, where there is a trust ratio.
     """
 
     owner: "Optimizer"
@@ -52,6 +56,8 @@ class Update:
     coefficients: Coefficients
     kernel: Callable[..., Any]
     trust: Any
+    formula: Any
+    place_of_lr: int
 
     def __init__(
         self, owner: "Optimizer", dtype: np.dtype[Any], slots: tuple[str, ...], by_chunks: bool = False
@@ -59,15 +65,16 @@ class Update:
         self.owner, self.dtype, self.slots = owner, dtype, slots
         self.stages = _stages(owner)
         self.coefficients = Coefficients(owner, dtype)
+        self._scaled = 1.0, np.array(stages.CommonCoefficients(), dtype)
         self._largest = float(np.finfo(dtype).max)
-        self._update = join(update, owner.rule, *self.stages)
-        self.kernel = join(update_blocks) if owner.by_blocks else self._update
+        self.formula = join(update, owner.rule, *self.stages)
+        self.kernel = join(update_blocks) if owner.by_blocks else self.formula
         if by_chunks:
             self.kernel = Streamed(self.kernel)
         self.trust = None
-        self._lr = 0  # index of the rule's coefficient lr
+        self.place_of_lr = 0
         if owner.trust_norms is not None:
-            self._lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
+            self.place_of_lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
             self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
 
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
@@ -91,7 +98,7 @@ class Update:
         if array.order is not None:  # rows do not lie in one piece
             matrices = [array.shaped(each) for each in (array.p, *array.slots)]
             taken = [matrix.take(rows, 0) for matrix in matrices]
-            self._update(g.size, vector, g, 0, *(each.reshape(-1) for each in taken))
+            self.formula(g.size, vector, g, 0, *(each.reshape(-1) for each in taken))
             for matrix, each in zip(matrices, taken, strict=True):
                 matrix[rows] = each
             return
@@ -100,43 +107,50 @@ class Update:
 
     def bound(self, array: ParameterArray) -> Any:
         """Return the step of an array, bound to it, for loops that compute or look up its gradient piece by piece."""
-        return self._update.bind(self.dtype, array.p, *array.slots)
+        return self.formula.bind(self.dtype, array.p, *array.slots)
 
     def unbound(self, slots: int) -> Any:
         """Return the step of an array with this number of slots, for a kernel that binds it to its own vectors."""
-        return _of_nothing(self._update, self.dtype, slots)
+        return _of_nothing(self.formula, self.dtype, slots)
 
     def trusted(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
         slots = array.slots[: len(self.owner.slots)]  # without the average of p
         parts = _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
         ratio = self.owner.trust(*(parts.ravel().tolist() if parts.shape[1] == 1 else combined(parts)))
-        vector, lr = vector.copy(), float(vector[self._lr]) * ratio
-        vector[self._lr] = lr if abs(lr) <= self._largest else lr * inf  # without a warning that it overflows
+        vector, lr = vector.copy(), float(vector[self.place_of_lr]) * ratio
+        vector[self.place_of_lr] = lr if abs(lr) <= self._largest else lr * inf  # without a warning that it overflows
         return vector
 
     def gradient_norms(self, g: NDArray[Any], grad_scale: float) -> NDArray[np.float64]:
         """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite if too large for its dtype."""
         if g.dtype in FLOATS:
-            return _parts(join(reductions.norms, stages.gradient), 1, g.size, self._scale(grad_scale), g, g)
+            return _parts(join(reductions.norms, stages.gradient), 1, g.size, self.scaled(grad_scale), g, g)
         parts = np.empty((1, -(-g.size // CODE_BLOCK)))
         join(norm_blocks)(parts.size, parts[0], g)
+        return self.limited(parts, grad_scale)
+
+    def limited(self, parts: NDArray[np.float64], scales: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return norms times |scales|; infinite if too large for the dtype of coefficients."""
         with np.errstate(over="ignore"):
-            parts *= abs(grad_scale)
+            parts = parts * np.abs(scales)
         parts[parts > self._largest] = inf
         return parts
 
     def accumulate(self, is_first: bool, grad_scale: float, total: NDArray[Any], g: NDArray[Any]) -> None:
         """Overwrite a total by a scaled gradient if it is the first, else add it."""
-        rule, vector = stages.start_accumulation if is_first else stages.accumulate, self._scale(grad_scale)
+        rule, vector = stages.start_accumulation if is_first else stages.accumulate, self.scaled(grad_scale)
         if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
             step = _of_nothing(join(update, rule), self.dtype, 0)
             join(update_blocks)(-(-g.size // CODE_BLOCK), np.uint64(0), vector, None, None, step, total, None, g)
 
-    def _scale(self, grad_scale: float) -> NDArray[Any]:
-        return np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
+    def scaled(self, grad_scale: float) -> NDArray[Any]:
+        """Return the coefficients that only scale a gradient; they are read only."""
+        if self._scaled[0] != grad_scale:
+            self._scaled = grad_scale, np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
+        return self._scaled[1]
 
 
 def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
@@ -170,6 +184,8 @@ def _parts(kernel: Callable[..., Any], quantities: int, size: int, *arguments: N
 
 def combined(parts: NDArray[np.float64]) -> list[float]:
     """Return the norm of the norms in each row."""
+    if parts.shape[1] == 1:
+        return parts[:, 0].tolist()
     out = np.empty(len(parts))
     join(reductions.combine)(out.size, out, parts)
     return out.tolist()

@@ -237,7 +237,10 @@ class Structure:
             if not array.knows(grads):
                 array.remember(grads)
             return [(array, g)]
-        given, arrays = entries(where, name, grads), self.arrays
+        arrays = self.arrays
+        if not clears and self.vector is None and (known := self._known(grads)):
+            return known
+        given = entries(where, name, grads)
         if given.keys() != arrays.keys():
             missing = [f"none for {arrays[key].label}" for key in arrays.keys() - given.keys()]
             extra = [f"unknown {given[key][0]}" for key in given.keys() - arrays.keys()]
@@ -247,6 +250,19 @@ class Structure:
         if len(arrays) > 1 and not all(arrays[key].knows(g) for key, (_, g) in given.items()):
             self._check_apart(where, given, clears)
         return pairs
+
+    def _known(self, grads: Any) -> list[tuple[ParameterArray, NDArray[Any]]] | None:
+        """Return the pairs of gradients that have all been looked at before, None if any needs a closer look."""
+        if type(grads) not in (list, tuple, dict) or len(grads) != len(self.arrays):
+            return None
+        keys = grads if type(grads) is dict else range(len(grads))
+        values = grads.values() if type(grads) is dict else grads
+        pairs = [
+            (array, g.reshape(-1))
+            for key, (k, array), g in zip(keys, self.arrays.items(), values, strict=True)
+            if key == k and array.knows(g) and array.fits(g) and array.given.flags.writeable
+        ]
+        return pairs if len(pairs) == len(grads) else None
 
     def _as_vector(
         self, vector: ParameterArray, where: str, grads: Any, name: str, clears: bool

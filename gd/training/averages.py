@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from ..checks import check_choice
 from ..distributed import Distributed
+from ..kernels.interruption import Interruption
 from ..optimizers import Optimizer
 from ..parameters import Structure
 
@@ -69,8 +70,9 @@ def _swapped(optimizer: Any, own: Optimizer, average: str) -> Iterator[None]:
                 array.p[:] = values
             yield
         finally:
-            for (array, _), values in zip(pairs, kept, strict=True):
-                array.p[:] = values
+            with Interruption():
+                for (array, _), values in zip(pairs, kept, strict=True):
+                    array.p[:] = values
 
 
 def check_average(where: str, name: str, average: Any, optimizer: Optimizer) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from ..batches import emphasized, shuffled
 from ..checks import check_integer, check_path
 from ..files import load, save
-from ..kernels.interruption import Interruption
+from ..kernels.interruption import CtrlC
 from ..models import Model
 from ..schedules import ReduceOnPlateau, nested
 from ..typing import FilePath
@@ -110,7 +110,7 @@ class Training:
         `judged` are the outputs that the validation has targets for.
         """
         history, heads = self.history, self.model.head_names
-        with Interruption() as interruption:
+        with CtrlC() as interruption:
             while self.done < epochs and not history.stopped:
                 self.pass_over_data(bar, interruption, checkpoint)
                 if validation is not None:

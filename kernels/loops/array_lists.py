@@ -1,41 +1,55 @@
-"""The optimizer step of many arrays in one walk, by the addresses of their memory."""
+"""One walk over many arrays, by the addresses of their memory: a kernel is bound to each, and all are called at once.
 
-from ..addresses import load_pointer, matching, vector
+The arrays of a call lie in a matrix of words: each row is a body bound to the arguments of one array (see `words`),
+behind which follow the words of what the body is given.
+"""
+
+from ..addresses import load_pointer, matching
 from ..compiler import device, loop
-from ..views import allocate, release, row_at
-from ..words import HEAD, bound_at, invoke, word_of
+from ..views import row_at
+from ..words import invoke_words
 
 
-def _traffic(size, starts, coefficients, rows, g, places, step):
-    return (1 + 2 * len(places)) * size * coefficients.itemsize
+def _traffic(size, starts, rows, given, work, moved, body):
+    return moved
 
 
-@loop(parallel_from=16_384, flush=True, traffic=_traffic)
+def _work(size, starts, rows, given, work, moved, body):
+    return size * work
+
+
+@loop(parallel_from=16_384, flush=True, work=_work, traffic=_traffic)
 def update_many():
-    """Step several vectors, as if they were one; arguments: starts, coefficients, rows, g, places, step.
+    """Walk bound bodies as if they were one; arguments: starts, rows, given, work, moved, body.
 
-    Items are the elements of all vectors, one after the other: vector k has items starts[k] to starts[k + 1] and is
-    stepped with coefficients[rows[k]]. Its gradient lies at the address g[k], the vector and its slots at the addresses
-    places[:, k]. All have the dtype of the coefficients. `step` is an `update` bound to vectors of any size.
+    Items are those of all bodies, one after the other: body k has items starts[k] to starts[k + 1], and its words are
+    rows[k], with those of its given arguments from word `given` on. For profiles, `moved` is the number of bytes that
+    move and `body` any of the bound bodies; `work` is the number of elements of an item.
     """
 
     def body(start, stop, arguments):
-        starts, coefficients, rows, g, places, step = arguments
-        words = allocate(starts, HEAD + 2 * len(places))  # of the update as bound to one vector: addresses and sizes
-        for j in range(HEAD):
-            words[j] = word_of(step, j)
-        k = _last_up_to(starts, start)
-        while start < stop:
-            first, last = start - starts[k], min(stop, starts[k + 1]) - starts[k]
-            for j in range(len(places)):
-                words[HEAD + 2 * j], words[HEAD + 2 * j + 1] = places[j, k], starts[k + 1] - starts[k]
-            gradient = vector(coefficients, g[k], last)
-            invoke(bound_at(words), first, last, (row_at(coefficients, rows[k]), gradient, 0))
-            k += 1
-            start = starts[k]
-        release(words)
+        _walk(start, stop, *arguments[:3])
 
     return body
+
+
+@loop(parallel_from=16_384, work=_work, traffic=_traffic)
+def measure_many():
+    """As `update_many`, for bodies that keep subnormal results."""
+
+    def body(start, stop, arguments):
+        _walk(start, stop, *arguments[:3])
+
+    return body
+
+
+@device
+def _walk(start, stop, starts, rows, given):
+    k = _last_up_to(starts, start)
+    while start < stop:
+        invoke_words(row_at(rows, k), given, start - starts[k], min(stop, starts[k + 1]) - starts[k])
+        k += 1
+        start = starts[k]
 
 
 @device
@@ -51,22 +65,23 @@ def _last_up_to(starts, i):
     return low
 
 
-def _traffic_of_objects(size, found, objects, likes, none):
+def _traffic_of_objects(size, found, objects, likes, none, written):
     return 8 * size
 
 
 @loop(parallel_from=2**40, traffic=_traffic_of_objects)
 def match():
-    """Find the memory of many array objects; arguments: found, objects, likes, none.
+    """Find the memory of many array objects; arguments: found, objects, likes, none, written.
 
     Sets found[k] to the address of the elements of the k-th object, to 0 if it is None, and to -1 if it does not match
     the k-th of `likes`. `objects` and `likes` are addresses of tables of objects' addresses; `none` is None's address.
+    With `written`, arrays must be writeable.
     """
 
     def body(start, stop, arguments):
-        found, objects, likes, none = arguments
+        found, objects, likes, none, written = arguments
         for k in range(start, stop):
             array = load_pointer(objects + k * 8)
-            found[k] = 0 if array == none else matching(array, load_pointer(likes + k * 8))
+            found[k] = 0 if array == none else matching(array, load_pointer(likes + k * 8), written)
 
     return body

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import multiply_add
-from ..views import load, local, matrix_at, part, row_at, store
+from ..views import load, local, matrix_at, part, row_at, store, vector_at
 from .update import chained, unpack
 
 NORM_BLOCK = 2048  # elements of a partial norm
@@ -144,16 +144,34 @@ def combine():
     def body(start, stop, arguments):
         out, parts = arguments
         for k in range(start, stop):
-            largest = 0.0
-            for each in row_at(parts, k):
-                if largest < each < np.inf:
-                    largest = each
-            scale, total = largest if largest > 0 else 1.0, 0.0
-            for each in row_at(parts, k):
-                total += (each / scale) ** 2
-            out[k] = scale * np.sqrt(total)
+            out[k] = _norm(row_at(parts, k))
 
     return body
+
+
+@loop(parallel_from=16_384, traffic="w r -")
+def combine_each():
+    """Items are vectors; arguments: out, parts, starts: out[k] is the norm of parts[starts[k] : starts[k + 1]]."""
+
+    def body(start, stop, arguments):
+        out, parts, starts = arguments
+        for k in range(start, stop):
+            out[k] = _norm(vector_at(parts, starts[k], starts[k + 1] - starts[k]))
+
+    return body
+
+
+@device
+def _norm(parts):
+    """Return the norm of norms."""
+    largest = 0.0
+    for each in parts:
+        if largest < each < np.inf:
+            largest = each
+    scale, total = largest if largest > 0 else 1.0, 0.0
+    for each in parts:
+        total += (each / scale) ** 2
+    return scale * np.sqrt(total)
 
 
 def _first_rows(n):
