@@ -10,6 +10,7 @@ from ..checks import address
 from ..kernels.array_layout import KNOWN
 from ..kernels.compiler import join
 from ..kernels.loops.array_lists import match, update_many
+from ..kernels.settings import INTERPRETED
 from ..parameters import ParameterArray
 from .update import Update
 
@@ -40,8 +41,9 @@ class ArrayList:
     def of(cls, arrays: Mapping[Any, ParameterArray]) -> Self | None:
         """Return the list of some arrays, by key; None if they are few, or stored in another dtype than computed in."""
         given = arrays.values()
-        several = KNOWN and len(arrays) >= FEWEST and any(array.size for array in given)
-        return cls(arrays) if several and all(map(_is_plain, given)) else None
+        readable = KNOWN and not INTERPRETED  # by address
+        several = len(arrays) >= FEWEST and any(array.size for array in given)
+        return cls(arrays) if readable and several and all(map(_is_plain, given)) else None
 
     def find(self, grads: Any) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
         """Return (array objects, addresses of their elements) of gradients that match, with address 0 for None.
