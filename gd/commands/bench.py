@@ -9,7 +9,7 @@ from typing import Any
 
 from ..kernels import pool
 from ..runtime import progress_bar
-from .arguments import Failure, HelpFormatter
+from .arguments import Failure, HelpFormatter, check_compiled
 
 SIZE_LIMITS = 1, 10**9
 
@@ -51,6 +51,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the benchmark; return the exit status."""
+    check_compiled()
     try:
         from ..bench import assembly, report
         from ..bench import run as running
