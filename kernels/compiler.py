@@ -157,8 +157,9 @@ class Kernel:
             return self.compiled[kinds]
 
     def _interpret(self, start, stop, arguments):
-        """Walk some items in plain Python, without warnings, as compiled code gives none."""
-        with np.errstate(all="ignore"):
+        """Walk some items in plain Python: like compiled code without warnings, and Ctrl-C waits for the end."""
+        _begun = True
+        with Interruption(), np.errstate(all="ignore"):
             self._body(start, stop, self._named(arguments))
 
     def assembly(self, kinds):
