@@ -1,11 +1,22 @@
 """gd: compiled gradient descent for NumPy arrays."""
 
+import warnings
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
-if not (Path(__file__).parent / "kernels").is_dir():  # not installed: a checkout has kernels/ beside gd/
-    if not (Path(__file__).parent.parent / "kernels" / "compiler.py").is_file():
-        raise ImportError("gd is incomplete, gd.kernels is missing: install it with `python -m pip install .`")
-    __path__.append(str(Path(__file__).parent.parent))
+_root = Path(__file__).parent.parent
+if PathFinder.find_spec("gd.kernels.compiler", [str(_root / "kernels")]):  # a checkout has kernels/ beside gd/
+    __path__.append(str(_root))
+elif find_spec("gd.kernels") is None:  # neither in a folder, nor a zip file, nor a frozen program
+    raise ImportError("gd is incomplete, gd.kernels is missing: install it with `python -m pip install .`")
+if any(_root.glob("gd-*.dist-info")):
+    warnings.warn(
+        f"gd: another distribution has installed a package of this name in {_root}, and either can remove files of the "
+        "other: python -m pip uninstall gd, then install gd-kernels again",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 from . import activations, batches, initializers, losses, optimizers, pytorch, schedules, search
 from .activations import dropout, dropout_backward

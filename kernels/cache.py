@@ -257,7 +257,8 @@ def _checksum(path, payload):
 
 def _stamp():
     """Return times and sizes of all sources, which differ once a source has changed."""
-    stats = {path: path.stat() for path in _SOURCES.rglob("*.py")}
+    zipped = (path for path in _SOURCES.parents if path.is_file())
+    stats = {path: path.stat() for path in (*_SOURCES.rglob("*.py"), *zipped)}
     return {path: (status.st_mtime_ns, status.st_size) for path, status in stats.items()}
 
 

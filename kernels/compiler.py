@@ -158,8 +158,8 @@ class Kernel:
 
     def _interpret(self, start, stop, arguments):
         """Walk some items in plain Python: like compiled code without warnings, and Ctrl-C waits for the end."""
-        _begun = True
         with Interruption(), np.errstate(all="ignore"):
+            _begun = True
             self._body(start, stop, self._named(arguments))
 
     def assembly(self, kinds):

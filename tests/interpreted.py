@@ -80,12 +80,13 @@ def _near(found, expected, tolerance):
 
 def compare(parts=(), seeds=tuple(TOLERANCES)):
     """Make all calls, or those of some names; return how many there were, and lines that tell what differs."""
-    with tempfile.NamedTemporaryFile() as file:
-        command = [sys.executable, *(f"-W{each}" for each in sys.warnoptions), __file__, "--write", file.name]
-        environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-        subprocess.run([*command, ",".join(map(str, seeds)), *parts], env=environment, check=True)
-        found = pickle.load(file)
-    expected, lines = results(parts, seeds), []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "found")
+        command = [sys.executable, *(f"-W{each}" for each in sys.warnoptions), __file__, "--write", path]
+        environment, seeds_in_words = os.environ | {"NUMBA_DISABLE_JIT": "1"}, ",".join(map(str, seeds))
+        with subprocess.Popen([*command, seeds_in_words, *parts], env=environment):
+            expected, lines = results(parts, seeds), []
+        found = pickle.loads(path.read_bytes())
     assert found.keys() == expected.keys()
     for (name, seed), each in found.items():
         if isinstance(each, str):

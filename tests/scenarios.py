@@ -1,4 +1,4 @@
-"""What threads, forks, Ctrl-C and damaged caches do to gd: ``python tests/scenarios.py [--limit 60] [name ...]``.
+"""What threads, forks, Ctrl-C, damaged caches, packing do to gd: ``python tests/scenarios.py [--limit 60] [name ...]``.
 
 Runs all scenarios, or those named, each in a process of its own that has a minute (on a busy machine more may be asked
 for) and takes warnings for errors, and prints how long each took and how it ended. It exits with 1 if one failed.
@@ -23,6 +23,7 @@ import contextlib
 
 import scenario_caches as caches
 import scenario_interrupts as interrupts
+import scenario_packages as packages
 import scenario_processes as processes
 import scenario_threads as threads
 from scenario_tools import Skipped
@@ -62,6 +63,11 @@ SCENARIOS = {  # name: function, environment
     "cache-eight-processes": (partial(caches.compile_at_once, 8), {}),
     "cache-changes": (caches.change, {}),
     "cache-private": (caches.keep_private, {}),
+    "packed-zip": (packages.zipped, {}),
+    "packed-frozen": (packages.frozen, {}),
+    "packed-beside-the-other": (packages.beside_the_other, {}),
+    "interpreted-calls": (packages.interpreted, {}),
+    "interpreted-interrupt": (partial(interrupts.step, "one-array"), {"NUMBA_DISABLE_JIT": "1"}),
 }
 
 

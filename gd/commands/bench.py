@@ -9,6 +9,7 @@ from typing import Any
 
 from ..kernels import pool
 from ..runtime import progress_bar
+from ..version import to_install
 from .arguments import Failure, HelpFormatter, check_compiled
 
 SIZE_LIMITS = 1, 10**9
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         from ..bench import run as running
         from ..bench.report import readme, regression
     except ImportError as error:
-        raise Failure(f'{error}: python -m pip install "gd[bench]"') from error
+        raise Failure(f"{error}: {to_install('bench')}") from error
 
     if options.assembly:
         try:

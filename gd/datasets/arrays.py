@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..version import to_install
 from .table import DataError, listed, shortened
 
 FEATURES, LABELS = ("X", "x", "data", "features", "images"), ("y", "Y", "labels", "label", "target", "targets")
@@ -32,7 +33,7 @@ def scikit_learn(module: str) -> Any:
         import sklearn.datasets
         import sklearn.model_selection
     except ImportError:
-        raise DataError('scikit-learn is missing: python -m pip install "gd[train]"') from None
+        raise DataError(f"scikit-learn is missing: {to_install('train')}") from None
     return getattr(sklearn, module)
 
 

@@ -15,6 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..version import to_install
 from .table import DataError, Table, as_table, counted, shortened
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spaces"}
@@ -42,7 +43,7 @@ def require_pandas(what: str) -> Any:
     try:
         import pandas
     except ImportError:
-        raise DataError(f'{what} needs pandas: python -m pip install "gd[tables]"') from None
+        raise DataError(f"{what} needs pandas: {to_install('tables')}") from None
     return pandas
 
 
@@ -52,7 +53,7 @@ def read_parquet(path: Path) -> Table:
     try:
         import pyarrow
     except ImportError:
-        raise DataError(f'{path}: Parquet needs pyarrow: python -m pip install "gd[tables]"') from None
+        raise DataError(f"{path}: Parquet needs pyarrow: {to_install('tables')}") from None
     try:
         frame = pandas.read_parquet(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:

@@ -16,15 +16,16 @@ from ..kernels import cache, pool
 from ..kernels.compiler import join, splitting
 from ..kernels.loops.elementwise import map_elements
 from ..kernels.rules.activations import identity
+from ..version import __version__
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
 
 
 def information() -> list[tuple[str, str]]:
     """Return (name, value) pairs: versions, processor, threads and cache."""
-    installed = versions(("gd", *PACKAGES))
+    installed = versions(PACKAGES)
     return [
-        ("gd", installed.get("gd", "not installed")),
+        ("gd", __version__),
         ("Python", platform.python_version()),
         *((name, installed.get(name, "not installed")) for name in PACKAGES),
         ("system", platform.platform()),
