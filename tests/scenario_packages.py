@@ -32,7 +32,10 @@ with warnings.catch_warnings(record=True) as told:
     gd.relu(np.ones(3))
 print(told[0].message)
 """
-OPTIONAL = "torch sklearn pandas pyarrow matplotlib mpi4py joblib safetensors tqdm numexpr jax PIL pytest".split()
+UNUSED = (  # by the program, and large
+    "torch sklearn pandas pyarrow matplotlib mpi4py joblib safetensors tqdm setuptools pkg_resources pygments "
+    "scipy.stats scipy.optimize scipy.integrate scipy.interpolate scipy.ndimage scipy.spatial"
+).split()
 
 
 def run(*command, path=None):
@@ -72,11 +75,11 @@ def frozen():
     with laid_out() as folder:
         program = Path(folder, "program.py")
         program.write_text(PROGRAM)
-        options = [f"--exclude-module={each}" for each in OPTIONAL]
+        options = [f"--exclude-module={each}" for each in UNUSED]
         options += [f"--additional-hooks-dir={folder}/gd/_pyinstaller"]  # what the entry point of an installed gd says
-        options += [f"--{each}={folder}/made" for each in ("distpath", "workpath", "specpath")]
+        options += [f"--{each}={folder}/{each}" for each in ("distpath", "workpath", "specpath")]
         told = run(sys.executable, "-m", "PyInstaller", "--log-level=ERROR", *options, program, path=folder)
-        executable = next(Path(folder, "made").glob("program/program*"), None)
+        executable = next(Path(folder, "distpath").glob("program/program*"), None)
         assert executable, told
         twice(executable)
 
