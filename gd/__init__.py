@@ -13,7 +13,7 @@ elif find_spec("gd.kernels") is None:  # neither in a folder, nor a zip file, no
 if any(_root.glob("gd-*.dist-info")):
     warnings.warn(
         f"gd: another distribution has installed a package of this name in {_root}, and either can remove files of the "
-        "other: python -m pip uninstall gd, then install gd-kernels again",
+        "other: python -m pip uninstall gd gd-kernels, then install gd-kernels again",
         RuntimeWarning,
         stacklevel=2,
     )

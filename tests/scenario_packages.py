@@ -90,7 +90,7 @@ def beside_the_other():
         Path(folder, "gd_kernels-0.2.dist-info").mkdir()
         assert run(sys.executable, "-W", "error", "-c", "import gd", path=folder) == ""
         Path(folder, "gd-0.1.11.dist-info").mkdir()
-        assert "python -m pip uninstall gd" in run(sys.executable, "-c", "import gd", path=folder)
+        assert "python -m pip uninstall gd gd-kernels" in run(sys.executable, "-c", "import gd", path=folder)
         Path(folder, "gd", "kernels").rename(Path(folder, "gd", "elsewhere"))
         alone = "import sys; sys.meta_path = [each for each in sys.meta_path if 'Editable' not in str(each)]; import gd"
         assert "ImportError: gd is incomplete" in run(sys.executable, "-c", alone, path=folder)

@@ -33,6 +33,7 @@ SCENARIOS = (
     "joblib",
     "interrupt-fit",
     "cache-damage",
+    "packed-beside-the-other",
 )  # one of a kind
 LONG = {  # of the full tier, as they take some seconds: mostly new processes, which import and compile
     "test_cache.py": (
