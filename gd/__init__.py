@@ -1,12 +1,23 @@
 """gd: compiled gradient descent for NumPy arrays."""
 
+import sys
+import warnings
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
-if not PathFinder.find_spec("gd.kernels", __path__):  # not installed: a checkout has kernels/ beside gd/
-    if not PathFinder.find_spec("kernels.compiler", [str(Path(__file__).parent.parent / "kernels")]):
+_root, _frozen = Path(__file__).parent.parent, hasattr(sys, "frozen") or "__compiled__" in globals()
+if not PathFinder.find_spec("gd.kernels", __path__) and not (_frozen and find_spec("gd.kernels")):
+    if not PathFinder.find_spec("kernels.compiler", [str(_root / "kernels")]):
         raise ImportError("gd is incomplete, gd.kernels is missing: install it with `python -m pip install .`")
-    __path__.append(str(Path(__file__).parent.parent))
+    __path__.append(str(_root))  # not installed: a checkout has kernels/ beside gd/
+if any(_root.glob("gd-*.dist-info")):
+    warnings.warn(
+        f"gd: another distribution has installed a package of this name in {_root}, and either can remove files of the "
+        "other: python -m pip uninstall gd gd-kernels, then install gd-kernels again",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 from . import activations, batches, initializers, losses, optimizers, pytorch, schedules, search
 from .activations import dropout, dropout_backward

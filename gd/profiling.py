@@ -19,6 +19,7 @@ from .kernels.compiler import join
 from .kernels.loops.update import update
 from .kernels.rules.stages import CommonCoefficients
 from .kernels.rules.touch import touch
+from .kernels.settings import INTERPRETED
 from .runtime import get_threads
 from .typing import FilePath
 
@@ -209,12 +210,13 @@ class profile:
 
 @functools.cache
 def memory_bandwidth() -> float | None:
-    """Return the bytes per second of a kernel that reads two large arrays and writes one; None if memory is short.
+    """Return the bytes per second of a kernel that reads two large arrays and writes one.
 
-    It is measured once per process, in some tenths of a second, on 512 MiB or a quarter of the free memory if less.
+    Return None if memory is short, or if kernels are not compiled. It is measured once per process, in some tenths of a
+    second, on 512 MiB or a quarter of the free memory if less.
     """
     size = min(WALKED, _free_memory() // 4) // 8
-    if size < WALKED // 64:
+    if size < WALKED // 64 or INTERPRETED:
         return None
     p, g = aligned_full(size, np.float32, 1), aligned_full(size, np.float32, 1)
     kernel, arguments = join(update, touch), (np.array(CommonCoefficients(), np.float32), g, 0, p)

@@ -19,11 +19,10 @@ import scipy
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from .compiler import device
 from .machine_code import provide
-from .words import STATUS
+from .words import STATUS, intrinsic_or
 
 TILE = 1_000_000
 COLUMNS, DEPTH = 256, 64  # size of a tile of the second operand
@@ -97,7 +96,20 @@ def _limited(builder, call):
     builder.call(limit, (before,))
 
 
-@intrinsic
+def _multiply(transpose_a, transpose_b, add, m, n, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc):
+    """Multiply in plain Python, as `_gemm` does: BLAS takes rows for columns, so the operands change places."""
+
+    def matrix(x, start, distance, rows, columns):
+        row, column = divmod(start, distance)
+        return x[row : row + rows, column : column + columns]
+
+    first = matrix(a, a_start, lda, m, k).T if transpose_a else matrix(a, a_start, lda, k, m)
+    second = matrix(b, b_start, ldb, k, n).T if transpose_b else matrix(b, b_start, ldb, n, k)
+    out = matrix(c, c_start, ldc, n, m)
+    out[...] = out + second @ first if add else second @ first
+
+
+@intrinsic_or(_multiply)
 def _gemm(typing_context, transpose_a, transpose_b, add, m, n, k, a, a_start, lda, b, b_start, ldb, c, c_start, ldc):
     """Call BLAS gemm, column-major: c = op(a) op(b), or c += op(a) op(b) with `add`, from the given elements on."""
     real = a.dtype

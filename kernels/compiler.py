@@ -30,6 +30,7 @@ from time import perf_counter
 from traceback import walk_tb
 
 import numba
+import numpy as np
 
 from . import cache, machine_code, observation, pool
 from .break_even import Choice
@@ -132,7 +133,7 @@ class Kernel:
         self._named = loop.names._make if loop.names else tuple
         if INTERPRETED:
             self._body = self.body()
-            self.enter = lambda parts, size, *arguments: self._body(0, size, self._named(arguments))
+            self.enter = lambda parts, size, *arguments: self._interpret(0, size, arguments)
         else:
             self._entry = Entry(self._prepare, len(loop.given), flush=loop.flush)
             self.enter = self._entry.enter
@@ -155,6 +156,12 @@ class Kernel:
                     self.compiled[kinds] = Compiled(self, kinds)
             return self.compiled[kinds]
 
+    def _interpret(self, start, stop, arguments):
+        """Walk some items in plain Python: like compiled code without warnings, and Ctrl-C waits for the end."""
+        with Interruption(), np.errstate(all="ignore"):
+            _begun = True
+            self._body(start, stop, self._named(arguments))
+
     def assembly(self, kinds):
         """Return the assembly of the code for some types of arguments."""
         return machine_code.assembly(self.body(), kinds, len(self.loop.given), self.loop.names)
@@ -162,7 +169,7 @@ class Kernel:
     def bind(self, dtype, *own):
         """Return a bound body, for arguments of a dtype; whoever keeps it must keep its own arguments, too."""
         if INTERPRETED:
-            return lambda start, stop, given: self._body(start, stop, self._named((*given, *own)))
+            return functools.partial(lambda own, start, stop, given: self._interpret(start, stop, (*given, *own)), own)
         entry = self._bound.get(dtype)
         if entry is None:
             entry = self._bound.setdefault(dtype, self._entry_of_bound(dtype))

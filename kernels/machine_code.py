@@ -1,9 +1,9 @@
 """From a Python function to machine code, by Numba's front end and LLVM.
 
 Numba generates code for every function, and again for every function that it is inlined into. Here only a *body* gets
-code. The functions that it calls (`device`, `overload`) stay in LLVM's intermediate representation, are linked into the
-body and optimized there, once. A body ``f(start, stop, arguments)`` is compiled for the types of its arguments (a
-tuple) to
+code. The functions that it calls (`device`, `overload`, `by_types`) stay in LLVM's intermediate representation, are
+linked into the body and optimized there, once. A body ``f(start, stop, arguments)`` is compiled for the types of its
+arguments (a tuple) to
 
     int32 body(void** error, intp start, intp stop, word* given, word* own)
 
@@ -186,6 +186,17 @@ def njit(function, **options):
 def overload(function):
     """Declare how calls of a function in bodies are compiled, like Numba's `overload`."""
     return numba.extending.overload(function, jit_options={"pipeline_class": _Compiler, **OPTIONS})
+
+
+def by_types(choose):
+    """Declare a function for bodies; ``choose(*types of arguments)`` returns the one to be called for them."""
+
+    @functools.wraps(choose)
+    def chosen(*arguments):  # without compilation
+        return choose(*map(numba.typeof, arguments))(*arguments)
+
+    overload(chosen)(choose)
+    return chosen
 
 
 def signature_of(arguments):

@@ -27,13 +27,12 @@ to the nearest subnormal, and subnormal arguments are not flushed.
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from .compiler import device
 from .machine_code import overload
 from .multiply_add import fma, horner, multiply_add
 from .polynomials import FORMATS
-from .settings import INTERPRETED
+from .words import intrinsic_or
 
 
 def cast(value, x):
@@ -47,7 +46,7 @@ def _cast(value, x):
     return lambda value, x: real(value)
 
 
-@intrinsic
+@intrinsic_or(np.copysign)
 def copysign(typing_context, magnitude, sign):
     """Return magnitude with the sign bit of sign."""
 
@@ -59,7 +58,7 @@ def copysign(typing_context, magnitude, sign):
     return magnitude(magnitude, magnitude), generate
 
 
-@intrinsic
+@intrinsic_or(lambda x: x.view(f"i{x.itemsize}"))
 def bits_of(typing_context, x):
     """Return the bit pattern of a float as an integer of the same size."""
     integer = types.int32 if x == types.float32 else types.int64
@@ -70,7 +69,7 @@ def bits_of(typing_context, x):
     return integer(x), generate
 
 
-@intrinsic
+@intrinsic_or(lambda bits: bits.view(f"f{bits.itemsize}"))
 def float_of(typing_context, bits):
     """Return the float of a bit pattern."""
     real = types.float32 if bits == types.int32 else types.float64
@@ -81,7 +80,7 @@ def float_of(typing_context, bits):
     return real(bits), generate
 
 
-@intrinsic
+@intrinsic_or(lambda x: x)
 def ordered(typing_context, x):
     """Return an integer for a float, so that the integers have the order of the floats; NaN is beyond both ends."""
     integer = types.int32 if x == types.float32 else types.int64
@@ -93,7 +92,7 @@ def ordered(typing_context, x):
     return integer(x), generate
 
 
-@intrinsic
+@intrinsic_or(lambda key: key)
 def unordered(typing_context, key):
     """Return the float that `ordered` turned into this integer."""
     real = types.float32 if key == types.int32 else types.float64
@@ -127,14 +126,6 @@ def maximum(x, y):
 def clip(x, limit):
     """Return x within [-limit, limit]; NaN stays NaN."""
     return limit if x > limit else (-limit if x < -limit else x)
-
-
-if INTERPRETED:  # without Numba there are no intrinsics; rules and rows use these
-
-    def ordered(x):  # noqa: D103
-        return x
-
-    copysign, unordered = np.copysign, ordered
 
 
 def exp(x):

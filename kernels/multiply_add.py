@@ -5,15 +5,14 @@ libm for each element: 23 ms instead of 0.8 for a million sigmoids.
 """
 
 from numba import types
-from numba.extending import intrinsic
 
 from .machine_code import fuses, overload
-from .settings import INTERPRETED
+from .words import intrinsic_or
 
 HALF_OF_DIGITS = {types.float32: 12, types.float64: 27}  # of the mantissa in bits, rounded up
 
 
-@intrinsic
+@intrinsic_or(lambda a, b, c: a * b + c)
 def multiply_add(typing_context, a, b, c):
     """Return a * b + c, with one rounding where the processor fuses the two, else with two."""
 
@@ -22,12 +21,6 @@ def multiply_add(typing_context, a, b, c):
         return builder.fma(a, b, c) if fuses() else builder.fadd(builder.fmul(a, b), c)
 
     return a(a, a, a), generate
-
-
-if INTERPRETED:  # without Numba there are no intrinsics
-
-    def multiply_add(a, b, c):  # noqa: D103
-        return a * b + c
 
 
 def fma(a, b, c):

@@ -21,13 +21,13 @@ position in the block, so results do not depend on threads.
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from .compiler import device
-from .machine_code import overload
+from .machine_code import by_types
 from .math import bits_of, float_of
 from .random_numbers import random_bits
 from .views import vector_at
+from .words import intrinsic_or
 
 CODE_BLOCK = 256
 SCALE = 4  # bytes of a block's largest value, before its codes
@@ -67,7 +67,7 @@ def _larger(builder, a, b):
     return builder.select(builder.icmp_signed(">", a, b), a, b)
 
 
-@intrinsic
+@intrinsic_or(lambda top, x: max(top, bits_of(x) & MAGNITUDE))
 def larger_magnitude(typing_context, top, x):
     """Return the larger of two absolute values, as the bits of floats: a maximum of floats does not vectorize."""
 
@@ -78,7 +78,14 @@ def larger_magnitude(typing_context, top, x):
     return types.int32(types.int32, types.float32), generate
 
 
-@intrinsic
+def _code_of(kind, x, shift, least):
+    """Encode in plain Python, as `encode_8` does."""
+    bits, signed = bits_of(x), isinstance(kind, np.int8)
+    code = max((bits & MAGNITUDE if signed else bits) + shift >> SHIFT, least)
+    return type(kind)(-code if signed and bits < 0 else code)
+
+
+@intrinsic_or(_code_of)
 def encode_8(typing_context, kind, x, shift, least):
     """Return the code of a float in the type of `kind`; `shift`, a fraction minus the base, is added to its bits."""
 
@@ -94,7 +101,15 @@ def encode_8(typing_context, kind, x, shift, least):
     return kind(kind, types.float32, types.int32, types.int32), generate
 
 
-@intrinsic
+def _decoded(code, base):
+    """Decode in plain Python, as `decode_8` does."""
+    bits = np.int32(abs(int(code)) << SHIFT) + base
+    if isinstance(code, np.int8):
+        bits = (bits if code else np.int32(0)) | np.int32(code) & SIGN
+    return float_of(bits)
+
+
+@intrinsic_or(_decoded)
 def decode_8(typing_context, code, base):
     """Return the float that a code stands for."""
     kind = code
@@ -112,7 +127,7 @@ def decode_8(typing_context, code, base):
     return types.float32(kind, types.int32), generate
 
 
-@intrinsic
+@intrinsic_or(lambda x, fraction: np.uint16((bits_of(x) + fraction if x == x else NAN) >> HALF & 0xFFFF))
 def encode_16(typing_context, x, fraction):
     """Add a fraction to the bits of a float and return their upper half; NaN stays NaN."""
 
@@ -125,7 +140,7 @@ def encode_16(typing_context, x, fraction):
     return types.uint16(types.float32, types.int32), generate
 
 
-@intrinsic
+@intrinsic_or(lambda half: (np.uint32(half) << HALF).view(np.float32))
 def decode_16(typing_context, half):
     """Return the float whose upper half this is."""
 
@@ -136,7 +151,7 @@ def decode_16(typing_context, half):
     return types.float32(types.uint16), generate
 
 
-@intrinsic
+@intrinsic_or(lambda a, b: a + b)
 def sum_32(typing_context, a, b):
     """Return the sum of two 32-bit integers in 32 bits."""
 
@@ -146,7 +161,7 @@ def sum_32(typing_context, a, b):
     return types.int32(types.int32, types.int32), generate
 
 
-@intrinsic
+@intrinsic_or(lambda high, low: (np.uint32(high) << HALF | low).view(np.float32))
 def join_halves(typing_context, high, low):
     """Return the float whose bits are two halves."""
 
@@ -166,7 +181,7 @@ def _float_at(context, builder, array_type, array, i):
     return builder.bitcast(builder.gep(data, [i]), ir.FloatType().as_pointer())
 
 
-@intrinsic
+@intrinsic_or(lambda stored, i: stored[i : i + SCALE].view(np.float32)[0])
 def read_float(typing_context, stored, i):
     """Return the float32 that begins at byte i."""
 
@@ -176,7 +191,7 @@ def read_float(typing_context, stored, i):
     return types.float32(stored, types.intp), generate
 
 
-@intrinsic
+@intrinsic_or(lambda stored, i, x: stored[i : i + SCALE].view(np.float32).fill(x))
 def write_float(typing_context, stored, i, x):
     """Write a float32 at byte i."""
 
@@ -251,16 +266,9 @@ def _encode_8(x, out, most, key):
     return largest
 
 
+@by_types
 def opened(stored, block, n, room):
     """Return the n numbers of a block as floats: a view if they are stored as floats, else decoded into room."""
-
-
-def closed(stored, block, x, chance, slot):
-    """Encode and store the floats of a block if `opened` decoded them."""
-
-
-@overload(opened)
-def _opened(stored, block, n, room):
     if isinstance(stored.dtype, types.Float):
         return lambda stored, block, n, room: vector_at(stored, block * CODE_BLOCK, n)
     if stored.dtype == types.uint16:
@@ -275,8 +283,9 @@ def _opened(stored, block, n, room):
     return opened_8
 
 
-@overload(closed)
-def _closed(stored, block, x, chance, slot):
+@by_types
+def closed(stored, block, x, chance, slot):
+    """Encode and store the floats of a block if `opened` decoded them."""
     if isinstance(stored.dtype, types.Float):
         return lambda stored, block, x, chance, slot: None
     if stored.dtype == types.uint16:

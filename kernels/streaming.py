@@ -7,15 +7,19 @@ these reads are a third of the traffic.
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from .compiler import device
+from .words import intrinsic_or
 
 STREAM_FROM = 16 * 2**20  # bytes: results at least this large do not stay in a cache
 VECTOR = 64  # bytes of one store, and its alignment
 
 
-@intrinsic
+def _copy(out, i, source, j):
+    out[i : i + VECTOR // out.itemsize] = source[j : j + VECTOR // out.itemsize]
+
+
+@intrinsic_or(_copy)
 def _stream(typing_context, out, i, source, j):
     """Copy `VECTOR` bytes from source[j:] to out[i:], which must lie at a multiple of `VECTOR` bytes."""
 
@@ -35,7 +39,7 @@ def _stream(typing_context, out, i, source, j):
     return types.none(out, types.intp, source, types.intp), generate
 
 
-@intrinsic
+@intrinsic_or(lambda: None)
 def finish(typing_context):
     """Wait until other threads can see everything that was streamed."""
 
@@ -46,7 +50,7 @@ def finish(typing_context):
     return types.none(), generate
 
 
-@intrinsic
+@intrinsic_or(lambda x: x.ctypes.data)
 def _address(typing_context, x):
     """Return the address of an array's data."""
 

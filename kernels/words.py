@@ -3,6 +3,7 @@
 Without compilation (NUMBA_DISABLE_JIT=1) each intrinsic here and in `views` is the Python function in its decorator.
 """
 
+import functools
 import hashlib
 
 from llvmlite import ir
@@ -22,7 +23,10 @@ HEAD = 2  # words of a bound body before its arguments: code, and the number of 
 
 
 def intrinsic_or(python):
-    """Declare a Numba intrinsic; without compilation use a Python function instead, or nothing (None)."""
+    """Declare a Numba intrinsic; without compilation use a Python function instead, or nothing (None).
+
+    A bound body is then a `functools.partial` of a function with the tuple of its own arguments.
+    """
     return (lambda declare: python) if INTERPRETED else intrinsic
 
 
@@ -222,13 +226,17 @@ def word_of(typing_context, bound, k):
     return types.intp(BOUND, types.intp), generate
 
 
-@intrinsic_or(None)
-def bind_own(typing_context, words, values):
-    """Write a body's own arguments, a tuple, into the array of its words, behind the head."""
+@intrinsic_or(lambda words, bound, own: functools.partial(bound.func, own))
+def rebound(typing_context, words, bound, own):
+    """Return the body that is bound to other arguments of its own, a tuple; its words are written into an array."""
 
     def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        _write(context, builder, tuple(signature.args[1]), arguments[1], builder.gep(data, [WORD(HEAD)]))
-        return context.get_dummy_value()
+        words, bound, own = arguments
+        data = context.make_array(signature.args[0])(context, builder, words).data
+        head = builder.bitcast(bound, WORDS)
+        for k in range(HEAD):
+            builder.store(builder.load(builder.gep(head, [WORD(k)])), builder.gep(data, [WORD(k)]))
+        _write(context, builder, tuple(signature.args[2]), own, builder.gep(data, [WORD(HEAD)]))
+        return builder.bitcast(data, BYTES)
 
-    return types.none(words, values), generate
+    return BOUND(words, BOUND, own), generate

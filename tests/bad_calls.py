@@ -54,6 +54,7 @@ CACHES = {
     "_given",
     "_format",
     "_pass",
+    "_process",
     "tiles",
     "bound_units",
     "seconds",

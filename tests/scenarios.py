@@ -1,4 +1,4 @@
-"""What threads, forks, Ctrl-C, damaged caches and other processors do to gd.
+"""What threads, forks, Ctrl-C, damaged caches, packing and other processors do to gd.
 
 ``python tests/scenarios.py [--limit 60] [name ...]`` runs all scenarios, or those named, each in a process of its own
 that has a minute (on a busy machine more may be asked for) and takes warnings for errors, and prints how long each took
@@ -25,6 +25,7 @@ import contextlib
 import scenario_caches as caches
 import scenario_interrupts as interrupts
 import scenario_owners as owners
+import scenario_packages as packages
 import scenario_processes as processes
 import scenario_processors as processors
 import scenario_settings as settings
@@ -87,6 +88,11 @@ SCENARIOS = {  # name: function, environment
         for name in processors.TARGETS
     },
     "processor-all-kernels": (partial(processors.compile_all, "ivybridge"), processors.environment("ivybridge")),
+    "packed-zip": (packages.zipped, {}),
+    "packed-frozen": (packages.frozen, {}),
+    "packed-beside-the-other": (packages.beside_the_other, {}),
+    "interpreted-calls": (packages.interpreted, {}),
+    "interpreted-interrupt": (partial(interrupts.step, "one-array"), {"NUMBA_DISABLE_JIT": "1"}),
 }
 
 

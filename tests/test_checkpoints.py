@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import re
 import signal
 import string
 import struct
@@ -29,6 +30,7 @@ import gd
 import gd.files
 from gd.files import checkpoints
 from gd.files.checkpoints import DEPTH, DTYPES, JSON_BYTES, CheckpointError, load, save
+from gd.version import to_install
 
 ROOT = Path(__file__).parent.parent
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
@@ -254,7 +256,7 @@ def test_the_message_without_safetensors_says_how_to_get_it(path, monkeypatch):
         (lambda: save(path, {}), "gd.save"),
         (lambda: gd.fit(model, X, y, gd.Adam(model.parameters), checkpoint=path), "fit: checkpoint"),
     ):
-        with pytest.raises(ImportError, match=rf'^{who} needs safetensors: python -m pip install "gd\[train\]"'):
+        with pytest.raises(ImportError, match=f"^{who} needs safetensors: {re.escape(to_install('train'))}"):
             call()
 
 

@@ -11,6 +11,7 @@ from layouts import write_images
 import gd
 from gd import datasets
 from gd.__main__ import main
+from gd.version import to_install
 
 pytest.importorskip("sklearn")
 
@@ -173,7 +174,7 @@ def test_the_message_without_safetensors_names_the_option(option, capsys, tmp_pa
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     status, out, err = run(capsys, "train", option, tmp_path / "model")
     assert (status, out) == (2, "")
-    assert err == f'gd train: {option} needs safetensors: python -m pip install "gd[train]"\n'
+    assert err == f"gd train: {option} needs safetensors: {to_install('train')}\n"
 
 
 def test_bad_data_is_one_line_and_status_2(capsys, tmp_path, rng):

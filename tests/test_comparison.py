@@ -16,6 +16,7 @@ from gd.comparison import compare_optimizers
 from gd.kernels.compiler import splitting
 from gd.optimizers import OPTIMIZERS
 from gd.training.history import History
+from gd.version import to_install
 
 
 def run(capsys, *arguments):
@@ -346,5 +347,5 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     for module in (comparison, surfaces):
-        with pytest.raises(ImportError, match=r'plot needs matplotlib: python -m pip install "gd\[train\]"'):
+        with pytest.raises(ImportError, match=f"plot needs matplotlib: {re.escape(to_install('train'))}"):
             module.plot([] if module is comparison else {"ravine": []})

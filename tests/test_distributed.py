@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from gd.distributed import ranks as transport
 from gd.distributed.optimizer import REFUSED
 from gd.distributed.shard import SPAN
 from gd.optimizers import OPTIMIZERS as ALL
+from gd.version import to_install
 
 ROOT = Path(__file__).parent.parent
 ELEMENTWISE = [name for name, cls in ALL.items() if cls.trust_norms is None]
@@ -135,7 +137,7 @@ def test_seconds_go_into_compute_wire_and_update():
 
 def test_without_a_communicator_mpi4py_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(ImportError, match=r'Distributed needs mpi4py and an MPI: python -m pip install "gd\[mpi\]"'):
+    with pytest.raises(ImportError, match=f"Distributed needs mpi4py and an MPI: {re.escape(to_install('mpi'))}"):
         gd.Distributed(gd.SGD, np.zeros(3))
     assert gd.Distributed(gd.SGD, np.zeros(3), Communicator()).step(np.ones(3))  # else it is not
 

@@ -3,10 +3,13 @@
 import ast
 import inspect
 import pickle
+import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -16,6 +19,7 @@ import pytest
 import stubs
 
 import gd
+from gd.version import DISTRIBUTION, to_install
 
 ROOT = Path(gd.__file__).parent.parent
 FOLDERS = [folder for folder in ("kernels", "gd", "bench") if (ROOT / folder / "__init__.py").exists()]
@@ -102,6 +106,26 @@ def test_an_installed_copy_is_complete_and_kernels_is_no_top_level_package():
     )
     assert done.returncode == 1
     assert "imported as gd.kernels" in done.stderr
+
+
+def test_advice_to_install_never_names_another_project(monkeypatch):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == DISTRIBUTION
+    sources = "".join(path.read_text() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+    assert set(re.findall(r"to_install\([\"'](\w+)", sources)) <= set(project["optional-dependencies"])
+    for command in re.findall(r"pip install (\S+)", sources):
+        assert command.startswith((".", '".[', '"{DISTRIBUTION}[')), command
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: name)
+    assert to_install("train") == 'python -m pip install "gd-kernels[train]"'
+    monkeypatch.undo()
+    monkeypatch.setattr("gd.version.DISTRIBUTION", "gd-that-nobody-has-installed")
+    assert to_install("train") == 'python -m pip install ".[train]" in a checkout of gd'
+
+
+def test_pyinstaller_finds_the_hook():
+    entry = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pyinstaller40"]
+    (folder,) = EntryPoint("hook-dirs", entry["hook-dirs"], "pyinstaller40").load()()
+    assert Path(folder, "hook-gd.py").is_file()
 
 
 def test_import_loads_nothing_heavy_and_leaves_the_environment_alone():

@@ -50,5 +50,5 @@ def test_every_scenario_belongs_to_a_promise():
 
 def test_every_script_that_shows_a_promise_exists():
     scripts = re.findall(r"^    python (tests/\S+)", PAGES[0].read_text(), re.MULTILINE)
-    assert len(scripts) == 5
+    assert len(scripts) == 6
     assert all((ROOT / script).is_file() for script in scripts)

@@ -4,6 +4,7 @@ import builtins
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import gd
 from gd.search import Choice, LogUniform, Uniform, narrowing_search
+from gd.version import to_install
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 RANGES = {
@@ -312,7 +314,7 @@ def test_a_missing_library_is_named(monkeypatch, missing, run, match):
         return there(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(ImportError, match=f'^{match}: python -m pip install "gd\\[train\\]"$'):
+    with pytest.raises(ImportError, match=f"^{match}: {re.escape(to_install('train'))}$"):
         run()
 
 

@@ -34,6 +34,7 @@ SCENARIOS = (
     "settings-omp",
     "interrupt-fit",
     "cache-damage",
+    "packed-beside-the-other",
 )  # one of a kind
 LONG = {  # of the full tier, as they take some seconds: mostly new processes, which import and compile
     "test_cache.py": (

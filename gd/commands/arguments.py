@@ -17,6 +17,7 @@ import numpy as np
 
 from ..activations import ACTIVATIONS
 from ..datasets import Data, DataError, Table, load
+from ..kernels.settings import INTERPRETED
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS
 from ..training import History
@@ -104,6 +105,12 @@ def optimizer_names(text: str) -> list[str]:
         if name not in names:
             raise argparse.ArgumentTypeError(f"expected names among {', '.join(names)}, got {name!r}")
     return [names[name] for name in given]
+
+
+def check_compiled() -> None:
+    """Raise unless kernels are compiled."""
+    if INTERPRETED:
+        raise Failure("measures compiled kernels, and NUMBA_DISABLE_JIT=1 has none compiled: unset it")
 
 
 def check_counts(options: argparse.Namespace) -> None:

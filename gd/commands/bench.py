@@ -9,7 +9,8 @@ from typing import Any
 
 from ..kernels import pool
 from ..runtime import progress_bar
-from .arguments import Failure, HelpFormatter
+from ..version import to_install
+from .arguments import Failure, HelpFormatter, check_compiled
 
 SIZE_LIMITS = 1, 10**9
 
@@ -51,12 +52,13 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the benchmark; return the exit status."""
+    check_compiled()
     try:
         from ..bench import assembly, report
         from ..bench import run as running
         from ..bench.report import readme, regression
     except ImportError as error:
-        raise Failure(f'{error}: python -m pip install "gd[bench]"') from error
+        raise Failure(f"{error}: {to_install('bench')}") from error
 
     if options.assembly:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from ..models import MLP
 from ..optimizers import DTYPES, OPTIMIZERS
 from ..plan import COLLECTIVES, SCALINGS, Network, Rates, plot, rows_of_a_node, step, table
-from .arguments import Failure, HelpFormatter, draw, positive_integers, try_plot
+from .arguments import Failure, HelpFormatter, check_compiled, draw, positive_integers, try_plot
 
 NAMES = {name.lower(): name for name, each in OPTIMIZERS.items() if each.trust_norms is None}
 NODES = [2**k for k in range(11)]
@@ -70,6 +70,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, then print the plan and draw it."""
+    check_compiled()
     if options.batch_size < 1:
         raise Failure("--batch-size must be at least 1")
     if options.compute is not None and options.network:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..version import to_install
 from .delimited import DAMAGES, damages_told, opened
 from .table import DataError, listed, shortened
 
@@ -32,7 +33,7 @@ def scikit_learn(module: str) -> Any:
         import sklearn.datasets
         import sklearn.model_selection
     except ImportError:
-        raise DataError('scikit-learn is missing: python -m pip install "gd[train]"') from None
+        raise DataError(f"scikit-learn is missing: {to_install('train')}") from None
     return getattr(sklearn, module)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..version import to_install
 from .layout import MISSING, POINT, SEPARATORS, Layout, layout_of, pointed, split
 from .table import FILLED, DataError, Table, as_number, as_table, counted, shortened
 
@@ -28,7 +29,7 @@ def require_pandas(what: str) -> Any:
     try:
         import pandas
     except ImportError:
-        raise DataError(f'{what} needs pandas: python -m pip install "gd[tables]"') from None
+        raise DataError(f"{what} needs pandas: {to_install('tables')}") from None
     return pandas
 
 
@@ -38,7 +39,7 @@ def read_parquet(path: Path, drop: Sequence[str] = ()) -> Table:
     try:
         import pyarrow
     except ImportError:
-        raise DataError(f'{path}: Parquet needs pyarrow: python -m pip install "gd[tables]"') from None
+        raise DataError(f"{path}: Parquet needs pyarrow: {to_install('tables')}") from None
     try:
         frame = pandas.read_parquet(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:

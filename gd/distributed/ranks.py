@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..version import to_install
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 METHODS = "Get_rank Get_size Barrier Bcast Allreduce Allgather Alltoall Reduce_scatter_block".split()
@@ -21,7 +23,7 @@ def world(where: str) -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: there is no MPI
-        raise ImportError(f'{where} needs mpi4py and an MPI: python -m pip install "gd[mpi]" ({error})') from error
+        raise ImportError(f"{where} needs mpi4py and an MPI: {to_install('mpi')} ({error})") from error
     return MPI.COMM_WORLD
 
 

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from ..checks import check_integer, check_path, is_array
 from ..kernels.interruption import Interruption
 from ..typing import FilePath
+from ..version import to_install
 from .atomic import replacement
 from .safetensors import HEADER_BYTES, Tensors, unique
 
@@ -156,7 +157,7 @@ def require_safetensors(where: str) -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError(f'{where} needs safetensors: python -m pip install "gd[train]"') from None
+        raise ImportError(f"{where} needs safetensors: {to_install('train')}") from None
     return safetensors
 
 

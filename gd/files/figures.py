@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..typing import FilePath
+from ..version import to_install
 
 
 def new_figure(where: str, size: tuple[float, float], layout: str = "constrained") -> Any:
@@ -11,7 +12,7 @@ def new_figure(where: str, size: tuple[float, float], layout: str = "constrained
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError(f'{where} needs matplotlib: python -m pip install "gd[train]"') from None
+        raise ImportError(f"{where} needs matplotlib: {to_install('train')}") from None
     figure = Figure(figsize=size, layout=layout)  # pyright: ignore[reportArgumentType]  # its types lack "none"
     FigureCanvasAgg(figure)
     return figure

@@ -18,6 +18,7 @@ from ..kernels.loops.elementwise import map_elements
 from ..kernels.machine_code import fuses, vector_bits
 from ..kernels.machine_code import processor as target
 from ..kernels.rules.activations import identity
+from ..version import __version__
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
 ONE_AT_A_TIME = (
@@ -28,10 +29,10 @@ ONE_AT_A_TIME = (
 
 def information() -> list[tuple[str, str]]:
     """Return (name, value) pairs: versions, processor, threads and cache."""
-    installed, layer = versions(("gd", *PACKAGES)), threading_layer()
+    installed, layer = versions(PACKAGES), threading_layer()
     bounds = "".join(f"{name}={os.environ[name]}, " for name in pool.BOUNDS if name in os.environ)
     return [
-        ("gd", installed.get("gd", "not installed")),
+        ("gd", __version__),
         ("Python", platform.python_version()),
         *((name, installed.get(name, "not installed")) for name in PACKAGES),
         ("system", platform.platform()),

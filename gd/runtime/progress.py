@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from ..checks import check_flag
 from ..kernels import observation
+from ..version import to_install
 
 
 def check_progress(where: str, progress: bool | None) -> None:
@@ -27,7 +28,7 @@ def progress_bar(where: str, progress: bool | None, total: float | None, unit: s
     except ImportError:
         if progress is None:
             return _NoBar()
-        raise ImportError(f'{where}: progress=True needs tqdm: python -m pip install "gd[train]"') from None
+        raise ImportError(f"{where}: progress=True needs tqdm: {to_install('train')}") from None
     return tqdm(total=total, unit=f" {unit}", unit_scale=unit == "samples", leave=False)
 
 

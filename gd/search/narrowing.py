@@ -13,6 +13,7 @@ from ..checks import Range, check_functions, check_integer, check_number, check_
 from ..kernels.pool import max_threads
 from ..runtime import check_progress, get_threads, progress_bar, threads
 from ..typing import FilePath
+from ..version import to_install
 from . import journal as journals
 from .distributions import RangeOfValues, shown
 from .results import SearchResult, Trial
@@ -153,7 +154,7 @@ def _pool(jobs: int) -> Callable[..., Iterable[Any]]:
     try:
         from joblib import Parallel, delayed
     except ImportError:
-        raise ImportError(f'narrowing_search: jobs={jobs} needs joblib: python -m pip install "gd[train]"') from None
+        raise ImportError(f"narrowing_search: jobs={jobs} needs joblib: {to_install('train')}") from None
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
     return lambda function, calls: parallel(delayed(function)(*call) for call in calls)
 

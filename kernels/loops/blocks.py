@@ -8,10 +8,10 @@ gradient is set to 0 in the same pass.
 from numba import types
 
 from ..compiler import loop
-from ..machine_code import overload
+from ..machine_code import by_types
 from ..storage import CODE_BLOCK, chance_of, closed, closed_whole, opened, opened_whole
 from ..views import INTEGERS, SINGLE, allocate, release, vector_at
-from ..words import HEAD, bind_own, bound_at, invoke, word_of
+from ..words import HEAD, invoke, rebound
 from .reductions import block_norm
 
 GRADIENT, UPDATE, PARAMETERS = range(3)  # rows of norms
@@ -38,8 +38,6 @@ def update_blocks():
             allocate(coefficients, (3 + len(slots)) * CODE_BLOCK),
             allocate(INTEGERS, HEAD + 2 + 2 * len(slots)),
         )
-        for k in range(HEAD):
-            words[k] = word_of(step, k)
         change = vector_at(room, 0, CODE_BLOCK)
         for block in range(start, stop):
             n = min(CODE_BLOCK, g.size - block * CODE_BLOCK)
@@ -47,8 +45,7 @@ def update_blocks():
             gradient = opened(g, block, n, vector_at(room, 2 * CODE_BLOCK, CODE_BLOCK))
             state = opened_each(slots, block, n, room, 3)
             look_before(norms, block, gradient, parameters, change)
-            bind_own(words, (parameters, *state))
-            invoke(bound_at(words), 0, n, (coefficients, gradient, 0))
+            invoke(rebound(words, step, (parameters, *state)), 0, n, (coefficients, gradient, 0))
             look_after(norms, block, parameters, change)
             clear(cleared, block * CODE_BLOCK, n)
             chance = chance_of(key, block)
@@ -78,20 +75,9 @@ def norm_blocks():
 # --- Work that the types of arguments switch off: a branch, or a reference count at one, would slow down the rest
 
 
+@by_types
 def look_before(norms, block, gradient, parameters, change):
     """Take the norm of the gradient and copy the parameters."""
-
-
-def look_after(norms, block, parameters, change):
-    """Take the norms of update and parameters."""
-
-
-def clear(x, first, n):
-    """Set n elements to 0."""
-
-
-@overload(look_before)
-def _look_before(norms, block, gradient, parameters, change):
     if norms == types.none:
         return lambda norms, block, gradient, parameters, change: None
 
@@ -103,8 +89,9 @@ def _look_before(norms, block, gradient, parameters, change):
     return look
 
 
-@overload(look_after)
-def _look_after(norms, block, parameters, change):
+@by_types
+def look_after(norms, block, parameters, change):
+    """Take the norms of update and parameters."""
     if norms == types.none:
         return lambda norms, block, parameters, change: None
 
@@ -117,8 +104,9 @@ def _look_after(norms, block, parameters, change):
     return look
 
 
-@overload(clear)
-def _clear(x, first, n):
+@by_types
+def clear(x, first, n):
+    """Set n elements to 0."""
     if x == types.none:
         return lambda x, first, n: None
 
@@ -128,38 +116,25 @@ def _clear(x, first, n):
     return clear_elements
 
 
+@by_types
 def opened_parameters(p, low, block, n, room):
     """Open a block of parameters; `low` has their lower halves or is None."""
-
-
-def close_parameters(p, low, block, x, chance):
-    """Store a block of parameters again."""
-
-
-@overload(opened_parameters)
-def _opened_parameters(p, low, block, n, room):
     if low == types.none:
         return lambda p, low, block, n, room: opened(p, block, n, room)
     return lambda p, low, block, n, room: opened_whole(p, low, block, n, room)
 
 
-@overload(close_parameters)
-def _close_parameters(p, low, block, x, chance):
+@by_types
+def close_parameters(p, low, block, x, chance):
+    """Store a block of parameters again."""
     if low == types.none:
         return lambda p, low, block, x, chance: closed(p, block, x, chance, 0)
     return lambda p, low, block, x, chance: closed_whole(p, low, block, x)
 
 
+@by_types
 def opened_each(slots, block, n, room, k):
     """Open a block of every slot; the first slot uses the k-th block of room if it needs one."""
-
-
-def close_each(slots, block, state, chance, k):
-    """Store a block of every slot again; the first slot has the number k."""
-
-
-@overload(opened_each)
-def _opened_each(slots, block, n, room, k):
     if len(slots) == 0:
         return lambda slots, block, n, room, k: ()
     return lambda slots, block, n, room, k: (
@@ -168,8 +143,9 @@ def _opened_each(slots, block, n, room, k):
     )
 
 
-@overload(close_each)
-def _close_each(slots, block, state, chance, k):
+@by_types
+def close_each(slots, block, state, chance, k):
+    """Store a block of every slot again; the first slot has the number k."""
     if len(slots) == 0:
         return lambda slots, block, state, chance, k: None
 

@@ -168,7 +168,7 @@ def vector_gradient():
         gradient, places = allocate(w, w.size), _places(rows)
         predictions, of_each, slopes = _chunk(w), _chunk(w), _chunk(w)
         for block in range(start, stop):
-            last, total, bias = min((block + 1) * size, n), 0.0, 0.0
+            last, total, bias = min((block + 1) * size, n), np.float64(0), np.float64(0)
             for j in range(gradient.size):
                 gradient[j] = 0
             for first in range(block * size, last, CHUNK):
@@ -220,7 +220,8 @@ def matrix_gradient():
         places, of_each = _group(rows), _group(values)
         for block in range(start, stop):
             sums = row_at(gradients, block)
-            gradient, bias, total = vector_at(sums, 0, W.size), vector_at(sums, W.size, outputs), 0.0
+            gradient, bias = vector_at(sums, 0, W.size), vector_at(sums, W.size, outputs)
+            total = np.float64(0)
             for j in range(sums.size):
                 sums[j] = 0
             for first in range(block * size, min((block + 1) * size, n), GROUP):
@@ -270,7 +271,8 @@ def sparse_vector_gradient():
         n = rows.size if rows.size else indptr.size - 1
         places, predictions, of_each, slopes = _places(rows), _chunk(w), _chunk(w), _chunk(w)
         for block in range(start, stop):
-            gradient, last, total, bias = row_at(gradients, block), min((block + 1) * size, n), 0.0, 0.0
+            gradient, last = row_at(gradients, block), min((block + 1) * size, n)
+            total, bias = np.float64(0), np.float64(0)
             for j in range(gradient.size):
                 gradient[j] = 0
             for first in range(block * size, last, CHUNK):
@@ -308,7 +310,8 @@ def sparse_matrix_gradient():
         )
         for block in range(start, stop):
             sums = row_at(gradients, block)
-            gradient, bias, total = matrix_at(sums, 0, len(W), outputs), vector_at(sums, W.size, outputs), 0.0
+            gradient, bias = matrix_at(sums, 0, len(W), outputs), vector_at(sums, W.size, outputs)
+            total = np.float64(0)
             for j in range(sums.size):
                 sums[j] = 0
             last = min((block + 1) * size, n)

@@ -42,7 +42,7 @@ def add_penalty(gradient, w, l1, l2):
 
 
 def _penalty(w, l1, l2):
-    total = 0.0
+    total = np.float64(0)
     for j in range(w.size):
         total += l1 * abs(w[j]) + l2 / 2 * w[j] * w[j]
     return total

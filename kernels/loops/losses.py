@@ -103,7 +103,7 @@ def row_of(rule):
     compiled = device(rule)
 
     def row(gradient, prediction, target, scale, parameters, lanes):
-        total = 0.0
+        total = np.float64(0)
         for j in range(prediction.size):
             value, derivative = compiled(prediction[j], target[j], *parameters)
             gradient[j] = scale * derivative
@@ -232,7 +232,7 @@ def _shared(gradient, logits, shares, scale, lanes):
     highest = largest(logits)
     total = exponentials(logits, highest, gradient, lanes)
     logarithm = np.log(total)
-    weight, value = 0.0, 0.0
+    weight, value = np.float64(0), np.float64(0)
     for j in range(shares.size):
         weight += shares[j]
         value += shares[j] * (logarithm - (logits[j] - highest)) if shares[j] != 0 else 0.0

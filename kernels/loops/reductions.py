@@ -18,7 +18,7 @@ lanes_of = local(LANES)
 
 @device
 def _sum(lanes):
-    total = 0.0
+    total = np.float64(0)
     for lane in range(LANES):
         total += lanes[lane]
     return total
@@ -44,7 +44,7 @@ def block_sum(values):
 def _squares(x, factor):
     total = 0.0
     for i in range(x.size):
-        scaled = factor * x[i]
+        scaled = factor * np.float64(x[i])
         total += scaled * scaled
     return total
 
@@ -101,7 +101,7 @@ def norms(measured, *stages):
             store(values, i, measured(parameter, gradient, *load(slots, i), c))
         for k in range(quantities):
             for i in range(n):
-                scaled = factor * values[k][i]
+                scaled = factor * np.float64(values[k][i])
                 lanes[k][i] = multiply_add(scaled, scaled, lanes[k][i])
 
     @device

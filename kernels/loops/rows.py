@@ -84,7 +84,7 @@ def exponentials(x, highest, out, lanes):
 
 @device
 def _sum(x, lanes):
-    used, total = min(LANES, x.size), 0.0
+    used, total = min(LANES, x.size), np.float64(0)
     for lane in range(used):
         lanes[lane] = x[lane]
     for begin in range(LANES, x.size, LANES):
