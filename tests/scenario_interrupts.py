@@ -41,6 +41,10 @@ CASES = {  # name: sizes of arrays, optimizer of them
         [64, 30_000, 7],
         lambda p: gd.NAdam(p, clip_norm=1.0, ema=0.9, groups=[{"params": [1], "lr": 0.1}]),
     ),
+    "many-arrays": (
+        [50, 3_000] * 10,
+        lambda p: gd.LAMB(p, clip_norm=1.0, clip_norm_each=0.5, groups=[{"params": [1], "lr": 0.1}]),
+    ),
     "accumulated": ([64, 5_000], lambda p: gd.RMSprop(p, momentum=0.5)),
 }
 

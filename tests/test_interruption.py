@@ -110,18 +110,16 @@ def test_a_second_ctrl_c_acts_at_once_outside_of_steps():
 
 @pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
 def test_a_signal_while_the_pool_starts_is_no_fault_of_the_pool(seen, monkeypatch):
-    set_threads = pool.numba.set_num_threads
-
-    def interrupted(threads):
+    def interrupted():
         send(signal.SIGALRM)
-        set_threads(threads)
+        pool._launched = True
 
-    monkeypatch.setattr(pool.numba, "set_num_threads", interrupted)
     with gd.threads(2):
         pool.enter()
         pool.leave()
         seen.clear()
-        pool._local.threads = None
+        monkeypatch.setattr(pool, "_launch", interrupted)
+        monkeypatch.setattr(pool, "_launched", False)
         with pytest.raises(TimeoutError):
             pool.enter()
         assert seen == [signal.SIGALRM]

@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from ..batches import cut, shuffled
 from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, lent
+from ..kernels.interruption import Interruption
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..training import EarlyStopping, History, averaged, fit, schedules_of
@@ -212,19 +213,19 @@ class Estimator(BaseEstimator):
         if not goes_on:
             self._start(rows, targets, weights, _seed(rng), last)
         vector, optimizer = self._trained.parameters.vector, self._optimizer
-        before, state = vector.copy(), optimizer.state_dict() if rows.shape[0] > self.batch_size else {}
-        if goes_on and self._aside:
-            vector[:] = self._aside[1]
+        before, state = vector.copy(), optimizer.state_dict()
         try:
+            if goes_on and self._aside:
+                vector[:] = self._aside[1]
             history = self._run(rows, self._as_trained(targets), weights, 1, rng, None, None, relative=False)
+            self.n_iter_ += 1
+            self.loss_curve_ = [*self.loss_curve_, *history.loss]
+            self._read()
         except BaseException:
-            vector[:] = before
-            if state:  # else no step is taken for the only batch
+            with Interruption():
+                vector[:] = before
                 optimizer.load_state_dict(state)
             raise
-        self.n_iter_ += 1
-        self.loss_curve_ = [*self.loss_curve_, *history.loss]
-        self._read()
         return self
 
     def _rng(self) -> np.random.RandomState:

@@ -140,7 +140,8 @@ def fit(
         If the loss of a batch is not finite; no step is taken for it. With the optimizer's skip_nonfinite, training
         continues with the next batch instead.
     KeyboardInterrupt
-        At Ctrl-C, after the current step is complete: model and optimizer are consistent. A second Ctrl-C acts at once.
+        At Ctrl-C, after the current step is complete: model and optimizer are consistent. A second Ctrl-C acts at once,
+        but within a step it waits, as do all other signals whose handlers raise.
 
     References
     ----------
