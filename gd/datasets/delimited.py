@@ -18,8 +18,9 @@ from ..version import to_install
 from .layout import MISSING, POINT, SEPARATORS, Layout, layout_of, pointed, split
 from .table import FILLED, DataError, Table, as_number, as_table, counted, shortened
 
-SAMPLE = 2**19  # bytes from which the layout is found, and more where lines are long
-CHUNK = 2**20
+SAMPLE = 2**18  # bytes from which the layout is found, and more where lines are long
+CHUNK = 2**18
+CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r"))  # bytes that text has not
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 DAMAGES = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
@@ -173,10 +174,8 @@ def _inspected(path: Path) -> tuple[str, str]:
     text = head.decode(encoding, "ignore") if head else ""
     if not text.strip():
         raise DataError(f"{path}: is empty")
-    controls = sum(c < " " and c not in "\t\r\n\f" for c in text)
-    if controls > len(text) / 50 or (
-        encoding == "latin-1" and sum("\x7f" <= c < "\xa0" for c in text) > len(text) / 10
-    ):
+    controls, others = (len(head) - len(head.translate(None, each)) for each in (CONTROLS, bytes(range(127, 160))))
+    if (encoding != "utf-16" and 50 * controls > len(head)) or (encoding == "latin-1" and 10 * others > len(head)):
         raise DataError(f"{path}: is no text file in UTF-8, UTF-16 or latin-1")
     if text.lstrip()[0] in "{[<":
         raise DataError(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .table import DataError, as_number, counted
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", " ": "spaces"}
-LINES = 1000  # of them, at most
+LINES, CELLS = 1000, 20_000  # lines and cells that are looked at, at most
 MISSING = ["", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "-nan", "NaT", "NULL", "null", "\\N", "#DIV/0!"]
 COMMENTS = ("#", "%", "|", "/")  # what a line before the table may begin with
 INTEGER, EXCEL = re.compile(r"\d+"), re.compile(r'"?sep=(.)"?\s*')
@@ -66,13 +66,13 @@ def layout_of(path: Path, sample: str, header: bool | None, like: Layout | None)
     while len(rows) > 2 and len(rows[0]) not in (width, width - 1, width + 1) and rows[0][0][:1] in COMMENTS:
         before = next(split(iter(lines), separator, before))[1]
         rows = rows[1:]
-    names = rows[0]
-    decimal, thousands = _marks(separator, rows[1:]) if like is None else (like.decimal, like.thousands)
+    names, some = rows[0], rows[: 2 + max(50, CELLS // width)]
+    decimal, thousands = _marks(separator, some[1:]) if like is None else (like.decimal, like.thousands)
     known = like is not None and like.named and 2 * len({*names} & {*like.names}) >= min(len(names), len(like.names))
     if header is None and like is not None:
         header = known or (like.named and not any(map(_is_number, names)))
     elif header is None:
-        header = _has_header([[pointed(cell, decimal, thousands) for cell in row] for row in rows])
+        header = _has_header([[pointed(cell, decimal, thousands) for cell in row] for row in some])
     if not header:
         names = [str(k) for k in range(width)]
     elif len(names) == width + 1 and not names[-1]:
@@ -126,7 +126,7 @@ def _separated(lines: list[str], like: Layout | None, known: tuple[str, ...]) ->
         if width == 1:
             best = (0.0, separator, rows) if len(known) == 1 else best
             continue
-        cells = [cell for row in rows[:100] for cell in row]
+        cells = [cell for row in rows[: 1 + CELLS // 10 // width] for cell in row]
         clean = sum(_is_clean(cell, separator) for cell in cells) / len(cells)
         score = count / len(rows) * clean * (0.9 if separator == " " else 1.0)  # texts have spaces, too
         if score > best[0]:
