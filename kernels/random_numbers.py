@@ -4,6 +4,8 @@ import numpy as np
 
 GOLDEN, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
+NOTHING = np.uint64(0)  # the key of no numbers
+
 
 def random_bits(key, i):
     """Steele, Lea & Flood 2014: return number i (64 bits) of the SplitMix64 sequence that begins at key."""
@@ -13,9 +15,11 @@ def random_bits(key, i):
     return z ^ (z >> np.uint64(31))
 
 
-def key_of(*numbers):
-    """Return a 64-bit key made from all bits of some integers, such as a seed and a step."""
-    key = np.uint64(0)
+def key_of(*numbers, key=NOTHING):
+    """Return a 64-bit key made from all bits of some integers, such as a seed and a step.
+
+    `key` is that of further numbers before them.
+    """
     with np.errstate(over="ignore"):
         for number in numbers:
             while True:

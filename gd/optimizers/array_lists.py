@@ -50,7 +50,8 @@ class ArrayList:
         order = order[self._bytes[order] > 0]
         self._begins, self._ends = starts[order], (starts + self._bytes)[order]
         self._totals: Mapping[int, NDArray[Any]] | None = None
-        self._apart = b""  # addresses that the last check found apart from the parameters
+        # Addresses that the last check found apart from the parameters, and the places of those that are not of None
+        self._looked_at: tuple[Any, NDArray[np.intp] | None] = (None, None)
         places: dict[Update, list[int]] = {}
         for k, array in enumerate(self.arrays):
             places.setdefault(array.update, []).append(k)
@@ -73,16 +74,15 @@ class ArrayList:
         written &= self._written
         objects, found = _objects(grads), np.empty(len(self.keys), np.intp)
         join(match)(found.size, found, address(objects), self._at_likes, id(None), written)
-        marks = found.tobytes() + bytes([written])
-        if marks != self._apart:
+        marks = found.tobytes(), written
+        if marks != self._looked_at[0]:
             last = np.searchsorted(self._begins, found + self._bytes) - 1  # array that begins before the gradient ends
             if found.min() < 0 or np.any((last >= 0) & (self._ends[last] > found)):
                 return None
             if written and not self._are_apart(found):
                 return None
-            self._apart = marks
-            self._given = None if found.all() else np.flatnonzero(found)
-        return Many(self, objects, found, self._given)
+            self._looked_at = marks, None if found.all() else np.flatnonzero(found)
+        return Many(self, objects, found, self._looked_at[1])
 
     def addresses_of(self, totals: Mapping[int, NDArray[Any]]) -> NDArray[np.intp]:
         """Return the addresses of totals, given by the numbers of the arrays; they are looked up once."""

@@ -185,12 +185,12 @@ class Part:
 
     def _keys(self, rows: Rows, steps: int | None) -> Any:
         """Return `key_of(seed, steps, number)` of each array."""
-        numbers, seed = self._numbers if rows is None else self._numbers[rows], self._owner.seed
+        numbers, key = self._numbers if rows is None else self._numbers[rows], self._update.key
         if steps is not None:
-            keys = key_of(seed, steps)
+            keys = key_of(steps, key=key)
         else:
             different, places = np.unique(self._counts(rows), return_inverse=True)
-            keys = np.array([key_of(seed, t) for t in different.tolist()])[places]
+            keys = np.array([key_of(t, key=key) for t in different.tolist()])[places]
         with np.errstate(over="ignore"):
             return random_bits(keys, numbers)
 

@@ -1,7 +1,7 @@
 """Steps: the ways to step an optimizer: array by array, all in one call, rows of one array, inside a compiled loop.
 
 Each way checks all arguments first, then computes all coefficients, as a schedule may raise, and only then runs
-kernels, while Ctrl-C waits; `_count` notes what was done. `Optimizer.step` has a shorter way, for one array.
+kernels, while signals wait; `_count` notes what was done. `Optimizer.step` has a shorter way, for one array.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator

@@ -39,6 +39,8 @@ class Update:
     stages : tuple of callable
         Applied around the rule: see `kernels.rules.stages`.
     coefficients : Coefficients
+    key : uint64
+        Made from the seed of stochastic rounding.
     formula : Kernel
         The rule's own.
     kernel : Kernel
@@ -56,6 +58,7 @@ class Update:
     coefficients: Coefficients
     kernel: Callable[..., Any]
     trust: Any
+    key: np.uint64
     formula: Any
     place_of_lr: int
 
@@ -65,6 +68,7 @@ class Update:
         self.owner, self.dtype, self.slots = owner, dtype, slots
         self.stages = _stages(owner)
         self.coefficients = Coefficients(owner, dtype)
+        self.key = key_of(owner.seed)
         self._scaled = 1.0, np.array(stages.CommonCoefficients(), dtype)
         self._largest = float(np.finfo(dtype).max)
         self.formula = join(update, owner.rule, *self.stages)
@@ -83,7 +87,7 @@ class Update:
         if not owner.by_blocks:
             self.kernel(array.size, vector, g, 0, array.p, *array.slots)
             return None
-        blocks, key = -(-array.size // CODE_BLOCK), advanced(key_of(owner.seed, t, array.number), array.first_block)
+        blocks, key = -(-array.size // CODE_BLOCK), advanced(key_of(t, array.number, key=self.key), array.first_block)
         low, slots = (array.slots[0], array.slots[1:]) if owner.master_weights else (None, array.slots)
         norms = np.empty((QUANTITIES, blocks)) if owner.track_norms else None
         cleared, step = g if owner.zero_grads else None, self.unbound(len(slots))
