@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -84,7 +85,9 @@ def test_other_threads_and_forked_children_wait_for_nothing(seen):
         worker = threading.Thread(target=lambda: Interruption().__enter__())
         worker.start()
         worker.join()
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python and of JAX: there may be other threads
+            child = os.fork()
         if not child:
             try:
                 send(signal.SIGTERM)
