@@ -257,7 +257,7 @@ def read_kernels():
     with interrupts(5e-3, *handlers()) as interrupt:
         for _ in range(100):
             compiler.join.cache_clear()
-            cache.folder.cache_clear()
+            cache._folder.cache_clear()
             assert first_steps(interrupt) == expected
 
 

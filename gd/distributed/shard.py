@@ -48,3 +48,4 @@ def compile_steps(optimizer_class: type[Optimizer], dtype: np.dtype[Any], option
     for parallel_from in (inf, 1):
         with splitting(parallel_from):
             optimizer_class(np.zeros(SPAN, dtype), **options).step(np.ones(SPAN, dtype))
+    Together().norm(np.ones((1, 2)))  # of several ranks
