@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .activations import softmax
 from .checks import check_path, is_sparse
-from .datasets import ArrayFeatures, DataError, Source, TableFeatures, Target, as_table, encoded, kept, labels_of, read
+from .datasets import ArrayFeatures, Source, TableFeatures, Target, as_table, encoded, kept, labels_of, read
 from .files import CheckpointError, load, require_safetensors, save
 from .models import MLP, LinearModel
 from .typing import FilePath
@@ -85,7 +85,8 @@ class Predictor:
         ValueError
             If a column is missing, or a value is not as in the training.
         """
-        return self.target.decode(self._predicted(self._rows("predict", X)))
+        rows, _ = encoded(self._rows("predict", X), self._features, None, self.model.dtype)
+        return self.target.decode(self.model.predict(rows))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class: an array of shape (rows, classes).
@@ -148,10 +149,6 @@ class Predictor:
         errors = self.target.decode(self.model.predict(inputs)) - self.target.decode(targets)
         r2 = float(accuracy)
         return {"r2": r2, "rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.abs(errors).mean())}
-
-    def _predicted(self, source):
-        rows, _ = encoded(source, self._features, None, self.model.dtype)
-        return self.model.predict(rows)
 
     def _rows(self, method: str, X: Any) -> Source:
         """Return raw rows of any kind as those of a file."""
@@ -252,6 +249,6 @@ def load_model(path: FilePath) -> Any:
         if (features.width, len(predictor.classes) or 1) != (width, outputs):
             found = f"{features.width} features and {len(predictor.classes)} classes"
             raise ValueError(f"{found}, the model has {width} inputs and {outputs} outputs")
-    except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"load_model: {path} holds no valid preprocessing: {error}") from error
     return predictor

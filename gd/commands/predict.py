@@ -3,6 +3,7 @@
 import argparse
 import csv
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from ..datasets import split_rows
@@ -57,8 +58,13 @@ def run_predict(options: argparse.Namespace) -> None:
             rows = zip(found, predictor.predict_proba(source).tolist(), strict=True)
             found = [[*first, *rest] for first, rest in rows]
     try:
-        with open(options.output, "w", newline="", encoding="utf-8") if options.output else _Standard() as file:
+        with (
+            open(options.output, "w", newline="", encoding="utf-8")
+            if options.output
+            else nullcontext(sys.stdout) as file
+        ):
             csv.writer(file, lineterminator="\n").writerows([header, *found])
+            file.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -110,13 +116,3 @@ def _loaded(path: str) -> Predictor:
     if not isinstance(model, Predictor):
         raise Failure(f"{path}: holds a {type(model).__name__} without its preprocessing; gd train --save writes both")
     return model
-
-
-class _Standard:
-    """Standard output as a context, which stays open."""
-
-    def __enter__(self) -> Any:
-        return sys.stdout
-
-    def __exit__(self, *error: object) -> None:
-        sys.stdout.flush()

@@ -162,31 +162,27 @@ def _has_header(rows: list[list[str]]) -> bool:
     columns = [[cell for cell in column if cell not in MISSING] for column in zip(*rest, strict=False)]
     pairs = [(name, column) for name, column in zip(first, columns, strict=False) if name not in (*MISSING, "?")]
     of_numbers = [2 * sum(map(_is_number, column)) > len(column) for _, column in pairs]
-    texts = [name for name, _ in pairs if not _is_number(name)]
     new = [name not in column for name, column in pairs]
-    if _ascends(first) and any(new):  # 0, 1, 2, ... as pandas writes it, or years
-        counts = [name for name, _ in pairs if INTEGER.fullmatch(name)]
-        whole = len(counts) == len(pairs) - len(texts)
-        plain = whole and len(counts) > 2 and [int(name) - int(counts[0]) for name in counts] == [*range(len(counts))]
-        fractions = sum(any("." in cell for cell in column) for _, column in pairs)
-        if (
-            plain
-            and int(counts[0]) in (0, 1)
-            and all(n for n, (name, _) in zip(new, pairs, strict=True) if name in texts)
-        ):
+    of_texts = [not _is_number(name) for name, _ in pairs]
+    no_text_again = not any(text and not own for text, own in zip(of_texts, new, strict=True))
+    if _ascends(first) and any(new) and no_text_again:  # 0, 1, 2, ... as pandas writes it, or years
+        counts = [int(name) for name, _ in pairs if INTEGER.fullmatch(name)]
+        whole = len(counts) == of_texts.count(False)
+        if whole and len(counts) > 2 and counts in ([*range(len(counts))], [*range(1, len(counts) + 1)]):
             return True
-        if whole and not texts and 2 * fractions >= len(pairs):
+        fractions = sum(any("." in cell for cell in column) for _, column in pairs)
+        if whole and not any(of_texts) and 2 * fractions >= len(pairs):
             return True
         strong = [
-            n and (number or (len(counts) > 2 and 2 * len(set(column)) <= len(column)))
-            for n, number, (name, column) in zip(new, of_numbers, pairs, strict=True)
-            if name in texts
+            text and (number or (len(counts) > 2 and 2 * len(set(column)) <= len(column)))
+            for text, number, (_, column) in zip(of_texts, of_numbers, pairs, strict=True)
         ]
-        if any(strong) and all(n for n, (name, _) in zip(new, pairs, strict=True) if name in texts):
+        if any(strong):
             return True
     votes = [not n or _is_number(name) for n, number, (name, _) in zip(new, of_numbers, pairs, strict=True) if number]
     if votes:  # of the columns of numbers: a text that comes again is no name
         return 2 * sum(votes) <= len(votes)
+    texts = [name for name, _ in pairs if not _is_number(name)]
     return len(set(texts)) == len(texts) and all(new)
 
 

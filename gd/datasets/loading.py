@@ -88,8 +88,7 @@ def load(
         rows, held = split_rows(source, target, seed)
         split = {"rows": source.rows, "seed": seed}
     if isinstance(source.X, Table):
-        ignored = [*([source.label] if source.label is not None else []), *source.left_out]
-        features: Any = TableFeatures.learned(source.X, rows, impute, ignored)
+        features: Any = TableFeatures.learned(source.X, rows, impute, source.ignored)
     else:
         features = ArrayFeatures.learned(source.X, rows, impute, source.largest, source.path)
     target.fit(source.y[rows], source.place)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,11 @@ class Source:
         """The number of rows."""
         return self.X.rows if isinstance(self.X, Table) else self.X.shape[0]
 
+    @property
+    def ignored(self) -> list[str]:
+        """The columns of a table that are not features: those left out, and the label."""
+        return [*self.left_out, *([self.label] if self.label is not None else [])]
+
     def of_test(self) -> "Source":
         """Return the file's own test set, which must be there."""
         assert self.test is not None
@@ -119,7 +124,7 @@ def read(
     of_arrays = not isinstance(source.X, Table)
     if drop and of_arrays:
         raise DataError(f"{source.path}: --drop leaves out columns of a table, this is an array")
-    if label is not None and label.endswith(".npy"):
+    if _is_file(label):
         source.y, source.label, source.how = read_npy(Path(label)), None, "--label"
     elif label is not None and of_arrays and not source.how:
         raise DataError(f"{source.path}: has labels of its own, --label {label} does not say others")
@@ -145,7 +150,7 @@ def _checked_labels(path: str, y: Any, rows: int) -> NDArray[Any]:
 
 def _of_arrays(source: Source, kind: str, label: str | None, like: dict[str, Any] | None) -> Source:
     """Return a source with what a file of arrays holds."""
-    path, beside = Path(source.path), label is not None and label.endswith(".npy")
+    path, beside = Path(source.path), _is_file(label)
     if kind == "svmlight":
         X, source.y = read_svmlight(path)
         first = 1 if like is None or X.shape[1] > like["columns"] else like["first"]
@@ -171,14 +176,16 @@ def _of_arrays(source: Source, kind: str, label: str | None, like: dict[str, Any
 
 def kept(source: Source) -> dict[str, Any]:
     """Return what a saved model knows of the file that it was trained on, to read others like it."""
-    shape, texts, is_table = getattr(source.X, "shape", ()), [], isinstance(source.X, Table)
     if isinstance(source.X, Table):
-        texts, shape = [n for n in source.X.columns if source.X.kind(n) == "text"], (0, len(source.X.columns))
+        columns = len(source.X.columns)
+        texts = [name for name in source.X.columns if source.X.kind(name) == "text"]
+    else:
+        columns, texts = int(np.prod(source.X.shape[1:])), []
     if source.label is not None and source.y is not None and source.y.dtype.kind == "O":
         texts.append(source.label)
     return {
-        "table": is_table,
-        "columns": int(np.prod(shape[1:])),
+        "table": isinstance(source.X, Table),
+        "columns": columns,
         "first": source.first,
         "label": source.label,
         "left_out": list(source.left_out),
@@ -230,7 +237,7 @@ def _of_table(
     drop = [_column(path, "--drop", name, names) for name in drop]
     if not table.rows:
         raise DataError(f"{path}: has no rows")
-    beside = label is not None and label.endswith(".npy")
+    beside = _is_file(label)
     if like is not None:
         whole = not like["table"] or known is None or known.named or len(names) == len(known.names)
         found = like["label"] if like["table"] else names[-1] if len(names) == like["columns"] + 1 else None
@@ -248,7 +255,7 @@ def _of_table(
             raise DataError(f"{path}: --drop leaves out the column of --label, {source.label!r}")
     if source.label is not None:
         source.y = table.columns[source.label]
-    source.X = table.without([*source.left_out, *([source.label] if source.label is not None else [])])
+    source.X = table.without(source.ignored)
     if not source.X.columns:
         raise DataError(f"{path}: has no column of features, only {listed(names)}")
     return source
@@ -317,6 +324,11 @@ def _cut_label(source: Source, kind: str, label: str | None, like: dict[str, Any
     source.y = np.asarray(y if isinstance(y, np.ndarray) else y.toarray())
     source.X, source.label = source.X[:, np.delete(np.arange(width), at)], str(at)
     source.how = "the last one" if label is None else "--label"
+
+
+def _is_file(label: str | None) -> TypeGuard[str]:
+    """Return True if labels lie in a file of their own."""
+    return label is not None and label.endswith(".npy")
 
 
 def _is_integer(text: str) -> bool:

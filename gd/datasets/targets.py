@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import FEW, LARGEST, DataError, Table, as_column, as_number, listed, shortened
+from .table import FEW, LARGEST, DataError, as_column, as_number, listed, shortened
 
 MANY = 100  # whole numbers of at most FEW values are classes, those of more are quantities
 Place = Callable[[int], str]  # how a message names the label of a row
@@ -45,7 +45,7 @@ class Target:
         task = _task(found, values, what) if task is None else task
         if task == "regression":
             if not number:
-                row = next((k for k, value in enumerate(values) if not as_label(value)), 0)
+                row = next((k for k, value in enumerate(values) if not _is_number(value)), 0)
                 raise DataError(
                     f"{place(row)}: {shortened(str(values[row]))} is no number, --task regression needs some"
                 )
@@ -95,7 +95,7 @@ class Target:
     def _numbers(self, values, place):
         values = _checked(values, place)
         if values.dtype.kind not in "if":
-            row = next((k for k, value in enumerate(values) if not as_label(value)), 0)
+            row = next((k for k, value in enumerate(values) if not _is_number(value)), 0)
             raise DataError(f"{place(row)}: {shortened(str(values[row]))} is no number")
         return values.astype(np.float64)
 
@@ -166,7 +166,7 @@ def _checked(values: NDArray[Any], place: Place) -> NDArray[Any]:
     return values.astype(np.int64 if whole else np.float64)
 
 
-def as_label(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """Return True if a label is a number."""
     return as_number(value) is not None if isinstance(value, str) else not isinstance(value, (bool, np.bool_))
 
@@ -186,8 +186,3 @@ def _task(found: NDArray[Any], values: NDArray[Any], what: str) -> str:
     raise DataError(
         f"{what} has {count} different {numbers} in {len(values)} rows: say --task classification or --task regression"
     )
-
-
-def place_in(table: Table, name: str) -> Place:
-    """Return how messages name the label of a row of a table."""
-    return lambda row: table.place(row, name)
