@@ -113,7 +113,11 @@ class TableFeatures:
     @property
     def width(self) -> int:
         """The number of features that a model takes."""
-        return sum(len(self.categories.get(name, "1")) for name in self.names)
+        return sum(self._widths)
+
+    @property
+    def _widths(self):
+        return [len(self.categories[name]) if name in self.categories else 1 for name in self.names]
 
     def _numbers(self, table, filled):
         return [table.numbers(name, filled) for name in self._of_numbers]
@@ -122,7 +126,7 @@ class TableFeatures:
         """Return the rows that a model takes; raise DataError for a value that does not fit its column."""
         table = self._matched(table)
         out = np.zeros((table.rows, self.width), dtype)
-        starts = np.cumsum([0, *(len(self.categories.get(name, "1")) for name in self.names)])
+        starts = np.cumsum([0, *self._widths])
         places = [start for name, start in zip(self.names, starts, strict=False) if name not in self.categories]
         first = 0
         for block in _stacked(self._numbers(table, self.scale.median is not None)):
