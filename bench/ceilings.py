@@ -43,7 +43,7 @@ def walk(mix, arrays):
         sums = np.empty(-(-size // NORM_BLOCK))
         return lambda: join(read)(len(sums), sums, arrays[0])
     if mix in ("1r1w", "2r1w"):
-        kernel = join(map_into(arrays[0]), copy if mix == "1r1w" else add)
+        kernel = map_into(arrays[0], copy if mix == "1r1w" else add)
         return lambda: kernel(size, *arrays)
     kernel = join(update, TOUCH[len(arrays) - 2])
     scalars = np.array(CommonCoefficients(), arrays[0].dtype)

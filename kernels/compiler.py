@@ -208,9 +208,9 @@ class Kernel:
         choice = self._choices.get(amounts)
         if choice is None:
             choice = self._choices.setdefault(amounts, Choice(amount >= LIKELY * self.parallel_from))
-        parallel, start = choice.parallel, perf_counter()
+        parallel, start = choice.side, perf_counter()
         _begun = True
-        if self._walk(parallel, size, arguments) and parallel == choice.parallel:
+        if self._walk(parallel, size, arguments) and parallel == choice.side:
             choice.record((perf_counter() - start) / items)
 
     def _walk(self, parallel, size, arguments):

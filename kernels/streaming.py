@@ -9,14 +9,22 @@ from numba import types
 from numba.core import cgutils
 
 from .compiler import device
-from .words import intrinsic_or
+from .words import WORD, intrinsic_or
 
-STREAM_FROM = 16 * 2**20  # bytes: results at least this large do not stay in a cache
+# Bytes: results at least this large do not stay in a cache. From there on kernels try both kinds of stores. Below, the
+# time of a call would not tell: a result that bypassed the caches costs whoever reads it next.
+STREAM_FROM = 16 * 2**20
 VECTOR = 64  # bytes of one store, and its alignment
 
 
+@intrinsic_or(lambda x: VECTOR // x.itemsize)
+def _lanes(typing_context, x):
+    """Return the number of elements in `VECTOR` bytes, as a constant: loops with a variable step are slow."""
+    return types.intp(x), lambda context, *_: WORD(VECTOR * 8 // x.dtype.bitwidth)
+
+
 def _copy(out, i, source, j):
-    out[i : i + VECTOR // out.itemsize] = source[j : j + VECTOR // out.itemsize]
+    out[i : i + _lanes(out)] = source[j : j + _lanes(out)]
 
 
 @intrinsic_or(_copy)
@@ -62,14 +70,13 @@ def _address(typing_context, x):
 
 
 @device
+def before_line(out):
+    """Return the number of elements before the first that lies at a multiple of `VECTOR` bytes."""
+    return min(out.size, -_address(out) % VECTOR // (VECTOR // _lanes(out)))
+
+
+@device
 def stream(source, out):
-    """Copy a vector past the caches, except the ends of `out` that do not fill `VECTOR` bytes."""
-    step = VECTOR // out.itemsize
-    first = min(out.size, -_address(out) % VECTOR // out.itemsize)
-    last = first + (out.size - first) // step * step
-    for i in range(first):
-        out[i] = source[i]
-    for i in range(first, last, step):
+    """Copy a vector of whole lines past the caches; `out` must begin at a multiple of `VECTOR` bytes."""
+    for i in range(0, out.size, _lanes(out)):
         _stream(out, i, source, i)
-    for i in range(last, out.size):
-        out[i] = source[i]

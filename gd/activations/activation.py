@@ -120,7 +120,7 @@ class Activation:
         out, over = check_out(where, out, x, operands)
         flat = [operand.ravel() for _, operand in operands]
         if over is None:
-            join(map_into(out), rule)(x.size, out.ravel(), *flat, *values)
+            map_into(out, rule)(x.size, out.ravel(), *flat, *values)
         else:
             flat[over] = out.ravel()  # the same memory, and writeable
             join(_IN_PLACE[over], rule)(x.size, *flat, *values)

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from ..compiler import device, loop
+from ..break_even import faster
+from ..compiler import device, join, loop
 from ..math import cast
 from ..random_numbers import random_bits
-from ..streaming import STREAM_FROM, finish, stream
+from ..streaming import STREAM_FROM, before_line, finish, stream
 from ..views import load, local, part
 
 PARALLEL_FROM = 32_768
-CHUNK = 128  # elements that are computed before they are streamed
+CHUNK = 256  # elements that are computed before they are streamed
 _chunk = local(CHUNK)
 
 
@@ -36,9 +37,11 @@ def map_elements_streaming(rule):
 
     def body(start, stop, arguments):
         out, operands = arguments[0][start:stop], part(arguments[1:], start, stop)
-        whole = out.size // CHUNK * CHUNK
+        first = before_line(out)
+        whole = first + (out.size - first) // CHUNK * CHUNK
         chunk = _chunk(out)
-        for begin in range(0, whole, CHUNK):
+        write(out[:first], part(operands, 0, first))
+        for begin in range(first, whole, CHUNK):
             write_chunk(chunk, part(operands, begin, begin + CHUNK))
             stream(chunk, out[begin : begin + CHUNK])
         write(out[whole:], part(operands, whole, out.size))
@@ -59,9 +62,10 @@ def map_elements_over_second(rule):
     return _over(1, rule)
 
 
-def map_into(out):
-    """Return the loop that writes into an array of the size of out, which shares no memory with the operands."""
-    return map_elements_streaming if out.nbytes >= STREAM_FROM else map_elements
+def map_into(out, rule):
+    """Return the kernel that writes into an array of the size of out, which shares no memory with the operands."""
+    plain = join(map_elements, rule)
+    return plain if out.nbytes < STREAM_FROM else faster(join(map_elements_streaming, rule), plain)
 
 
 def _over(position, rule):
