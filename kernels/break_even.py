@@ -1,7 +1,7 @@
 """Choose between two ways to the same result by timing both on this machine, where either may be faster.
 
-*Serial or parallel.* Splitting a walk pays from a few microseconds of work if the other threads are awake, but only from hundreds
-if they sleep (a virtual machine can take 100 us to wake one), or if another pool occupies the cores.
+*Serial or parallel.* Splitting a walk pays from a few microseconds of work if the other threads are awake, but only
+from hundreds if they sleep (a virtual machine can take 100 us to wake one), or if another pool occupies the cores.
 The number of items does not show which case holds, so a kernel tries.
 
 *Stores into the caches or past them* (see `streaming`). Which is faster depends on the processor, on the number of
@@ -71,6 +71,7 @@ class Faster:
         self._kernels, self._choices = (second, first), {}
 
     def __call__(self, size, *arguments):
+        """Walk items 0 to size."""
         amount = size.bit_length()  # one size class, as in `Kernel`
         choice = self._choices.get(amount)
         if choice is None:
