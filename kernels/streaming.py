@@ -80,3 +80,14 @@ def stream(source, out):
     """Copy a vector of whole lines past the caches; `out` must begin at a multiple of `VECTOR` bytes."""
     for i in range(0, out.size, _lanes(out)):
         _stream(out, i, source, i)
+
+
+@device
+def stream_lines(source, out, first):
+    """Copy a vector, and its whole lines past the caches: the first of them begins at element `first` of `out`."""
+    last = first + (out.size - first) // _lanes(out) * _lanes(out)
+    for i in range(first):
+        out[i] = source[i]
+    stream(source[first:last], out[first:last])
+    for i in range(last, out.size):
+        out[i] = source[i]

@@ -70,7 +70,7 @@ def _apply(where, rule, prediction, target, reduction, *parameters, targets=ANY)
     scale = 1.0 if reduction != "mean" else 1 / prediction.size if prediction.size else nan
     sums = np.empty(-(-prediction.size // loops.LOSS_BLOCK))
     wrong = np.empty(sums.size, np.intp)
-    join(loops.elementwise_loss, rule, targets.allowed)(len(sums), sums, wrong, *flat, real(scale), *parameters)
+    loops.loss_into(gradient, rule, targets.allowed)(len(sums), sums, wrong, *flat, real(scale), *parameters)
     if targets is not ANY and wrong.any():
         raise targets.error(where, "target", target)
     return total(sums) * scale, gradient.reshape(prediction.shape)

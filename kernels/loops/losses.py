@@ -5,42 +5,141 @@ import inspect
 
 import numpy as np
 
-from ..compiler import NEVER, device, loop
+from ..break_even import faster
+from ..compiler import NEVER, device, join, loop
+from ..streaming import STREAM_FROM, before_line, finish, stream_lines
 from ..views import allocate, release, row_at, vector_at
-from .reductions import block_sum, lanes_of
+from .elementwise import CHUNK, chunk_of
+from .reductions import LANES, lanes_of, sum_of_lanes
 from .rows import exponentials, largest
 
 LOSS_BLOCK = 4096  # elements of a partial sum
 IGNORED = -1  # as a label: the row is ignored
 
 
+def _tiles(rule, allowed):
+    """Return the two steps of a block: its whole tiles of `LANES` elements, and the rest of it.
+
+    Each value is added to its lane at once, in loops of a constant number of turns: the same sums as `block_sum` takes.
+    """
+
+    @device
+    def add_tile(lanes, p, t, g, scale, parameters):
+        for i in range(LANES):
+            value, derivative = rule(p[i], t[i], *parameters)
+            lanes[i] += value
+            g[i] = scale * derivative
+
+    @device
+    def any_wrong(t):
+        bad = False
+        for i in range(t.size):
+            bad |= not allowed(t[i])
+        return bad
+
+    @device
+    def add_tiles(lanes, p, t, g, scale, parameters):
+        bad = False
+        for k in range(0, p.size // LANES * LANES, LANES):
+            tile = vector_at(t, k, LANES)
+            bad |= any_wrong(tile)
+            add_tile(lanes, vector_at(p, k, LANES), tile, vector_at(g, k, LANES), scale, parameters)
+        return bad
+
+    @device
+    def finish_block(lanes, p, t, g, scale, parameters, bad):
+        total, whole = sum_of_lanes(lanes), p.size // LANES * LANES
+        p, t, g = p[whole:], t[whole:], g[whole:]
+        for i in range(p.size):
+            lanes[i], derivative = rule(p[i], t[i], *parameters)
+            g[i] = scale * derivative
+        for i in range(p.size):
+            total += lanes[i]
+        return total, bad | any_wrong(t)
+
+    return add_tiles, finish_block
+
+
+@device
+def _clear(lanes):
+    for lane in range(LANES):
+        lanes[lane] = 0
+
+
 @loop(parallel_from=16, traffic="w w w r r -")
 def elementwise_loss(rule, allowed):
     """Items are blocks of `LOSS_BLOCK` elements.
 
-    Arguments: sums (one per block), wrong (the number of targets that are not `allowed`, one per block), gradient,
-    prediction, target, scale, *parameters of the rule.
+    Arguments: sums (one per block), wrong (whether a target of the block is not `allowed`), gradient, prediction,
+    target, scale, *parameters of the rule. The gradient shares no memory with prediction and target.
     """
+    add_tiles, finish_block = _tiles(rule, allowed)
 
     def body(start, stop, arguments):
         sums, wrong, gradient, prediction, target, scale = arguments[:6]
-        parameters = arguments[6:]
-        values = allocate(prediction, LOSS_BLOCK)
+        parameters, lanes = arguments[6:], lanes_of(prediction)
         for block in range(start, stop):
             first, last = block * LOSS_BLOCK, min((block + 1) * LOSS_BLOCK, prediction.size)
             p, t, g = prediction[first:last], target[first:last], gradient[first:last]
-            for i in range(p.size):
-                value, derivative = rule(p[i], t[i], *parameters)
-                values[i] = value
-                g[i] = scale * derivative
-            sums[block] = block_sum(values[: p.size])
-            count = 0
-            for i in range(t.size):
-                count += 0 if allowed(t[i]) else 1
-            wrong[block] = count
-        release(values)
+            _clear(lanes)
+            bad = add_tiles(lanes, p, t, g, scale, parameters)
+            sums[block], wrong[block] = finish_block(lanes, p, t, g, scale, parameters, bad)
 
     return body
+
+
+@loop(parallel_from=16, traffic="w w w r r -")
+def elementwise_loss_streaming(rule, allowed):
+    """Do as `elementwise_loss`, but write the gradient past the caches."""
+    add_tiles, finish_block = _tiles(rule, allowed)
+
+    def body(start, stop, arguments):
+        sums, wrong, gradient, prediction, target, scale = arguments[:6]
+        parameters, lanes, chunk = arguments[6:], lanes_of(prediction), chunk_of(prediction)
+        skipped = before_line(gradient)
+        for block in range(start, stop):
+            first, last = block * LOSS_BLOCK, min((block + 1) * LOSS_BLOCK, prediction.size)
+            p, t, g = prediction[first:last], target[first:last], gradient[first:last]
+            whole, bad = p.size // CHUNK * CHUNK, False
+            _clear(lanes)
+            for k in range(0, whole, CHUNK):
+                bad |= add_tiles(lanes, vector_at(p, k, CHUNK), vector_at(t, k, CHUNK), chunk, scale, parameters)
+                stream_lines(chunk, vector_at(g, k, CHUNK), skipped)
+            p, t, g = p[whole:], t[whole:], g[whole:]
+            bad |= add_tiles(lanes, p, t, g, scale, parameters)
+            sums[block], wrong[block] = finish_block(lanes, p, t, g, scale, parameters, bad)
+        finish()
+
+    return body
+
+
+@loop(parallel_from=16, traffic="w w rw r -")
+def elementwise_loss_over(rule, allowed):
+    """Do as `elementwise_loss` where the gradient is written over the prediction, which is named once.
+
+    Arguments: sums, wrong, prediction, target, scale, *parameters of the rule.
+    """
+    add_tiles, finish_block = _tiles(rule, allowed)
+
+    def body(start, stop, arguments):
+        sums, wrong, prediction, target, scale = arguments[:5]
+        parameters, lanes = arguments[5:], lanes_of(prediction)
+        for block in range(start, stop):
+            first, last = block * LOSS_BLOCK, min((block + 1) * LOSS_BLOCK, prediction.size)
+            p, t = prediction[first:last], target[first:last]
+            _clear(lanes)
+            bad = add_tiles(lanes, p, t, p, scale, parameters)
+            sums[block], wrong[block] = finish_block(lanes, p, t, p, scale, parameters, bad)
+
+    return body
+
+
+def loss_into(gradient, rule, allowed):
+    """Return the kernel for a gradient of this size: `elementwise_loss`, or the faster one for large gradients."""
+    plain = join(elementwise_loss, rule, allowed)
+    if gradient.nbytes < STREAM_FROM:
+        return plain
+    return faster(join(elementwise_loss_streaming, rule, allowed), plain)
 
 
 @loop(parallel_from=32_768, traffic="w w r r -")
