@@ -32,7 +32,7 @@ from traceback import walk_tb
 import numba
 import numpy as np
 
-from . import cache, machine_code, observation, pool
+from . import cache, gates, machine_code, observation, pool
 from .break_even import Choice
 from .entry import Entry, launcher
 from .interruption import Interruption
@@ -162,6 +162,10 @@ class Kernel:
             _begun = True
             self._body(start, stop, self._named(arguments))
 
+    def address(self, kinds):
+        """Return the address of the code for some types of arguments."""
+        return self._code(kinds).address
+
     def assembly(self, kinds):
         """Return the assembly of the code for some types of arguments."""
         return machine_code.assembly(self.body(), kinds, len(self.loop.given), self.loop.names)
@@ -286,7 +290,9 @@ def _type_named(name, real):
 def splitting(parallel_from):
     """Split walks from this number of items on, in this Python thread: 1 means always, math.inf never."""
     before, _override.parallel_from = _override.parallel_from, parallel_from
+    gates.close()
     try:
         yield
     finally:
+        gates.close(-1)
         _override.parallel_from = before

@@ -23,11 +23,13 @@ import sys
 import numpy as np
 
 from . import cache, machine_code
-from .entry_code import FIRST, LOOKED_UP, OBJECTS, POOL, TAGS, module
+from .entry_code import FIRST, TAGS, module
 from .interruption import Interruption
 from .words import LAUNCH
+from .writer import LOOKED_UP, OBJECTS, POOL
 
-_lookup = (ctypes.c_int64 * LOOKED_UP)(*map(id, OBJECTS))
+lookup = (ctypes.c_int64 * LOOKED_UP)(*map(id, OBJECTS))
+BUILTINS = ("gd_enter", "gd_bind", "gd_map_gate", "gd_loss_gate", "gd_step_gate")
 FLUSH_TO_ZERO = 1 << 15  # a bit of MXCSR, a thread's control register
 
 
@@ -46,7 +48,7 @@ class Entry:
     def __init__(self, prepare, given=0, number=0, flush=False):
         self._prepare, self._nodes = prepare, []
         self._table = (ctypes.c_int64 * 5)(0, given, id(prepare), number, FLUSH_TO_ZERO if flush else 0)
-        self.enter, self.bind = (_builtin(name, ctypes.addressof(self._table)) for name in ("gd_enter", "gd_bind"))
+        self.enter, self.bind = (builtin(name, ctypes.addressof(self._table)) for name in ("gd_enter", "gd_bind"))
 
     def add(self, tags, code):
         """Run the code at this address for arguments of these tags."""
@@ -58,7 +60,8 @@ class Entry:
 
 def connect_pool():
     """Give the launcher the functions of Numba's pool, which must have been started."""
-    _lookup[POOL:LOOKED_UP] = machine_code.functions_of_pool()
+    functions = machine_code.functions_of_pool()
+    lookup[POOL : POOL + len(functions)] = functions
 
 
 # --- From LLVM to Python
@@ -73,11 +76,11 @@ class _Method(ctypes.Structure):
 _FASTCALL = 0x0080  # METH_FASTCALL: a method's calling convention
 
 
-def _builtin(name, table):
-    """Return a builtin function whose `__self__` is the address of a table."""
+def builtin(name, table, kept=None):
+    """Return a builtin function whose `__self__` is the address of a table; it keeps an object as its module."""
     new = ctypes.pythonapi.PyCFunction_NewEx
-    new.argtypes, new.restype = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p], ctypes.py_object
-    return new(ctypes.addressof(_functions()[name]), table, None)
+    new.argtypes, new.restype = [ctypes.c_void_p, ctypes.py_object, ctypes.py_object], ctypes.py_object
+    return new(ctypes.addressof(_functions()[name]), table, kept)
 
 
 def launcher():
@@ -93,7 +96,7 @@ def _functions():
     with Interruption(), machine_code.compiling():
         if not _made:
             found = _linked()
-            methods = {name: _Method(name.encode(), found[name], _FASTCALL, None) for name in ("gd_enter", "gd_bind")}
+            methods = {name: _Method(name.encode(), found[name], _FASTCALL, None) for name in BUILTINS}
             _made.append(methods | {LAUNCH[0]: found[LAUNCH[0]]})
     return _made[0]
 
@@ -102,8 +105,8 @@ def _linked():
     """Return {symbol: address} of the functions of `entry_code`."""
     details = machine_code.processor(), sys.version
     code, _ = cache.code("entry", [module], details, lambda symbol: machine_code.assemble(module(), symbol))
-    imports = {"gd_lookup": ctypes.addressof(_lookup)}
+    imports = {"gd_lookup": ctypes.addressof(lookup)}
     for each in code.needs:
         if each.startswith("Py"):
             imports[each] = ctypes.cast(getattr(ctypes.pythonapi, each), ctypes.c_void_p).value
-    return machine_code.load(code, imports, ("gd_enter", "gd_bind", LAUNCH[0]))
+    return machine_code.load(code, imports, (*BUILTINS, LAUNCH[0]))

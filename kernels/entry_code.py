@@ -1,131 +1,24 @@
 """The functions of `entry` in LLVM's representation: they pack arguments, look up code, and split a walk."""
 
-import platform
-
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
-from . import machine_code
+from . import gate_code
 from .array_layout import C_ORDER, DATA, DTYPE, FLAGS, FORTRAN_ORDER, KIND, NDIM, OBJECT, SHAPE, STRIDES, TYPE
-from .words import BODY, BYTES, HEAD, LAUNCH, STATUS, WORD, WORDS
+from .words import BODY, HEAD, LAUNCH, STATUS, WORD, WORDS
+from .writer import NOTHING, NUMBERS, POINTER, POOL, Writer, position
 
 MOST = 4  # dimensions of an array
 WIDEST = 1 + 2 * MOST  # maximum words of an argument
 MESSAGE = f"kernels take numbers and arrays of up to {MOST} dimensions"
-NUMBERS = {  # bytes to read where an object's own fields begin
-    float: 8,
-    np.float64: 8,
-    np.float32: 4,
-    np.int64: 8,
-    np.uint64: 8,
-    np.int32: 4,
-    np.uint32: 4,
-    np.bool_: 1,
-}
 FIRST, GIVEN, PREPARE, NUMBER, FLUSH = range(5)  # fields of a body's table; FIRST is the address of its first node
 NEXT, CODE, COUNT, TAGS = range(4)  # fields of a node: the code for one combination of types
-OBJECTS = (np.ndarray, int, bytes, None, True, False, TypeError, OverflowError, machine_code.raise_from, *NUMBERS)
-POOL, LOOKED_UP = len(OBJECTS), len(OBJECTS) + 3  # where the addresses of Numba's functions follow
-POINTER, NOTHING = BYTES, ir.VoidType()
-CONTROLLED = platform.machine() in ("x86_64", "AMD64")  # elsewhere subnormal results stay
-
-
-class _Writer:
-    """Writes one function; addresses are words."""
-
-    def __init__(self, module, name, kind, names):
-        self.module = module
-        self.function = ir.Function(module, kind, name)
-        self.function.linkage = "external" if name.startswith("gd_") else "internal"
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-        for argument, each in zip(self.function.args, names.split(), strict=True):
-            argument.name = each
-
-    def at(self, address, offset=0, kind=WORD):
-        """Return a pointer to the value `offset` bytes behind an address."""
-        address = self.builder.add(address, self.word(offset))
-        return self.builder.inttoptr(address, kind.as_pointer())
-
-    def word(self, value):
-        return WORD(value) if isinstance(value, int) else value
-
-    def load(self, address, offset=0, kind=WORD):
-        return self.builder.load(self.at(address, offset, kind))
-
-    def store(self, value, address, offset=0):
-        value = self.word(value)
-        self.builder.store(value, self.at(address, offset, value.type))
-
-    def nth(self, address, k):
-        """Return the k-th word behind an address."""
-        return self.load(address, self.times(k, 8))
-
-    def times(self, value, factor):
-        return self.builder.mul(self.word(value), self.word(factor))
-
-    def known(self, what):
-        """Return the address of one of `OBJECTS`, or one of the pool's functions."""
-        position = what if isinstance(what, int) and what >= POOL else _position(what)
-        table = self.module.globals.get("gd_lookup")
-        if table is None:
-            table = ir.GlobalVariable(self.module, ir.ArrayType(WORD, LOOKED_UP), "gd_lookup")
-        return self.builder.load(cgutils.gep_inbounds(self.builder, table, 0, position))
-
-    def call(self, name, result, *arguments):
-        """Call a function of CPython or of this module."""
-        function = self.module.globals.get(name)
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(result, [each.type for each in arguments]), name)
-        return self.builder.call(function, arguments)
-
-    def room(self, words):
-        """Return the address of new words on the stack."""
-        return self.builder.ptrtoint(self.builder.alloca(WORD, self.word(words)), WORD)
-
-    def equal(self, a, b):
-        return self.builder.icmp_signed("==", a, self.word(b) if a.type == WORD else b)
-
-    def control(self):
-        """Return this thread's control register."""
-        if not CONTROLLED:
-            return STATUS(0)
-        slot = cgutils.alloca_once(self.builder, STATUS)
-        self.call("llvm.x86.sse.stmxcsr", NOTHING, self.builder.bitcast(slot, POINTER))
-        return self.builder.load(slot)
-
-    def set_control(self, value):
-        """Set this thread's control register."""
-        if CONTROLLED:
-            slot = cgutils.alloca_once_value(self.builder, value)
-            self.call("llvm.x86.sse.ldmxcsr", NOTHING, self.builder.bitcast(slot, POINTER))
-
-    def integer(self, value, result):
-        """Read an integer object; if it is no integer or too large, the function returns `result` with an exception."""
-        number = self.call("PyNumber_AsSsize_t", WORD, value, self.known(OverflowError))
-        with self.builder.if_then(self.equal(number, -1), likely=False):
-            error = self.call("PyErr_Occurred", WORD)
-            self.fail_if(self.builder.icmp_signed("!=", error, WORD(0)), result)
-        return number
-
-    def set_error(self, message):
-        """Set a TypeError."""
-        text = cgutils.global_constant(self.module, "message", cgutils.make_bytearray(message.encode() + b"\0"))
-        self.call("PyErr_SetString", NOTHING, self.known(TypeError), self.builder.ptrtoint(text, WORD))
-
-    def fail_if(self, condition, result=None):
-        """Return from the function if a condition holds, with the exception that is set."""
-        with self.builder.if_then(condition, likely=False):
-            self.builder.ret(result if result is not None else WORD(0))
-
-
-def _position(what):
-    return next(k for k, each in enumerate(OBJECTS) if each is what)
 
 
 def module():
-    """Return the module of the functions gd_enter, gd_bind and gd_launch."""
+    """Return the module of the functions gd_enter, gd_bind and gd_launch, and of gates."""
     module = ir.Module("gd_entry")
     module.triple = llvm.get_process_triple()
     _write_pack(module)
@@ -133,12 +26,13 @@ def module():
     _write_launch(module)
     _write_enter(module)
     _write_bind(module)
+    gate_code.write(module)
     return module
 
 
 def _write_pack(module):
     """Emit word pack(objects, count, given, tags, words, own): the number of words, or -1 with an exception set."""
-    w = _Writer(module, "pack", ir.FunctionType(WORD, [WORD] * 6), "objects count given tags words own")
+    w = Writer(module, "pack", ir.FunctionType(WORD, [WORD] * 6), "objects count given tags words own")
     b, (objects, count, given, tags, words, own) = w.builder, w.function.args
     size = b.alloca(WORD)
     b.store(WORD(0), size)
@@ -197,23 +91,23 @@ def _write_pack(module):
         for type_, width in NUMBERS.items():
             otherwise = case(w.equal(kind, w.known(type_)))
             put(b.and_(w.load(value, OBJECT), WORD(2 ** (8 * width) - 1)))
-            end(WORD(_position(type_)), 1)
+            end(WORD(position(type_)), 1)
             b.position_at_end(otherwise)
         otherwise = case(w.equal(kind, w.known(int)))
         put(w.integer(value, WORD(-1)))
-        end(WORD(_position(int)), 1)
+        end(WORD(position(int)), 1)
         b.position_at_end(otherwise)
         for constant in (True, False):
             otherwise = case(w.equal(value, w.known(constant)))
             put(int(constant))
-            end(WORD(_position(True)), 1)
+            end(WORD(position(True)), 1)
             b.position_at_end(otherwise)
         otherwise = case(w.equal(kind, w.known(bytes)))
         put(w.call("PyBytes_AsString", WORD, value))
-        end(WORD(_position(bytes)), 1)
+        end(WORD(position(bytes)), 1)
         b.position_at_end(otherwise)
         otherwise = case(w.equal(value, w.known(None)))
-        end(WORD(_position(None)), 0)
+        end(WORD(position(None)), 0)
         b.position_at_end(otherwise)
         is_array = w.call("PyType_IsSubtype", STATUS, kind, w.known(np.ndarray))  # such as np.memmap
         b.cbranch(b.icmp_signed("!=", is_array, STATUS(0)), arrays, many)
@@ -231,7 +125,7 @@ def _write_pack(module):
 
 def _write_look_up(module):
     """Emit word look_up(table, tags, count): the address of the code for arguments of these tags, or 0."""
-    w = _Writer(module, "look_up", ir.FunctionType(WORD, [WORD] * 3), "table tags count")
+    w = Writer(module, "look_up", ir.FunctionType(WORD, [WORD] * 3), "table tags count")
     b, (table, tags, count) = w.builder, w.function.args
     node, matching = b.alloca(WORD), b.alloca(ir.IntType(1))
     b.store(w.load(table, 8 * FIRST), node)
@@ -261,7 +155,7 @@ def _write_launch(module):
     the user set by `numba.set_num_threads`, is that of before: Numba's loop sets it to the number that it is given.
     """
     shared = ir.LiteralStructType([BODY.as_pointer(), WORD, WORD, WORDS, WORDS, STATUS, POINTER, STATUS])
-    w = _Writer(
+    w = Writer(
         module, "run_part", ir.FunctionType(NOTHING, [WORDS] * 3 + [shared.as_pointer()]), "first count _ shared"
     )
     b, (first, count, _, work) = w.builder, w.function.args
@@ -280,7 +174,7 @@ def _write_launch(module):
     b.ret_void()
 
     name, kind = LAUNCH
-    run_part, w = w.function, _Writer(module, name, kind, "error body parts size given own")
+    run_part, w = w.function, Writer(module, name, kind, "error body parts size given own")
     b, (error, body, parts, size, given, own) = w.builder, w.function.args
     with b.if_then(w.equal(parts, 1)):  # works before the pool is started
         b.ret(b.call(body, [error, WORD(0), size, given, own]))
@@ -327,7 +221,7 @@ def _packed(w, objects, count, given):
 
 
 def _builtin_writer(module, name):
-    w = _Writer(module, name, ir.FunctionType(WORD, [WORD] * 3), "self objects count")
+    w = Writer(module, name, ir.FunctionType(WORD, [WORD] * 3), "self objects count")
     w.table = w.call("PyLong_AsVoidPtr", WORD, w.function.args[0])
     return w
 
@@ -350,10 +244,7 @@ def _write_enter(module):
         w.set_control(before)
     w.call("PyEval_RestoreThread", NOTHING, thread)
     with b.if_then(b.icmp_signed("!=", b.load(status), STATUS(0)), likely=False):
-        address = w.call("PyLong_FromVoidPtr", WORD, b.ptrtoint(b.load(error), WORD))
-        w.call("PyObject_CallOneArg", WORD, w.known(machine_code.raise_from), address)
-        w.call("Py_DecRef", NOTHING, address)
-        b.ret(WORD(0))
+        w.raise_from(error)
     none = w.known(None)
     w.call("Py_IncRef", NOTHING, none)
     b.ret(none)

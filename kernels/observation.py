@@ -18,6 +18,7 @@ from time import perf_counter
 _lock = threading.Lock()
 _observers = ()  # replaced, never changed: a running call keeps its tuple
 _waiting = ()  # likewise: functions to call before a kernel is compiled
+switches = []  # functions that are called with whether there are observers, when that changes
 _methods = []  # (class, name, its own method, the method that reports)
 
 
@@ -56,6 +57,8 @@ def _change(change):
         if bool(before) != bool(_observers):
             for cls, name, own, telling in _methods:
                 setattr(cls, name, telling if _observers else own)
+            for each in switches:
+                each(bool(_observers))
 
 
 def _telling(call):

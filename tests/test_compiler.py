@@ -22,7 +22,7 @@ from gd.kernels.loops.update import coefficients_of, update
 from gd.kernels.rules import activations, adam, stages
 from gd.kernels.rules.stages import CommonCoefficients
 from gd.optimizers import OPTIMIZERS
-from gd.optimizers.coefficients import values as values_of
+from gd.optimizers.coefficients import Coefficients
 
 ROOT = Path(gd.__file__).parent.parent
 several_threads = pytest.mark.skipif(pool.max_threads() < 2, reason="one thread")
@@ -197,10 +197,11 @@ def test_updates_compile_to_packed_instructions(name):
 
 def test_the_common_coefficients_come_first_in_every_vector():
     optimizer = gd.SGD(np.ones(2), lr=0.5, l1=0.25, l2=0.125, weight_decay=0.5, maximize=True, clip_value=3.0, ema=0.75)
-    values = values_of(optimizer, 0, 2.0)
+    values = Coefficients(optimizer, np.dtype(float)).values(0, 2.0)
     common = CommonCoefficients(scale=-2.0, clip_value=3.0, l1=0.25, l2=0.125, decay=0.75, ema=0.75, one_minus_ema=0.25)
-    assert values == (*common, 0.5)
-    assert values_of(gd.SGD(np.ones(2), lr=0.5), 0, 1.0) == (*CommonCoefficients(), 0.5)
+    assert values == (common, (0.5,))
+    plain = gd.SGD(np.ones(2), lr=0.5)
+    assert Coefficients(plain, np.dtype(float)).values(0, 1.0) == (CommonCoefficients(), (0.5,))
 
 
 def test_coefficients_come_from_the_annotation_of_the_rule():

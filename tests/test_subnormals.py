@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gd
-from gd.kernels.entry_code import CONTROLLED
+from gd.kernels.writer import CONTROLLED
 
 TINY = np.finfo(np.float32).tiny  # the smallest normal number
 

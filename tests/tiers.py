@@ -70,6 +70,7 @@ LONG = {  # of the full tier, as they take some seconds: mostly new processes, w
         "test_a_killed_rank_ends_all_and_the_restart_comes_to_the_same_bits",
     ),
     "test_environment.py": ("test_compilation_tells_of_every_kernel_behind_a_name",),
+    "test_gates.py": ("test_many_random_calls_end_as_in_python",),
     "test_linear_model.py": ("test_training_reaches_the_optimum",),
     "test_machine_code.py": ("test_each_thread_limits_accelerate_and_restores_it",),
     "test_array_lists.py": ("test_gradients_may_be_other_objects_at_every_step",),

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from ..checks import FLOATS, Range, check_alike, check_array, check_flag, check_out, check_reals, lent
 from ..kernels.compiler import join
+from ..kernels.gates import Gate
 from ..kernels.loops import rows
-from ..kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
+from ..kernels.loops.elementwise import PARALLEL_FROM, map_elements_over_first, map_elements_over_second, map_into
 from ..kernels.rules import activations as rules
 
 ACTIVATIONS: "dict[str, Activation]" = {}
+NOTHING = Range(np.inf, -np.inf)  # two numbers that must be in order are compared in Python
 _IN_PLACE = (map_elements_over_first, map_elements_over_second)
 
 
@@ -59,15 +61,26 @@ class Activation:
         self._others = self._find(other) if other else ()
         self._defaults = {dtype: check_reals(name, {}, parameters, dtype) for dtype in FLOATS}
         names = (name, f"{name}_backward", f"{name}_backward_from_output")
+        numbers = tuple(
+            (default, NOTHING if "min" in parameters else allowed) for default, allowed in parameters.values()
+        )
+        gates = self._gates = [Gate(operands, numbers, rows=not self.elementwise) for operands in (1, 2, 2)]
+        defaults = {name: default for name, (default, _) in parameters.items()}
 
         def forward(x, out=None, **parameters):
-            return self._apply(0, names[0], (("x", x),), out, parameters)
+            enter = gates[0].enter
+            result = enter(out, x, *(defaults | parameters).values()) if parameters else enter(out, x)
+            return self._apply(0, names[0], (("x", x),), out, parameters) if result is None else result
 
         def backward(dy, x, out=None, **parameters):
-            return self._apply(1, names[1], (("dy", dy), ("x", x)), out, parameters)
+            enter = gates[1].enter
+            result = enter(out, dy, x, *(defaults | parameters).values()) if parameters else enter(out, dy, x)
+            return self._apply(1, names[1], (("dy", dy), ("x", x)), out, parameters) if result is None else result
 
         def backward_from_output(dy, y, out=None, **parameters):
-            return self._apply(2, names[2], (("dy", dy), ("y", y)), out, parameters)
+            enter = gates[2].enter
+            result = enter(out, dy, y, *(defaults | parameters).values()) if parameters else enter(out, dy, y)
+            return self._apply(2, names[2], (("dy", dy), ("y", y)), out, parameters) if result is None else result
 
         self.forward, self.backward = forward, backward
         self.backward_from_output = backward_from_output if self.rules[2] else None
@@ -120,10 +133,13 @@ class Activation:
         out, over = check_out(where, out, x, operands)
         flat = [operand.ravel() for _, operand in operands]
         if over is None:
-            map_into(out, rule)(x.size, out.ravel(), *flat, *values)
+            kernel, arguments = map_into(out, rule), (out.ravel(), *flat, *values)
         else:
             flat[over] = out.ravel()  # the same memory, and writeable
-            join(_IN_PLACE[over], rule)(x.size, *flat, *values)
+            kernel, arguments = join(_IN_PLACE[over], rule), (*flat, *values)
+        kernel(x.size, *arguments)
+        if rule is self.rules[form] and x.size < PARALLEL_FROM:
+            self._gates[form].admit(kernel, arguments, x.dtype, over)
         return out
 
     def __repr__(self) -> str:
@@ -146,8 +162,10 @@ class RowActivation(Activation):
         out, over = check_out(where, out, x, operands)
         if not _has_rows(where, operands[-1]):
             return out
-        shape, walk = (-1, x.shape[-1]), rows.map_rows if over is None else rows.map_rows_over
-        join(walk, rule)(x.size // x.shape[-1], out.reshape(shape), *(a.reshape(shape) for _, a in operands))
+        shape, kernel = (-1, x.shape[-1]), join(rows.map_rows if over is None else rows.map_rows_over, rule)
+        arguments = tuple(a.reshape(shape) for a in (out, *(operand for _, operand in operands)))
+        kernel(x.size // x.shape[-1], *arguments)
+        self._gates[form].admit(kernel, arguments, x.dtype, over)
         return out
 
 

@@ -106,11 +106,11 @@ class Adam(Optimizer):
     def coefficients(self, t: int, lr: float) -> adam.AMSGradCoefficients | adam.AdamCoefficients:
         beta1, beta2 = self.betas
         m_scale, v_scale = bias_corrections(self, t)
-        eps = split_eps(self, v_scale)
+        eps, inside = split_eps(self, v_scale)
         if not self.amsgrad:
-            return adam.AdamCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * m_scale, v_scale, *eps)
+            return adam.AdamCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * m_scale, v_scale, eps, inside)
         scales = (v_scale, 1.0) if self.amsgrad == "corrected" else (1.0, v_scale)
-        return adam.AMSGradCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * m_scale, *scales, *eps)
+        return adam.AMSGradCoefficients(beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * m_scale, *scales, eps, inside)
 
 
 class AdamW(Adam):

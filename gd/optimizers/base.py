@@ -196,6 +196,8 @@ class Optimizer(Protocols):
         """
         if type(grad_scale) is not float or not isfinite(grad_scale):
             grad_scale = check_number(f"{self._name}.step", "grad_scale", grad_scale, REAL)
+        if self._small is not None and grads is not None and self._small.take(grads, grad_scale):
+            return True
         array = self._alone
         if array is None or grads is None:
             return self._steps.take(f"{self._name}.step", grads, grad_scale)

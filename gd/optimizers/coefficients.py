@@ -39,43 +39,57 @@ class Coefficients:
     _vector: NDArray[Any]
 
     def __init__(self, owner: "Optimizer", dtype: np.dtype[Any]) -> None:
-        self._owner, self._dtype = owner, dtype
-        self._values = self._format = self._given = None
+        self._owner, self._dtype, self._steady = owner, dtype, owner.steady
+        self._varies, self._scalars = bool(owner._schedules), bool(owner.scalars)
+        self._given: tuple[Any, ...] = None, None, (), ()  # lr, grad_scale, and what `values` returned for them
+        self._format = self._values = None
+
+    def values(self, t: int, grad_scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the coefficients of step t + 1 in float64: those of all optimizers, and those of the rule."""
+        owner = self._owner
+        given = owner._lr
+        varies = self._varies or callable(given)
+        lr: Any = given
+        kept_lr, kept_scale, common, own = self._given
+        if varies or lr != kept_lr or grad_scale != kept_scale:
+            lr = scheduled(owner) if varies else lr
+            common = _common(owner, lr, grad_scale)
+        elif t > 1 and self._steady:
+            return common, own
+        if self._scalars:
+            vars(owner)["_lr_of_step"] = lr
+        own = owner.coefficients(t + 1, lr)
+        if t and not varies:
+            self._given = lr, grad_scale, common, own
+        return common, own
 
     def vector(self, t: int, grad_scale: float, reuse: bool = True) -> NDArray[Any]:
         """Return the coefficients of step t + 1; with `reuse` in the vector that the last call returned."""
-        owner = self._owner
-        if reuse and self.is_settled(t, grad_scale):
-            return self._vector
-        found = values(owner, t, grad_scale)
+        found = self.values(t, grad_scale)
         if not reuse:
-            return np.array(found, self._dtype)
-        if found != self._values:
-            self._values = self._given = None  # until the vector holds them: Ctrl-C can come before
-            if self._format is None:
-                self._vector = np.empty(len(found), self._dtype)
-                self._format = struct.Struct(f"{len(found)}{self._dtype.char}")
-            buffer: Any = self._vector
-            try:
-                self._format.pack_into(buffer, 0, *found)  # half the time of np.array
-            except OverflowError:
-                self._vector[:] = found
-            self._values = found
-        self._given = None if callable(owner._lr) or owner._schedules or t == 0 else (owner._lr, grad_scale)
+            return np.array(found[0] + found[1], self._dtype)
+        if found == self._values:
+            return self._vector
+        common, own = found
+        self._values = None  # until the vector holds them: Ctrl-C can come before
+        if self._format is None:
+            self._vector = np.empty(len(common) + len(own), self._dtype)
+            self._format = struct.Struct(f"{self._vector.size}{self._dtype.char}")
+        buffer: Any = self._vector
+        try:
+            self._format.pack_into(buffer, 0, *common, *own)  # half the time of np.array
+        except OverflowError:
+            self._vector[:] = common + own
+        self._values = found
         return self._vector
 
     def is_settled(self, t: int, grad_scale: float) -> bool:
         """Return True if the coefficients after t steps are those of the last step, and stay so."""
-        return self._owner.steady and t > 1 and self._given == (self._owner._lr, grad_scale)
+        return self._steady and t > 1 and self._given[:2] == (self._owner._lr, grad_scale)
 
 
-def values(owner: "Optimizer", t: int, grad_scale: float) -> tuple[float, ...]:
-    """Return the coefficients of step t + 1, in float64."""
-    lr = owner._lr
-    if callable(lr) or owner._schedules:
-        lr = scheduled(owner)
-    if owner.scalars:
-        vars(owner)["_lr_of_step"] = lr
+def _common(owner: "Optimizer", lr: float, grad_scale: float) -> tuple[float, ...]:
+    """Return the values of `CommonCoefficients`, in float64."""
     clip_value, l1, ema, threshold = owner.clip_value, owner.l1, owner.ema, 0.0
     if owner.proximal:
         l1, threshold = 0.0, owner.effective_lr(lr) * l1
@@ -88,7 +102,6 @@ def values(owner: "Optimizer", t: int, grad_scale: float) -> tuple[float, ...]:
         0.0 if ema is None else ema,
         1.0 if ema is None else 1.0 - ema,
         threshold,
-        *owner.coefficients(t + 1, lr),
     )
 
 

@@ -13,6 +13,7 @@ from ..typing import Rate
 if TYPE_CHECKING:
     from ..parameters import ParameterArray
     from .base import Optimizer
+    from .small_steps import SmallSteps
     from .state import State
     from .steps import Norms
 
@@ -62,6 +63,7 @@ class Declaration(ABC):
     grad_norm: float | None
     norms: "Norms | None"
     _alone: "ParameterArray | None"  # the one array, if its step is one kernel call
+    _small: "SmallSteps | None"  # compiled steps, if there are any for its arrays
     _name: str
     _state: "State"
     _specifications: Sequence[dict[str, Any]]  # of the groups, as given

@@ -26,7 +26,7 @@ class Protocols(Declaration):
         """Views, kernels and groups are not part of a copy or a pickle: they are made again for the new params."""
         if self._state.folder is not None:
             raise TypeError(f"{self._name}: an optimizer with state_dir cannot be copied; see save_state")
-        made_again = {"_alone", "_structure", "_state", "_steps", "groups"}
+        made_again = {"_alone", "_small", "_structure", "_state", "_steps", "groups"}
         kept = {name: value for name, value in vars(self).items() if name not in made_again}
         groups = [given | {"lr": group._lr} for given, group in zip(self._specifications, self.groups, strict=True)]
         arrays = self._structure.arrays.items()

@@ -30,6 +30,7 @@ from ..parameters import ParameterArray, ParameterVector, Structure
 from .array_lists import ArrayList
 from .gradients import Gradients, Pairs, Scales
 from .hyperparameters import scheduled
+from .small_steps import SmallSteps
 from .state import State
 from .update import combined
 
@@ -78,13 +79,16 @@ class Steps:
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
         self._list = None if state.folder or structure.vector else ArrayList.of(structure.arrays, owner.zero_grads)
-        owner._alone = self._only_array()
+        self._small = None if state.folder else SmallSteps.of(owner, structure)
+        self._choose()
 
-    def _only_array(self) -> ParameterArray | None:
-        """Return the optimizer's array if it has just one and its step is one kernel call, else None."""
-        owner = self._owner
+    def _choose(self) -> None:
+        """Set the shorter ways of `Optimizer.step`, which take steps that are nothing but kernel calls."""
+        owner, structure = self._owner, self._structure
         detour = self._summed or self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
-        return self._structure.arrays[None] if self._structure.is_one and not detour else None
+        detour = detour or self._state.is_averaged
+        owner._alone = structure.arrays[None] if structure.is_one and not detour else None
+        owner._small = None if detour else self._small
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients and the accumulated ones; return True if anything was stepped."""
@@ -106,7 +110,7 @@ class Steps:
             for g in read if applied else ():
                 g[...] = 0
             self._summed.clear()
-            owner._alone = self._only_array()
+            self._choose()
         return applied
 
     def _gradients(self, where: str, grads: Any, whole: bool = False, clears: bool = True) -> Gradients:
@@ -133,14 +137,15 @@ class Steps:
     @contextmanager
     def away(self) -> Iterator[None]:
         """Refuse steps within a block, where the parameters hold averages."""
-        state, owner = self._state, self._owner
+        state = self._state
         state.check_own()
-        state.is_averaged, owner._alone = True, None
         try:
+            state.is_averaged = True
+            self._choose()
             yield
         finally:
             state.is_averaged = False
-            owner._alone = self._only_array()
+            self._choose()
 
     # --- Rows of one array
 
@@ -297,7 +302,7 @@ class Steps:
                 self._sums = {key: structure.arrays[key].shaped(each) for key, each in zeros.items()}
             self._totals = {each.number: each.flat(self._sums[key]) for key, each in structure.arrays.items()}
         with Interruption():
-            owner._alone = None
+            owner._alone = owner._small = None
             given.accumulate(grad_scale, self._totals, self._summed)
 
     def _accumulated(self) -> Any:

@@ -1,0 +1,304 @@
+"""The functions of `gates` in LLVM's representation.
+
+A gate gets the address of a table (see the fields below) and the objects that Python passes, and looks at all of them
+before it changes anything.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+
+from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, OBJECT, SHAPE, TYPE, WRITEABLE
+from .words import BODY, STATUS, WORD, WORDS
+from .writer import CLOSED, EMPTY, NOTHING, POINTER, Writer
+
+# Fields of the table of a map or a loss. CODES: apart from all operands in float32 and in float64, over the first, over
+# the second. RANGES: the lowest, the highest and the default of each number, in float64.
+OPERANDS, NUMBERS, LARGEST, WIDTH, SKIPPED, CODES, RANGES = 0, 1, 2, 3, 4, 5, 11
+# Fields of the table of a step. ARRAYS: for each array p (object), a view (object), the address of its elements, their
+# number, and the addresses of its slots.
+COUNT, CODE, FLUSH, COEFFICIENTS, SLOTS, TOTAL, ARRAYS = range(7)
+P, VIEW, ELEMENTS, SIZE, FIRST_SLOT = range(5)
+FIRST = 4  # position of the first gradient in the arguments of a step
+
+FLOAT32, FLOAT64 = (int.from_bytes(text, "little") for text in (b"ff=", b"fd="))  # kinds of dtypes: see `KIND`
+READABLE = C_ORDER | ALIGNED
+UNLOCKED_FROM = 2_048  # elements: from there on the GIL is released, which takes as long as 1,000 elements
+MOST_NUMBERS, MOST_OPERANDS = 4, 2
+SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
+
+
+def write(module):
+    """Emit all gates."""
+    _write_map(module, "gd_map_gate")
+    _write_map(module, "gd_loss_gate", is_loss=True)
+    _write_step(module)
+
+
+class _Gate(Writer):
+    """Writes a builtin gate(*objects), which returns None where something that it requires does not hold."""
+
+    def __init__(self, module, name):
+        super().__init__(module, name, ir.FunctionType(WORD, [WORD] * 3), "self objects count")
+        self.refused = self.function.append_basic_block("refused")
+        self.table = self.call("PyLong_AsVoidPtr", WORD, self.function.args[0])
+        self.require(self.equal(self.known(CLOSED), 0))
+
+    def field(self, k):
+        return self.load(self.table, 8 * k)
+
+    def compare(self, a, sign, b):
+        return self.builder.icmp_signed(sign, a, a.type(b) if isinstance(b, int) else b)
+
+    def require(self, condition):
+        """Go on only where a condition holds."""
+        met = self.function.append_basic_block("met")
+        self.builder.cbranch(condition, met, self.refused)
+        self.builder.position_at_end(met)
+
+    def require_type(self, x, kind):
+        self.require(self.equal(self.load(x, TYPE), self.known(kind)))
+
+    def kind(self, x):
+        """Return the kind of an array's dtype."""
+        return self.builder.and_(self.load(self.load(x, DTYPE), KIND[0], STATUS), STATUS(KIND[1]))
+
+    def require_flags(self, x, flags):
+        flags = STATUS(flags) if isinstance(flags, int) else flags
+        self.require(self.equal(self.builder.and_(self.load(x, FLAGS, STATUS), flags), flags))
+
+    def require_like(self, x, like, kind, ndim, flags):
+        """Go on only if x is an array of a kind and shape, with these flags."""
+        self.require_type(x, np.ndarray)
+        self.require(self.equal(self.kind(x), kind))
+        self.require(self.equal(self.load(x, NDIM, STATUS), ndim))
+        self.require_flags(x, flags)
+        own, expected = self.load(x, SHAPE), self.load(like, SHAPE)
+        with cgutils.for_range(self.builder, self.builder.sext(ndim, WORD), intp=WORD) as loop:
+            self.require(self.equal(self.nth(own, loop.index), self.nth(expected, loop.index)))
+
+    def size(self, x, ndim):
+        """Return the number of elements of an array."""
+        size = cgutils.alloca_once_value(self.builder, WORD(1))
+        shape = self.load(x, SHAPE)
+        with cgutils.for_range(self.builder, self.builder.sext(ndim, WORD), intp=WORD) as loop:
+            self.builder.store(self.times(self.builder.load(size), self.nth(shape, loop.index)), size)
+        return self.builder.load(size)
+
+    def word_of(self, value, double):
+        """Return a number as the word of a float64, or of a float32."""
+        b = self.builder
+        single = b.zext(b.bitcast(b.fptrunc(value, SINGLE), STATUS), WORD)
+        return b.select(double, b.bitcast(value, WORD), single)
+
+    def unlocked(self, size):
+        """Release the GIL if a walk is long; return a function that takes it again."""
+        b, thread = self.builder, self.room(1)
+        is_long = self.compare(size, ">=", UNLOCKED_FROM)
+        with b.if_then(is_long, likely=False):
+            self.store(self.call("PyEval_SaveThread", WORD), thread)
+
+        def lock():
+            with b.if_then(is_long, likely=False):
+                self.call("PyEval_RestoreThread", NOTHING, self.load(thread))
+
+        return lock
+
+    def run(self, code, items, given, own):
+        """Run a body; return (its status, the place of its error)."""
+        b, error = self.builder, cgutils.alloca_once(self.builder, POINTER)
+        given, own = (b.inttoptr(each, WORDS) for each in (given, own))
+        return b.call(b.inttoptr(code, BODY.as_pointer()), [error, WORD(0), items, given, own]), error
+
+    def end(self, result):
+        """Return an object; and None where anything was refused."""
+        self.builder.ret(result)
+        self.builder.position_at_end(self.refused)
+        none = self.known(None)
+        self.call("Py_IncRef", NOTHING, none)
+        self.builder.ret(none)
+
+
+def _write_map(module, name, is_loss=False):
+    """Emit gate(out, *operands, *numbers): the result, or (value, gradient) of a loss; see `gates` for what is plain.
+
+    A body takes the words of (out, *operands, *numbers), without `SKIPPED` words where it writes over an operand; that
+    of a loss takes (sums, wrong, gradient, prediction, target, scale, *numbers), and walks one block.
+    """
+    w = _Gate(module, name)
+    b, (_, objects, count) = w.builder, w.function.args
+    operands, numbers, width = w.field(OPERANDS), w.field(NUMBERS), w.field(WIDTH)
+    given_numbers = b.sub(count, b.add(operands, WORD(1)))
+    has_numbers = w.compare(given_numbers, "!=", 0)
+    w.require(b.or_(b.not_(has_numbers), w.equal(given_numbers, numbers)))
+
+    # The arrays
+    given, x = w.load(objects), w.nth(objects, operands)
+    absent = w.equal(given, w.known(None))
+    w.require_type(x, np.ndarray)  # before more of it is read
+    kind, ndim = w.kind(x), w.load(x, NDIM, STATUS)
+    double = w.equal(kind, STATUS(FLOAT64))
+    w.require(b.or_(double, w.equal(kind, STATUS(FLOAT32))))
+    w.require(w.compare(ndim, ">", 0))
+    size = w.size(x, ndim)
+    w.require(w.compare(size, ">", 0))
+    w.require(w.compare(size, "<=", w.field(LARGEST)))
+    like_out = b.select(absent, x, given)
+    w.require_like(like_out, x, kind, ndim, b.select(absent, STATUS(READABLE), STATUS(READABLE | WRITEABLE)))
+    data, itemsize, over = w.load(like_out, DATA), b.select(double, WORD(8), WORD(4)), w.room(1)
+    total = b.mul(size, itemsize)
+    w.store(0, over)
+    with cgutils.for_range(b, operands, intp=WORD) as loop:
+        place = b.add(loop.index, WORD(1))
+        each = w.nth(objects, place)
+        w.require_like(each, x, kind, ndim, READABLE)
+        distance = b.sub(w.load(each, DATA), data)
+        same = b.and_(b.not_(absent), w.equal(distance, 0))
+        apart = b.or_(w.compare(distance, ">=", total), w.compare(distance, "<=", b.neg(total)))
+        w.require(b.or_(absent, b.or_(same, apart)))
+        w.store(b.select(b.and_(same, w.equal(w.load(over), 0)), place, w.load(over)), over)
+    over = w.load(over)
+    code = w.nth(w.table, b.add(w.times(over, 2), b.add(b.zext(double, WORD), WORD(CODES))))
+    w.require(w.compare(code, "!=", 0))
+
+    # What the body takes
+    columns = w.nth(w.load(x, SHAPE), b.sext(b.sub(ndim, STATUS(1)), WORD))
+    items = b.select(w.equal(width, 3), b.sdiv(size, columns), size)
+    words, first = w.room(5 + 3 * (1 + MOST_OPERANDS) + MOST_NUMBERS), 0
+    sums = wrong = None
+    if is_loss:
+        sums, wrong, first = w.room(1), w.room(1), 4
+        for k, word in enumerate((sums, 1, wrong, 1)):
+            w.store(word, words, 8 * k)
+    arrays, step = b.add(words, WORD(8 * first)), w.times(width, 8)
+
+    def put(k, data):
+        at = b.add(arrays, b.mul(w.word(k), step))
+        for j, word in enumerate((data, items, columns)):  # the columns of a vector are overwritten by what follows
+            w.store(word, at, 8 * j)
+
+    put(0, data)
+    with cgutils.for_range(b, operands, intp=WORD) as loop:
+        place = b.add(loop.index, WORD(1))
+        put(place, w.load(w.nth(objects, place), DATA))
+    rest, scale = b.add(arrays, b.mul(b.add(operands, WORD(1)), step)), None
+    if is_loss:
+        scale = b.fdiv(DOUBLE(1.0), b.sitofp(size, DOUBLE))
+        w.store(w.word_of(scale, double), rest)
+        rest = b.add(rest, WORD(8))
+    with cgutils.for_range(b, numbers, intp=WORD) as loop:
+        low, high, default = (
+            w.load(b.add(w.table, w.times(loop.index, 24)), 8 * (RANGES + k), DOUBLE) for k in range(3)
+        )
+        slot = cgutils.alloca_once_value(b, default)
+        with b.if_then(has_numbers):
+            number = w.nth(objects, b.add(b.add(operands, WORD(1)), loop.index))
+            w.require_type(number, float)
+            value = w.load(number, OBJECT, DOUBLE)
+            rounded = b.select(double, value, b.fpext(b.fptrunc(value, SINGLE), DOUBLE))
+            for each in (value, rounded):
+                w.require(b.and_(b.fcmp_ordered(">=", each, low), b.fcmp_ordered("<=", each, high)))
+            b.store(value, slot)
+        w.store(w.word_of(b.load(slot), double), rest, w.times(loop.index, 8))
+
+    # From here on nothing is refused, but targets of a loss
+    out = cgutils.alloca_once_value(b, given)
+    with b.if_else(absent) as (new, old):
+        with new:
+            dtype = w.load(x, DTYPE)
+            w.call("Py_IncRef", NOTHING, dtype)  # PyArray_Empty takes a reference
+            kind = ir.FunctionType(WORD, [STATUS, WORD, WORD, STATUS])
+            empty = b.inttoptr(w.known(EMPTY), kind.as_pointer())
+            made = b.call(empty, [ndim, w.load(x, SHAPE), dtype, STATUS(0)])
+            w.fail_if(w.equal(made, 0))
+            w.store(w.load(made, DATA), arrays)
+            b.store(made, out)
+        with old:
+            w.call("Py_IncRef", NOTHING, given)
+    skipped = b.select(w.equal(over, 0), WORD(0), w.times(w.field(SKIPPED), 8))
+    lock = w.unlocked(size)
+    status, error = w.run(code, WORD(1) if is_loss else items, words, b.add(words, skipped))
+    lock()
+    out = b.load(out)
+    with b.if_then(w.compare(status, "!=", 0), likely=False):
+        w.call("Py_DecRef", NOTHING, out)
+        w.raise_from(error)
+    if not is_loss:
+        w.end(out)
+        return
+    with b.if_then(w.compare(w.load(wrong), "!=", 0), likely=False):
+        w.call("Py_DecRef", NOTHING, out)
+        b.branch(w.refused)
+    pair = w.call("PyTuple_New", WORD, WORD(2))
+    value = w.call("PyFloat_FromDouble", WORD, b.fmul(w.load(sums, 0, DOUBLE), scale))
+    for k, each in enumerate((value, out)):
+        w.call("PyTuple_SetItem", STATUS, pair, WORD(k), each)
+    w.end(pair)
+
+
+def _write_step(module):
+    """Emit gate(state, steps, common, own, *gradients): step all arrays, set state["steps"], and return True.
+
+    `common` and `own` are tuples of floats, the coefficients. A signal cannot come between the step and its count.
+    """
+    w = _Gate(module, "gd_step_gate")
+    b, (_, objects, count) = w.builder, w.function.args
+    arrays, slots = w.field(COUNT), w.field(SLOTS)
+    gradients, width = b.add(objects, WORD(8 * FIRST)), b.add(slots, WORD(FIRST_SLOT))
+    w.require(w.equal(count, b.add(arrays, WORD(FIRST))))
+
+    def place(k):
+        return b.add(w.table, b.add(w.times(b.mul(k, width), 8), WORD(8 * ARRAYS)))
+
+    with cgutils.for_range(b, arrays, intp=WORD) as outer:
+        g, own = w.nth(gradients, outer.index), place(outer.index)
+        p, view = w.load(own, 8 * P), w.load(own, 8 * VIEW)
+        kind = w.kind(view)
+        w.require_like(g, view, kind, w.load(view, NDIM, STATUS), READABLE)
+        w.require_flags(p, WRITEABLE)
+        begin, itemsize = w.load(g, DATA), b.select(w.equal(kind, STATUS(FLOAT64)), WORD(8), WORD(4))
+        end = b.add(begin, b.mul(w.load(own, 8 * SIZE), itemsize))
+        with cgutils.for_range(b, arrays, intp=WORD) as inner:
+            other = place(inner.index)
+            start = w.load(other, 8 * ELEMENTS)
+            stop = b.add(start, b.mul(w.load(other, 8 * SIZE), itemsize))
+            w.require(b.or_(w.compare(end, "<=", start), w.compare(begin, ">=", stop)))
+
+    # The coefficients as a vector: a word for each, of which the next number overwrites the second half in float32
+    double = w.equal(w.kind(w.load(place(WORD(0)), 8 * VIEW)), STATUS(FLOAT64))
+    coefficients, length = w.room(b.add(w.field(COEFFICIENTS), WORD(1))), cgutils.alloca_once_value(b, WORD(0))
+    for k in (2, 3):
+        numbers = w.load(objects, 8 * k)
+        is_tuple = w.call("PyType_IsSubtype", STATUS, w.load(numbers, TYPE), w.known(tuple))
+        w.require(w.compare(is_tuple, "!=", 0))
+        size = w.call("PyTuple_Size", WORD, numbers)
+        w.require(w.compare(b.add(b.load(length), size), "<=", w.field(COEFFICIENTS)))
+        with cgutils.for_range(b, size, intp=WORD) as loop:
+            number = w.call("PyTuple_GetItem", WORD, numbers, loop.index)
+            w.require_type(number, float)
+            at = b.mul(b.add(b.load(length), loop.index), b.select(double, WORD(8), WORD(4)))
+            w.store(w.word_of(w.load(number, OBJECT, DOUBLE), double), b.add(coefficients, at))
+        b.store(b.add(b.load(length), size), length)
+    w.require(w.equal(b.load(length), w.field(COEFFICIENTS)))
+
+    before, flush = w.control(), b.trunc(w.field(FLUSH), STATUS)
+    words, lock = w.room(b.add(w.times(slots, 2), WORD(7))), w.unlocked(w.field(TOTAL))
+    w.set_control(b.or_(before, flush))
+    with cgutils.for_range(b, arrays, intp=WORD) as loop:
+        own = place(loop.index)
+        size, g = w.load(own, 8 * SIZE), w.load(w.nth(gradients, loop.index), DATA)
+        p = w.load(own, 8 * ELEMENTS)
+        for k, word in enumerate((coefficients, w.field(COEFFICIENTS), g, size, 0, p, size)):
+            w.store(word, words, 8 * k)
+        with cgutils.for_range(b, slots, intp=WORD) as inner:
+            at = b.add(words, w.times(inner.index, 16))
+            w.store(w.nth(own, b.add(inner.index, WORD(FIRST_SLOT))), at, 7 * 8)
+            w.store(size, at, 8 * 8)
+        w.run(w.field(CODE), size, words, b.add(words, WORD(5 * 8)))  # the body of `update` raises nothing
+    w.set_control(before)
+    lock()
+    done = w.call("PyDict_SetItem", STATUS, w.load(objects), w.known("steps"), w.load(objects, 8))
+    w.fail_if(w.compare(done, "!=", 0))
+    true = w.known(True)
+    w.call("Py_IncRef", NOTHING, true)
+    w.end(true)

@@ -1,0 +1,155 @@
+"""Gates: small calls on plain arrays are checked and run by compiled code; all other calls go on in Python.
+
+A call of 100 elements takes 0.05 us of work, and microseconds of checks in Python. A gate is a builtin function that
+looks at the objects it is given. If they are what nearly all calls bring, it allocates the result, runs the body, and
+returns the result, in 0.15 us. Otherwise it has changed nothing and returns None: the caller goes on in Python, which
+checks again, explains, converts, compiles, or splits over threads::
+
+    result = gate.enter(out, x)
+    return _apply(out, x) if result is None else result
+
+*Plain* are objects of the type ndarray itself, float32 or float64, of one dtype and shape, in C order, aligned, not
+empty, writeable where written to, the result None, one of the operands or apart from all; and numbers that are floats
+in their ranges. A gate may refuse too much (a slow call), never too little (a wrong one). It knows a body only once the
+Python path has *admitted* it, which checks, compiles and runs it first; so importing gd compiles nothing.
+
+Gates are closed while anything observes kernels or decides how they are split, and where NumPy is not as expected.
+"""
+
+import ctypes
+import sys
+import threading
+from itertools import chain
+from math import inf, nextafter
+
+import numpy as np
+
+from . import observation
+from .array_layout import KNOWN
+from .entry import FLUSH_TO_ZERO, builtin, lookup
+from .gate_code import (
+    ARRAYS,
+    CODES,
+    LARGEST,
+    MOST_NUMBERS,
+    MOST_OPERANDS,
+    NUMBERS,
+    OPERANDS,
+    RANGES,
+    SKIPPED,
+    WIDTH,
+)
+from .machine_code import signature_of
+from .settings import DEBUG, INTERPRETED
+from .writer import CLOSED, EMPTY
+
+ABI_VERSION, PY_ARRAY_EMPTY = 0, 184  # positions in the table of functions that NumPy promises to extensions
+EXPECTED_ABI = 0x2000000
+_lock = threading.Lock()
+MOST_ARRAYS = 64  # of a step: each gradient is compared with each of the parameters
+
+
+def refuse(*arguments):
+    """Refuse, as a gate does of which no body is known."""
+
+
+class Gate:
+    """The gate of a function of arrays and numbers; ``enter(out, *operands, *numbers)``.
+
+    Parameters
+    ----------
+    operands : int
+    numbers : sequence of (default, Range)
+    rows : bool, default: False
+        True if the body walks rows of matrices, and takes `out` also where that is an operand.
+    loss : bool, default: False
+        True if the body is that of an elementwise loss.
+    """
+
+    def __init__(self, operands, numbers=(), *, rows=False, loss=False):
+        ends = chain.from_iterable((*_closed(allowed), float(default)) for default, allowed in numbers)
+        self._name, self.enter = "gd_loss_gate" if loss else "gd_map_gate", refuse
+        self._table = np.zeros(RANGES + 3 * len(numbers), np.int64)
+        self._table[OPERANDS], self._table[NUMBERS], self._table[WIDTH] = operands, len(numbers), 3 if rows else 2
+        self._table[SKIPPED], self._table[RANGES:].view(np.float64)[:] = 0 if rows else 2, list(ends)
+        self._fits = operands <= MOST_OPERANDS and len(numbers) <= MOST_NUMBERS
+
+    def admit(self, kernel, arguments, dtype, over=None, largest=None):
+        """Run the body of a kernel from now on, of these arguments, where `out` is operand `over` or apart from all.
+
+        `largest` is the number of elements up to which it does so: fewer than may be split over threads.
+        """
+        place = CODES + 2 * (0 if over is None else 1 + over) + (dtype == np.float64)
+        if self._table[place] or not (OPEN and self._fits):
+            return
+        self._table[LARGEST] = kernel.parallel_from - 1 if largest is None else largest
+        self._table[place] = kernel.address(signature_of(arguments))
+        if self.enter is refuse:
+            self.enter = builtin(self._name, self._table.ctypes.data, self._table)
+
+
+def _closed(allowed):
+    """Return the lowest and the highest float in a range."""
+    low, high = allowed.low, allowed.high
+    return low if allowed.includes_low else nextafter(low, inf), high if allowed.includes_high else nextafter(
+        high, -inf
+    )
+
+
+class StepGate:
+    """The gate of an optimizer's step: ``enter(state, steps, common, own, *gradients)``.
+
+    The dict `state` gets the new count of steps; `common` and `own` are the coefficients, as tuples of floats.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        An `update`.
+    coefficients : int
+        Their number.
+    arrays : list of (p, vector, slots)
+        Each p in the shape of its gradients, as the user gave it, and its elements as a vector.
+    """
+
+    def __init__(self, kernel, coefficients, arrays):
+        (_, vector, slots), *_ = arrays
+        code = kernel.address(signature_of((vector, vector, 0, vector, *slots)))
+        views = [p.view() for p, _, _ in arrays]  # the user may change the shape of p
+        flush, total = FLUSH_TO_ZERO if kernel.loop.flush else 0, sum(p.size for p, _, _ in arrays)
+        words = [len(arrays), code, flush, coefficients, len(slots), total]
+        assert len(words) == ARRAYS
+        for (p, vector, slots), view in zip(arrays, views, strict=True):
+            words += [id(p), id(view), vector.ctypes.data, p.size, *(each.ctypes.data for each in slots)]
+        table = np.array(words, np.int64)
+        self.enter = builtin("gd_step_gate", table.ctypes.data, (table, arrays, views))
+
+    def __reduce__(self):
+        raise TypeError("a gate knows arrays by their addresses: whoever is copied with its arrays makes a new one")
+
+
+def close(by=1):
+    """Close all gates until `close(-1)`."""
+    with _lock:
+        lookup[CLOSED] += by
+
+
+def _opened():
+    """Give the gates NumPy's function; return True if it is where it is expected."""
+    if INTERPRETED or DEBUG or not KNOWN or sys.byteorder != "little":
+        return False
+    try:
+        from numpy._core._multiarray_umath import _ARRAY_API as capsule
+
+        get = ctypes.pythonapi.PyCapsule_GetPointer
+        get.argtypes, get.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
+        table = (ctypes.c_void_p * (PY_ARRAY_EMPTY + 1)).from_address(get(capsule, None))
+        if ctypes.CFUNCTYPE(ctypes.c_uint)(table[ABI_VERSION])() != EXPECTED_ABI:
+            return False
+    except (AttributeError, ImportError, ValueError):
+        return False
+    lookup[EMPTY] = table[PY_ARRAY_EMPTY]
+    return True
+
+
+OPEN = _opened()  # True where there are gates
+observation.switches.append(lambda observed: close(1 if observed else -1))

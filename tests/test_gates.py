@@ -1,0 +1,247 @@
+"""Gates: what they take has the bits of the Python path, what they refuse has changed nothing."""
+
+import copy
+import pickle
+import sys
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import gd
+from gd.activations.functions import ACTIVATIONS
+from gd.kernels import gates, settings
+from gd.kernels.array_layout import KNOWN
+from gd.kernels.compiler import splitting
+from gd.optimizers import OPTIMIZERS
+
+pytestmark = pytest.mark.skipif(not gates.OPEN, reason="there are no gates here")
+NAMES = ("leaky_relu", "hard_tanh", "softmax", "tanh")
+CALLS = 3_000
+MANY_CALLS = 40_000
+
+
+def test_there_are_gates_on_this_platform():
+    assert (KNOWN and not settings.DEBUG) == gates.OPEN
+
+
+def arrays(rng):
+    """Return arrays and other objects, most of them plain, which share memory in part."""
+    base = rng.standard_normal(64).astype(rng.choice(["f4", "f8"]))
+    other = base.astype("f8" if base.dtype == "f4" else "f4")
+    frozen = base[:24].copy()
+    frozen.flags.writeable = False
+    odd = np.empty(24 * base.itemsize + 1, np.uint8)[1:].view(base.dtype)
+    odd[:] = base[:24]
+    plain = [base[:24], base[24:48], base[:24].reshape(4, 6), base[24:48].reshape(4, 6), base[:24].copy()]
+    return plain * 3 + [
+        *(base[8:32], base[:48:2], base[:0], base[0], base[:1], base[:24].reshape(4, 6).T, base[:24].reshape(2, 3, 4)),
+        *(other[:24], base[:24].astype(">f4"), base[:24].astype("f2"), np.arange(24), frozen, odd),
+        *(base[:24].view(np.matrix), np.ma.masked_array(base[:24]), pickle.loads(pickle.dumps(base[:24]))),
+        *(list(base[:24]), 3.0, None, "x", base[:24].view(np.recarray)),
+    ]
+
+
+def parameters(rng, names):
+    values = (0.5, 1.5, 0.0, -1.0, 1e-320, 1e60, np.nan, np.inf, 1, True, np.float32(0.5), np.float64(0.5), "1", None)
+    given = {name: values[rng.integers(len(values))] for name in names if rng.random() < 0.5}
+    return given | ({"other": 1.0} if rng.random() < 0.02 else {})
+
+
+def outcome(function, seed, places, given):
+    """Return what a call with objects at these places of a pool returns or raises, and the bytes of all arrays then."""
+    pool = arrays(np.random.default_rng(seed))
+    *operands, out = (None if place is None else pool[place] for place in places)
+    try:
+        y = function(*operands, out, **given)
+        result = type(y), y.dtype, y.shape, y.tobytes(), y is out
+    except (TypeError, ValueError) as error:
+        result = type(error), str(error)
+    return result, [each.tobytes() for each in pool if isinstance(each, np.ndarray)]
+
+
+def compare(calls, rng):
+    """Make random calls twice, with closed and open gates; return how many of them a gate took."""
+    taken = [0]
+    for _ in range(calls):
+        activation = ACTIVATIONS[NAMES[rng.integers(len(NAMES))]]
+        form = rng.integers(3 if activation.backward_from_output else 2)
+        function = (activation.forward, activation.backward, activation.backward_from_output)[form]
+        seed, size = rng.integers(2**32), len(arrays(rng))
+        places = [rng.integers(15 if rng.random() < 0.8 else size) for _ in range(2 + (form > 0))]
+        places[-1] = places[-1] if rng.random() < 0.5 else None
+        given = parameters(rng, activation.parameters) if rng.random() < 0.5 else {}
+        with closed():
+            expected = outcome(function, seed, places, given)
+        gate, enter = activation._gates[form], activation._gates[form].enter
+        gate.enter = lambda *call, enter=enter: counted(taken, enter(*call))
+        found = outcome(function, seed, places, given)
+        gate.enter = enter if activation._gates[form].enter is gate.enter else gate.enter
+        assert found == expected, (function, places, given)
+    return taken[0]
+
+
+def counted(taken, result):
+    taken[0] += result is not None
+    return result
+
+
+@contextmanager
+def closed():
+    gates.close()
+    try:
+        yield
+    finally:
+        gates.close(-1)
+
+
+def test_random_calls_end_as_in_python(rng):
+    assert compare(CALLS, rng) > CALLS / 10
+
+
+def test_many_random_calls_end_as_in_python(rng):
+    assert compare(MANY_CALLS, rng) > MANY_CALLS / 10
+
+
+def test_results_are_new_arrays_that_nobody_else_counts():
+    x = np.ones(10, np.float32)
+    gd.relu(x)
+    before = sys.getrefcount(x), sys.getrefcount(x.dtype), sys.getrefcount(None)
+    for _ in range(1_000):
+        y = gd.relu(x)
+    count = sys.getrefcount(y)
+    assert (y.base, y.flags.owndata, count) == (None, True, 2)
+    after = sys.getrefcount(x), sys.getrefcount(x.dtype), sys.getrefcount(None)
+    assert np.abs(np.subtract(after, before)).max() < 100  # NumPy's dtype objects and None have other users
+
+
+def test_observers_and_splitting_see_all_calls():
+    x = np.ones(10, np.float32)
+    gd.relu(x)
+    with gd.profile() as profile:
+        gd.relu(x)
+    assert [row.calls for row in profile.rows] == [1]
+    assert ACTIVATIONS["relu"]._gates[0].enter(None, x) is not None
+    with splitting(1):
+        assert ACTIVATIONS["relu"]._gates[0].enter(None, x) is None
+
+
+def steps(optimizers, shapes, rng, count=6):
+    """Take steps of both optimizers, one with closed gates; return their parameters."""
+    made = []
+    for cls, options in optimizers:
+        params = {f"p{k}": np.ones(shape, np.float32) for k, shape in enumerate(shapes)}
+        made.append(cls(params, **options))
+    for _ in range(count):
+        grads = {key: rng.standard_normal(p.shape).astype(np.float32) for key, p in made[0].params.items()}
+        with closed():
+            made[0].step(grads)
+        made[1].step(grads)
+    return made
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_steps_have_the_bits_of_python(name, rng):
+    cls = OPTIMIZERS[name]
+    options = {"l1": 0.01, "clip_value": 1.0}
+    a, b = steps([(cls, options)] * 2, [(3,), (2, 5), (), (0,)], rng)
+    assert a.steps == b.steps == 6
+    for key, p in a.params.items():
+        assert p.tobytes() == b.params[key].tobytes()
+    for key, value in a.state_dict().items():
+        assert np.array_equal(value, b.state_dict()[key], equal_nan=True)
+
+
+def test_steps_with_schedules_and_copies_have_the_bits_of_python(rng):
+    options = {"lr": lambda t: 0.1 / (1 + t)}
+    a, b = steps([(gd.Adam, options)] * 2, [(3,), (2, 5)], rng)
+    assert b._small._enter is not gates.refuse
+    again = copy.deepcopy(b)
+    grads = {key: np.ones_like(p) for key, p in b.params.items()}
+    before = {key: p.copy() for key, p in b.params.items()}
+    for _ in range(3):
+        again.step(grads)
+    assert all(np.array_equal(p, b.params[key]) for key, p in before.items())
+    a.step(grads)
+    b.step(grads)
+    assert all(np.array_equal(p, b.params[key]) for key, p in a.params.items())
+    assert b.steps == 7
+    assert again.steps == 9
+
+
+def test_what_does_not_fit_a_step_is_refused_in_python():
+    p = np.ones((2, 3), np.float32)
+    optimizer = gd.Adam({"a": p, "b": np.ones(4, np.float32)})
+    good = {"a": np.ones((2, 3), np.float32), "b": np.ones(4, np.float32)}
+    for _ in range(3):
+        optimizer.step(good)
+    before, steps = p.copy(), optimizer.steps
+    for key, bad, message in (
+        ("a", np.ones((3, 2), np.float32), "has shape"),
+        ("a", np.ones((2, 3)), "has dtype"),
+        ("a", p, "overlaps"),
+        ("b", p.reshape(-1)[2:], "overlaps"),
+        ("a", [1.0], "must be a NumPy array"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            optimizer.step(good | {key: bad})
+    with pytest.raises(ValueError, match="unknown grads"):
+        optimizer.step(good | {"c": p})
+    with pytest.raises(ValueError, match="none for"):
+        optimizer.step({"a": good["a"]})
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        optimizer.step(good)
+    p.flags.writeable = True
+    assert np.array_equal(p, before)
+    assert optimizer.steps == steps
+    optimizer.step(dict(reversed(good.items())))  # in another order
+    optimizer.step(good | {"b": None})
+    assert optimizer.steps == steps + 2
+    assert optimizer.state_dict()["a.step"] == optimizer.state_dict()["b.step"] + 1
+    optimizer.step(good)
+    assert optimizer.steps == steps + 3
+
+
+def test_a_shape_that_the_user_changes_is_not_that_of_gradients():
+    p = np.ones((2, 3), np.float32)
+    optimizer = gd.SGD(p, lr=1.0)
+    for _ in range(3):
+        optimizer.step(np.ones((2, 3), np.float32))
+    p.shape = (6,)
+    with pytest.raises(ValueError, match="has shape"):
+        optimizer.step(np.ones(6, np.float32))
+    optimizer.step(np.ones((2, 3), np.float32))
+    assert p.tolist() == [-3.0] * 6
+
+
+def test_averages_and_accumulated_gradients_go_on_in_python():
+    p, g = np.ones(3, np.float32), np.ones(3, np.float32)
+    optimizer = gd.SGD(p, lr=1.0, ema=0.5)
+    for _ in range(3):
+        optimizer.step(g)
+    optimizer.accumulate(g)
+    optimizer.step(g)
+    assert p.tolist() == [-4.0] * 3
+    optimizer.step(g)
+    assert p.tolist() == [-5.0] * 3
+    with gd.averaged(optimizer), pytest.raises(RuntimeError, match="averages"):
+        optimizer.step(g)
+    optimizer.step(g)
+    assert p.tolist() == [-6.0] * 3
+
+
+def test_threads_may_call_gates_at_once():
+    x = np.linspace(-3, 3, 5_000, dtype=np.float32)  # long enough to release the GIL
+    expected, wrong = gd.tanh(x), []
+
+    def work():
+        wrong.extend(k for k in range(200) if not np.array_equal(gd.tanh(x), expected))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not wrong
