@@ -10,7 +10,8 @@ exponentials e = e**(z - max z), which are taken of many rows in one loop:
 `sums` are what `begin` returned, the sum of e and its logarithm.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,9 +27,9 @@ IGNORED = -1  # as a label: the row is ignored
 class Kind(NamedTuple):
     """A kind of targets: the functions for rows at once, and the loss of one row, as bodies of models take it."""
 
-    begin: object
-    end: object
-    row: object
+    begin: Callable[..., Any]
+    end: Callable[..., Any]
+    row: Callable[..., Any]
 
 
 def _predictions(size, values, gradient, logits, *rest):
