@@ -15,10 +15,10 @@ from .writer import CLOSED, EMPTY, NOTHING, POINTER, Writer
 # Fields of the table of a map or a loss. CODES: apart from all operands in float32 and in float64, over the first, over
 # the second. RANGES: the lowest, the highest and the default of each number, in float64.
 OPERANDS, NUMBERS, LARGEST, WIDTH, SKIPPED, CODES, RANGES = 0, 1, 2, 3, 4, 5, 11
-# Fields of the table of a step. ARRAYS: for each array p (object), a view (object), the address of its elements, their
-# number, and the addresses of its slots.
-COUNT, CODE, FLUSH, COEFFICIENTS, SLOTS, TOTAL, ARRAYS = range(7)
-P, VIEW, ELEMENTS, SIZE, FIRST_SLOT = range(5)
+# Fields of the table of a step. GUARDS: the address of a list of arrays (objects) that must be writeable. ARRAYS: for
+# each array a view (object) of p, the address of its elements, their number, and the addresses of its slots.
+COUNT, CODE, FLUSH, COEFFICIENTS, SLOTS, TOTAL, GUARDED, GUARDS, ARRAYS = range(9)
+VIEW, ELEMENTS, SIZE, FIRST_SLOT = range(4)
 FIRST = 4  # position of the first gradient in the arguments of a step
 
 FLOAT32, FLOAT64 = (int.from_bytes(text, "little") for text in (b"ff=", b"fd="))  # kinds of dtypes: see `KIND`
@@ -250,12 +250,14 @@ def _write_step(module):
     def place(k):
         return b.add(w.table, b.add(w.times(b.mul(k, width), 8), WORD(8 * ARRAYS)))
 
+    guards = w.field(GUARDS)
+    with cgutils.for_range(b, w.field(GUARDED), intp=WORD) as loop:
+        w.require_flags(w.nth(guards, loop.index), WRITEABLE)
     with cgutils.for_range(b, arrays, intp=WORD) as outer:
         g, own = w.nth(gradients, outer.index), place(outer.index)
-        p, view = w.load(own, 8 * P), w.load(own, 8 * VIEW)
+        view = w.load(own, 8 * VIEW)
         kind = w.kind(view)
         w.require_like(g, view, kind, w.load(view, NDIM, STATUS), READABLE)
-        w.require_flags(p, WRITEABLE)
         begin, itemsize = w.load(g, DATA), b.select(w.equal(kind, STATUS(FLOAT64)), WORD(8), WORD(4))
         end = b.add(begin, b.mul(w.load(own, 8 * SIZE), itemsize))
         with cgutils.for_range(b, arrays, intp=WORD) as inner:

@@ -108,20 +108,22 @@ class StepGate:
     coefficients : int
         Their number.
     arrays : list of (p, vector, slots)
-        Each p in the shape of its gradients, as the user gave it, and its elements as a vector.
+        Each p in the shape of its gradients, and its elements as a vector.
+    guards : list of ndarray
+        The user's arrays, which must be writeable.
     """
 
-    def __init__(self, kernel, coefficients, arrays):
+    def __init__(self, kernel, coefficients, arrays, guards):
         (_, vector, slots), *_ = arrays
         code = kernel.address(signature_of((vector, vector, 0, vector, *slots)))
-        views = [p.view() for p, _, _ in arrays]  # the user may change the shape of p
+        views, objects = [p.view() for p, _, _ in arrays], np.array(list(map(id, guards)))  # p may change its shape
         flush, total = FLUSH_TO_ZERO if kernel.loop.flush else 0, sum(p.size for p, _, _ in arrays)
-        words = [len(arrays), code, flush, coefficients, len(slots), total]
+        words = [len(arrays), code, flush, coefficients, len(slots), total, objects.size, objects.ctypes.data]
         assert len(words) == ARRAYS
         for (p, vector, slots), view in zip(arrays, views, strict=True):
-            words += [id(p), id(view), vector.ctypes.data, p.size, *(each.ctypes.data for each in slots)]
+            words += [id(view), vector.ctypes.data, p.size, *(each.ctypes.data for each in slots)]
         table = np.array(words, np.int64)
-        self.enter = builtin("gd_step_gate", table.ctypes.data, (table, arrays, views))
+        self.enter = builtin("gd_step_gate", table.ctypes.data, (table, arrays, views, guards, objects))
 
     def __reduce__(self):
         raise TypeError("a gate knows arrays by their addresses: whoever is copied with its arrays makes a new one")

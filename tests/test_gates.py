@@ -232,6 +232,32 @@ def test_averages_and_accumulated_gradients_go_on_in_python():
     assert p.tolist() == [-6.0] * 3
 
 
+def test_parameter_vectors_step_by_vectors_of_their_names(rng):
+    shapes = {"W": (2, 3), "b": (3,)}
+    made = [gd.Adam(gd.ParameterVector(shapes)) for _ in range(2)]
+    for k in range(6):
+        grads = gd.ParameterVector(shapes)
+        grads.vector[:] = rng.standard_normal(9)
+        given = grads if k % 2 else grads.vector
+        with closed():
+            made[0].step(given)
+        made[1].step(given)
+    assert made[1]._small._enter is not gates.refuse
+    assert np.array_equal(made[0].params.vector, made[1].params.vector)
+    before = made[1].params.vector.copy()
+    made[1].params["b"].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        made[1].step(grads)
+    made[1].params["b"].flags.writeable = True
+    with pytest.raises(ValueError, match="has shapes"):
+        made[1].step(gd.ParameterVector({"W": (3, 2), "b": (3,)}))
+    assert np.array_equal(before, made[1].params.vector)
+    other = gd.ParameterVector(dict(reversed(shapes.items())))
+    other["b"][:], made[1].params.vector[:] = 1, 0
+    made[1].step(other)
+    assert made[1].params["b"].all()
+
+
 def test_threads_may_call_gates_at_once():
     x = np.linspace(-3, 3, 5_000, dtype=np.float32)  # long enough to release the GIL
     expected, wrong = gd.tanh(x), []
