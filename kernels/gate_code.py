@@ -21,17 +21,22 @@ COUNT, CODE, FLUSH, COEFFICIENTS, SLOTS, TOTAL, GUARDED, GUARDS, ARRAYS = range(
 VIEW, ELEMENTS, SIZE, FIRST_SLOT = range(4)
 FIRST = 4  # position of the first gradient in the arguments of a step
 
-FLOAT32, FLOAT64 = (int.from_bytes(text, "little") for text in (b"ff=", b"fd="))  # kinds of dtypes: see `KIND`
+MAP, LOSS, LABELS = "map", "loss", "labels"  # what a gate runs
+FLOAT32, FLOAT64, INDEX = (  # kinds of dtypes: see `KIND`
+    int.from_bytes(text.encode(), "little") for text in ("ff=", "fd=", f"i{np.dtype(np.intp).char}=")
+)
 READABLE = C_ORDER | ALIGNED
 UNLOCKED_FROM = 2_048  # elements: from there on the GIL is released, which takes as long as 1,000 elements
 MOST_NUMBERS, MOST_OPERANDS = 4, 2
+MOST_ROWS = 1_024  # with a label: their losses are summed up one after the other
 SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
 
 
 def write(module):
     """Emit all gates."""
     _write_map(module, "gd_map_gate")
-    _write_map(module, "gd_loss_gate", is_loss=True)
+    _write_map(module, "gd_loss_gate", LOSS)
+    _write_map(module, "gd_label_gate", LABELS)
     _write_step(module)
 
 
@@ -119,58 +124,70 @@ class _Gate(Writer):
         self.builder.ret(none)
 
 
-def _write_map(module, name, is_loss=False):
+def _write_map(module, name, form=MAP):
     """Emit gate(out, *operands, *numbers): the result, or (value, gradient) of a loss; see `gates` for what is plain.
 
     A body takes the words of (out, *operands, *numbers), without `SKIPPED` words where it writes over an operand; that
-    of a loss takes (sums, wrong, gradient, prediction, target, scale, *numbers), and walks one block.
+    of a loss takes (sums, wrong, gradient, prediction, target, scale, *numbers), and walks one block; that of a loss
+    with labels takes (values, gradient, prediction, labels, scale), and walks rows. Its gate is gate(out, x, labels).
     """
     w = _Gate(module, name)
     b, (_, objects, count) = w.builder, w.function.args
     operands, numbers, width = w.field(OPERANDS), w.field(NUMBERS), w.field(WIDTH)
-    given_numbers = b.sub(count, b.add(operands, WORD(1)))
+    given_numbers = b.sub(count, b.add(operands, WORD(2 if form == LABELS else 1)))
     has_numbers = w.compare(given_numbers, "!=", 0)
     w.require(b.or_(b.not_(has_numbers), w.equal(given_numbers, numbers)))
 
     # The arrays
-    given, x = w.load(objects), w.nth(objects, operands)
+    given, x = w.load(objects), w.load(objects, 8)
     absent = w.equal(given, w.known(None))
     w.require_type(x, np.ndarray)  # before more of it is read
     kind, ndim = w.kind(x), w.load(x, NDIM, STATUS)
     double = w.equal(kind, STATUS(FLOAT64))
     w.require(b.or_(double, w.equal(kind, STATUS(FLOAT32))))
-    w.require(w.compare(ndim, ">", 0))
+    w.require(w.equal(ndim, STATUS(2)) if form == LABELS else w.compare(ndim, ">", 0))
     size = w.size(x, ndim)
     w.require(w.compare(size, ">", 0))
     w.require(w.compare(size, "<=", w.field(LARGEST)))
+    columns = w.nth(w.load(x, SHAPE), b.sext(b.sub(ndim, STATUS(1)), WORD))
+    items = b.select(w.equal(width, 3), b.sdiv(size, columns), size)
     like_out = b.select(absent, x, given)
     w.require_like(like_out, x, kind, ndim, b.select(absent, STATUS(READABLE), STATUS(READABLE | WRITEABLE)))
-    data, itemsize, over = w.load(like_out, DATA), b.select(double, WORD(8), WORD(4)), w.room(1)
-    total = b.mul(size, itemsize)
+    data, over, begin = w.load(like_out, DATA), w.room(1), w.load(like_out, DATA)
+    end = b.add(begin, b.mul(size, b.select(double, WORD(8), WORD(4))))
+
+    def is_apart(start, stop):
+        return b.or_(absent, b.or_(w.compare(stop, "<=", begin), w.compare(start, ">=", end)))
+
     w.store(0, over)
     with cgutils.for_range(b, operands, intp=WORD) as loop:
         place = b.add(loop.index, WORD(1))
         each = w.nth(objects, place)
         w.require_like(each, x, kind, ndim, READABLE)
-        distance = b.sub(w.load(each, DATA), data)
-        same = b.and_(b.not_(absent), w.equal(distance, 0))
-        apart = b.or_(w.compare(distance, ">=", total), w.compare(distance, "<=", b.neg(total)))
-        w.require(b.or_(absent, b.or_(same, apart)))
+        start = w.load(each, DATA)
+        same = b.and_(b.not_(absent), w.equal(start, begin))
+        w.require(b.or_(same, is_apart(start, b.add(start, b.sub(end, begin)))))
         w.store(b.select(b.and_(same, w.equal(w.load(over), 0)), place, w.load(over)), over)
     over = w.load(over)
     code = w.nth(w.table, b.add(w.times(over, 2), b.add(b.zext(double, WORD), WORD(CODES))))
     w.require(w.compare(code, "!=", 0))
+    labels = None
+    if form == LABELS:
+        w.require(w.compare(items, "<=", MOST_ROWS))
+        each = w.nth(objects, WORD(2))
+        w.require_like(each, x, STATUS(INDEX), STATUS(1), READABLE)  # the rows are the first axis of x
+        labels = w.load(each, DATA)
+        w.require(is_apart(labels, b.add(labels, w.times(items, 8))))
+        with cgutils.for_range(b, items, intp=WORD) as loop:
+            w.require(b.icmp_unsigned("<", w.nth(labels, loop.index), columns))  # a negative label is huge here
 
     # What the body takes
-    columns = w.nth(w.load(x, SHAPE), b.sext(b.sub(ndim, STATUS(1)), WORD))
-    items = b.select(w.equal(width, 3), b.sdiv(size, columns), size)
-    words, first = w.room(5 + 3 * (1 + MOST_OPERANDS) + MOST_NUMBERS), 0
-    sums = wrong = None
-    if is_loss:
-        sums, wrong, first = w.room(1), w.room(1), 4
-        for k, word in enumerate((sums, 1, wrong, 1)):
-            w.store(word, words, 8 * k)
-    arrays, step = b.add(words, WORD(8 * first)), w.times(width, 8)
+    words = w.room(6 + 3 * (1 + MOST_OPERANDS) + MOST_NUMBERS)
+    sums, wrong = w.room(items if form == LABELS else WORD(1)), w.room(1)
+    first = {MAP: (), LOSS: (sums, 1, wrong, 1), LABELS: (sums, items)}[form]
+    for k, word in enumerate(first):
+        w.store(word, words, 8 * k)
+    arrays, step = b.add(words, WORD(8 * len(first))), w.times(width, 8)
 
     def put(k, data):
         at = b.add(arrays, b.mul(w.word(k), step))
@@ -182,8 +199,12 @@ def _write_map(module, name, is_loss=False):
         place = b.add(loop.index, WORD(1))
         put(place, w.load(w.nth(objects, place), DATA))
     rest, scale = b.add(arrays, b.mul(b.add(operands, WORD(1)), step)), None
-    if is_loss:
-        scale = b.fdiv(DOUBLE(1.0), b.sitofp(size, DOUBLE))
+    if form == LABELS:
+        w.store(labels, rest)
+        w.store(items, rest, 8)
+        rest = b.add(rest, WORD(16))
+    if form != MAP:
+        scale = b.fdiv(DOUBLE(1.0), b.sitofp(items, DOUBLE))
         w.store(w.word_of(scale, double), rest)
         rest = b.add(rest, WORD(8))
     with cgutils.for_range(b, numbers, intp=WORD) as loop:
@@ -217,20 +238,26 @@ def _write_map(module, name, is_loss=False):
             w.call("Py_IncRef", NOTHING, given)
     skipped = b.select(w.equal(over, 0), WORD(0), w.times(w.field(SKIPPED), 8))
     lock = w.unlocked(size)
-    status, error = w.run(code, WORD(1) if is_loss else items, words, b.add(words, skipped))
+    status, error = w.run(code, WORD(1) if form == LOSS else items, words, b.add(words, skipped))
     lock()
     out = b.load(out)
     with b.if_then(w.compare(status, "!=", 0), likely=False):
         w.call("Py_DecRef", NOTHING, out)
         w.raise_from(error)
-    if not is_loss:
+    if form == MAP:
         w.end(out)
         return
-    with b.if_then(w.compare(w.load(wrong), "!=", 0), likely=False):
-        w.call("Py_DecRef", NOTHING, out)
-        b.branch(w.refused)
+    total = cgutils.alloca_once_value(b, w.load(sums, 0, DOUBLE))
+    if form == LOSS:
+        with b.if_then(w.compare(w.load(wrong), "!=", 0), likely=False):
+            w.call("Py_DecRef", NOTHING, out)
+            b.branch(w.refused)
+    else:
+        with cgutils.for_range(b, b.sub(items, WORD(1)), intp=WORD) as loop:
+            following = w.load(b.add(sums, w.times(loop.index, 8)), 8, DOUBLE)
+            b.store(b.fadd(b.load(total), following), total)
     pair = w.call("PyTuple_New", WORD, WORD(2))
-    value = w.call("PyFloat_FromDouble", WORD, b.fmul(w.load(sums, 0, DOUBLE), scale))
+    value = w.call("PyFloat_FromDouble", WORD, b.fmul(b.load(total), scale))
     for k, each in enumerate((value, out)):
         w.call("PyTuple_SetItem", STATUS, pair, WORD(k), each)
     w.end(pair)

@@ -30,7 +30,10 @@ from .entry import FLUSH_TO_ZERO, builtin, lookup
 from .gate_code import (
     ARRAYS,
     CODES,
+    LABELS,
     LARGEST,
+    LOSS,
+    MAP,
     MOST_NUMBERS,
     MOST_OPERANDS,
     NUMBERS,
@@ -62,13 +65,13 @@ class Gate:
     numbers : sequence of (default, Range)
     rows : bool, default: False
         True if the body walks rows of matrices, and takes `out` also where that is an operand.
-    loss : bool, default: False
-        True if the body is that of an elementwise loss.
+    form : str, default: MAP
+        `LOSS` if the body is that of an elementwise loss, `LABELS` of one whose rows have labels, after the operands.
     """
 
-    def __init__(self, operands, numbers=(), *, rows=False, loss=False):
+    def __init__(self, operands, numbers=(), *, rows=False, form=MAP):
         ends = chain.from_iterable((*_closed(allowed), float(default)) for default, allowed in numbers)
-        self._name, self.enter = "gd_loss_gate" if loss else "gd_map_gate", refuse
+        self._name, self.enter = {MAP: "gd_map_gate", LOSS: "gd_loss_gate", LABELS: "gd_label_gate"}[form], refuse
         self._table = np.zeros(RANGES + 3 * len(numbers), np.int64)
         self._table[OPERANDS], self._table[NUMBERS], self._table[WIDTH] = operands, len(numbers), 3 if rows else 2
         self._table[SKIPPED], self._table[RANGES:].view(np.float64)[:] = 0 if rows else 2, list(ends)
