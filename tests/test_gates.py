@@ -75,9 +75,11 @@ def compare(calls, rng):
         with closed():
             expected = outcome(function, seed, places, given)
         gate, enter = activation._gates[form], activation._gates[form].enter
-        gate.enter = lambda *call, enter=enter: counted(taken, enter(*call))
+        if enter is not gates.refuse:
+            gate.enter = lambda *call, enter=enter: counted(taken, enter(*call))
         found = outcome(function, seed, places, given)
-        gate.enter = enter if activation._gates[form].enter is gate.enter else gate.enter
+        if enter is not gates.refuse:
+            gate.enter = enter
         assert found == expected, (function, places, given)
     return taken[0]
 
@@ -122,9 +124,9 @@ def test_observers_and_splitting_see_all_calls():
     with gd.profile() as profile:
         gd.relu(x)
     assert [row.calls for row in profile.rows] == [1]
-    assert ACTIVATIONS["relu"]._gates[0].enter(None, x) is not None
+    assert ACTIVATIONS["relu"]._gates[0].enter(0, None, x) is not None
     with splitting(1):
-        assert ACTIVATIONS["relu"]._gates[0].enter(None, x) is None
+        assert ACTIVATIONS["relu"]._gates[0].enter(0, None, x) is None
 
 
 def steps(optimizers, shapes, rng, count=6):
