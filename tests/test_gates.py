@@ -14,6 +14,7 @@ from gd.activations.functions import ACTIVATIONS
 from gd.kernels import gates, settings
 from gd.kernels.array_layout import KNOWN
 from gd.kernels.compiler import splitting
+from gd.kernels.gate_code import ALIGNED_FROM
 from gd.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.skipif(not gates.OPEN, reason="there are no gates here")
@@ -104,6 +105,29 @@ def test_random_calls_end_as_in_python(rng):
 
 def test_many_random_calls_end_as_in_python(rng):
     assert compare(MANY_CALLS, rng) > MANY_CALLS / 10
+
+
+@pytest.mark.parametrize("name", ["tanh", "tanh_backward", "softmax"])
+def test_large_arrays_pass_and_their_results_are_aligned(name, rng):
+    function, sizes = getattr(gd, name), ((7_001, 3), (300, 200), (1_000, 100))
+    for shape in sizes:
+        operands = rng.standard_normal((1 + name.endswith("backward"), *shape)).astype(np.float32)
+        with closed():
+            expected = function(*operands)
+        for _ in range(3):
+            y = function(*operands)
+            assert y.tobytes() == expected.tobytes()
+            assert y.shape == shape
+            assert y.flags.writeable
+            assert y.ctypes.data % 64 == 0 or y.nbytes < ALIGNED_FROM
+        own = operands[-1].copy()
+        assert function(*operands[:-1], own, out=own) is own
+        assert np.array_equal(own, expected)
+        memory = np.zeros(2 * own.size, np.float32)
+        x, out = memory[: own.size].reshape(shape), memory[1 : 1 + own.size].reshape(shape)
+        with pytest.raises(ValueError, match="overlaps"):
+            function(*operands[:-1], x, out=out)
+        assert not memory.any()
 
 
 def test_results_are_new_arrays_that_nobody_else_counts():
