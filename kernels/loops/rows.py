@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from ..bits import ordered, unordered
 from ..compiler import device, loop
-from ..math import exp, exp_minus, ordered, unordered
+from ..math import exp, exp_minus
 from ..views import allocate, load, release, row_at, vector_at
 from .reductions import LANES, lanes_of
 
