@@ -170,8 +170,7 @@ def _functions(format):
     lowering, lifting = real(2.0**-raising), real(2.0**raising)
     lowered, to_power, raised = (shifter + real(each) for each in (bias - raising, bias, bias + raising))
     shifter_raised = shifter + real(raising)
-    # The first digits of a quotient: so few that its products with others are exact.
-    first_bits, first_digits = integer(-(2 ** (mantissa_bits // 2 + 1))), real(1.5 * 2.0 ** (mantissa_bits // 3))
+    first_digits = real(1.5 * 2.0 ** (mantissa_bits // 3))  # so few that products of a quotient of them are exact
     subnormal_shift = mantissa_bits + 2
     subnormal_factor, subnormal_steps = real(2.0**subnormal_shift), real(subnormal_shift)
 
@@ -303,14 +302,11 @@ def _functions(format):
     def softplus(x):
         s, t = parts_of_exp_minus(within(abs(x)))
         e = multiply_add(s, t, s)
-        reciprocal = two / (two + e)
-        y = e * reciprocal
-        first = float_of(integer(bits_of(y) & first_bits))
-        product = s * multiply_add(-half, first, one)
-        rest = fma(product, t, product - first)
-        square = y * y
-        cubic = y * square * by_pairs(square, square * square, atanh_p)
-        return (zero if x < zero else x) + (first + multiply_add(rest, reciprocal, cubic))
+        e_low, half_y = multiply_add(s, t, s - e), e / (two + e)
+        y, less, square = half_y + half_y, one - half_y, half_y * half_y
+        rest = multiply_add(e_low, less, fma(-e, half_y, e - y))  # the remainder e + e_low - half_y (2 + e + e_low)
+        low = multiply_add(rest, less, half_y * square * horner(square, atanh_p))
+        return (zero if x < zero else x) + (y + low)
 
     @device
     def exp_minus_product(x, y):

@@ -45,9 +45,9 @@ def tanh_p(square):
 
 
 def atanh_p(square):
-    """(2 atanh(y / 2) - y) / y**3 for y**2."""
-    y = mpmath.sqrt(square)
-    return (2 * mpmath.atanh(y / 2) - y) / y**3
+    """(2 atanh(s) - 2 s) / s**3 for s**2."""
+    s = mpmath.sqrt(square)
+    return (2 * mpmath.atanh(s) - 2 * s) / s**3
 
 
 def coth_p(square):
@@ -90,7 +90,7 @@ def fits(double):
         "exp_q": Fit(exp_q, lambda x: x * x, r, numbers(10, 5), both_signs=True),
         "expm1_p": Fit(expm1_p, lambda x: x * x, r, numbers(10, 5), both_signs=True),
         "tanh_p": Fit(tanh_p, lambda x: x, (r / 2) ** 2, numbers(6, 3)),
-        "atanh_p": Fit(atanh_p, lambda x: x, mpf(4) / 9 * SLACK, numbers(10, 4)),
+        "atanh_p": Fit(atanh_p, lambda x: x, SLACK / 9, numbers(10, 4)),
         "coth_p": Fit(coth_p, lambda x: x ** mpf(1.5), (2 * r) ** 2, numbers(5, 2)),
         "gelu": Fit(tail, relative(tail), far, numbers(10, 5), numbers(11, 6)[1:]),
         "slope": Fit(slope, relative(slope), far, numbers(10, 5), numbers(10, 5)[1:]),
