@@ -189,9 +189,10 @@ def _functions(format):
     def power_and_rest(x, shifter):
         """Return s and t with e**-x = s + s t, where s is a power of two."""
         shifted, minus_n, high = reduce(x, shifter, one)
-        r = multiply_add(minus_n, ln2_low, high)
+        low = minus_n * ln2_low
+        r = high + low
         square = r * r
-        return power_of(shifted), multiply_add(square, by_pairs(r, square, exp_q), -r)
+        return power_of(shifted), multiply_add(square, by_pairs(r, square, exp_q), -low) - high
 
     @device
     def parts_of_exp_minus(size):
