@@ -328,7 +328,7 @@ def mish(x):
     numerator = square + (square if x > 0 else e)
     denominator = multiply_add(e, e + cast(2, x), one) + (square if x > 0 else one)
     factor = x if x > 0 else -product
-    return multiply_add(-factor, numerator / denominator, factor)
+    return x if x > cast(FAR, x) else multiply_add(-factor, numerator / denominator, factor)
 
 
 def mish_backward(dy, x):
