@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from conftest import optimized
@@ -18,6 +19,7 @@ from gd.kernels import math
 from gd.kernels.compiler import Kernel, join
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.machine_code import fuses
+from gd.kernels.polynomials import FORMATS
 
 BOUNDS = {  # of float32 and float64 with fused multiply-adds, and without: as the docstring of kernels.math says
     "exp": (1.0, 1.0, 1.0, 1.0),
@@ -207,6 +209,15 @@ def test_code_for_a_processor_without_fused_multiply_adds_calls_nothing():
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=os.environ | target, cwd=Path(__file__).parent, capture_output=True, text=True)
     assert done.stdout == "False 128 0 False\n", done.stderr
+
+
+@pytest.mark.parametrize("real, names", [(np.float32, ("exp_q", "coth_p")), (np.float32, None), (np.float64, None)])
+def test_polynomials_are_those_of_their_tool(real, names):
+    pytest.importorskip("mpmath")
+    import minimax
+
+    for name, numbers in minimax.constants(real, names).items():
+        assert getattr(FORMATS[numba.from_dtype(np.dtype(real))], name) == numbers
 
 
 @pytest.mark.slow
