@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from . import comparisons, particulars, plots
+from . import comparisons, drawing, particulars, plots
 from .document import html, markdown
 from .notation import duration
 from .results import environment, grouped, listed
@@ -32,10 +32,10 @@ def write(results, folder):
     title, lead, sections = report(results)
     pictures = [picture for section in sections for part in section.parts if type(part) is list for picture in part]
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    files = {f"pictures/{picture.name}.svg": plots.alone(picture) for picture in pictures}
+    files = {f"pictures/{picture.name}.svg": drawing.alone(picture) for picture in pictures}
     files["results.json"] = json.dumps(results, indent=1) + "\n"
     files["report.md"] = markdown(title, lead, sections)
-    files["report.html"] = html(title, lead, sections, plots.COLOURS)
+    files["report.html"] = html(title, lead, sections, drawing.COLOURS)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder / "report.html"
