@@ -1,14 +1,34 @@
 """The report's pictures."""
 
+from collections import Counter
+from itertools import chain
+from math import floor, log10
+
 import numpy as np
 
 from . import drawing
 from . import results as tree
 from .drawing import DASHES, INK, MARKERS, SIZE, SLOTS, TEXT
 from .notation import count, duration, figures, times
-from .results import ceilings, fastest, grouped, kernels, listed, peer, rank, rate, ratio, seconds
+from .results import (
+    ceilings,
+    comparisons,
+    fastest,
+    grouped,
+    kernels,
+    listed,
+    peer,
+    per_element,
+    rank,
+    rate,
+    ratio,
+    ratios,
+    seconds,
+)
 
 PANELS = 6  # at most, of a kind
+DOT, WIDTH = 3.8, 240  # points: of a dot of `standing`, and of a strip
+THINNEST, BETWEEN = 4, 1.5  # dots: of the height of a strip, and between the dots of two
 TALL = (SIZE[0], 4.8)
 BESIDE = (  # positions for the name of a point: offset and alignment
     (5, -2, "left", "top"),
@@ -23,6 +43,50 @@ BESIDE = (  # positions for the name of a point: offset and alignment
 def all_pictures(results):
     """Return {kind: list of Picture}; a kind without data has an empty list."""
     return {kind: draw(results) for kind, draw in KINDS.items()}
+
+
+def standing(results):
+    """Draw each comparison as a dot, in a strip a family, by how many times as long as gd the fastest peer took."""
+    strips = {
+        name: sorted(min(ratios(record).values()) for record in records)
+        for name, records in grouped(comparisons(results), "family").items()
+    }
+    if not strips:
+        return []
+    low, high = drawing.around([*chain(*strips.values()), 1 / 1.5, 1.5], 1.08, 1.08)
+    columns = floor(WIDTH / DOT)  # of dots, of which none is in two of the sides of 1
+    width = log10(high / low) / columns
+    stacks = {name: Counter(floor(log10(value) / width) for value in values) for name, values in strips.items()}
+    heights = {name: max(THINNEST, max(stack.values()) + BETWEEN) for name, stack in stacks.items()}
+    won = {name: f"{sum(value >= 1 for value in values)} of {len(values)}" for name, values in strips.items()}
+
+    def draw(axes):
+        drawing.decades(axes.xaxis, low, high, drawing.short)
+        axes.set_ylim(sum(heights.values()), -2 * BETWEEN)
+        axes.set_yticks([], [])
+        top, sides = 0, {True: [], False: []}
+        for name, stack in stacks.items():
+            middle = top + heights[name] / 2
+            for column, dots in stack.items():
+                x = 10 ** ((column + 0.5) * width)
+                sides[column >= 0] += [(x, middle + k - (dots - 1) / 2) for k in range(dots)]
+            for x, text, ha in ((-0.02, name, "right"), (1.02, won[name], "left")):
+                axes.text(x, middle, text, transform=axes.get_yaxis_transform(), ha=ha, va="center")
+            top += heights[name]
+            axes.axhline(top, color=INK, alpha=0.13, linewidth=0.6)
+        for faster, dots in sides.items():
+            look = {"marker": "o", "color": SLOTS[0]} if faster else {"marker": "D", "color": SLOTS[2]}
+            axes.scatter([x for x, _ in dots], [y for _, y in dots], DOT**2 / 1.5, linewidths=0, **look)
+        axes.axvline(1, color=INK, linewidth=1.2)
+        for x, text, ha, slot in ((1 / 1.05, "a peer is faster", "right", 2), (1.05, "gd is faster", "left", 0)):
+            axes.text(x, -BETWEEN, text, ha=ha, va="center", color=SLOTS[slot], weight="bold")
+        axes.text(1.02, -BETWEEN, "gd won", transform=axes.get_yaxis_transform(), va="center", weight="bold")
+        axes.spines["left"].set_visible(False)
+        drawing.finish(axes, "", "how many times as long as gd the fastest peer took", "")
+
+    says = "Where gd stands: a dot for each comparison, by how many times as long as gd the fastest peer took. gd won "
+    says += ", ".join(f"{part} {name}" for name, part in won.items())
+    return [drawing.picture("standing", says, draw, (SIZE[0], 1 + DOT / 72 * sum(heights.values())), wide=True)]
 
 
 def on_roofline(results):
@@ -238,4 +302,35 @@ def bandwidth(results):
     ]
 
 
-KINDS = {"roofline": roofline, "sweep": sweep, "scaling": scaling, "epochs": epochs, "bandwidth": bandwidth}
+def growth(results):
+    """Draw nanoseconds per unit against the number of units, one line per call, with its ceiling."""
+    groups = kernels([record for record in listed(results, "growth") if seconds(record, "gd")])
+    if not groups:
+        return []
+
+    def draw(axes):
+        records = list(chain(*groups))
+        times = [side for record in records for side in (per_element(record), per_element(record, "ceiling")) if side]
+        drawing.decades(axes.xaxis, *drawing.around([record["size"] for record in records]), drawing.powers)
+        drawing.decades(axes.yaxis, *drawing.around(times, 1.5, 1.5), drawing.short)
+        for k, group in enumerate(groups):
+            for side, look in (("gd", {"label": group[0]["what"]}), ("ceiling", {"linestyle": ":", "marker": ""})):
+                line = [(record["size"], per_element(record, side)) for record in group if seconds(record, side)]
+                if line:
+                    axes.plot(*zip(*line, strict=True), **drawing.style(k) | look)
+        drawing.finish(axes, "Time per unit; dotted: its ceiling", "elements, arrays, classes, features", "ns/unit")
+        drawing.legend(axes, 1)
+
+    says = "Nanoseconds per element, array, class or feature against their number, a line a call; linear where level"
+    return [drawing.picture("growth", says, draw, TALL, wide=True)]
+
+
+KINDS = {
+    "standing": standing,
+    "growth": growth,
+    "roofline": roofline,
+    "sweep": sweep,
+    "scaling": scaling,
+    "epochs": epochs,
+    "bandwidth": bandwidth,
+}
