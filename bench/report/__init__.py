@@ -4,13 +4,12 @@ The report depends on the tree of results alone; sections without data are left 
 """
 
 import json
-from datetime import datetime
 from pathlib import Path
 
 from . import comparisons, drawing, growth, particulars, plots
 from .document import LONG, Claim, Table, html, markdown
 from .notation import duration
-from .results import environment, grouped, listed, standing
+from .results import date, environment, grouped, listed, processor, standing, threads
 
 
 def write(results, folder):
@@ -83,17 +82,8 @@ def _in_short(part):
 
 def _lead(results):
     """Return a line with the machine, date and command of the results."""
-    machine, parts = environment(results), []
-    if machine.get("processor"):
-        parts.append(machine["processor"])
-    if machine.get("threads"):
-        parts.append(f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}")
-    if results.get("started"):
-        started = datetime.fromisoformat(results["started"])
-        parts.append(f"{started.day} {started:%B %Y %H:%M %Z}".strip())
-    if machine.get("commit"):
-        parts.append(f"commit {machine['commit']}")
-    if results.get("command"):
-        took = f" in {duration(results['seconds'])}" if results.get("seconds") else ""
-        parts.append(f"`{results['command']}`{took}")
-    return ", ".join(parts)
+    commit, command = environment(results).get("commit"), results.get("command")
+    took = f" in {duration(results['seconds'])}" if results.get("seconds") else ""
+    parts = [processor(results) if environment(results) else None, threads(results), date(results, " %H:%M %Z")]
+    parts += [commit and f"commit {commit}", command and f"`{command}`{took}"]
+    return ", ".join(filter(None, parts))

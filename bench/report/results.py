@@ -1,5 +1,7 @@
 """Reads a tree of results: ratios to the peers, shares of the ceiling, and where gd is behind."""
 
+import re
+from datetime import datetime
 from math import exp, inf, log
 
 from ..libraries import package
@@ -18,6 +20,26 @@ def listed(results, section):
 def environment(results):
     """Return the environment of the run; empty if unknown."""
     return results.get("environment") or {}
+
+
+def processor(results):
+    """Return the name of the processor in few words: Intel Xeon, AMD EPYC (znver4)."""
+    machine = environment(results)
+    name = re.sub(r"\((R|TM)\)|\bprocessor\b|\bCPU\b|\d+-core\b|@.*", " ", machine.get("processor") or "", flags=re.I)
+    words = " ".join(name.split()) or "unknown processor"
+    return f"{words} ({machine['core']})" if machine.get("core") else words
+
+
+def threads(results):
+    """Write the number of threads of the run; None if it is unknown."""
+    number = environment(results).get("threads")
+    return f"{number} thread{'s' * (number != 1)}" if number else None
+
+
+def date(results, time=""):
+    """Write the day on which the run started, with the time in a format of strftime; None if it is unknown."""
+    started = results.get("started") and datetime.fromisoformat(results["started"])
+    return f"{started.day} {started:%B %Y{time}}".strip() if started else None
 
 
 def ceilings(results, what):

@@ -62,6 +62,7 @@ class ParameterArray:
     size: int
     dtype: np.dtype[Any]
     real: np.dtype[Any]
+    memory: tuple[tuple[str, NDArray[Any]], ...]
     slots: tuple[NDArray[Any], ...]
     update: Any  # an Update
     steps: int
