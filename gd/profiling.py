@@ -221,7 +221,7 @@ def memory_bandwidth() -> float | None:
     seconds = []
     for _ in range(1 + ROUNDS):
         start = perf_counter()
-        kernel._walk(True, size, arguments)  # not reported to observers
+        kernel._walk(True, kernel.enter, (size, *arguments))  # not reported to observers
         seconds.append(perf_counter() - start)
     return kernel.traffic(size, *arguments) / median(seconds[1:])
 

@@ -6,9 +6,9 @@ these reads are a third of the traffic.
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
 from .compiler import device
+from .views import address_of
 from .words import WORD, intrinsic_or
 
 # Bytes: results at least this large do not stay in a cache. From there on kernels try both kinds of stores. Below, the
@@ -58,21 +58,10 @@ def finish(typing_context):
     return types.none(), generate
 
 
-@intrinsic_or(lambda x: x.ctypes.data)
-def _address(typing_context, x):
-    """Return the address of an array's data."""
-
-    def generate(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.ptrtoint(data, cgutils.intp_t)
-
-    return types.intp(x), generate
-
-
 @device
 def before_line(out):
     """Return the number of elements before the first that lies at a multiple of `VECTOR` bytes."""
-    return min(out.size, -_address(out) % VECTOR // (VECTOR // _lanes(out)))
+    return min(out.size, -address_of(out) % VECTOR // (VECTOR // _lanes(out)))
 
 
 @device
@@ -80,3 +69,14 @@ def stream(source, out):
     """Copy a vector of whole lines past the caches; `out` must begin at a multiple of `VECTOR` bytes."""
     for i in range(0, out.size, _lanes(out)):
         _stream(out, i, source, i)
+
+
+@device
+def stream_lines(source, out, first):
+    """Copy a vector, and its whole lines past the caches: the first of them begins at element `first` of `out`."""
+    last = first + (out.size - first) // _lanes(out) * _lanes(out)
+    for i in range(first):
+        out[i] = source[i]
+    stream(source[first:last], out[first:last])
+    for i in range(last, out.size):
+        out[i] = source[i]

@@ -162,6 +162,17 @@ def _place(context, builder, kind, array, i):
     return cgutils.get_item_pointer(context, builder, kind, array, [i])
 
 
+@intrinsic_or(lambda x: x.ctypes.data)
+def address_of(typing_context, x):
+    """Return the address of an array's data."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, WORD)
+
+    return types.intp(x), generate
+
+
 def _store_python(arrays, i, values):
     for array, value in zip(arrays, values, strict=True):
         array[i] = value

@@ -361,12 +361,13 @@ def _(world, each):
     target = world.floats(*CELLS)
     if each.name.endswith("hinge"):
         target[...] = np.where(target > np.median(target), 1, -1)
-    return {"prediction": world.floats(*CELLS), "target": target}
+    return {"prediction": world.floats(*CELLS), "target": target, "out": world.floats(*CELLS)}
 
 
 @good("softmax_cross_entropy")
 def _(world, each):
-    given = {"logits": world.floats(ROWS, CLASSES), "class_weights": world.floats(CLASSES)}
+    given = {name: world.floats(ROWS, CLASSES) for name in ("logits", "out")}
+    given["class_weights"] = world.floats(CLASSES)
     if "ignore_index" not in world.wanted and world.coin():
         labels = world.floats(ROWS, CLASSES)
         labels /= labels.sum(axis=1, keepdims=True)

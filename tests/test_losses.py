@@ -7,7 +7,11 @@ import pytest
 
 import gd
 from gd import reference
+from gd.checks.arrays import address
+from gd.kernels.loops import losses as loops
 from gd.kernels.loops.losses import LOSS_BLOCK
+from gd.kernels.loops.reductions import LANES
+from gd.losses import total
 from gd.losses.functions import LOSSES
 
 
@@ -85,6 +89,107 @@ def test_serial_and_parallel_give_the_same_bits(name, rng, dtype):
             results.append(getattr(gd, name)(prediction, target))
     assert results[0][0] == results[1][0]
     assert np.array_equal(results[0][1], results[1][1])
+
+
+def sum_by_lanes(values):
+    """The sum of the values of all elements: by blocks, in a block by lanes, then over the lanes in float64."""
+    sums = []
+    for first in range(0, values.size, LOSS_BLOCK):
+        block = values[first : first + LOSS_BLOCK]
+        whole = block.size // LANES * LANES
+        lanes = np.zeros(LANES, values.dtype)
+        for tile in block[:whole].reshape(-1, LANES):
+            lanes += tile
+        sums.append(functools.reduce(np.add, [*lanes, *block[whole:]], np.float64(0)))
+    return total(np.array(sums))
+
+
+@pytest.mark.parametrize("size", [1, LANES - 1, LANES, 100, LOSS_BLOCK, 2 * LOSS_BLOCK + 3 * LANES + 7])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "softmax_cross_entropy"])
+def test_values_are_added_by_lanes(name, size, rng, dtype, walk):
+    prediction, target = example(name, rng, 1, size, dtype)
+    values, derivatives = getattr(gd, name)(prediction, target, "none")
+    value, gradient = getattr(gd, name)(prediction, target, "sum")
+    assert value == sum_by_lanes(values.ravel())
+    assert np.array_equal(gradient, derivatives)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4], ids="offset {}".format)
+@pytest.mark.parametrize("name", ["mse", "hinge"])
+def test_streamed_gradients_have_the_same_bits(name, offset, rng, dtype, walk, monkeypatch):
+    size = LOSS_BLOCK + 3 * LANES + 7
+    prediction, target = example(name, rng, 1, size, dtype)
+    expected, gradient = getattr(gd, name)(prediction, target)
+    around = np.full(size + 2 * LANES, 7, dtype)
+    skipped = (offset - address(around) // dtype.itemsize) % LANES + 1
+    out = around[skipped : skipped + size].reshape(1, -1)
+    monkeypatch.setattr(loops, "STREAM_FROM", 0)
+    monkeypatch.setattr(loops, "faster", lambda streaming, plain: streaming)
+    assert getattr(gd, name)(prediction, target, out=out) == (expected, out)
+    assert np.array_equal(out, gradient)
+    assert np.all(around[:skipped] == 7)
+    assert np.all(around[skipped + size :] == 7)
+
+
+OUT_CASES = [*CASES, ("softmax_cross_entropy", {"ignore_index": 1}), ("poisson", {"log_input": False})]
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (40, 2100)], ids=str)
+@pytest.mark.parametrize("name, parameters", OUT_CASES, ids=str)
+def test_the_gradient_can_be_written_into_an_array(name, parameters, shape, rng, dtype):
+    prediction, target = example(name, rng, *shape, dtype)
+    if parameters.get("log_input") is False:
+        np.abs(prediction, out=prediction)
+    function = functools.partial(getattr(gd, name), **parameters)
+    for reduction in ("mean", "none"):
+        expected, gradient = function(prediction, target, reduction)
+        for out in (np.full_like(prediction, 7), prediction.copy()):
+            value, found = function(out if np.array_equal(out, prediction) else prediction, target, reduction, out=out)
+            assert found is out
+            assert np.array_equal(out, gradient, equal_nan=True)
+            assert np.array_equal(value, expected, equal_nan=True)
+
+
+def test_a_wrong_out_is_refused_before_anything_is_written(rng):
+    """Also where the targets are wrong, which a call without `out` notices afterwards."""
+    memory = rng.random((3, 4, 3))
+    prediction, target, out = memory
+    labels, weights = np.zeros(4, np.intp), memory[1, 0]
+    read_only = out.copy()
+    read_only.flags.writeable = False
+    before = memory.copy()
+    for call, error, match in (
+        (lambda: gd.mse(prediction, target, out=out[:2]), ValueError, r"mse: out has shape \(2, 3\), prediction has"),
+        (lambda: gd.mse(prediction, target, out=out.astype("f4")), TypeError, "mse: out has dtype float32, prediction"),
+        (lambda: gd.mse(prediction, target, out=[0.0]), TypeError, "mse: out must be a NumPy array, got list"),
+        (lambda: gd.mse(prediction, target, out=read_only), ValueError, "mse: out is read-only"),
+        (lambda: gd.mse(prediction.T, target.T, out=out.T), ValueError, "not contiguous"),
+        (
+            lambda: gd.mse(prediction, target, out=target),
+            ValueError,
+            "out overlaps target in memory; it may be prediction",
+        ),
+        (lambda: gd.mse(target, target, out=target), ValueError, "out overlaps target in memory"),
+        (lambda: gd.mse(memory[1:], memory[:2], out=memory[1:]), ValueError, "out overlaps target in memory"),
+        (lambda: gd.mse(memory[1:], np.ones((2, 4, 3)), out=memory[:2]), ValueError, "out overlaps prediction in part"),
+        (lambda: gd.hinge(prediction, target, out=prediction), ValueError, "hinge: target must be -1 or 1"),
+        (lambda: gd.kl_divergence(prediction, -target, out=out), ValueError, r"target must be in \[0, 1\]"),
+        (lambda: gd.softmax_cross_entropy(prediction, labels, out=out[0]), ValueError, "out has shape"),
+        (lambda: gd.softmax_cross_entropy(prediction, labels + 3, out=prediction), ValueError, "labels must be 0 to 2"),
+        (
+            lambda: gd.softmax_cross_entropy(prediction, labels, class_weights=weights, out=target),
+            ValueError,
+            "out overlaps class_weights in memory; it may be logits, or an array of its own",
+        ),
+        (
+            lambda: gd.softmax_cross_entropy(prediction, np.full((4, 3), 1 / 3), out=out[::-1]),
+            ValueError,
+            "out is not contiguous",
+        ),
+    ):
+        with pytest.raises(error, match=match):
+            call()
+        assert np.array_equal(memory, before)
 
 
 def test_cross_entropy_equals_pytorch(rng):

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ..checks import (
     CLOSED_UNIT,
-    aligned_empty,
     check_array,
     check_choice,
     check_label_array,
@@ -16,9 +15,9 @@ from ..checks import (
     lent,
 )
 from ..kernels.compiler import join
-from ..kernels.loops import losses as loops
+from ..kernels.loops import cross_entropy as loops
 from ..typing import Array, Integers, Reduction
-from .loss import check_class_weights, check_distributions, total
+from .loss import check_class_weights, check_distributions, check_gradient, total
 
 REDUCTIONS = ("mean", "sum", "none")
 ValueAndGradient = tuple[Any, NDArray[Any]]  # a float, or for reduction="none" an array of values
@@ -32,6 +31,7 @@ def softmax_cross_entropy(
     label_smoothing: float = 0.0,
     class_weights: Array | None = None,
     ignore_index: int | None = None,
+    out: Array | None = None,
 ) -> ValueAndGradient:
     """Cross-entropy of the softmax of logits: -log softmax(logits)[label], averaged over the rows.
 
@@ -50,18 +50,20 @@ def softmax_cross_entropy(
         Factors of the terms of each class; 0 or above, in the dtype of logits.
     ignore_index : int, optional
         Rows with this label have loss 0 and gradient 0. (PyTorch's default is -100.)
+    out : ndarray, optional
+        Where to write the gradient: like logits, or logits themselves.
 
     Returns
     -------
     value : float, or ndarray of shape (rows,) for reduction="none"
         The loss; NaN if it is a mean over no rows.
     gradient : ndarray of shape (rows, classes)
-        With respect to logits: (softmax(logits) - one_hot(labels)) / rows for "mean".
+        With respect to logits: (softmax(logits) - one_hot(labels)) / rows for "mean"; `out`, or a new array.
 
     Raises
     ------
     TypeError, ValueError
-        If an array does not fit, a label is out of range or the reduction is unknown.
+        If an array does not fit, a label is out of range or the reduction is unknown; then nothing is written.
 
     References
     ----------
@@ -85,7 +87,7 @@ def softmax_cross_entropy(
         if ignore_index is not None:
             raise ValueError(f"{where}: ignore_index needs labels that are classes, got probabilities")
         check_distributions(where, "labels", targets)
-        row, parameters = loops.probability_cross_entropy_row, (weights, real(smoothing))
+        kind, parameters = loops.PROBABILITIES, (weights, real(smoothing))
     else:
         ignored = _ignored(where, check_label_array(where, "labels", targets, rows), ignore_index)
         if ignored is not None:
@@ -96,15 +98,15 @@ def softmax_cross_entropy(
             count = float(np.sum(each if ignored is None else each[~ignored]))
         if ignored is not None:
             targets = np.where(ignored, loops.IGNORED, targets)
-        row, parameters = loops.softmax_cross_entropy_row, ()
+        kind, parameters = loops.LABELS, ()
         if smoothing > 0:
-            row, parameters = loops.smoothed_cross_entropy_row, (weights, real(smoothing))
+            kind, parameters = loops.SMOOTHED_LABELS, (weights, real(smoothing))
         elif class_weights is not None or ignored is not None:
-            row, parameters = loops.weighted_cross_entropy_row, (weights,)
-    gradient = aligned_empty(logits.size, logits.dtype).reshape(logits.shape)
+            kind, parameters = loops.WEIGHTED_LABELS, (weights,)
+    gradient, _ = check_gradient(where, out, ("logits", logits), ("labels", targets), ("class_weights", weights))
     scale = 1.0 if reduction != "mean" else 1 / count if count else 0.0
     values = np.empty(rows)
-    join(loops.row_loss, row)(rows, values, gradient, logits, targets, real(scale), *parameters)
+    join(loops.cross_entropy, kind.begin, kind.end)(rows, values, gradient, logits, targets, real(scale), *parameters)
     if reduction == "none":
         return values.astype(logits.dtype), gradient
     return total(values) * (scale if count else np.nan if reduction == "mean" else 1.0), gradient

@@ -24,12 +24,14 @@ from ..kernels.rules import losses as rules
 from ..typing import Array, Reduction
 from . import scores
 from .cross_entropy import REDUCTIONS, ValueAndGradient, softmax_cross_entropy
-from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss, total
+from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss, check_gradient, total
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _SHARED = """
     reduction : {"mean", "sum", "none"}, default: "mean"
         Over all elements; "none" returns a value for each.
+    out : ndarray, optional
+        Where to write the gradient: like prediction, or prediction itself.
 
     Returns
     -------
@@ -37,12 +39,12 @@ _SHARED = """
         The loss; NaN if it is a mean over nothing. Sums are taken in fixed blocks: any number of threads gives the same
         bits.
     gradient : ndarray
-        The derivative of the value with respect to the prediction.
+        The derivative of the value with respect to the prediction: `out`, or a new array.
 
     Raises
     ------
     TypeError, ValueError
-        If an array does not fit, a parameter is out of range or the reduction is unknown.
+        If an array does not fit, a parameter is out of range or the reduction is unknown; then nothing is written.
 """
 
 
@@ -55,29 +57,36 @@ def _elementwise(function: _Function) -> _Function:
     return function
 
 
-def _apply(where, rule, prediction, target, reduction, *parameters, targets=ANY):
+def _apply(where, rule, prediction, target, reduction, out, *parameters, targets=ANY):
     (_, prediction), (_, target) = check_alike(where, (("prediction", prediction), ("target", target)))
     check_choice(where, "reduction", reduction, REDUCTIONS)
     real = prediction.dtype.type
     parameters = [check_real(where, *each, prediction.dtype) for each in parameters]
-    gradient = aligned_empty(prediction.size, prediction.dtype)
-    flat = gradient, prediction.reshape(-1), target.reshape(-1)
-    if reduction == "none":
+    gradient, over = check_gradient(where, out, ("prediction", prediction), ("target", target))
+    if out is not None or reduction == "none":
         targets.check(where, "target", target)
+    g, *operands = (each.reshape(-1) for each in (gradient, prediction, target))
+    if reduction == "none":
         values = aligned_empty(prediction.size, prediction.dtype)
-        join(loops.elementwise_loss_values, rule)(prediction.size, values, *flat, *parameters)
-        return values.reshape(prediction.shape), gradient.reshape(prediction.shape)
+        join(loops.elementwise_loss_values, rule)(prediction.size, values, g, *operands, *parameters)
+        return values.reshape(prediction.shape), gradient
     scale = 1.0 if reduction != "mean" else 1 / prediction.size if prediction.size else nan
-    sums = np.empty(-(-prediction.size // loops.LOSS_BLOCK))
+    sums = np.empty(loops.blocks_of(prediction.size))
     wrong = np.empty(sums.size, np.intp)
-    join(loops.elementwise_loss, rule, targets.allowed)(len(sums), sums, wrong, *flat, real(scale), *parameters)
+    if over:
+        kernel, arrays = join(loops.elementwise_loss_over, rule, targets.allowed), (g, operands[1])
+    else:
+        kernel, arrays = loops.loss_into(g, rule, targets.allowed), (g, *operands)
+    kernel(len(sums), sums, wrong, *arrays, real(scale), *parameters)
     if targets is not ANY and wrong.any():
         raise targets.error(where, "target", target)
-    return total(sums) * scale, gradient.reshape(prediction.shape)
+    return total(sums) * scale, gradient
 
 
 @_elementwise
-def mse(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
+def mse(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, out: Array | None = None
+) -> ValueAndGradient:
     """Mean squared error: (prediction - target)**2, without a factor 1/2.
 
     Parameters
@@ -92,11 +101,13 @@ def mse(prediction: Array, target: Array, reduction: Reduction = "mean") -> Valu
     >>> gd.mse(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
     (2.0, array([0., 2.]))
     """
-    return _apply("mse", rules.squared, prediction, target, reduction)
+    return _apply("mse", rules.squared, prediction, target, reduction, out)
 
 
 @_elementwise
-def mae(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
+def mae(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, out: Array | None = None
+) -> ValueAndGradient:
     """Mean absolute error: |prediction - target|; its derivative at 0 is 0.
 
     Parameters
@@ -105,11 +116,13 @@ def mae(prediction: Array, target: Array, reduction: Reduction = "mean") -> Valu
         float32 or float64, one dtype and shape, any number of dimensions.
     ...
     """
-    return _apply("mae", rules.absolute, prediction, target, reduction)
+    return _apply("mae", rules.absolute, prediction, target, reduction, out)
 
 
 @_elementwise
-def huber(prediction: Array, target: Array, reduction: Reduction = "mean", *, delta: float = 1.0) -> ValueAndGradient:
+def huber(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, delta: float = 1.0, out: Array | None = None
+) -> ValueAndGradient:
     """Huber's loss: error**2 / 2 where |error| <= delta, else delta (|error| - delta / 2).
 
     Parameters
@@ -124,12 +137,12 @@ def huber(prediction: Array, target: Array, reduction: Reduction = "mean", *, de
     ----------
     Huber, "Robust estimation of a location parameter", 1964. With delta=1 it is `smooth_l1` with beta=1.
     """
-    return _apply("huber", rules.huber, prediction, target, reduction, ("delta", delta, POSITIVE))
+    return _apply("huber", rules.huber, prediction, target, reduction, out, ("delta", delta, POSITIVE))
 
 
 @_elementwise
 def epsilon_insensitive(
-    prediction: Array, target: Array, reduction: Reduction = "mean", *, epsilon: float = 0.1
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, epsilon: float = 0.1, out: Array | None = None
 ) -> ValueAndGradient:
     """Epsilon-insensitive loss: max(0, |prediction - target| - epsilon); its derivative is 0 where it is 0.
 
@@ -146,12 +159,12 @@ def epsilon_insensitive(
     Vapnik, "The nature of statistical learning theory", 1995.
     """
     parameter = ("epsilon", epsilon, NON_NEGATIVE)
-    return _apply("epsilon_insensitive", rules.epsilon_insensitive, prediction, target, reduction, parameter)
+    return _apply("epsilon_insensitive", rules.epsilon_insensitive, prediction, target, reduction, out, parameter)
 
 
 @_elementwise
 def smooth_l1(
-    prediction: Array, target: Array, reduction: Reduction = "mean", *, beta: float = 1.0
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, beta: float = 1.0, out: Array | None = None
 ) -> ValueAndGradient:
     """Smooth L1 loss: error**2 / (2 beta) where |error| < beta, else |error| - beta / 2.
 
@@ -167,12 +180,17 @@ def smooth_l1(
     ----------
     Girshick, "Fast R-CNN", ICCV 2015.
     """
-    return _apply("smooth_l1", rules.smooth_l1, prediction, target, reduction, ("beta", beta, NON_NEGATIVE))
+    return _apply("smooth_l1", rules.smooth_l1, prediction, target, reduction, out, ("beta", beta, NON_NEGATIVE))
 
 
 @_elementwise
 def binary_cross_entropy_with_logits(
-    prediction: Array, target: Array, reduction: Reduction = "mean", *, positive_weight: float = 1.0
+    prediction: Array,
+    target: Array,
+    reduction: Reduction = "mean",
+    *,
+    positive_weight: float = 1.0,
+    out: Array | None = None,
 ) -> ValueAndGradient:
     """Cross-entropy of sigmoid(prediction): -target log(s) - (1 - target) log(1 - s), stable for any logit.
 
@@ -186,11 +204,13 @@ def binary_cross_entropy_with_logits(
     """
     where = "binary_cross_entropy_with_logits"
     weight = ("positive_weight", positive_weight, NON_NEGATIVE)
-    return _apply(where, rules.logistic, prediction, target, reduction, weight, targets=PROBABILITIES)
+    return _apply(where, rules.logistic, prediction, target, reduction, out, weight, targets=PROBABILITIES)
 
 
 @_elementwise
-def hinge(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
+def hinge(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, out: Array | None = None
+) -> ValueAndGradient:
     """Hinge loss: max(0, 1 - target * prediction); its derivative at the kink is 0.
 
     Parameters
@@ -199,11 +219,13 @@ def hinge(prediction: Array, target: Array, reduction: Reduction = "mean") -> Va
         Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
     ...
     """
-    return _apply("hinge", rules.hinge, prediction, target, reduction, targets=SIGNS)
+    return _apply("hinge", rules.hinge, prediction, target, reduction, out, targets=SIGNS)
 
 
 @_elementwise
-def squared_hinge(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
+def squared_hinge(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, out: Array | None = None
+) -> ValueAndGradient:
     """Squared hinge loss: max(0, 1 - target * prediction)**2.
 
     Parameters
@@ -212,12 +234,18 @@ def squared_hinge(prediction: Array, target: Array, reduction: Reduction = "mean
         Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
     ...
     """
-    return _apply("squared_hinge", rules.squared_hinge, prediction, target, reduction, targets=SIGNS)
+    return _apply("squared_hinge", rules.squared_hinge, prediction, target, reduction, out, targets=SIGNS)
 
 
 @_elementwise
 def poisson(
-    prediction: Array, target: Array, reduction: Reduction = "mean", *, log_input: bool = True, eps: float = 1e-8
+    prediction: Array,
+    target: Array,
+    reduction: Reduction = "mean",
+    *,
+    log_input: bool = True,
+    eps: float = 1e-8,
+    out: Array | None = None,
 ) -> ValueAndGradient:
     """Poisson loss: e**prediction - target * prediction; terms that depend on the target alone are left out.
 
@@ -233,13 +261,15 @@ def poisson(
     """
     check_number("poisson", "eps", eps, NON_NEGATIVE)
     if check_flag("poisson", "log_input", log_input):
-        return _apply("poisson", rules.poisson, prediction, target, reduction, targets=COUNTS)
+        return _apply("poisson", rules.poisson, prediction, target, reduction, out, targets=COUNTS)
     parameter = ("eps", eps, NON_NEGATIVE)
-    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, parameter, targets=COUNTS)
+    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, out, parameter, targets=COUNTS)
 
 
 @_elementwise
-def quantile(prediction: Array, target: Array, reduction: Reduction = "mean", *, q: float = 0.5) -> ValueAndGradient:
+def quantile(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, q: float = 0.5, out: Array | None = None
+) -> ValueAndGradient:
     """Pinball loss: q * error for error = target - prediction > 0, else (q - 1) * error.
 
     Parameters
@@ -254,11 +284,13 @@ def quantile(prediction: Array, target: Array, reduction: Reduction = "mean", *,
     ----------
     Koenker & Bassett, "Regression quantiles", 1978.
     """
-    return _apply("quantile", rules.quantile, prediction, target, reduction, ("q", q, OPEN_UNIT))
+    return _apply("quantile", rules.quantile, prediction, target, reduction, out, ("q", q, OPEN_UNIT))
 
 
 @_elementwise
-def kl_divergence(prediction: Array, target: Array, reduction: Reduction = "mean") -> ValueAndGradient:
+def kl_divergence(
+    prediction: Array, target: Array, reduction: Reduction = "mean", *, out: Array | None = None
+) -> ValueAndGradient:
     """Kullback-Leibler divergence: target * (log(target) - prediction), 0 where target is 0.
 
     Parameters
@@ -269,7 +301,7 @@ def kl_divergence(prediction: Array, target: Array, reduction: Reduction = "mean
         "sum" divided by n.
     ...
     """
-    return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction, targets=PROBABILITIES)
+    return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction, out, targets=PROBABILITIES)
 
 
 LOSSES: dict[str, Loss] = {

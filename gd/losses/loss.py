@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import CLOSED_UNIT, Range, check_array, check_number, check_reals
+from ..checks import CLOSED_UNIT, Range, check_array, check_number, check_out, check_reals
+from ..kernels.compiler import join
+from ..kernels.loops import cross_entropy
 from ..kernels.loops import losses as loops
 from ..kernels.rules import losses as rules
 from ..typing import Array
@@ -19,6 +21,22 @@ def total(values: NDArray[np.float64]) -> float:
         return values.item()  # in a tenth of the time
     with np.errstate(over="ignore", invalid="ignore"):
         return float(values.sum())
+
+
+def check_gradient(
+    where: str, out: Any, prediction: tuple[str, NDArray[Any]], *others: tuple[str, Any]
+) -> tuple[NDArray[Any], bool]:
+    """Return the array for the gradient, and True if it is the prediction itself.
+
+    If `out` is None, allocate; otherwise it must be like the prediction, and overlap none of the other arrays.
+    """
+    gradient, over = check_out(where, out, prediction[1], (prediction,))
+    for name, array in others if out is not None else ():
+        if isinstance(array, np.ndarray) and np.may_share_memory(gradient, array):
+            raise ValueError(
+                f"{where}: out overlaps {name} in memory; it may be {prediction[0]}, or an array of its own"
+            )
+    return gradient, over is not None
 
 
 class Domain(NamedTuple):
@@ -39,13 +57,11 @@ class Domain(NamedTuple):
 
     def check(self, where: str, name: str, y: NDArray[Any]) -> None:
         """Raise if a target is wrong."""
-        if self.allowed is rules.any_target or not y.size:
+        if self.allowed is rules.any_target:
             return
-        if self.allowed is rules.sign_target:
-            wrong = np.any((np.abs(y) != 1) & (y == y))
-        else:
-            wrong = np.any(y < 0) or (self.allowed is rules.probability and np.any(y > 1))
-        if wrong:
+        wrong = np.empty(loops.blocks_of(y.size), np.intp)
+        join(loops.wrong_targets, self.allowed)(wrong.size, wrong, np.ascontiguousarray(y).reshape(-1))
+        if wrong.any():
             raise self.error(where, name, y)
 
 
@@ -80,7 +96,7 @@ def rates(logarithms: NDArray[Any]) -> NDArray[Any]:
 class Loss(NamedTuple):
     """A loss: its function for users, and its rule for the kernels of models."""
 
-    function: Callable[..., tuple[Any, NDArray[Any]]]  # (prediction, target, reduction="mean", **parameters)
+    function: Callable[..., tuple[Any, NDArray[Any]]]  # (prediction, target, reduction="mean", out=None, **parameters)
     rule: Callable[..., Any] | None = None  # for one element; None for softmax_cross_entropy
     parameters: dict[str, tuple[float, Range]] = {}  # noqa: RUF012  (of the rule: name -> (default, Range))
     targets: Domain = ANY
@@ -129,13 +145,13 @@ def _cross_entropy_row(where, given, width, dtype, optional, soft):
     smoothing = check_number(where, "label_smoothing", given.get("label_smoothing", 0.0), CLOSED_UNIT)
     weights = given.get("class_weights")
     if not smoothing and weights is None and not optional and not soft:
-        return loops.softmax_cross_entropy_row, ()
+        return cross_entropy.LABELS.row, ()
     weights = check_class_weights(where, weights, width, ("the model", dtype))
     if soft:
-        return loops.probability_cross_entropy_row, (weights, dtype.type(smoothing))
+        return cross_entropy.PROBABILITIES.row, (weights, dtype.type(smoothing))
     if smoothing:
-        return loops.smoothed_cross_entropy_row, (weights, dtype.type(smoothing))
-    return loops.weighted_cross_entropy_row, (weights,)
+        return cross_entropy.SMOOTHED_LABELS.row, (weights, dtype.type(smoothing))
+    return cross_entropy.WEIGHTED_LABELS.row, (weights,)
 
 
 def check_class_weights(

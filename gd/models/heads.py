@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS
 from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real, lent
 from ..kernels.loops import losses as loops
+from ..kernels.loops.cross_entropy import IGNORED
 from ..losses import ALIASES, LOSSES, check_distributions, check_loss, is_distribution, rates
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
@@ -101,9 +102,7 @@ class Output:
     def check(self, where: str, name: str, y: Any, rows: int) -> NDArray[Any]:
         """Return the targets of `rows` rows as kernels take them, or raise; None are those that are all missing."""
         if y is None and self.optional:
-            return (
-                np.full(rows, loops.IGNORED, np.intp) if self.labels else np.full((rows, self.width), nan, self.dtype)
-            )
+            return np.full(rows, IGNORED, np.intp) if self.labels else np.full((rows, self.width), nan, self.dtype)
         y = lent(where, name, y)
         soft = self.labels and is_distribution(y, self.width)
         if not self.labels or soft:
@@ -122,7 +121,7 @@ class Output:
         if not self.optional:
             return check_labels(where, name, y, rows, self.width)
         y = check_label_array(where, name, y, rows)
-        if rows and (y.min() < loops.IGNORED or y.max() >= self.width):
+        if rows and (y.min() < IGNORED or y.max() >= self.width):
             raise ValueError(
                 f"{where}: {name} must be 0 to {self.width - 1}, or -1 where it is missing, got {y.min()} to {y.max()}"
             )

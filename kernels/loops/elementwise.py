@@ -11,7 +11,7 @@ from ..views import load, local, part
 
 PARALLEL_FROM = 32_768
 CHUNK = 256  # elements that are computed before they are streamed
-_chunk = local(CHUNK)
+chunk_of = local(CHUNK)
 
 
 @loop(PARALLEL_FROM, traffic="w r")
@@ -39,7 +39,7 @@ def map_elements_streaming(rule):
         out, operands = arguments[0][start:stop], part(arguments[1:], start, stop)
         first = before_line(out)
         whole = first + (out.size - first) // CHUNK * CHUNK
-        chunk = _chunk(out)
+        chunk = chunk_of(out)
         write(out[:first], part(operands, 0, first))
         for begin in range(first, whole, CHUNK):
             write_chunk(chunk, part(operands, begin, begin + CHUNK))
@@ -89,7 +89,7 @@ def map_dropped(rule):
     def body(start, stop, arguments):
         key, threshold, scale = arguments[1:4]
         out, operands = arguments[0][start:stop], part(arguments[4:], start, stop)
-        chunk = _chunk(out)
+        chunk = chunk_of(out)
         for begin in range(0, out.size, CHUNK):
             count = min(CHUNK, out.size - begin)
             pieces, result = part(operands, begin, begin + count), out[begin : begin + count]

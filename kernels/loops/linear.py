@@ -15,7 +15,6 @@ from ..compiler import NEVER, device, loop
 from ..traffic import of_rows
 from ..views import allocate, local, matrix_at, release, row_at, vector_at
 from ..words import invoke
-from .reductions import lanes_of
 
 BLOCKS, ROOM = 64, 4_000_000  # partial sums at most, and their elements in all, from where there are fewer: to 16
 LEAST = 32  # rows a block at least
@@ -111,14 +110,14 @@ def losses_of_vectors(row):
 
     def body(start, stop, arguments):
         places, predictions, values, slopes, scale, y, weights = arguments[:7]
-        parameters, lanes = arguments[7:], lanes_of(predictions)
+        parameters = arguments[7:]
         for i in range(start, stop):
             place, slope, prediction = places[i], row_at(slopes, i), row_at(predictions, i)
             if weights.size:
                 weight = weights[place]
-                values[i] = weight * row(slope, prediction, y[place], scale * weight, parameters, lanes)
+                values[i] = weight * row(slope, prediction, y[place], scale * weight, parameters)
             else:
-                values[i] = row(slope, prediction, y[place], scale, parameters, lanes)
+                values[i] = row(slope, prediction, y[place], scale, parameters)
 
     return body
 

@@ -17,7 +17,8 @@ lanes_of = local(LANES)
 
 
 @device
-def _sum(lanes):
+def sum_of_lanes(lanes):
+    """Return the sum of `LANES` running sums, in float64."""
     total = np.float64(0)
     for lane in range(LANES):
         total += lanes[lane]
@@ -35,7 +36,7 @@ def block_sum(values):
         part = values[k * LANES : (k + 1) * LANES]
         for lane in range(LANES):
             lanes[lane] += part[lane]
-    total = _sum(lanes)
+    total = sum_of_lanes(lanes)
     for i in range(whole * LANES, values.size):
         total += values[i]
     return total
@@ -127,11 +128,11 @@ def norms(measured, *stages):
             operands = part(arguments[4:], first, last)
             sums(lanes, values, 1.0, coefficients, p[first:last], g[first:last], operands)
             for k in range(quantities):
-                total, factor = _sum(row_at(lanes, k)), 1.0
+                total, factor = sum_of_lanes(row_at(lanes, k)), 1.0
                 if not (SMALL < total < LARGE):
                     factor = UP if total <= SMALL else DOWN
                     sums(again, values, factor, coefficients, p[first:last], g[first:last], operands)
-                    total = _sum(row_at(again, k))
+                    total = sum_of_lanes(row_at(again, k))
                 out[k, block] = np.sqrt(total) / factor
 
     return body

@@ -1,47 +1,66 @@
-"""Rows: functions of the whole last axis, such as softmax, for any number of rows; a row is read from memory once."""
+"""Rows: functions of the whole last axis, such as softmax, for any number of rows; a row is read from memory once.
 
-import numpy as np
+A function of rows is ``f(out, operands, e, numbers)`` for matrices of some rows. For its own use it gets one more
+matrix, `e`, which is `out` if there is one row, and two numbers for each row in float64. Exponentials of all elements
+of these rows are taken in one loop; what belongs to a row is done by `vectors`.
+"""
 
 from ..compiler import device, loop
-from ..math import exp, exp_minus, ordered, unordered
-from ..views import allocate, load, release, row_at, vector_at
-from .reductions import LANES, lanes_of
+from ..math import exp_minus, log
+from ..vectors import largest, mapped, summed
+from ..views import DOUBLE, allocate, load, matrix_at, part, release, row_at, vector_at
 
 ROW_BLOCK = 256  # rows of a partial sum of columns
+TILE = 1024  # elements of the rows that are computed together: they stay in the L1 cache
 
 
 def _elements(size, out, *operands):
     return out.size
 
 
+@device
+def rows_of_tile(columns, rows):
+    """Return how many of so many rows are computed together, at least 1."""
+    return min(max(1, TILE // columns), rows)
+
+
 @loop(parallel_from=8_192, traffic="w r", work=_elements)
-def map_rows(row):
+def map_rows(f):
     """Items are rows; arguments: out, *operands. All are matrices of one shape; operands share no memory with out."""
 
     def body(start, stop, arguments):
-        out = arguments[0]
-        scratch, lanes = allocate(out, out.shape[1]), lanes_of(out)
-        for i in range(start, stop):
-            row(row_at(out, i), load(arguments[1:], i), scratch, lanes)
+        out, columns = arguments[0], arguments[0].shape[1]
+        rows = rows_of_tile(columns, stop - start)
+        scratch, numbers = allocate(out, rows * columns if rows > 1 else 0), allocate(DOUBLE, 2 * rows)
+        for i in range(start, stop, rows):
+            n = min(rows, stop - i)
+            tile = matrix_at(out, i * columns, n, columns)
+            e = matrix_at(scratch, 0, n, columns) if rows > 1 else tile
+            f(tile, part(arguments[1:], i, i + n), e, matrix_at(numbers, 0, 2, n))
         release(scratch)
+        release(numbers)
 
     return body
 
 
 @loop(parallel_from=8_192, traffic="w r", work=_elements)
-def map_rows_over(row):
+def map_rows_over(f):
     """Do as `map_rows` where out is one of the operands."""
 
     def body(start, stop, arguments):
-        out = arguments[0]
-        columns, lanes = out.shape[1], lanes_of(out)
-        scratch = allocate(out, 2 * columns)
-        result, more = vector_at(scratch, 0, columns), vector_at(scratch, columns, columns)
-        for i in range(start, stop):
-            row(result, load(arguments[1:], i), more, lanes)
-            for j in range(columns):
-                out[i, j] = result[j]
+        out, columns = arguments[0], arguments[0].shape[1]
+        rows = rows_of_tile(columns, stop - start)
+        room = rows * columns
+        scratch, numbers = allocate(out, 2 * room), allocate(DOUBLE, 2 * rows)
+        for i in range(start, stop, rows):
+            n = min(rows, stop - i)
+            tile, result = vector_at(out, i * columns, n * columns), vector_at(scratch, 0, n * columns)
+            e = matrix_at(scratch, room if rows > 1 else 0, n, columns)
+            f(matrix_at(scratch, 0, n, columns), part(arguments[1:], i, i + n), e, matrix_at(numbers, 0, 2, n))
+            for k in range(tile.size):
+                tile[k] = result[k]
         release(scratch)
+        release(numbers)
 
     return body
 
@@ -60,113 +79,113 @@ def map_columns(rule):
     return body
 
 
-# Lane k is the running sum of elements k, k + LANES, ... Loops over lanes end with the current piece: LLVM unrolls a
-# constant number of turns completely, and does not vectorize that as well.
+_total = summed(lambda x: x)
+_dot = summed(lambda x, y: x * y)
+_lowered = mapped(lambda x, highest: x - highest)
+scaled = mapped(lambda x, factor: x * factor)
+_lowered_twice = mapped(lambda x, highest, logarithm: x - highest - logarithm)
+_softmax_gradient = mapped(lambda dy, e, factor, mean: e * factor * (dy - mean))
+_log_softmax_gradient = mapped(lambda dy, e, share: dy - share * e)
 
 
 @device
-def largest(x):
-    """Return the largest element of a vector; any value if one is NaN."""
-    highest = ordered(x[0])  # integers in the order of the floats: a maximum of those vectorizes
-    for j in range(1, x.size):
-        key = ordered(x[j])
-        highest = key if key > highest else highest
-    return unordered(highest)
+def total(x):
+    """Return the sum of a vector in float64."""
+    return _total((x,), ())
 
 
 @device
-def exponentials(x, highest, out, lanes):
-    """Write e**(x - highest) into out, for x <= highest, and return their sum, in float64 over the lanes."""
-    for j in range(x.size):
-        out[j] = exp_minus(x[j] - highest)
-    return _sum(out, lanes)
+def _exponentials_of(e):
+    for k in range(e.size):
+        e[k] = exp_minus(e[k])
 
 
 @device
-def _sum(x, lanes):
-    used, total = min(LANES, x.size), np.float64(0)
-    for lane in range(used):
-        lanes[lane] = x[lane]
-    for begin in range(LANES, x.size, LANES):
-        part = x[begin : begin + LANES]
-        for lane in range(part.size):
-            lanes[lane] += part[lane]
-    if used == LANES:
-        used = LANES // 4
-        for lane in range(used):
-            lanes[lane] += lanes[lane + used] + (lanes[lane + 2 * used] + lanes[lane + 3 * used])
-    for lane in range(used):
-        total += lanes[lane]
-    return total
+def exponentials(x, highest, e):
+    """Write e**(x - highest) into e, for vectors and their highest element."""
+    for k in range(x.size):
+        e[k] = exp_minus(x[k] - x.dtype.type(highest))
 
 
 @device
-def _scale(x, factor):
-    for j in range(x.size):
-        x[j] *= factor
+def exponentials_of_rows(x, highest, e):
+    """Do as `exponentials` for matrices and the highest element of each row."""
+    if len(x) == 1:
+        exponentials(row_at(x, 0), highest[0], row_at(e, 0))
+    else:
+        for i in range(len(x)):
+            _lowered(row_at(e, i), (row_at(x, i),), (highest[i],))
+        _exponentials_of(vector_at(e, 0, e.size))
 
 
-def softmax(out, operands, scratch, lanes):
+@device
+def _exponentials(x, e, numbers):
+    highest = row_at(numbers, 0)
+    for i in range(len(x)):
+        highest[i] = largest(row_at(x, i))
+    exponentials_of_rows(x, highest, e)
+    return highest, row_at(numbers, 1)
+
+
+def softmax(out, operands, e, numbers):
     """Write e**(x - max x) / sum e**(x - max x) into out."""
     (x,) = operands
-    total = exponentials(x, largest(x), out, lanes)
-    _scale(out, out.dtype.type(1 / total))
+    _exponentials(x, e, numbers)
+    for i in range(len(x)):
+        scaled(row_at(out, i), (row_at(e, i),), (1 / total(row_at(e, i)),))
 
 
-def softmax_backward(out, operands, scratch, lanes):
+def softmax_backward(out, operands, e, numbers):
     """Write the gradient of `softmax` into out, from dy and x."""
     dy, x = operands
-    total = exponentials(x, largest(x), scratch, lanes)
-    _scale(scratch, out.dtype.type(1 / total))
-    _softmax_gradient(out, dy, scratch, lanes)
+    _, sums = _exponentials(x, e, numbers)
+    for i in range(len(x)):
+        sums[i] = total(row_at(e, i))
+    for i in range(len(x)):
+        _write_softmax_gradient(row_at(out, i), row_at(dy, i), row_at(e, i), 1 / sums[i])
 
 
-def softmax_backward_from_output(out, operands, scratch, lanes):
+def softmax_backward_from_output(out, operands, e, numbers):
     """Write the gradient of `softmax` into out, from dy and y."""
     dy, y = operands
-    _softmax_gradient(out, dy, y, lanes)
+    for i in range(len(y)):
+        _write_softmax_gradient(row_at(out, i), row_at(dy, i), row_at(y, i), 1.0)
 
 
 @device
-def _softmax_gradient(out, dy, y, lanes):
-    """Write dx = y (dy - sum y dy) into out."""
-    for j in range(y.size):
-        out[j] = y[j] * dy[j]
-    mean = dy.dtype.type(_sum(out, lanes))
-    for j in range(y.size):
-        out[j] = y[j] * (dy[j] - mean)
+def _write_softmax_gradient(out, dy, e, factor):
+    """Write dx = y (dy - sum y dy) into out, with y = factor e."""
+    _softmax_gradient(out, (dy, e), (factor, factor * _dot((dy, e), ())))
 
 
-def log_softmax(out, operands, scratch, lanes):
+def log_softmax(out, operands, e, numbers):
     """Write (x - max x) - log(sum e**(x - max x)) into out."""
     (x,) = operands
-    highest = largest(x)
-    logarithm = out.dtype.type(np.log(exponentials(x, highest, scratch, lanes)))
-    for j in range(x.size):
-        out[j] = (x[j] - highest) - logarithm
+    highest, sums = _exponentials(x, e, numbers)
+    for i in range(len(x)):
+        sums[i] = total(row_at(e, i))
+    for i in range(len(x)):
+        sums[i] = log(sums[i])
+    for i in range(len(x)):
+        _lowered_twice(row_at(out, i), (row_at(x, i),), (highest[i], sums[i]))
 
 
-def log_softmax_backward(out, operands, scratch, lanes):
+def log_softmax_backward(out, operands, e, numbers):
     """Write the gradient of `log_softmax` into out, from dy and x."""
     dy, x = operands
-    total = exponentials(x, largest(x), scratch, lanes)
-    _log_softmax_gradient(out, dy, scratch, 1 / total, lanes)
+    _, shares = _exponentials(x, e, numbers)
+    for i in range(len(x)):
+        shares[i] = total(row_at(dy, i)) / total(row_at(e, i))
+    for i in range(len(x)):
+        _log_softmax_gradient(row_at(out, i), (row_at(dy, i), row_at(e, i)), (shares[i],))
 
 
-def log_softmax_backward_from_output(out, operands, scratch, lanes):
-    """Write the gradient of `log_softmax` into out, from dy and y."""
+def log_softmax_backward_from_output(out, operands, e, numbers):
+    """Write the gradient of `log_softmax` into out, from dy and y, which is nowhere above 0."""
     dy, y = operands
-    for j in range(y.size):
-        scratch[j] = exp(y[j])
-    _log_softmax_gradient(out, dy, scratch, 1.0, lanes)
-
-
-@device
-def _log_softmax_gradient(out, dy, e, factor, lanes):
-    """Write dx = dy - softmax sum dy into out, with softmax = factor e."""
-    share = dy.dtype.type(_sum(dy, lanes) * factor)
-    for j in range(e.size):
-        out[j] = dy[j] - share * e[j]
+    exponentials(vector_at(y, 0, y.size), 0, vector_at(e, 0, e.size))
+    for i in range(len(y)):
+        _log_softmax_gradient(row_at(out, i), (row_at(dy, i), row_at(e, i)), (total(row_at(dy, i)),))
 
 
 @loop(parallel_from=64, traffic="w r")
