@@ -7,6 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import llvmlite.binding
 from threadpoolctl import threadpool_info
 
 import gd
@@ -24,7 +25,8 @@ def environment():
     Returns
     -------
     dict
-        processor, system, commit, threading_layer, waiting : str
+        processor, core, system, commit, threading_layer, waiting : str
+        The core is LLVM's name of its kind, such as "znver4".
             The commit of the checkout, with "+" if files have changed since; None outside of a checkout.
         cores, logical_cores, threads : int
             Physical cores, logical cores, and the threads that gd uses.
@@ -41,6 +43,7 @@ def environment():
     layer = threading_layer()  # must come before `waiting`, which it determines
     return {
         "processor": processor(),
+        "core": llvmlite.binding.get_host_cpu_name(),
         "cores": _cores(),
         "logical_cores": os.cpu_count(),
         "threads": pool.get_threads(),

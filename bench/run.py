@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 import gd
 from gd.training import tasks
 
-from . import accuracy, assembly, ceilings, compilation, environment
+from . import accuracy, assembly, ceilings, compilation, environment, growth
 from .cases import Family
 from .cost import cost
 from .families import families
@@ -47,7 +47,8 @@ class Plan:
     quick : bool, default: False
         The headline computations at a few sizes, without libraries that compile for minutes.
     only : tuple of str, default: ()
-        Names of computations or families, in upper or lower case; if given, nothing else is timed or measured.
+        Names of computations or families, or "growth", in upper or lower case; if given, nothing else is timed or
+        measured.
     sizes : tuple of int, default: ()
         Sizes instead of each family's own.
     threads : int, optional
@@ -70,11 +71,15 @@ class Plan:
         """Turns of each library."""
         return self.rounds or (3 if self.quick else 7)
 
+    @property
+    def wanted(self):
+        """The names that were asked for, in lower case."""
+        return {name.lower() for name in self.only}
+
     def takes(self, family, what):
         """Return True if the plan includes a computation."""
         if self.only:
-            wanted = {name.lower() for name in self.only}
-            return bool(wanted & {family.name, what.lower(), what.lower().removesuffix("_backward")})
+            return bool(self.wanted & {family.name, what.lower(), what.lower().removesuffix("_backward")})
         return not self.quick or what in family.headline
 
     def cases(self, family):
@@ -86,6 +91,12 @@ class Plan:
                 taken += [family.case(what, size) for size in sizes]
         return [case for case in taken if family.fits(case)]
 
+    @property
+    def growing(self):
+        """The (sweep, size) pairs of what it costs to grow; a quick run measures it only if it was asked for."""
+        asked = growth.NAME in self.wanted if self.only else not self.quick
+        return growth.cases(self.quick, self.sizes) if asked else []
+
 
 class UnknownName(ValueError):
     """Raised for a name that no computation and no family has."""
@@ -93,7 +104,9 @@ class UnknownName(ValueError):
 
 def check_names(names):
     """Raise UnknownName unless each is a computation or a family."""
-    known = {name: None for family in families().values() for name in (family.name, *family.whats)}
+    known = {name: None for family in families().values() for name in (family.name, *family.whats)} | {
+        growth.NAME: None
+    }
     for name in names:
         if name.lower() not in {each.lower() for each in known}:
             raise UnknownName(f"expected names of computations or families, such as {', '.join(known)}, got {name!r}")
@@ -129,6 +142,7 @@ def run(plan, command, progress):
             record for family in timed for record in timings(plan, family, plan.cases(family), progress)
         ]
         results["epochs"] = epochs(plan, made["training"], progress)
+        results["growth"] = growth.growth(plan.growing, progress)
         if not plan.only:
             results["ceilings"] = measured_ceilings(plan, progress)
             results["scaling"] = scaling(plan, made, threads, progress)
@@ -146,7 +160,7 @@ def run(plan, command, progress):
 
 def parts(plan):
     """Return the number of calls of `progress` in a run."""
-    count = 1 + sum(len(plan.cases(family)) for family in families().values())
+    count = 1 + len(plan.growing) + sum(len(plan.cases(family)) for family in families().values())
     if plan.only:
         return count
     cases = len(SCALED) + (0 if plan.quick else len(MORE_SCALED))

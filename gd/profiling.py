@@ -4,7 +4,6 @@ import functools
 import os
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -20,14 +19,13 @@ from .kernels.loops.update import update
 from .kernels.rules.stages import CommonCoefficients
 from .kernels.rules.touch import touch
 from .kernels.settings import INTERPRETED
-from .runtime import get_threads
+from .runtime import free_memory, get_threads
 from .typing import FilePath
 
 WALKED = 512 * 2**20  # bytes of the arrays that measure memory bandwidth: more than most caches hold
 ROUNDS = 5
 _LINE = "{:>10} {:>7} {:>10} {:>6} {:>13} {:>7} {:>9}  {}"
 _NOTHING = ("",) * 5
-_CGROUPS = ("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
 
 
 @dataclass
@@ -215,7 +213,7 @@ def memory_bandwidth() -> float | None:
     Return None if memory is short, or if kernels are not compiled. It is measured once per process, in some tenths of a
     second, on 512 MiB or a quarter of the free memory if less.
     """
-    size = min(WALKED, _free_memory() // 4) // 8
+    size = min(WALKED, free_memory() // 4) // 8
     if size < WALKED // 64 or INTERPRETED:
         return None
     p, g = aligned_full(size, np.float32, 1), aligned_full(size, np.float32, 1)
@@ -223,22 +221,9 @@ def memory_bandwidth() -> float | None:
     seconds = []
     for _ in range(1 + ROUNDS):
         start = perf_counter()
-        kernel._walk(True, size, arguments)  # not reported to observers
+        kernel._walk(True, kernel.enter, (size, *arguments))  # not reported to observers
         seconds.append(perf_counter() - start)
     return kernel.traffic(size, *arguments) / median(seconds[1:])
-
-
-def _free_memory() -> int:
-    """Return the bytes that this process may still allocate, as far as the system tells."""
-    free = [4 * WALKED]
-    with suppress(OSError, ValueError, IndexError):
-        (available,) = (each for each in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in each)
-        free.append(1024 * int(available.split()[1]))
-    for limit, used in _CGROUPS:
-        group = Path("/sys/fs/cgroup")
-        with suppress(OSError, ValueError):
-            free.append(int((group / limit).read_text()) - int((group / used).read_text()))
-    return max(0, min(free))
 
 
 def perf_map(path: FilePath | None = None) -> Path:

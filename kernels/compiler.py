@@ -193,46 +193,55 @@ class Kernel:
         override = _override.parallel_from
         if override is not None:
             _begun = True  # for `has_run`, here and in the methods below
-            self._walk(size >= override, size, arguments)
+            self._walk(size >= override, self.enter, (size, *arguments))
             return
         amount = size if self.work is None else self.work(size, *arguments)
         _begun = True
         if amount < self.parallel_from or size < 2:
             self.enter(1, size, *arguments)
         else:
-            self._choose(amount, 1, size, arguments)
+            self._choose(amount, 1, self.enter, (size, *arguments))
 
-    def _choose(self, amount, items, size, arguments):
-        """Walk serially or in parallel, whichever was faster lately for this amount of work, by time per item."""
+    def through(self, gate, amount, *objects):
+        """Walk through a gate, as a call of at least `parallel_from` would: gate.enter(parts, *objects)."""
+        _begun = True
+        return self._choose(amount, 1, gate.enter, objects)
+
+    def _choose(self, amount, items, enter, arguments):
+        """Walk serially or in parallel, whichever was faster lately for this amount of work, by time per item.
+
+        Return what enter(parts, *arguments) returns, None if it is a gate that refused.
+        """
         if amount >= SURELY * self.parallel_from:
             _begun = True
-            self._walk(True, size, arguments)
-            return
+            return self._walk(True, enter, arguments)[1]
         amounts = amount.bit_length()  # one size class: equal within a factor of 2
         choice = self._choices.get(amounts)
         if choice is None:
             choice = self._choices.setdefault(amounts, Choice(amount >= LIKELY * self.parallel_from))
         parallel, start = choice.side, perf_counter()
         _begun = True
-        if self._walk(parallel, size, arguments) and parallel == choice.side:
+        as_requested, result = self._walk(parallel, enter, arguments)
+        if as_requested and parallel == choice.side and (result is not None or enter is self.enter):
             choice.record((perf_counter() - start) / items)
+        return result
 
-    def _walk(self, parallel, size, arguments):
-        """Walk in parallel or serially; return True if it was done as requested."""
+    def _walk(self, parallel, enter, arguments):
+        """Walk in parallel or serially; return (True if it was done as requested, the result)."""
         parts = 1
         try:
             if parallel:
                 parts = pool.enter()
             _begun = True
-            self._run(parts, size, arguments)
+            result = self._run(parts, enter, arguments)
         finally:
             if parts > 1:
                 pool.leave()
-        return parallel == (parts > 1)
+        return parallel == (parts > 1), result
 
-    def _run(self, parts, size, arguments):
+    def _run(self, parts, enter, arguments):
         _begun = True
-        self.enter(parts, size, *arguments)
+        return enter(parts, *arguments)
 
     def name_with(self, arguments):
         """Return the kernel's name, joined with the rules (or else the loops) of the bound bodies in its arguments."""
@@ -255,13 +264,14 @@ class OrderedKernel(Kernel):
         """Walk items 0 to size in order."""
         override = _override.parallel_from
         if override is not None or work < self.parallel_from:
-            self._walk(override is not None and work >= override, size, arguments)
+            self._walk(override is not None and work >= override, self.enter, (size, *arguments))
         else:
-            self._choose(work, size, size, arguments)
+            self._choose(work, size, self.enter, (size, *arguments))
 
-    def _run(self, parts, size, arguments):
+    def _run(self, parts, enter, arguments):
+        size, *rest = arguments
         _begun = True
-        self.enter(1, size, parts, *arguments)
+        return enter(1, size, parts, *rest)
 
 
 def has_run(error):

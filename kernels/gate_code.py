@@ -9,29 +9,36 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .array_layout import ALIGNED, C_ORDER, DATA, DTYPE, FLAGS, KIND, NDIM, OBJECT, SHAPE, TYPE, WRITEABLE
-from .words import BODY, STATUS, WORD, WORDS
-from .writer import CLOSED, EMPTY, NOTHING, POINTER, Writer
+from .views import ALIGNED as LINE
+from .words import BODY, LAUNCH, STATUS, WORD, WORDS
+from .writer import CLOSED, EMPTY, FROM_DESCR, NOTHING, POINTER, SET_BASE, UINT8, Writer
 
 # Fields of the table of a map or a loss. CODES: apart from all operands in float32 and in float64, over the first, over
 # the second. RANGES: the lowest, the highest and the default of each number, in float64.
-OPERANDS, NUMBERS, LARGEST, WIDTH, SKIPPED, CODES, RANGES = 0, 1, 2, 3, 4, 5, 11
-# Fields of the table of a step. ARRAYS: for each array p (object), a view (object), the address of its elements, their
-# number, and the addresses of its slots.
-COUNT, CODE, FLUSH, COEFFICIENTS, SLOTS, TOTAL, ARRAYS = range(7)
-P, VIEW, ELEMENTS, SIZE, FIRST_SLOT = range(5)
+OPERANDS, NUMBERS, LARGEST, WIDTH, SKIPPED, BLOCK, CODES, RANGES = 0, 1, 2, 3, 4, 5, 6, 12
+# Fields of the table of a step. GUARDS: the address of a list of arrays (objects) that must be writeable. ARRAYS: for
+# each array a view (object) of p, the address of its elements, their number, and the addresses of its slots.
+COUNT, CODE, FLUSH, COEFFICIENTS, SLOTS, TOTAL, GUARDED, GUARDS, ARRAYS = range(9)
+VIEW, ELEMENTS, SIZE, FIRST_SLOT = range(4)
 FIRST = 4  # position of the first gradient in the arguments of a step
 
-FLOAT32, FLOAT64 = (int.from_bytes(text, "little") for text in (b"ff=", b"fd="))  # kinds of dtypes: see `KIND`
+MAP, LOSS, LABELS = "map", "loss", "labels"  # what a gate runs
+FLOAT32, FLOAT64, INDEX = (  # kinds of dtypes: see `KIND`
+    int.from_bytes(text.encode(), "little") for text in ("ff=", "fd=", f"i{np.dtype(np.intp).char}=")
+)
 READABLE = C_ORDER | ALIGNED
 UNLOCKED_FROM = 2_048  # elements: from there on the GIL is released, which takes as long as 1,000 elements
+ALIGNED_FROM = 32_768  # bytes: an array that is not aligned takes up to 6 % longer, an aligned one 0.1 us more
 MOST_NUMBERS, MOST_OPERANDS = 4, 2
+MOST_SUMS = 1_024  # losses of rows or blocks: they are added up one after the other
 SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
 
 
 def write(module):
     """Emit all gates."""
     _write_map(module, "gd_map_gate")
-    _write_map(module, "gd_loss_gate", is_loss=True)
+    _write_map(module, "gd_loss_gate", LOSS)
+    _write_map(module, "gd_label_gate", LABELS)
     _write_step(module)
 
 
@@ -104,11 +111,39 @@ class _Gate(Writer):
 
         return lock
 
-    def run(self, code, items, given, own):
-        """Run a body; return (its status, the place of its error)."""
+    def run(self, code, parts, items, given, own):
+        """Run a body in parts; return (its status, the place of its error)."""
         b, error = self.builder, cgutils.alloca_once(self.builder, POINTER)
         given, own = (b.inttoptr(each, WORDS) for each in (given, own))
-        return b.call(b.inttoptr(code, BODY.as_pointer()), [error, WORD(0), items, given, own]), error
+        launch = self.module.globals[LAUNCH[0]]
+        return b.call(launch, [error, b.inttoptr(code, BODY.as_pointer()), parts, items, given, own]), error
+
+    def empty(self, ndim, shape, dtype, size):
+        """Return a new array of `size` bytes; a large one is a view of bytes that begins a cache line."""
+        b, made = self.builder, cgutils.alloca_once(self.builder, WORD)
+
+        def call(position, *arguments):
+            kind = ir.FunctionType(WORD, [each.type for each in arguments])
+            result = b.call(b.inttoptr(self.known(position), kind.as_pointer()), arguments)
+            self.fail_if(self.compare(result, "==", 0))
+            return result
+
+        self.call("Py_IncRef", NOTHING, dtype)  # NumPy's functions take a reference
+        with b.if_else(self.compare(size, ">=", ALIGNED_FROM), likely=False) as (large, small):
+            with large:
+                bytes_, room = self.known(UINT8), self.room(1)
+                self.call("Py_IncRef", NOTHING, bytes_)
+                self.store(b.add(size, WORD(LINE)), room)
+                base = call(EMPTY, STATUS(1), room, bytes_, STATUS(0))
+                data = b.and_(b.add(self.load(base, DATA), WORD(LINE - 1)), WORD(-LINE))
+                flags, none = STATUS(READABLE | WRITEABLE), WORD(0)
+                array = call(FROM_DESCR, self.known(np.ndarray), dtype, ndim, shape, none, data, flags, none)
+                kind = ir.FunctionType(STATUS, [WORD, WORD])
+                b.call(b.inttoptr(self.known(SET_BASE), kind.as_pointer()), [array, base])
+                b.store(array, made)
+            with small:
+                b.store(call(EMPTY, ndim, shape, dtype, STATUS(0)), made)
+        return b.load(made)
 
     def end(self, result):
         """Return an object; and None where anything was refused."""
@@ -119,62 +154,81 @@ class _Gate(Writer):
         self.builder.ret(none)
 
 
-def _write_map(module, name, is_loss=False):
-    """Emit gate(out, *operands, *numbers): the result, or (value, gradient) of a loss; see `gates` for what is plain.
+def _write_map(module, name, form=MAP):
+    """Emit gate(parts, out, *operands, *numbers): the result, or (value, gradient) of a loss.
 
-    A body takes the words of (out, *operands, *numbers), without `SKIPPED` words where it writes over an operand; that
-    of a loss takes (sums, wrong, gradient, prediction, target, scale, *numbers), and walks one block.
+    See `gates` for what is plain. With 0 `parts` it takes up to `LARGEST` elements, in one part. A body takes the words
+    of (out, *operands, *numbers), without `SKIPPED` words where it writes over an operand; that of a loss takes (sums,
+    wrong, gradient, prediction, target, scale, *numbers), and walks blocks; that of a loss with labels takes (values,
+    gradient, prediction, labels, scale), and walks rows. Its gate is gate(parts, out, x, labels).
     """
     w = _Gate(module, name)
     b, (_, objects, count) = w.builder, w.function.args
+    parts, objects = w.integer(w.load(objects), WORD(0)), b.add(objects, WORD(8))
     operands, numbers, width = w.field(OPERANDS), w.field(NUMBERS), w.field(WIDTH)
-    given_numbers = b.sub(count, b.add(operands, WORD(1)))
+    given_numbers = b.sub(count, b.add(operands, WORD(3 if form == LABELS else 2)))
     has_numbers = w.compare(given_numbers, "!=", 0)
     w.require(b.or_(b.not_(has_numbers), w.equal(given_numbers, numbers)))
 
     # The arrays
-    given, x = w.load(objects), w.nth(objects, operands)
+    given, x = w.load(objects), w.load(objects, 8)
     absent = w.equal(given, w.known(None))
     w.require_type(x, np.ndarray)  # before more of it is read
     kind, ndim = w.kind(x), w.load(x, NDIM, STATUS)
     double = w.equal(kind, STATUS(FLOAT64))
     w.require(b.or_(double, w.equal(kind, STATUS(FLOAT32))))
-    w.require(w.compare(ndim, ">", 0))
+    w.require(w.equal(ndim, STATUS(2)) if form == LABELS else w.compare(ndim, ">", 0))
     size = w.size(x, ndim)
     w.require(w.compare(size, ">", 0))
-    w.require(w.compare(size, "<=", w.field(LARGEST)))
+    w.require(b.or_(w.compare(parts, ">", 0), w.compare(size, "<=", w.field(LARGEST))))
+    parts = b.select(w.equal(parts, 0), WORD(1), parts)
+    columns = w.nth(w.load(x, SHAPE), b.sext(b.sub(ndim, STATUS(1)), WORD))
+    if form == LOSS:
+        items, vector = b.sdiv(b.add(size, b.sub(w.field(BLOCK), WORD(1))), w.field(BLOCK)), size
+        w.require(w.compare(items, "<=", MOST_SUMS))
+    else:
+        items = vector = b.select(w.equal(width, 3), b.sdiv(size, columns), size)
     like_out = b.select(absent, x, given)
     w.require_like(like_out, x, kind, ndim, b.select(absent, STATUS(READABLE), STATUS(READABLE | WRITEABLE)))
-    data, itemsize, over = w.load(like_out, DATA), b.select(double, WORD(8), WORD(4)), w.room(1)
-    total = b.mul(size, itemsize)
+    data, over, begin = w.load(like_out, DATA), w.room(1), w.load(like_out, DATA)
+    end = b.add(begin, b.mul(size, b.select(double, WORD(8), WORD(4))))
+
+    def is_apart(start, stop):
+        return b.or_(absent, b.or_(w.compare(stop, "<=", begin), w.compare(start, ">=", end)))
+
     w.store(0, over)
     with cgutils.for_range(b, operands, intp=WORD) as loop:
         place = b.add(loop.index, WORD(1))
         each = w.nth(objects, place)
         w.require_like(each, x, kind, ndim, READABLE)
-        distance = b.sub(w.load(each, DATA), data)
-        same = b.and_(b.not_(absent), w.equal(distance, 0))
-        apart = b.or_(w.compare(distance, ">=", total), w.compare(distance, "<=", b.neg(total)))
-        w.require(b.or_(absent, b.or_(same, apart)))
+        start = w.load(each, DATA)
+        same = b.and_(b.not_(absent), w.equal(start, begin))
+        w.require(b.or_(same, is_apart(start, b.add(start, b.sub(end, begin)))))
         w.store(b.select(b.and_(same, w.equal(w.load(over), 0)), place, w.load(over)), over)
     over = w.load(over)
     code = w.nth(w.table, b.add(w.times(over, 2), b.add(b.zext(double, WORD), WORD(CODES))))
     w.require(w.compare(code, "!=", 0))
+    labels = None
+    if form == LABELS:
+        w.require(w.compare(items, "<=", MOST_SUMS))
+        each = w.nth(objects, WORD(2))
+        w.require_like(each, x, STATUS(INDEX), STATUS(1), READABLE)  # the rows are the first axis of x
+        labels = w.load(each, DATA)
+        w.require(is_apart(labels, b.add(labels, w.times(items, 8))))
+        with cgutils.for_range(b, items, intp=WORD) as loop:
+            w.require(b.icmp_unsigned("<", w.nth(labels, loop.index), columns))  # a negative label is huge here
 
     # What the body takes
-    columns = w.nth(w.load(x, SHAPE), b.sext(b.sub(ndim, STATUS(1)), WORD))
-    items = b.select(w.equal(width, 3), b.sdiv(size, columns), size)
-    words, first = w.room(5 + 3 * (1 + MOST_OPERANDS) + MOST_NUMBERS), 0
-    sums = wrong = None
-    if is_loss:
-        sums, wrong, first = w.room(1), w.room(1), 4
-        for k, word in enumerate((sums, 1, wrong, 1)):
-            w.store(word, words, 8 * k)
-    arrays, step = b.add(words, WORD(8 * first)), w.times(width, 8)
+    words = w.room(6 + 3 * (1 + MOST_OPERANDS) + MOST_NUMBERS)
+    sums, wrong = (w.room(each) for each in {MAP: (0, 0), LOSS: (items, items), LABELS: (items, 0)}[form])
+    first = {MAP: (), LOSS: (sums, items, wrong, items), LABELS: (sums, items)}[form]
+    for k, word in enumerate(first):
+        w.store(word, words, 8 * k)
+    arrays, step = b.add(words, WORD(8 * len(first))), w.times(width, 8)
 
     def put(k, data):
         at = b.add(arrays, b.mul(w.word(k), step))
-        for j, word in enumerate((data, items, columns)):  # the columns of a vector are overwritten by what follows
+        for j, word in enumerate((data, vector, columns)):  # the columns of a vector are overwritten by what follows
             w.store(word, at, 8 * j)
 
     put(0, data)
@@ -182,8 +236,12 @@ def _write_map(module, name, is_loss=False):
         place = b.add(loop.index, WORD(1))
         put(place, w.load(w.nth(objects, place), DATA))
     rest, scale = b.add(arrays, b.mul(b.add(operands, WORD(1)), step)), None
-    if is_loss:
-        scale = b.fdiv(DOUBLE(1.0), b.sitofp(size, DOUBLE))
+    if form == LABELS:
+        w.store(labels, rest)
+        w.store(items, rest, 8)
+        rest = b.add(rest, WORD(16))
+    if form != MAP:
+        scale = b.fdiv(DOUBLE(1.0), b.sitofp(vector, DOUBLE))
         w.store(w.word_of(scale, double), rest)
         rest = b.add(rest, WORD(8))
     with cgutils.for_range(b, numbers, intp=WORD) as loop:
@@ -205,32 +263,34 @@ def _write_map(module, name, is_loss=False):
     out = cgutils.alloca_once_value(b, given)
     with b.if_else(absent) as (new, old):
         with new:
-            dtype = w.load(x, DTYPE)
-            w.call("Py_IncRef", NOTHING, dtype)  # PyArray_Empty takes a reference
-            kind = ir.FunctionType(WORD, [STATUS, WORD, WORD, STATUS])
-            empty = b.inttoptr(w.known(EMPTY), kind.as_pointer())
-            made = b.call(empty, [ndim, w.load(x, SHAPE), dtype, STATUS(0)])
-            w.fail_if(w.equal(made, 0))
+            made = w.empty(ndim, w.load(x, SHAPE), w.load(x, DTYPE), b.sub(end, begin))
             w.store(w.load(made, DATA), arrays)
             b.store(made, out)
         with old:
             w.call("Py_IncRef", NOTHING, given)
     skipped = b.select(w.equal(over, 0), WORD(0), w.times(w.field(SKIPPED), 8))
     lock = w.unlocked(size)
-    status, error = w.run(code, WORD(1) if is_loss else items, words, b.add(words, skipped))
+    status, error = w.run(code, parts, items, words, b.add(words, skipped))
     lock()
     out = b.load(out)
     with b.if_then(w.compare(status, "!=", 0), likely=False):
         w.call("Py_DecRef", NOTHING, out)
         w.raise_from(error)
-    if not is_loss:
+    if form == MAP:
         w.end(out)
         return
-    with b.if_then(w.compare(w.load(wrong), "!=", 0), likely=False):
+    total, refused = cgutils.alloca_once_value(b, w.load(sums, 0, DOUBLE)), cgutils.alloca_once_value(b, WORD(0))
+    with cgutils.for_range(b, b.sub(items, WORD(1)), intp=WORD) as loop:
+        following = w.load(b.add(sums, w.times(loop.index, 8)), 8, DOUBLE)
+        b.store(b.fadd(b.load(total), following), total)
+    if form == LOSS:
+        with cgutils.for_range(b, items, intp=WORD) as loop:
+            b.store(b.or_(b.load(refused), w.nth(wrong, loop.index)), refused)
+    with b.if_then(w.compare(b.load(refused), "!=", 0), likely=False):
         w.call("Py_DecRef", NOTHING, out)
         b.branch(w.refused)
     pair = w.call("PyTuple_New", WORD, WORD(2))
-    value = w.call("PyFloat_FromDouble", WORD, b.fmul(w.load(sums, 0, DOUBLE), scale))
+    value = w.call("PyFloat_FromDouble", WORD, b.fmul(b.load(total), scale))
     for k, each in enumerate((value, out)):
         w.call("PyTuple_SetItem", STATUS, pair, WORD(k), each)
     w.end(pair)
@@ -250,12 +310,14 @@ def _write_step(module):
     def place(k):
         return b.add(w.table, b.add(w.times(b.mul(k, width), 8), WORD(8 * ARRAYS)))
 
+    guards = w.field(GUARDS)
+    with cgutils.for_range(b, w.field(GUARDED), intp=WORD) as loop:
+        w.require_flags(w.nth(guards, loop.index), WRITEABLE)
     with cgutils.for_range(b, arrays, intp=WORD) as outer:
         g, own = w.nth(gradients, outer.index), place(outer.index)
-        p, view = w.load(own, 8 * P), w.load(own, 8 * VIEW)
+        view = w.load(own, 8 * VIEW)
         kind = w.kind(view)
         w.require_like(g, view, kind, w.load(view, NDIM, STATUS), READABLE)
-        w.require_flags(p, WRITEABLE)
         begin, itemsize = w.load(g, DATA), b.select(w.equal(kind, STATUS(FLOAT64)), WORD(8), WORD(4))
         end = b.add(begin, b.mul(w.load(own, 8 * SIZE), itemsize))
         with cgutils.for_range(b, arrays, intp=WORD) as inner:
@@ -294,7 +356,7 @@ def _write_step(module):
             at = b.add(words, w.times(inner.index, 16))
             w.store(w.nth(own, b.add(inner.index, WORD(FIRST_SLOT))), at, 7 * 8)
             w.store(size, at, 8 * 8)
-        w.run(w.field(CODE), size, words, b.add(words, WORD(5 * 8)))  # the body of `update` raises nothing
+        w.run(w.field(CODE), WORD(1), size, words, b.add(words, WORD(5 * 8)))  # the body of `update` raises nothing
     w.set_control(before)
     lock()
     done = w.call("PyDict_SetItem", STATUS, w.load(objects), w.known("steps"), w.load(objects, 8))

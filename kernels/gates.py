@@ -5,7 +5,7 @@ looks at the objects it is given. If they are what nearly all calls bring, it al
 returns the result, in 0.15 us. Otherwise it has changed nothing and returns None: the caller goes on in Python, which
 checks again, explains, converts, compiles, or splits over threads::
 
-    result = gate.enter(out, x)
+    result = gate.run(out, x)
     return _apply(out, x) if result is None else result
 
 *Plain* are objects of the type ndarray itself, float32 or float64, of one dtype and shape, in C order, aligned, not
@@ -29,8 +29,12 @@ from .array_layout import KNOWN
 from .entry import FLUSH_TO_ZERO, builtin, lookup
 from .gate_code import (
     ARRAYS,
+    BLOCK,
     CODES,
+    LABELS,
     LARGEST,
+    LOSS,
+    MAP,
     MOST_NUMBERS,
     MOST_OPERANDS,
     NUMBERS,
@@ -41,9 +45,10 @@ from .gate_code import (
 )
 from .machine_code import signature_of
 from .settings import DEBUG, INTERPRETED
-from .writer import CLOSED, EMPTY
+from .writer import CLOSED, EMPTY, FROM_DESCR, SET_BASE
 
-ABI_VERSION, PY_ARRAY_EMPTY = 0, 184  # positions in the table of functions that NumPy promises to extensions
+ABI_VERSION = 0  # positions in the table of functions that NumPy promises to extensions
+FUNCTIONS = {EMPTY: 184, FROM_DESCR: 94, SET_BASE: 282}
 EXPECTED_ABI = 0x2000000
 _lock = threading.Lock()
 MOST_ARRAYS = 64  # of a step: each gradient is compared with each of the parameters
@@ -54,7 +59,7 @@ def refuse(*arguments):
 
 
 class Gate:
-    """The gate of a function of arrays and numbers; ``enter(out, *operands, *numbers)``.
+    """The gate of a function of arrays and numbers; ``enter(parts, out, *operands, *numbers)``.
 
     Parameters
     ----------
@@ -62,30 +67,41 @@ class Gate:
     numbers : sequence of (default, Range)
     rows : bool, default: False
         True if the body walks rows of matrices, and takes `out` also where that is an operand.
-    loss : bool, default: False
-        True if the body is that of an elementwise loss.
+    form : str, default: MAP
+        `LOSS` if the body is that of an elementwise loss, `LABELS` of one whose rows have labels, after the operands.
+    block : int, default: 1
+        Elements that count as 1 in the kernel's `parallel_from`.
+    below : float, default: inf
+        Bytes of an array from which on another kernel may be faster.
     """
 
-    def __init__(self, operands, numbers=(), *, rows=False, loss=False):
+    def __init__(self, operands, numbers=(), *, rows=False, form=MAP, block=1, below=inf):
         ends = chain.from_iterable((*_closed(allowed), float(default)) for default, allowed in numbers)
-        self._name, self.enter = "gd_loss_gate" if loss else "gd_map_gate", refuse
-        self._table = np.zeros(RANGES + 3 * len(numbers), np.int64)
+        self._name, self.enter = {MAP: "gd_map_gate", LOSS: "gd_loss_gate", LABELS: "gd_label_gate"}[form], refuse
+        self._table, self._block, self._below = np.zeros(RANGES + 3 * len(numbers), np.int64), block, below
+        self._kernel, self._least = None, inf  # of a call that may be split: the kernel, and the elements at least
         self._table[OPERANDS], self._table[NUMBERS], self._table[WIDTH] = operands, len(numbers), 3 if rows else 2
-        self._table[SKIPPED], self._table[RANGES:].view(np.float64)[:] = 0 if rows else 2, list(ends)
+        self._table[SKIPPED], self._table[BLOCK] = 0 if rows else 2, block
+        self._table[RANGES:].view(np.float64)[:] = list(ends)
         self._fits = operands <= MOST_OPERANDS and len(numbers) <= MOST_NUMBERS
 
-    def admit(self, kernel, arguments, dtype, over=None, largest=None):
-        """Run the body of a kernel from now on, of these arguments, where `out` is operand `over` or apart from all.
+    def run(self, out, x, *objects):
+        """Return the result of plain objects, else None: in one part, or in several if that may be faster."""
+        result = self.enter(0, out, x, *objects)
+        if result is None and type(x) is np.ndarray and x.size >= self._least and x.nbytes < self._below:
+            return self._kernel.through(self, -(-x.size // self._block), out, x, *objects)
+        return result
 
-        `largest` is the number of elements up to which it does so: fewer than may be split over threads.
-        """
+    def admit(self, kernel, arguments, dtype, over=None):
+        """Run the body of a kernel from now on, of these arguments, where `out` is operand `over` or apart from all."""
         place = CODES + 2 * (0 if over is None else 1 + over) + (dtype == np.float64)
         if self._table[place] or not (OPEN and self._fits):
             return
-        self._table[LARGEST] = kernel.parallel_from - 1 if largest is None else largest
+        self._table[LARGEST] = (kernel.parallel_from - 1) * self._block
+        self._least = self._table.item(LARGEST) + 1
         self._table[place] = kernel.address(signature_of(arguments))
         if self.enter is refuse:
-            self.enter = builtin(self._name, self._table.ctypes.data, self._table)
+            self._kernel, self.enter = kernel, builtin(self._name, self._table.ctypes.data, self._table)
 
 
 def _closed(allowed):
@@ -108,20 +124,22 @@ class StepGate:
     coefficients : int
         Their number.
     arrays : list of (p, vector, slots)
-        Each p in the shape of its gradients, as the user gave it, and its elements as a vector.
+        Each p in the shape of its gradients, and its elements as a vector.
+    guards : list of ndarray
+        The user's arrays, which must be writeable.
     """
 
-    def __init__(self, kernel, coefficients, arrays):
+    def __init__(self, kernel, coefficients, arrays, guards):
         (_, vector, slots), *_ = arrays
         code = kernel.address(signature_of((vector, vector, 0, vector, *slots)))
-        views = [p.view() for p, _, _ in arrays]  # the user may change the shape of p
+        views, objects = [p.view() for p, _, _ in arrays], np.array(list(map(id, guards)))  # p may change its shape
         flush, total = FLUSH_TO_ZERO if kernel.loop.flush else 0, sum(p.size for p, _, _ in arrays)
-        words = [len(arrays), code, flush, coefficients, len(slots), total]
+        words = [len(arrays), code, flush, coefficients, len(slots), total, objects.size, objects.ctypes.data]
         assert len(words) == ARRAYS
         for (p, vector, slots), view in zip(arrays, views, strict=True):
-            words += [id(p), id(view), vector.ctypes.data, p.size, *(each.ctypes.data for each in slots)]
+            words += [id(view), vector.ctypes.data, p.size, *(each.ctypes.data for each in slots)]
         table = np.array(words, np.int64)
-        self.enter = builtin("gd_step_gate", table.ctypes.data, (table, arrays, views))
+        self.enter = builtin("gd_step_gate", table.ctypes.data, (table, arrays, views, guards, objects))
 
     def __reduce__(self):
         raise TypeError("a gate knows arrays by their addresses: whoever is copied with its arrays makes a new one")
@@ -134,7 +152,7 @@ def close(by=1):
 
 
 def _opened():
-    """Give the gates NumPy's function; return True if it is where it is expected."""
+    """Give the gates NumPy's functions; return True if they are where they are expected."""
     if INTERPRETED or DEBUG or not KNOWN or sys.byteorder != "little":
         return False
     try:
@@ -142,12 +160,13 @@ def _opened():
 
         get = ctypes.pythonapi.PyCapsule_GetPointer
         get.argtypes, get.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
-        table = (ctypes.c_void_p * (PY_ARRAY_EMPTY + 1)).from_address(get(capsule, None))
+        table = (ctypes.c_void_p * (max(FUNCTIONS.values()) + 1)).from_address(get(capsule, None))
         if ctypes.CFUNCTYPE(ctypes.c_uint)(table[ABI_VERSION])() != EXPECTED_ABI:
             return False
     except (AttributeError, ImportError, ValueError):
         return False
-    lookup[EMPTY] = table[PY_ARRAY_EMPTY]
+    for place, position in FUNCTIONS.items():
+        lookup[place] = table[position]
     return True
 
 

@@ -84,7 +84,7 @@ def _noting(run):
     @functools.wraps(run)
     def noted(kernel, parts, *rest):
         _call.split = parts > 1
-        run(kernel, parts, *rest)
+        return run(kernel, parts, *rest)
 
     return noted
 

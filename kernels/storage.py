@@ -22,9 +22,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from .bits import bits_of, float_of
 from .compiler import device
 from .machine_code import by_types
-from .math import bits_of, float_of
 from .random_numbers import random_bits
 from .views import vector_at
 from .words import intrinsic_or

@@ -19,13 +19,12 @@ NUMBERS = {  # bytes to read where an object's own fields begin
     np.uint32: 4,
     np.bool_: 1,
 }
-# What the functions look up by address: objects, functions of Numba's pool, NumPy's PyArray_Empty, and how often gates
-# have been closed.
-OBJECTS = (
-    *(np.ndarray, int, bytes, tuple, None, True, False, "steps", TypeError, OverflowError, machine_code.raise_from),
-    *NUMBERS,
-)
-POOL, EMPTY, CLOSED, LOOKED_UP = (len(OBJECTS) + k for k in (0, 3, 4, 5))
+# What the functions look up by address: objects, functions of Numba's pool, NumPy's PyArray_Empty, PyArray_NewFromDescr
+# and PyArray_SetBaseObject, and how often gates have been closed.
+UINT8 = np.dtype(np.uint8)
+OBJECTS = np.ndarray, int, bytes, tuple, None, True, False, "steps", UINT8
+OBJECTS += TypeError, OverflowError, machine_code.raise_from, *NUMBERS
+POOL, EMPTY, FROM_DESCR, SET_BASE, CLOSED, LOOKED_UP = (len(OBJECTS) + k for k in (0, 3, 4, 5, 6, 7))
 POINTER, NOTHING = BYTES, ir.VoidType()
 CONTROLLED = platform.machine() in ("x86_64", "AMD64")  # elsewhere subnormal results stay
 

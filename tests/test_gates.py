@@ -1,10 +1,11 @@
 """Gates: what they take has the bits of the Python path, what they refuse has changed nothing."""
 
 import copy
+import itertools
 import pickle
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from gd.activations.functions import ACTIVATIONS
 from gd.kernels import gates, settings
 from gd.kernels.array_layout import KNOWN
 from gd.kernels.compiler import splitting
+from gd.kernels.gate_code import ALIGNED_FROM
 from gd.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.skipif(not gates.OPEN, reason="there are no gates here")
@@ -75,9 +77,11 @@ def compare(calls, rng):
         with closed():
             expected = outcome(function, seed, places, given)
         gate, enter = activation._gates[form], activation._gates[form].enter
-        gate.enter = lambda *call, enter=enter: counted(taken, enter(*call))
+        if enter is not gates.refuse:
+            gate.enter = lambda *call, enter=enter: counted(taken, enter(*call))
         found = outcome(function, seed, places, given)
-        gate.enter = enter if activation._gates[form].enter is gate.enter else gate.enter
+        if enter is not gates.refuse:
+            gate.enter = enter
         assert found == expected, (function, places, given)
     return taken[0]
 
@@ -104,6 +108,70 @@ def test_many_random_calls_end_as_in_python(rng):
     assert compare(MANY_CALLS, rng) > MANY_CALLS / 10
 
 
+def loss_of(function, arguments, options):
+    try:
+        value, gradient = function(*arguments, **options)
+        return repr(value), gradient.dtype, gradient.shape, gradient.tobytes(), gradient is options.get("out")
+    except (TypeError, ValueError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize(
+    "function, options",
+    [
+        (gd.huber, [{}, {"delta": 0.5}, {"delta": -1.0}, {"delta": 2}, {"delta": np.nan}, {"reduction": "sum"}]),
+        (gd.binary_cross_entropy_with_logits, [{}]),
+        (gd.softmax_cross_entropy, [{}, {"label_smoothing": 0.1}, {"ignore_index": 1}]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_losses_end_as_in_python(function, options, rng):
+    for shape, dtype in itertools.product([(5, 7), (3, 2), (1_300, 3), (80, 130), (1, 1), (0, 3)], ("f4", "f8")):
+        p, other = rng.standard_normal((2, *shape)).astype(dtype)
+        if function is gd.softmax_cross_entropy:
+            label = rng.integers(0, shape[1], shape[0])
+            wrong = label.copy()
+            wrong[:1] = shape[1]
+            targets = [label, wrong, -1 - label, label.astype("i4"), label[1:], label.astype(dtype), label.tolist()]
+        else:
+            targets = [(other > 0).astype(dtype), other, other[1:], other.astype("f2"), p, None, other.T]
+        for target, each in itertools.product(targets, options):
+            for out in (None, "new", "p", "target", "part"):
+                found = []
+                for is_open in (False, True, True):
+                    memory = np.concatenate((p.reshape(-1), np.zeros(8, dtype)))
+                    own, t = memory[: p.size].reshape(shape), copy.copy(target)
+                    place = {"new": np.ones_like(p), "p": own, "target": t, "part": memory[8:].reshape(shape)}
+                    given = each | ({} if out is None else {"out": place[out]})
+                    with nullcontext() if is_open else closed():
+                        result = loss_of(function, (own, t), given)
+                    found.append((result, memory.tobytes(), t.tobytes() if isinstance(t, np.ndarray) else t))
+                assert found[0] == found[1] == found[2], (shape, dtype, target, given)
+
+
+@pytest.mark.parametrize("name", ["tanh", "tanh_backward", "softmax"])
+def test_large_arrays_pass_and_their_results_are_aligned(name, rng):
+    function, sizes = getattr(gd, name), ((7_001, 3), (300, 200), (1_000, 100))
+    for shape in sizes:
+        operands = rng.standard_normal((1 + name.endswith("backward"), *shape)).astype(np.float32)
+        with closed():
+            expected = function(*operands)
+        for _ in range(3):
+            y = function(*operands)
+            assert y.tobytes() == expected.tobytes()
+            assert y.shape == shape
+            assert y.flags.writeable
+            assert y.ctypes.data % 64 == 0 or y.nbytes < ALIGNED_FROM
+        own = operands[-1].copy()
+        assert function(*operands[:-1], own, out=own) is own
+        assert np.array_equal(own, expected)
+        memory = np.zeros(2 * own.size, np.float32)
+        x, out = memory[: own.size].reshape(shape), memory[1 : 1 + own.size].reshape(shape)
+        with pytest.raises(ValueError, match="overlaps"):
+            function(*operands[:-1], x, out=out)
+        assert not memory.any()
+
+
 def test_results_are_new_arrays_that_nobody_else_counts():
     x = np.ones(10, np.float32)
     gd.relu(x)
@@ -122,9 +190,9 @@ def test_observers_and_splitting_see_all_calls():
     with gd.profile() as profile:
         gd.relu(x)
     assert [row.calls for row in profile.rows] == [1]
-    assert ACTIVATIONS["relu"]._gates[0].enter(None, x) is not None
+    assert ACTIVATIONS["relu"]._gates[0].enter(0, None, x) is not None
     with splitting(1):
-        assert ACTIVATIONS["relu"]._gates[0].enter(None, x) is None
+        assert ACTIVATIONS["relu"]._gates[0].enter(0, None, x) is None
 
 
 def steps(optimizers, shapes, rng, count=6):
@@ -230,6 +298,32 @@ def test_averages_and_accumulated_gradients_go_on_in_python():
         optimizer.step(g)
     optimizer.step(g)
     assert p.tolist() == [-6.0] * 3
+
+
+def test_parameter_vectors_step_by_vectors_of_their_names(rng):
+    shapes = {"W": (2, 3), "b": (3,)}
+    made = [gd.Adam(gd.ParameterVector(shapes)) for _ in range(2)]
+    for k in range(6):
+        grads = gd.ParameterVector(shapes)
+        grads.vector[:] = rng.standard_normal(9)
+        given = grads if k % 2 else grads.vector
+        with closed():
+            made[0].step(given)
+        made[1].step(given)
+    assert made[1]._small._enter is not gates.refuse
+    assert np.array_equal(made[0].params.vector, made[1].params.vector)
+    before = made[1].params.vector.copy()
+    made[1].params["b"].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        made[1].step(grads)
+    made[1].params["b"].flags.writeable = True
+    with pytest.raises(ValueError, match="has shapes"):
+        made[1].step(gd.ParameterVector({"W": (3, 2), "b": (3,)}))
+    assert np.array_equal(before, made[1].params.vector)
+    other = gd.ParameterVector(dict(reversed(shapes.items())))
+    other["b"][:], made[1].params.vector[:] = 1, 0
+    made[1].step(other)
+    assert made[1].params["b"].all()
 
 
 def test_threads_may_call_gates_at_once():

@@ -284,7 +284,7 @@ def test_memory_is_measured_where_there_is_room(monkeypatch):
     with gd.profile() as p:
         assert profiling.memory_bandwidth.__wrapped__() > 0
     assert p.rows == []
-    monkeypatch.setattr(profiling, "_free_memory", lambda: 2**10)
+    monkeypatch.setattr(profiling, "free_memory", lambda: 2**10)
     assert profiling.memory_bandwidth.__wrapped__() is None
 
 

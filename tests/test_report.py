@@ -1,6 +1,5 @@
-"""The benchmark's report, the README's table and the check against a baseline, of results that are made up."""
+"""The benchmark's report and the check against a baseline, of results that are made up."""
 
-import copy
 import json
 import math
 import re
@@ -9,9 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from made_up_results import TREES, case, full, markdown_sections, of_one_size
 
 import gd
-from gd.bench.report import notation, plots, readme, regression, summary, write
+from gd.bench.families import families
+from gd.bench.report import drawing, notation, plots, reasons, regression, summary, write
 from gd.bench.report.document import Lost, Table, markdown_table, numeric
 
 pytest.importorskip("matplotlib")
@@ -20,163 +21,6 @@ ROOT = Path(gd.__file__).parent.parent
 VOID = {"meta", "link"}  # elements of HTML without an end
 
 
-def timed(**libraries):
-    """Return the timings of libraries; `torch_fused` is torch fused."""
-    return {
-        name.replace("_", " "): {"median": s, "low": 0.99 * s, "high": 1.02 * s, "rounds": 7}
-        for name, s in libraries.items()
-    }
-
-
-def case(what, size, *, family="optimizers", dtype="float32", threads=2, failed=(), **libraries):
-    return {
-        "family": family,
-        "what": what,
-        "size": size,
-        "dtype": dtype,
-        "threads": threads,
-        "bytes": 28 * size,
-        "flops": 14 * size,
-        "mix": "4r3w",
-        "libraries": timed(**libraries),
-        "failed": dict(failed),
-    }
-
-
-def full():
-    """Return results with something in every section, and odd things among them."""
-    cases = [
-        case("Adam", 10_000, gd=1e-5, ceiling=0.95e-5, numpy=4e-5, torch_eager=9e-5, torch_fused=3e-5),
-        case("Adam", 1_000_000, gd=2e-4, ceiling=1.5e-4, numpy=8e-3, torch_eager=9e-4, torch_fused=4e-4),
-        case("Adam", 100_000_000, gd=0.05, ceiling=0.049, numpy=0.5, torch_eager=0.2, torch_fused=0.046),
-        case("Adam", 1_000_000, dtype="float64", gd=4e-4, ceiling=3.9e-4, numpy=8e-3),
-        case("SGD", 10_000, gd=1e-5, ceiling=0.89999e-5, numpy=0.999e-5),
-        case("SGD", 1_000_000, gd=1e-4, ceiling=1e-4, numpy=1e-3),
-        case(
-            "<b>|sneaky|</b> & *co* `x $y_$",
-            10_000,
-            gd=1e-5,
-            numpy=2e-5,
-            failed={"torch <i>": "a|b `c|d` <script>alert(1)"},
-        ),
-        case("Rprop", 10_000, numpy=2e-5, failed={"gd": "wrong result"}),
-        case("sigmoid forward", 10_000, family="activations", gd=1e-5, ceiling=0.89e-5, numpy=2e-5),
-        case("softmax", 10_000, family="activations", gd=1e-5, ceiling=0.4e-5, numpy=2e-5),
-        case("softmax", 10_000, family="losses", gd=1e-5, ceiling=0.3e-5, numpy=2e-5),
-        case("not finite", 10_000, family="losses", gd=math.nan, ceiling=1e-5, numpy=math.inf),
-    ]
-    cases[-2]["bytes"] = cases[-2]["flops"] = None
-    cases[-1]["libraries"]["numpy"]["median"] = None
-    bandwidth = [
-        {"mix": mix, "elements": n, "threads": 2, "seconds": {"median": n * 1e-9, "low": 0, "high": 0}, "bytes": 8 * n}
-        for mix in ("1r1w", "4r3w")
-        for n in (1000, 1_000_000)
-    ]
-    return {
-        "format": 1,
-        "command": "gd bench --quick",
-        "started": "2026-11-22T03:00:00+00:00",
-        "seconds": 83.2,
-        "quick": True,
-        "environment": {
-            "processor": "A <fast> processor",
-            "cores": 2,
-            "threads": 2,
-            "memory": 2**34,
-            "vector_bits": 512,
-            "caches": {"L1": 49152, "L2": 2**21},
-            "system": "Linux",
-            "commit": "5ce0431+",
-            "versions": {"gd": "0.1", "numpy": "2.3", "torch": "2.13"},
-            "blas": [{"library": "openblas", "version": "0.3", "architecture": "Zen", "threads": 2, "of": "numpy"}],
-            "threading_layer": "omp",
-            "waiting": "passive",
-        },
-        "ceilings": {
-            "bandwidth": bandwidth,
-            "products": [
-                {"order": 512, "dtype": "float32", "threads": 2, "seconds": {"median": 1e-3}, "flops": 2 * 512**3}
-            ],
-        },
-        "cases": cases,
-        "scaling": [
-            case("Adam", 1_000_000, threads=1, gd=4e-4, ceiling=3e-4, numpy=8e-3),
-            case("Adam", 1_000_000, gd=2e-4, ceiling=1.5e-4, numpy=8e-3, torch=4e-4),
-            case("Lion", 1_000_000, threads=1, gd=4e-4, numpy=3e-4),
-        ],
-        "epochs": [
-            {
-                "what": "784-10",
-                "unit": "epoch",
-                "family": "training",
-                "size": 128,
-                "threads": 2,
-                "libraries": timed(gd=2.0, numpy=3.0, torch=1.5, products=1.0),
-            }
-        ],
-        "memory": [
-            {"what": "step of 784-10", "library": library, "bytes": size}
-            for library, size in (("gd", 3 * 2**20), ("numpy", 2**20))
-        ],
-        "compilation": {
-            "import": 0.24,
-            "cold": 0.9,
-            "cached": 0.2,
-            "kernels": [{"kernel": "update-adam", "cold": 0.4, "cached": 0.004, "bytes": 50_000}],
-            "first": [{"case": "MLP fit", "cold": 3.1, "warm": 0.05, "cold_wall": 3.0, "warm_wall": 0.05}],
-            "further": [{"case": "MLP fit, tanh", "after": "MLP fit", "seconds": 0.25}],
-            "cache_bytes": 2_000_000,
-            "cache_kernels": 40,
-        },
-        "assembly": [
-            {
-                "kernel": "update-adam",
-                "dtype": "float32",
-                "vector_bits": 256,
-                "instructions": {"vmulps": 12, "vdivps": 4},
-                "loads": 4,
-                "stores": 3,
-                "flops_per_element": None,
-            }
-        ],
-        "accuracy": [
-            {"activation": "tanh", "dtype": "float32", "what": "forward", "gd": [1.4, 1.5], "torch": [0.6, 2.0]},
-            {"activation": "selu", "dtype": "float32", "what": "forward", "gd": [1.604, 1], "torch": [1.596, 2]},
-            {"activation": "elu", "dtype": "float32", "what": "forward", "gd": [1.4, math.nan], "torch": None},
-        ],
-    }
-
-
-def without_peers():
-    results = full()
-    for record in (*results["cases"], *results["scaling"], *results["epochs"]):
-        record["libraries"] = {name: each for name, each in record["libraries"].items() if name in ("gd", "ceiling")}
-    return results
-
-
-def of_one_size():
-    results = full()
-    results["cases"] = [record for record in results["cases"] if record["size"] == 1_000_000]
-    return {"format": 1, "cases": results["cases"]}
-
-
-def failed_alone():
-    return {"format": 1, "cases": [case("Adam", 100, failed={"gd": "wrong result", "numpy": "wrong result"})]}
-
-
-def emptied():
-    results = full()
-    return {name: type(value)() if isinstance(value, list | dict) else value for name, value in results.items()}
-
-
-TREES = {
-    "full": full,
-    "without peers": without_peers,
-    "one size": of_one_size,
-    "failed": failed_alone,
-    "emptied": emptied,
-    "nothing": lambda: {"format": 1},
-}
 SHOWN = (  # of full(): what has to be in a row where gd loses
     ("Adam, float32", "1e8", "torch fused 0.92x"),
     ("Adam, float32", "1e6", "0.75"),
@@ -237,18 +81,6 @@ class Page(HTMLParser):
             self.shown += data
 
 
-def markdown_sections(text):
-    """Return {title: rows of all tables} of a report in Markdown."""
-    sections = {}
-    for line in text.splitlines():
-        if line.startswith("## "):
-            rows = sections.setdefault(line[3:], [])
-        elif line.startswith("| "):
-            cells = re.split(r"(?<!\\)\|", line)[1:-1]
-            rows.append(tuple(cell.strip().removeprefix("**").removesuffix("**") for cell in cells))
-    return sections
-
-
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     """{name of a tree: the folder of its report}."""
@@ -278,17 +110,59 @@ def test_every_losing_row_is_shown(reports, kind):
     assert len(named) == len(SHOWN)
 
 
-def test_many_losing_rows_are_shown_by_size_and_folded(tmp_path):
+def test_lost_comparisons_are_folded_by_their_reason(tmp_path):
     worse = [case(f"Adam{k}", 10**n, gd=1e-5, numpy=1e-5 * (0.9 - 0.05 * k)) for k in range(7) for n in (4, 5)]
     results = {"format": 1, "cases": worse}
     write(results, tmp_path)
     rows = sections_of(tmp_path, "html")["Where gd loses"]
-    assert rows[:2] == [("kernel", "1e4", "1e5"), ("Adam6, 2 threads", "0.60x", "0.60x")]
-    assert ("Adam3, 2 threads", "1e5", "numpy 0.75x", "10.0 µs") in rows
-    assert len(rows) == 1 + 7 + 1 + 14
-    assert "<summary>All 14 cases" in (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "| Adam6, 2 threads |" in summary(results)
-    assert "<summary>" not in summary(results)
+    assert rows[:2] == [("kernel", "size", "who", "gd"), ("Adam6, 2 threads", "1e4", "numpy 0.60x", "10.0 µs")]
+    assert rows[8:10] == [rows[0], ("Adam6, 2 threads", "1e5", "numpy 0.60x", "10.0 µs")]
+    assert len(rows) == 2 * (1 + 7)
+    small, unknown = (f"<summary>7 comparisons. {why}</summary>" for why in (reasons.SMALL, reasons.UNKNOWN))
+    assert small in (text := (tmp_path / "report.md").read_text(encoding="utf-8"))
+    assert unknown in text.partition(small)[2]
+    assert "| Adam6, 2 threads |" in summary(results)  # a terminal shows tables of a few rows
+    results["cases"] = [each | {"size": 10_000} for each in worse]
+    assert f"\n14 comparisons. {reasons.SMALL}\n" in summary(results)
+    assert "| Adam6, 2 threads |" not in summary(results)
+
+
+@pytest.mark.parametrize("kind", ["html", "md"])
+def test_the_report_opens_with_where_gd_stands(reports, kind):
+    text = (reports["full"] / f"report.{kind}").read_text(encoding="utf-8")
+    claim, won = "A peer is faster than gd in 4 of 13 comparisons; over all of them", "gd won 6 of 9 optimizers, 2 of 2"
+    places = [
+        text.index(each) for each in (claim, won, "A &lt;fast&gt;", "Where gd loses\n" if kind == "md" else "<h2>")
+    ]
+    assert places == sorted(places)
+    picture = (reports["full"] / "pictures" / "standing.svg").read_text(encoding="utf-8")
+    dots = [len(re.findall(rf"<use [^>]*fill: var\(--p{slot}\)", picture)) for slot in (0, 2)]
+    assert dots == [9, 4]
+    assert all(f">{each}<" in picture for each in ("6 of 9", "2 of 2", "0 of 1", "a peer is faster", "gd is faster"))
+
+
+def test_a_reason_is_the_first_that_fits_then_noise_then_unknown():
+    def why(what, size, peer=0.5e-5, family="activations"):
+        return reasons.reason(case(what, size, family=family, gd=1e-5, torch=peer))
+
+    assert why("relu", 100) == why("mse", 1_000, family="losses") == reasons.SMALL
+    assert why("softmax", 100) == reasons.SMALL
+    assert why("softmax_backward", 1_000).startswith("Rows")
+    assert why("gelu", 10_000_000).startswith("gd's normal")
+    assert why("mse", 100_000, family="losses") == why("relu", 100_000) == reasons.UNKNOWN
+    assert why("relu", 100_000, 0.975e-5) == reasons.NOISE  # 0.995e-5 is the peer's upper quartile, 0.99e-5 gd's lower
+    assert why("relu", 100_000, 0.96e-5) == reasons.UNKNOWN
+
+
+@pytest.mark.parametrize("reason", reasons.REASONS)
+def test_reasons_are_sentences_on_what_is_measured(reason):
+    assert re.fullmatch(r"(gd|[A-Z]).*[^.]\.", reason.why)
+    made = families()
+    for name in reason.families:
+        sizes = [
+            size for what in made[name].whats if re.fullmatch(reason.what, what) for size in made[name].sizes_of(what)
+        ]
+        assert any(reason.sizes[0] <= size <= reason.sizes[1] for size in sizes)
 
 
 def _column(rows, row, cells):
@@ -306,11 +180,12 @@ def test_who_is_not_timed_is_named_with_the_reason(reports, kind):
     assert len(rows) == (3 if kind == "html" else 4)
 
 
-def test_the_headline_sums_up(reports):
-    rows = {row[0]: row for row in sections_of(reports["full"], "html")["Headline"]}
+def test_families_are_summed_up(reports):
+    rows = {row[0]: row for row in sections_of(reports["full"], "html")["Families"]}
     assert rows["family"] == ("family", "won", "share of the ceiling", "numpy", "torch", "lowest share")
-    # shares at the largest sizes 0.98, 0.975 and 1; numpy 4, 40, 10, 20, 0.999, 10 and 2 times, torch 3, 2, 0.92
-    assert rows["optimizers"] == ("optimizers", "5 of 7", "0.98", "6.8x", "1.77x", "0.97")
+    # shares at the largest sizes 0.98, 0.975, 1 and, of one thread, 0.75; numpy 4, 40, 10, 20, 0.999, 10, 2, 20, 0.75
+    # times, torch 3, 2, 0.92
+    assert rows["optimizers"] == ("optimizers", "6 of 9", "0.92", "6.0x", "1.77x", "0.75")
     assert rows["epochs"] == ("epochs", "0 of 1", "-", "1.50x", "0.75x", "-")
 
 
@@ -344,8 +219,8 @@ def test_sections_without_data_are_left_out(reports):
     titles = {name: list(sections_of(folder, "html")) for name, folder in reports.items()}
     assert titles["nothing"] == ["Where gd loses"]
     assert titles["emptied"] == ["Where gd loses", "Run it again"]
-    assert titles["one size"] == ["Headline", "Where gd loses", "Roofline", "Optimizers"]
-    assert len(titles["full"]) == len(set(titles["full"])) == 17
+    assert titles["one size"] == ["Where gd loses", "Families", "Roofline", "Optimizers"]
+    assert len(titles["full"]) == len(set(titles["full"])) == 18
 
 
 def test_nothing_is_lost_where_nothing_was_compared(reports):
@@ -397,7 +272,7 @@ def test_pictures_of_the_markdown_are_files(reports):
         picture = (reports["full"] / name).read_text(encoding="utf-8")
         assert picture.startswith("<svg ")
         assert "prefers-color-scheme:dark" in picture
-        assert not any(colour in picture for colour in (plots.INK, *plots.SLOTS))
+        assert not any(colour in picture for colour in (drawing.INK, *drawing.SLOTS))
 
 
 def test_a_report_without_matplotlib_has_no_pictures(tmp_path, monkeypatch):
@@ -455,63 +330,6 @@ def test_what_is_not_there_is_missing_and_not_fallen():
         "epoch of 784-10",
     ]
     assert regression.missing(full(), results) == []
-
-
-def test_the_readme_is_updated_between_its_markers():
-    text = f"# gd\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe rest.\n"
-    once = readme.update_readme(text, full())
-    assert once.startswith(f"# gd\n\n{readme.BEGIN}\n")
-    assert once.endswith(f"\n{readme.END}\n\nThe rest.\n")
-    assert "old" not in once
-    assert readme.readme_table(full()) in once
-    assert readme.update_readme(once, full()) == once
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        readme.BEGIN,
-        readme.END + readme.BEGIN,
-        readme.BEGIN + readme.END + readme.END,
-        2 * readme.BEGIN + readme.END,
-    ],
-)
-def test_a_readme_without_markers_is_refused(text):
-    with pytest.raises(ValueError, match="needs one line"):
-        readme.update_readme(text, full())
-
-
-def test_the_table_of_the_readme_is_short_and_names_its_source():
-    results = full()
-    results["epochs"] *= 5
-    more = [copy.deepcopy(results["cases"][k]) | {"what": what} for what in readme.HEADLINE for k in range(3)]
-    results["cases"] = more + results["cases"]
-    text = readme.readme_table(results)
-    rows = markdown_sections(f"## \n{text}")[""][2:]
-    assert len(rows) <= readme.ROWS
-    assert rows[0] == ("Adam", "10,000", "1.00 ns/element", "4.0x", "3.0x", "0.95")
-    assert rows[1] == ("Adam", "100,000,000", "0.500 ns/element", "10x", "0.92x", "0.98")
-    assert rows[-1] == ("epoch of 784-10", "-", "2.00 s", "1.50x", "0.75x", "-")
-    for part in ("A <fast> processor", "2 threads", "numpy 2.3", "torch 2.13", "(docs/benchmark/results.json)"):
-        assert part in text.replace("\n", " ")
-
-
-@pytest.mark.parametrize("make", TREES.values(), ids=TREES)
-def test_the_table_of_the_readme_of_any_results(make):
-    assert not re.search(r"\b(nan|inf|None)\b", readme.readme_table(make()))
-
-
-def test_the_readme_has_its_markers():
-    readme.update_readme((ROOT / "README.md").read_text(encoding="utf-8"), full())
-
-
-def test_the_table_in_the_readme_is_that_of_the_committed_results():
-    path = ROOT / readme.FOLDER / "results.json"
-    if not path.exists():
-        pytest.skip("no results are committed")
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.update_readme(text, json.loads(path.read_text(encoding="utf-8"))) == text
 
 
 def test_numbers_stand_to_the_right_and_lost_ones_are_bold():

@@ -58,6 +58,7 @@ LONG = {  # of the full tier, as they take some seconds: mostly new processes, w
         "test_memory_is_bounded_by_the_size_of_the_file",
         "test_mutated_files_are_refused_or_mean_the_same",
     ),
+    "test_committed_results.py": ("test_committed_reports_are_of_this_code",),
     "test_compiler.py": ("test_ctrl_c_while_numba_prepares_to_compile_does_not_break_it[looks_for_what_is_new]",),
     "test_distributed.py": (
         "test_only_the_first_rank_of_a_machine_compiles",
@@ -71,8 +72,13 @@ LONG = {  # of the full tier, as they take some seconds: mostly new processes, w
     ),
     "test_environment.py": ("test_compilation_tells_of_every_kernel_behind_a_name",),
     "test_gates.py": ("test_many_random_calls_end_as_in_python",),
+    "test_growth.py": ("test_growth_is_measured_alone",),
     "test_linear_model.py": ("test_training_reaches_the_optimum",),
     "test_machine_code.py": ("test_each_thread_limits_accelerate_and_restores_it",),
+    "test_math.py": (
+        "test_polynomials_are_those_of_their_tool[float32-None]",
+        "test_polynomials_are_those_of_their_tool[float64-None]",
+    ),
     "test_array_lists.py": ("test_gradients_may_be_other_objects_at_every_step",),
     "test_profiling.py": (
         "test_perf_finds_kernels",

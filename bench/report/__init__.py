@@ -4,13 +4,12 @@ The report depends on the tree of results alone; sections without data are left 
 """
 
 import json
-from datetime import datetime
 from pathlib import Path
 
-from . import comparisons, particulars, plots
-from .document import html, markdown
+from . import comparisons, drawing, growth, particulars, plots
+from .document import LONG, Claim, Table, html, markdown
 from .notation import duration
-from .results import environment, grouped, listed
+from .results import date, environment, grouped, listed, processor, standing, threads
 
 
 def write(results, folder):
@@ -29,28 +28,31 @@ def write(results, folder):
         The path of report.html.
     """
     folder = Path(folder)
-    title, lead, sections = report(results)
-    pictures = [picture for section in sections for part in section.parts if type(part) is list for picture in part]
+    title, opening, sections = report(results)
+    parts = [*opening, *(part for section in sections for part in section.parts)]
+    pictures = [picture for part in parts if type(part) is list for picture in part]
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    files = {f"pictures/{picture.name}.svg": plots.alone(picture) for picture in pictures}
+    files = {f"pictures/{picture.name}.svg": drawing.alone(picture) for picture in pictures}
     files["results.json"] = json.dumps(results, indent=1) + "\n"
-    files["report.md"] = markdown(title, lead, sections)
-    files["report.html"] = html(title, lead, sections, plots.COLOURS)
+    files["report.md"] = markdown(title, opening, sections)
+    files["report.html"] = html(title, opening, sections, drawing.COLOURS)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder / "report.html"
 
 
 def report(results):
-    """Return title, lead and list of Section."""
+    """Return title, opening and list of Section."""
     try:
         pictures, missing = plots.all_pictures(results), None
     except ImportError as error:  # no matplotlib: report without pictures
         pictures, missing = dict.fromkeys(plots.KINDS), f"There are no pictures: {error}"
+    opening = [Claim(standing(results)), pictures["standing"], _lead(results)]
     sections = [
-        comparisons.headline(results),
         comparisons.losing(results),
+        comparisons.families(results),
         comparisons.sweep(pictures["sweep"]),
+        growth.section_of(results, pictures["growth"]),
         comparisons.epochs(results, pictures["epochs"]),
         comparisons.scaling(results, pictures["scaling"]),
         comparisons.roofline(results, pictures["roofline"]),
@@ -64,29 +66,24 @@ def report(results):
         particulars.machine(results, missing),
         particulars.again(results),
     ]
-    return "gd benchmark", _lead(results), [section for section in sections if section]
+    return "gd benchmark", list(filter(None, opening)), [section for section in sections if section]
 
 
 def summary(results):
-    """Return Markdown for a terminal: the headline and where gd loses, without folded tables."""
-    found = [each for each in (comparisons.headline(results), comparisons.losing(results)) if each]
-    sections = [each._replace(parts=[part for part in each.parts if not getattr(part, "fold", "")]) for each in found]
-    return markdown("gd benchmark", _lead(results), sections)
+    """Return Markdown for a terminal: where gd stands and where it loses; of a long folded table its first line."""
+    found = [comparisons.families(results), comparisons.losing(results), growth.section_of(results, [])]
+    sections = [each._replace(parts=list(map(_in_short, each.parts))) for each in found if each]
+    return markdown("gd benchmark", list(filter(None, [Claim(standing(results)), _lead(results)])), sections)
+
+
+def _in_short(part):
+    return part.fold if isinstance(part, Table) and part.fold and len(part.rows) > LONG else part
 
 
 def _lead(results):
     """Return a line with the machine, date and command of the results."""
-    machine, parts = environment(results), []
-    if machine.get("processor"):
-        parts.append(machine["processor"])
-    if machine.get("threads"):
-        parts.append(f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}")
-    if results.get("started"):
-        started = datetime.fromisoformat(results["started"])
-        parts.append(f"{started.day} {started:%B %Y %H:%M %Z}".strip())
-    if machine.get("commit"):
-        parts.append(f"commit {machine['commit']}")
-    if results.get("command"):
-        took = f" in {duration(results['seconds'])}" if results.get("seconds") else ""
-        parts.append(f"`{results['command']}`{took}")
-    return ", ".join(parts)
+    commit, command = environment(results).get("commit"), results.get("command")
+    took = f" in {duration(results['seconds'])}" if results.get("seconds") else ""
+    parts = [processor(results) if environment(results) else None, threads(results), date(results, " %H:%M %Z")]
+    parts += [commit and f"commit {commit}", command and f"`{command}`{took}"]
+    return ", ".join(filter(None, parts))

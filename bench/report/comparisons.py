@@ -4,11 +4,11 @@ from . import results as tree
 from .document import LONG, Lost, Section, marked, section, table
 from .notation import NOTHING, amount, count, duration, figures, part, percent, power, times
 from .plots import on_roofline
+from .reasons import NOISE, UNKNOWN, reason
 from .results import (
     ENOUGH,
     behind_ceiling,
     behind_peers,
-    compared,
     everything,
     fastest,
     geometric_mean,
@@ -48,10 +48,10 @@ def _times(value):
     return marked(times(value), value is not None and value < 1)
 
 
-def headline(results):
-    """Return the headline: one row per family."""
+def families(results):
+    """Return a row for each family: how often gd won, its share of the ceiling, and the ratios to the peers."""
     names, rows = peers(results), []
-    for name, records in grouped(compared(results), "family").items():
+    for name, records in grouped(everything(results), "family").items():
         against = [record for record in records if fastest(record)]
         won = sum(not in_front(record) for record in against)
         means = [geometric_mean(fastest(each)[peer] for each in against if peer in fastest(each)) for peer in names]
@@ -67,69 +67,69 @@ def headline(results):
         )
     columns = ("family", "won", "share of the ceiling", *names, "lowest share")
     return section(
-        "Headline",
+        "Families",
         "How many times as long as gd each peer took: above 1, gd is faster.",
         table(columns, rows),
-        "Ratios are geometric means over the cases of a family; each peer counts by its fastest variant. gd wins a "
-        "case if no peer is faster. The ceiling is a loop over the same arrays that computes next to nothing; gd's "
-        "share of it, at most 1 apart from noise, is taken at each kernel's largest size: the geometric mean, and the "
-        "lowest.",
+        "Ratios are geometric means over the comparisons of a family (cases, epochs, numbers of threads); each peer "
+        "counts by its fastest variant. gd wins a comparison if no peer is faster. The ceiling is a loop over the same "
+        "arrays that computes next to nothing; gd's share of it, at most 1 apart from noise, is taken at each kernel's "
+        "largest size: the geometric mean, and the lowest.",
     )
 
 
 def losing(results):
-    """Return all comparisons in which gd is behind."""
-    by_peers, by_ceiling = behind_peers(results), behind_ceiling(results)
-    rows = sum(bool(ratios(record) or share(record)) for record in everything(results))
-    said = (
-        f"Of {count(rows)} comparisons (cases, epochs, numbers of threads), a peer is faster in "
-        f"{count(len(by_peers))}, and in {count(len(by_ceiling))} more gd reaches less than {ENOUGH} of the ceiling. "
-        "All are listed here, the worst first. Sizes are elements, or rows of a batch for gradients."
-        if rows
-        else "Nothing was compared in this run: neither peers nor ceilings were timed."
-    )
-    parts, name = [said], namer(results)
-    for record in everything(results):
-        if "gd" in (record.get("failed") or {}):
-            parts.append(Lost(f"{', '.join(_case(name, record))}: gd was not timed: {record['failed']['gd']}"))
+    """Return all comparisons in which gd is behind, by the reason."""
+    by_peers, by_ceiling, name = behind_peers(results), behind_ceiling(results), namer(results)
+    parts = [
+        Lost(f"{', '.join(_case(name, record))}: gd was not timed: {record['failed']['gd']}")
+        for record in everything(results)
+        if "gd" in (record.get("failed") or {})
+    ]
+    if not any(ratios(record) or share(record) for record in [*everything(results), *listed(results, "growth")]):
+        parts.append("Nothing was compared in this run: neither peers nor ceilings were timed.")
     if by_peers:
-        faster = [
-            ", ".join(f"{library} {times(value)}" for library, value in in_front(each).items()) for each in by_peers
-        ]
-        found = [
-            (*_case(name, record), who, duration(seconds(record, "gd")), _share(record))
-            for record, who in zip(by_peers, faster, strict=True)
-        ]
-        if len(found) > LONG:
-            parts += ["A peer is faster, by size, how many times as long as gd the fastest of them took:"]
-            parts += [_by_size(name, by_peers, lambda record: _times(min(in_front(record).values())), "")]
-        else:
-            parts += ["A peer is faster:"]
-        columns = (*CASE, "who", "gd", "share of the ceiling")
-        parts += [table(columns, found, f"All {len(found)} cases in which a peer is faster, and which")]
+        said = "A peer is faster in these comparisons, by the reason, the worst first."
+        parts += [f"{said} Sizes are elements, or rows of a batch for gradients."]
+        parts += [_lost(name, why, group) for why, group in _by_reason(by_peers)]
     if by_ceiling:
-        parts += [
-            "No peer is faster, but gd's share of the ceiling is low, by size:",
-            _by_size(name, by_ceiling, _share, ""),
-        ]
+        said = f"No peer is faster, but gd reaches less than {ENOUGH} of the ceiling, in {count(len(by_ceiling))} cases"
+        parts += [_by_size(name, by_ceiling, _share, "")._replace(fold=f"{said}, by size")]
     rough = dict.fromkeys(row["activation"] for row in listed(results, "accuracy") if any(less_accurate(row)))
     if rough:
         parts.append(f"Another library is more accurate somewhere in {', '.join(rough)}: see Accuracy.")
     large = [what for what, sizes in tree.memory(results).items() if takes_more(sizes)]
     if large:
         parts.append(f"Another library takes less memory in: {'; '.join(large)}.")
-    return Section("Where gd loses", parts)
+    return Section("Where gd loses", parts) if parts else None
+
+
+def _by_reason(records):
+    """Return (reason, records) pairs: the most frequent first, what has no known reason last."""
+    groups = {}
+    for record in records:
+        groups.setdefault(reason(record), []).append(record)
+    return sorted(groups.items(), key=lambda group: (group[0] in (NOISE, UNKNOWN), group[0] == UNKNOWN, -len(group[1])))
+
+
+def _lost(name, why, records):
+    """Return the table of the comparisons that are lost for one reason, folded behind it."""
+    rows = []
+    for record in records:
+        faster = ", ".join(f"{library} {times(value)}" for library, value in in_front(record).items())
+        rows.append((*_case(name, record), faster, duration(seconds(record, "gd")), _share(record)))
+    found = table((*CASE, "who", "gd", "share of the ceiling"), rows)
+    return found._replace(fold=f"{count(len(rows))} comparison{'s' * (len(rows) != 1)}. {why}")
 
 
 def not_timed(results):
     """Return the cases and libraries that were not timed, and why."""
     name, found = namer(results), {}
     for record in everything(results):
-        for library, reason in (record.get("failed") or {}).items():
-            found.setdefault((name(record), library, reason), []).append(power(record.get("size")))
+        for library, why in (record.get("failed") or {}).items():
+            found.setdefault((name(record), library, why), []).append(power(record.get("size")))
     rows = [
-        (what, ", ".join(dict.fromkeys(sizes)), marked(library, library == "gd"), reason)
-        for (what, library, reason), sizes in found.items()
+        (what, ", ".join(dict.fromkeys(sizes)), marked(library, library == "gd"), why)
+        for (what, library, why), sizes in found.items()
     ]
     said = "A library that cannot run a case, or whose result is not that of plain NumPy, is not timed in it."
     return section("Not timed", said, table((*CASE, "library", "why"), rows, f"All {len(rows)} rows"))

@@ -14,6 +14,10 @@ class Lost(str):
     """A cell or a paragraph about a case in which gd is behind."""
 
 
+class Claim(str):
+    """The sentence that a report opens with."""
+
+
 class Table(NamedTuple):
     """A table; columns of numbers are aligned to the right.
 
@@ -60,7 +64,7 @@ class Section(NamedTuple):
     Attributes
     ----------
     title : str
-    parts : list of str, Code, Table or list of Picture
+    parts : list of str, Claim, Lost, Code, Table or list of Picture
         Strings are paragraphs.
     """
 
@@ -97,9 +101,9 @@ def numeric(table):
 # Markdown
 
 
-def markdown(title, lead, sections, folder="pictures"):
-    """Render a report to Markdown; its pictures are files in a folder."""
-    blocks = [f"# {_prose(title)}", _prose(lead)]
+def markdown(title, opening, sections, folder="pictures"):
+    """Render a report, which opens with some parts, to Markdown; its pictures are files in a folder."""
+    blocks = [f"# {_prose(title)}", *(_markdown_part(part, folder) for part in opening)]
     for section in sections:
         blocks.append(f"## {_prose(section.title)}")
         blocks += [_markdown_part(part, folder) for part in section.parts]
@@ -113,7 +117,7 @@ def _markdown_part(part, folder):
     if isinstance(part, Code):
         return "\n".join("    " + line for line in part.splitlines())
     if isinstance(part, str):
-        return f"**{_prose(part)}**" if isinstance(part, Lost) else _prose(part)
+        return f"**{_prose(part)}**" if isinstance(part, Claim | Lost) else _prose(part)
     return "\n".join(f"![{_prose(picture.says)}]({folder}/{picture.name}.svg)" for picture in part)
 
 
@@ -139,12 +143,14 @@ def _literal(text):
 # HTML
 
 
-def html(title, lead, sections, colours):
+def html(title, opening, sections, colours):
     """Render a report to one self-contained HTML file.
 
     Parameters
     ----------
-    title, lead : str
+    title : str
+    opening : list
+        The parts that the report opens with, as those of a section.
     sections : list of Section
     colours : str
         CSS of the pictures' colours.
@@ -160,7 +166,7 @@ def html(title, lead, sections, colours):
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,"><title>{escape(title)}</title>'
         f"<style>{colours}{STYLE}</style></head>\n<body><header><h1>{escape(title)}</h1>"
-        f"<p>{_inline(lead)}</p><nav>{links}</nav></header>\n<main>\n{body}</main></body></html>\n"
+        f"{''.join(map(_html_part, opening))}<nav>{links}</nav></header>\n<main>\n{body}</main></body></html>\n"
     )
 
 
@@ -209,7 +215,8 @@ def html_table(table):
 
 
 def _mark(text, more=""):
-    classes = [each for each in (more, "lost" if isinstance(text, Lost) else "") if each]
+    kind = "lost" if isinstance(text, Lost) else "claim" if isinstance(text, Claim) else ""
+    classes = [each for each in (more, kind) if each]
     return f' class="{" ".join(classes)}"' if classes else ""
 
 
@@ -226,6 +233,7 @@ h1{font-size:1.9rem;line-height:1.2;margin:.5rem 0}
 h2{font-size:1.3rem;line-height:1.3;margin:0 0 .5rem;padding-top:2.6rem}
 p{max-width:46rem;margin:.5rem 0 .9rem}
 header p{color:var(--soft)}
+header p.claim{color:var(--ink);font-size:1.25rem;line-height:1.4}
 p.lost{padding:.6rem .9rem;border-left:4px solid var(--lost);background:var(--lost-ground)}
 nav{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;padding:.7rem 0;border-block:1px solid var(--line);font-size:.9rem}
 nav a,summary{color:var(--link);text-decoration:none}

@@ -133,7 +133,7 @@ def machine(results, missing):
     versions = found.get("versions") or {}
     order = sorted(versions, key=lambda name: (name not in NAMES, name))
     rows = [
-        ("processor", found.get("processor")),
+        ("processor", ", ".join(filter(None, (found.get("processor"), found.get("core"))))),
         ("cores", count(found.get("cores"))),
         ("threads", count(found.get("threads"))),
         ("vectors", f"{found['vector_bits']} bits" if found.get("vector_bits") else None),

@@ -1,27 +1,35 @@
-"""The report's pictures as SVG, in colours that follow the reader's light or dark page.
+"""The report's pictures."""
 
-Lines differ in lightness, dashes and markers, so that they do without colours, too.
-"""
-
-import re
-from html import escape
-from io import StringIO
-from math import ceil, floor, log10
+from collections import Counter
+from itertools import chain
+from math import floor, log10
 
 import numpy as np
 
-from gd.files import new_figure
-
+from . import drawing
 from . import results as tree
-from .document import Picture
-from .notation import count, duration, figures, superscript, times
-from .results import ceilings, environment, fastest, grouped, kernels, listed, peer, peers, rank, rate, ratio, seconds
+from .drawing import DASHES, INK, MARKERS, SIZE, SLOTS, TEXT
+from .notation import count, duration, figures, times
+from .results import (
+    ceilings,
+    comparisons,
+    fastest,
+    grouped,
+    kernels,
+    listed,
+    peer,
+    per_element,
+    rank,
+    rate,
+    ratio,
+    ratios,
+    seconds,
+)
 
-SIZE = (5.2, 3.9)  # inches of 72 units: text is 9 pixels high where a phone shows it 370 wide
-TALL = (5.2, 4.8)
 PANELS = 6  # at most, of a kind
-TEXT = 9
-
+DOT, WIDTH = 3.8, 240  # points: of a dot of `standing`, and of a strip
+THINNEST, BETWEEN = 4, 1.5  # dots: of the height of a strip, and between the dots of two
+TALL = (SIZE[0], 4.8)
 BESIDE = (  # positions for the name of a point: offset and alignment
     (5, -2, "left", "top"),
     (-5, 2, "right", "bottom"),
@@ -31,136 +39,54 @@ BESIDE = (  # positions for the name of a point: offset and alignment
     (0, -6, "center", "top"),
 )
 
-# A style sheet replaces these colours by the page's.
-INK = "#0a0a0a"
-SLOTS = tuple(f"#0b0b{k:02x}" for k in range(8))
-LIGHT = ("#0b4fc4", "#858585", "#d1530a", "#0f7a55", "#a03fb8", "#a68300", "#0091ad", "#d6508f")
-DARK = ("#8fc1ff", "#8f8f8f", "#ff8f45", "#3fb68b", "#c084e0", "#e6c84d", "#57d5ea", "#ff97c4")
-MARKERS = "os^DvPX*"
-DASHES = ("-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)), "-", (0, (5, 1)), (0, (5, 1, 1, 1)), (0, (2, 1)))
-
-_light, _dark = (";".join(f"--p{k}:{colour}" for k, colour in enumerate(colours)) for colours in (LIGHT, DARK))
-COLOURS = f":root{{{_light}}}@media (prefers-color-scheme:dark){{:root{{{_dark}}}}}\n"
-ALONE = "svg{color:#1d2126}@media (prefers-color-scheme:dark){svg{color:#e4e7ea}}"
-
 
 def all_pictures(results):
     """Return {kind: list of Picture}; a kind without data has an empty list."""
     return {kind: draw(results) for kind, draw in KINDS.items()}
 
 
-def alone(picture):
-    """Return the text of an SVG file with its own colours."""
-    head, rest = picture.svg.split(">", 1)
-    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{COLOURS}{ALONE}</style>{rest}\n'
-
-
-def _picture(name, says, draw, size=SIZE, wide=False):
-    """Return a picture that a function draws into axes."""
-    figure = new_figure("gd bench", size)
-    from matplotlib import rc_context
-
-    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": TEXT, "axes.titlesize": TEXT + 1}
-    style |= {"text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
-    style |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "lines.markersize": 4.5}
-    style |= {
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "font.family": "DejaVu Sans",
-        "text.parse_math": False,
+def standing(results):
+    """Draw each comparison as a dot, in a strip a family, by how many times as long as gd the fastest peer took."""
+    strips = {
+        name: sorted(min(ratios(record).values()) for record in records)
+        for name, records in grouped(comparisons(results), "family").items()
     }
-    with rc_context(style):
-        draw(figure.subplots())
-        text = StringIO()
-        figure.savefig(
-            text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
-    return Picture(name, says, _clean(text.getvalue(), name, says), wide)
+    if not strips:
+        return []
+    low, high = drawing.around([*chain(*strips.values()), 1 / 1.5, 1.5], 1.08, 1.08)
+    columns = floor(WIDTH / DOT)  # of dots, of which none is in two of the sides of 1
+    width = log10(high / low) / columns
+    stacks = {name: Counter(floor(log10(value) / width) for value in values) for name, values in strips.items()}
+    heights = {name: max(THINNEST, max(stack.values()) + BETWEEN) for name, stack in stacks.items()}
+    won = {name: f"{sum(value >= 1 for value in values)} of {len(values)}" for name, values in strips.items()}
 
+    def draw(axes):
+        drawing.decades(axes.xaxis, low, high, drawing.short)
+        axes.set_ylim(sum(heights.values()), -2 * BETWEEN)
+        axes.set_yticks([], [])
+        top, sides = 0, {True: [], False: []}
+        for name, stack in stacks.items():
+            middle = top + heights[name] / 2
+            for column, dots in stack.items():
+                x = 10 ** ((column + 0.5) * width)
+                sides[column >= 0] += [(x, middle + k - (dots - 1) / 2) for k in range(dots)]
+            for x, text, ha in ((-0.02, name, "right"), (1.02, won[name], "left")):
+                axes.text(x, middle, text, transform=axes.get_yaxis_transform(), ha=ha, va="center")
+            top += heights[name]
+            axes.axhline(top, color=INK, alpha=0.13, linewidth=0.6)
+        for faster, dots in sides.items():
+            look = {"marker": "o", "color": SLOTS[0]} if faster else {"marker": "D", "color": SLOTS[2]}
+            axes.scatter([x for x, _ in dots], [y for _, y in dots], DOT**2 / 1.5, linewidths=0, **look)
+        axes.axvline(1, color=INK, linewidth=1.2)
+        for x, text, ha, slot in ((1 / 1.05, "a peer is faster", "right", 2), (1.05, "gd is faster", "left", 0)):
+            axes.text(x, -BETWEEN, text, ha=ha, va="center", color=SLOTS[slot], weight="bold")
+        axes.text(1.02, -BETWEEN, "gd won", transform=axes.get_yaxis_transform(), va="center", weight="bold")
+        axes.spines["left"].set_visible(False)
+        drawing.finish(axes, "", "how many times as long as gd the fastest peer took", "")
 
-def _clean(svg, name, says):
-    """Return the SVG element, with the page's colours and fonts and with unique names."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
-    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
-    svg = re.sub(r'xlink:href="#', f'href="#{name}-', svg)
-    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
-    svg = svg.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
-    for k, slot in enumerate(SLOTS):
-        svg = svg.replace(slot, f"var(--p{k})")
-    head = f'<svg role="img" aria-label="{escape(says)}" stroke-linejoin="round" '
-    return re.sub(r"\s*\n\s*", "\n", head + svg.removeprefix("<svg "))
-
-
-def _style(k):
-    return {"color": SLOTS[k % 8], "marker": MARKERS[k % 8], "linestyle": DASHES[k % 8], "linewidth": 1.5}
-
-
-def _styles(results):
-    """Return {"gd", a peer or "ceiling": style of its lines}, equal in all pictures of a run."""
-    styles = {name: _style(k) for k, name in enumerate(("gd", *peers(results)))}
-    styles["gd"] |= {"linewidth": 2.4, "zorder": 4}
-    styles["ceiling"] = {"color": INK, "linestyle": (0, (1, 1.2)), "linewidth": 1.3}
-    return styles
-
-
-def _finish(axes, title, x, y):
-    """Set the title and labels of axes, and draw a grid."""
-    axes.set_title(title, wrap=True)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(color=INK, alpha=0.13, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _legend(axes, columns=4):
-    """Write the legend below the axes."""
-    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize=TEXT)
-
-
-def _decades(axis, low, high, label=figures):
-    """Scale an axis by powers of ten, with ticks between them if there are few."""
-    set_scale, set_limits = (
-        (axis.axes.set_xscale, axis.axes.set_xlim)
-        if axis.axis_name == "x"
-        else (axis.axes.set_yscale, axis.axes.set_ylim)
-    )
-    set_scale("log")
-    set_limits(low, high)
-    span = log10(high / low)
-    digits = (1, 2, 5) if span < 2.5 else (1,)
-    exponents = range(floor(log10(low)), ceil(log10(high)) + 1)
-    ticks = [digit * 10.0**exponent for exponent in exponents for digit in digits]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    axis.set_ticks(ticks, [label(tick) for tick in ticks])
-    axis.set_ticks([], minor=True)
-
-
-def _powers(value):
-    return superscript(round(log10(value)))
-
-
-def _short(value):
-    return f"{value:,g}"
-
-
-def _around(values, below=1.3, above=1.3):
-    return min(values) / below, max(values) * above
-
-
-def _caches(axes, results, per_unit):
-    """Mark the size of each cache on an axis, whose unit stands for a number of bytes."""
-    caches = environment(results).get("caches") or {}
-    low, high = axes.get_xlim()
-    for name, size in caches.items():
-        if size and low < size / per_unit < high:
-            axes.axvline(size / per_unit, color=INK, alpha=0.45, linewidth=0.9, zorder=1)
-            place = (size / per_unit, 1), (2.5, -1)
-            axes.annotate(
-                name, place[0], place[1], axes.get_xaxis_transform(), "offset points", va="top", fontsize=TEXT - 1
-            )
+    says = "Where gd stands: a dot for each comparison, by how many times as long as gd the fastest peer took. gd won "
+    says += ", ".join(f"{part} {name}" for name, part in won.items())
+    return [drawing.picture("standing", says, draw, (SIZE[0], 1 + DOT / 72 * sum(heights.values())), wide=True)]
 
 
 def on_roofline(results):
@@ -177,10 +103,10 @@ def roofline(results):
     points = [(record["flops"] / record["bytes"], rate(record, "flops"), record) for record in records]
 
     def draw(axes):
-        x, roofs = _around([x for x, _, _ in points], 2, 2), _roofs(results)
+        x, roofs = drawing.around([x for x, _, _ in points], 2, 2), _roofs(results)
         heights = [y for _, y, _ in points] + [height for _, height, level in roofs if level]
-        _decades(axes.xaxis, *x, _short)
-        _decades(axes.yaxis, *_around(heights, 2, 2), _short)
+        drawing.decades(axes.xaxis, *x, drawing.short)
+        drawing.decades(axes.yaxis, *drawing.around(heights, 2, 2), drawing.short)
         for k, (label, height, level) in enumerate(roofs):
             line = {"color": INK, "linewidth": 1.2, "linestyle": DASHES[k % 4], "label": label}
             axes.plot(x, (height, height) if level else (x[0] * height, x[1] * height), **line)
@@ -188,12 +114,12 @@ def roofline(results):
             own = [(x, y) for x, y, record in points if record["family"] == family]
             look = {"marker": MARKERS[k % 8], "color": SLOTS[k % 8], "s": 22, "linewidths": 0, "zorder": 3}
             axes.scatter(*zip(*own, strict=True), label=family, **look)
-        _finish(axes, "Roofline", "operations per byte", "GFLOP/s")
-        _legend(axes, 2)
+        drawing.finish(axes, "Roofline", "operations per byte", "GFLOP/s")
+        drawing.legend(axes, 2)
         _label_points(axes, points, _named(points))
 
     says = "Roofline: GFLOP/s of each kernel against its operations per byte, with the measured ceilings as lines"
-    return [_picture("roofline", says, draw, TALL, wide=True)]
+    return [drawing.picture("roofline", says, draw, TALL, wide=True)]
 
 
 def _roofs(results):
@@ -274,29 +200,31 @@ def _lines(records, value):
 
 def sweep(results):
     """Draw ns/element against the size, one panel per kernel."""
-    styles, pictures = _styles(results), []
+    styles, pictures = drawing.styles(results), []
     groups = [group for group in kernels(listed(results, "cases")) if len(group) >= 3 and group[0].get("size")]
     for k, group in enumerate(_panels(groups)):
         lines = _lines(group, lambda record, time: (record["size"], time / record["size"] * 1e9))
 
         def draw(axes, group=group, lines=lines):
-            _decades(axes.xaxis, *_around([record["size"] for record in group]), _powers)
-            _decades(axes.yaxis, *_around([y for line in lines.values() for _, y in line], 1.5, 2.2), _short)
+            drawing.decades(axes.xaxis, *drawing.around([record["size"] for record in group]), drawing.powers)
+            drawing.decades(
+                axes.yaxis, *drawing.around([y for line in lines.values() for _, y in line], 1.5, 2.2), drawing.short
+            )
             for side, line in lines.items():
                 axes.plot(*zip(*line, strict=True), label=side, **styles[side])
             if group[-1].get("bytes"):
-                _caches(axes, results, group[-1]["bytes"] / group[-1]["size"])
-            _finish(axes, f"{group[0]['what']}, {group[0]['dtype']}", "elements", "ns/element")
-            _legend(axes)
+                drawing.caches(axes, results, group[-1]["bytes"] / group[-1]["size"])
+            drawing.finish(axes, f"{group[0]['what']}, {group[0]['dtype']}", "elements", "ns/element")
+            drawing.legend(axes)
 
         says = f"Nanoseconds per element of {group[0]['what']} against the number of elements, a line a library"
-        pictures.append(_picture(f"sweep-{k + 1}", says, draw))
+        pictures.append(drawing.picture(f"sweep-{k + 1}", says, draw))
     return pictures
 
 
 def scaling(results):
     """Draw the speed-up against threads, one panel per kernel."""
-    styles, pictures = _styles(results), []
+    styles, pictures = drawing.styles(results), []
     groups = grouped(listed(results, "scaling"), "family", "what", "size", "dtype").values()
     groups = [sorted(group, key=lambda record: record["threads"]) for group in groups if len(group) >= 2]
     for k, group in enumerate(_panels(groups)):
@@ -315,18 +243,18 @@ def scaling(results):
             axes.set_xticks(counts, list(map(str, counts)))
             low, high = axes.get_ylim()
             ticks = [tick for tick in (0.25, 0.5, 1, 1.5, *(2**n for n in range(1, 12))) if low <= tick <= high]
-            axes.set_yticks(ticks, list(map(_short, ticks)))
+            axes.set_yticks(ticks, list(map(drawing.short, ticks)))
             axes.minorticks_off()
-            _finish(axes, title, "threads", f"times as fast as with {counts[0]} thread{'s' * (counts[0] != 1)}")
-            _legend(axes)
+            drawing.finish(axes, title, "threads", f"times as fast as with {counts[0]} thread{'s' * (counts[0] != 1)}")
+            drawing.legend(axes)
 
-        pictures.append(_picture(f"scaling-{k + 1}", f"Speed-up of {title}, against threads", draw))
+        pictures.append(drawing.picture(f"scaling-{k + 1}", f"Speed-up of {title}, against threads", draw))
     return pictures
 
 
 def epochs(results):
     """Draw bars of the time of an epoch, one panel per training."""
-    styles, pictures = _styles(results), []
+    styles, pictures = drawing.styles(results), []
     for k, record in enumerate(record for record in tree.epochs(results) if seconds(record, "gd")):
         bars = {library: seconds(record, library) for library in record["libraries"] if seconds(record, library)}
 
@@ -340,12 +268,12 @@ def epochs(results):
                 axes.annotate(text, (time, place), (4, 0), textcoords="offset points", va="center")
             axes.set_yticks(list(places), list(bars))
             axes.set_xlim(0, 1.45 * max(bars.values()))
-            _finish(axes, record["what"], "seconds", "")
+            drawing.finish(axes, record["what"], "seconds", "")
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
 
         says = f"Seconds of one {record['what']}, a bar a library"
-        pictures.append(_picture(f"epochs-{k + 1}", says, draw, (SIZE[0], 1 + 0.32 * len(bars))))
+        pictures.append(drawing.picture(f"epochs-{k + 1}", says, draw, (SIZE[0], 1 + 0.32 * len(bars))))
     return pictures
 
 
@@ -356,16 +284,53 @@ def bandwidth(results):
         return []
 
     def draw(axes):
-        _decades(axes.xaxis, *_around([each["bytes"] for each in records]), _powers)
-        _decades(axes.yaxis, *_around([_speed(each, "bytes") for each in records], 1.3, 1.6), _short)
+        drawing.decades(axes.xaxis, *drawing.around([each["bytes"] for each in records]), drawing.powers)
+        drawing.decades(
+            axes.yaxis, *drawing.around([_speed(each, "bytes") for each in records], 1.3, 1.6), drawing.short
+        )
         for k, (mix, group) in enumerate(grouped(records, "mix").items()):
             line = sorted((each["bytes"], _speed(each, "bytes")) for each in group)
-            axes.plot(*zip(*line, strict=True), label=mix, **_style(k))
-        _caches(axes, results, 1)
-        _finish(axes, "Bandwidth by mix of reads and writes", "bytes moved by a call", "GB/s")
-        _legend(axes, 3)
+            axes.plot(*zip(*line, strict=True), label=mix, **drawing.style(k))
+        drawing.caches(axes, results, 1)
+        drawing.finish(axes, "Bandwidth by mix of reads and writes", "bytes moved by a call", "GB/s")
+        drawing.legend(axes, 3)
 
-    return [_picture("bandwidth", "Gigabytes a second against the bytes moved, a line a mix of reads and writes", draw)]
+    return [
+        drawing.picture(
+            "bandwidth", "Gigabytes a second against the bytes moved, a line a mix of reads and writes", draw
+        )
+    ]
 
 
-KINDS = {"roofline": roofline, "sweep": sweep, "scaling": scaling, "epochs": epochs, "bandwidth": bandwidth}
+def growth(results):
+    """Draw nanoseconds per unit against the number of units, one line per call, with its ceiling."""
+    groups = kernels([record for record in listed(results, "growth") if seconds(record, "gd")])
+    if not groups:
+        return []
+
+    def draw(axes):
+        records = list(chain(*groups))
+        times = [side for record in records for side in (per_element(record), per_element(record, "ceiling")) if side]
+        drawing.decades(axes.xaxis, *drawing.around([record["size"] for record in records]), drawing.powers)
+        drawing.decades(axes.yaxis, *drawing.around(times, 1.5, 1.5), drawing.short)
+        for k, group in enumerate(groups):
+            for side, look in (("gd", {"label": group[0]["what"]}), ("ceiling", {"linestyle": ":", "marker": ""})):
+                line = [(record["size"], per_element(record, side)) for record in group if seconds(record, side)]
+                if line:
+                    axes.plot(*zip(*line, strict=True), **drawing.style(k) | look)
+        drawing.finish(axes, "Time per unit; dotted: its ceiling", "elements, arrays, classes, features", "ns/unit")
+        drawing.legend(axes, 1)
+
+    says = "Nanoseconds per element, array, class or feature against their number, a line a call; linear where level"
+    return [drawing.picture("growth", says, draw, TALL, wide=True)]
+
+
+KINDS = {
+    "standing": standing,
+    "growth": growth,
+    "roofline": roofline,
+    "sweep": sweep,
+    "scaling": scaling,
+    "epochs": epochs,
+    "bandwidth": bandwidth,
+}

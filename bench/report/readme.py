@@ -1,6 +1,9 @@
-"""``gd bench --readme``: the table in the README, made from a committed results file."""
+"""``gd bench --readme``: the committed results, a folder a processor, with their index and the table in the README."""
 
+import json
+import re
 from math import log
+from pathlib import Path
 from textwrap import fill
 
 from .document import markdown_table, table
@@ -8,52 +11,92 @@ from .notation import count, duration, figures, part, times
 from .results import (
     ENOUGH,
     HEADLINE,
-    compared,
+    behind_peers,
+    comparisons,
+    date,
     environment,
     epochs,
     fastest,
     geometric_mean,
-    in_front,
     kernels,
     listed,
     peers,
     per_element,
+    processor,
     rank,
     seconds,
     share,
+    standing,
+    threads,
 )
 
 FOLDER = "docs/benchmark"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
-ROWS, TRAININGS = 12, 3  # at most
+ROWS, TRAININGS = 12, 3  # at most, of each processor
 CACHED = 100_000  # elements: a kernel has a row near this size, and one at its largest
 PEERS = {"numpy": "plain NumPy", "torch": "PyTorch"}
 VERSIONS = ("gd", "numpy", "numba", "torch")
 
 
-def readme_table(results):
-    """Return the README's table in Markdown, with the machine it was measured on.
+def folder_of(results):
+    """Return the name of the folder of the results of this processor: intel-xeon."""
+    return re.sub(r"\W+", "-", processor(results).partition(" (")[0].lower()).strip("-")
+
+
+def committed(root):
+    """Return {name of the folder: results} of a checkout, by name."""
+    paths = sorted((Path(root) / FOLDER).glob("*/results.json"))
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def update(path):
+    """Write the index of the results that are committed beside a README, and replace the table in it."""
+    path, runs = Path(path), committed(Path(path).parent)
+    (path.parent / FOLDER / "README.md").write_text(index(runs), encoding="utf-8")
+    path.write_text(update_readme(path.read_text(encoding="utf-8"), runs), encoding="utf-8")
+
+
+def index(runs):
+    """Return the page that names the committed results, by {folder: results}."""
+    blocks = [
+        "# Benchmark results",
+        "Results of `gd bench`, a folder a processor. `gd bench --readme` runs all of it on the machine at hand, then "
+        "writes its folder, this page and the table in the README. `python -m gd.bench.report` writes them from the "
+        "results again.",
+    ]
+    for folder, results in runs.items():
+        blocks += [
+            f"## {_machine(results)}",
+            standing(results),
+            f"[Report]({folder}/report.md), [page]({folder}/report.html), [results.json]({folder}/results.json): "
+            f"{_circumstances(results)}.",
+            f"![Where gd stands on {processor(results)}]({folder}/pictures/standing.svg)",
+        ]
+    return "\n\n".join(map(_filled, filter(None, blocks))) + "\n"
+
+
+def readme_table(runs):
+    """Return the README's table in Markdown, with the machines it was measured on, by {folder: results}.
 
     For each name in HEADLINE it shows the first kernel, at its size nearest to 100,000 elements and at its largest;
     then the first trainings.
     """
-    trainings = epochs(results)[:TRAININGS]
-    shown = {}
-    for kernel in sorted(kernels(listed(results, "cases")), key=lambda kernel: rank(kernel[0])):
-        shown.setdefault(rank(kernel[0]), kernel)
-    shown.pop(len(HEADLINE), None)
-    rows = []
-    for records in map(_two, shown.values()):
-        if len(rows) + len(records) + len(trainings) <= ROWS:
-            rows += map(_row, records)
-    rows += map(_row, trainings)
-    found = table(("", "elements", "gd", *PEERS.values(), "share of the ceiling"), rows)
-    parts = _filled(_where(results)), found and markdown_table(found), _filled(_in_all(results))
-    return "\n\n".join(filter(None, parts))
+    rows = {}
+    for results in runs.values():
+        for record in _shown(results):
+            rows.setdefault((record["what"], record.get("size")), []).append(_row(results, record))
+    columns = "", "elements", "processor", "gd", *PEERS.values(), "share of the ceiling"
+    found = table(columns, [row for each in rows.values() for row in each])
+    said = (
+        f"By `gd bench`, in float32; written by `gd bench --readme` from [the results]({FOLDER}/README.md). Medians of "
+        "interleaved rounds; a factor says how many times as long as gd the other took, of PyTorch its fastest variant."
+    )
+    lines = "\n".join(_filled(_in_all(*run), "  ") for run in runs.items())
+    return "\n\n".join(filter(None, (_filled(said), found and markdown_table(found), lines)))
 
 
-def update_readme(text, results):
-    """Return the text of a README with the table of these results between its markers.
+def update_readme(text, runs):
+    """Return the text of a README with the table of these results, by folder, between its markers.
 
     Raises
     ------
@@ -64,11 +107,25 @@ def update_readme(text, results):
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest or END in before + after:
         raise ValueError(f"the README needs one line {BEGIN} and, below it, one line {END}")
-    return f"{before}{BEGIN}\n{readme_table(results)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{readme_table(runs)}\n{END}{after}"
 
 
-def _filled(text):
-    return fill(text, 120, break_long_words=False, break_on_hyphens=False)
+def _filled(text, indent=""):
+    return fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _shown(results):
+    """Return the records of the table."""
+    trainings = epochs(results)[:TRAININGS]
+    shown = {}
+    for kernel in sorted(kernels(listed(results, "cases")), key=lambda kernel: rank(kernel[0])):
+        shown.setdefault(rank(kernel[0]), kernel)
+    shown.pop(len(HEADLINE), None)
+    found = []
+    for records in map(_two, shown.values()):
+        if len(found) + len(records) + len(trainings) <= ROWS:
+            found += records
+    return found + trainings
 
 
 def _two(kernel):
@@ -77,47 +134,43 @@ def _two(kernel):
     return [cached, kernel[-1]] if cached is not kernel[-1] else [cached]
 
 
-def _row(record):
+def _row(results, record):
     ours, best = per_element(record), fastest(record)
     return (
         record["what"],
         count(record.get("size")),
+        processor(results),
         f"{figures(ours)} ns/element" if ours else duration(seconds(record, "gd")),
         *(times(best.get(peer)) for peer in PEERS),
         part(share(record), ENOUGH),
     )
 
 
-def _where(results):
-    """Return a sentence with the command and machine of the table."""
+def _machine(results):
+    """Return the processor, and the day of the run."""
+    return ", ".join(filter(None, (processor(results), date(results))))
+
+
+def _circumstances(results):
+    """Return the threads, versions and commit of a run."""
     machine = environment(results)
     versions = machine.get("versions") or {}
-    dtypes = dict.fromkeys(record.get("dtype") for record in listed(results, "cases"))
-    parts = [
-        machine.get("processor"),
-        f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}" if machine.get("threads") else None,
-        *dtypes,
-        *(f"{name} {versions[name]}" for name in VERSIONS if name in versions),
-    ]
-    return (
-        f"By `{results.get('command') or 'gd bench'}`, written by `gd bench --readme` from "
-        f"[{FOLDER}/results.json]({FOLDER}/results.json): {', '.join(filter(None, parts))}. Medians of interleaved "
-        "rounds; a factor says how many times as long as gd the other took, of PyTorch its fastest variant."
-    )
+    parts = [threads(results), *(f"{name} {versions[name]}" for name in VERSIONS if name in versions)]
+    return ", ".join(filter(None, [*parts, machine.get("commit") and f"commit {machine['commit']}"])) or "gd"
 
 
-def _in_all(results):
-    """Return a sentence on all comparisons, as the table shows only a few."""
-    records = [record for record in compared(results) if fastest(record)]
+def _in_all(folder, results):
+    """Return a line on all comparisons of a run, as the table shows only a few."""
+    records = comparisons(results)
     means = [
         f"{name} {times(geometric_mean(fastest(record)[peer] for record in records if peer in fastest(record)))}"
         for peer, name in PEERS.items()
         if peer in peers(results)
     ]
-    lost = sum(map(bool, map(in_front, records)))
+    lost = f"{count(len(behind_peers(results)))} of {count(len(records))}"
     return (
-        f"Over all {count(len(records))} comparisons: {', '.join(means)} (geometric means); a peer is faster in "
-        f"{count(lost)}, and [the report]({FOLDER}/report.md#where-gd-loses) lists each."
+        f"- {_machine(results)}, {_circumstances(results)}: a peer is faster in "
+        f"[{lost}]({FOLDER}/{folder}/report.md#where-gd-loses) comparisons; geometric means: {', '.join(means)}."
         if means
         else ""
     )

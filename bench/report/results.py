@@ -1,9 +1,11 @@
 """Reads a tree of results: ratios to the peers, shares of the ceiling, and where gd is behind."""
 
+import re
+from datetime import datetime
 from math import exp, inf, log
 
 from ..libraries import package
-from .notation import known
+from .notation import count, known, times
 
 ENOUGH = 0.9  # of the ceiling
 NO_PEERS = ("gd", "ceiling", "products")
@@ -18,6 +20,26 @@ def listed(results, section):
 def environment(results):
     """Return the environment of the run; empty if unknown."""
     return results.get("environment") or {}
+
+
+def processor(results):
+    """Return the name of the processor in few words: Intel Xeon, AMD EPYC (znver4)."""
+    machine = environment(results)
+    name = re.sub(r"\((R|TM)\)|\bprocessor\b|\bCPU\b|\d+-core\b|@.*", " ", machine.get("processor") or "", flags=re.I)
+    words = " ".join(name.split()) or "unknown processor"
+    return f"{words} ({machine['core']})" if machine.get("core") else words
+
+
+def threads(results):
+    """Write the number of threads of the run; None if it is unknown."""
+    number = environment(results).get("threads")
+    return f"{number} thread{'s' * (number != 1)}" if number else None
+
+
+def date(results, time=""):
+    """Write the day on which the run started, with the time in a format of strftime; None if it is unknown."""
+    started = results.get("started") and datetime.fromisoformat(results["started"])
+    return f"{started.day} {started:%B %Y{time}}".strip() if started else None
 
 
 def ceilings(results, what):
@@ -74,10 +96,10 @@ def far_from_ceiling(record):
     return reached is not None and reached < ENOUGH
 
 
-def per_element(record):
-    """Return gd's nanoseconds per element, or None."""
-    ours, size = seconds(record, "gd"), record.get("size")
-    return ours / size * 1e9 if ours and size else None
+def per_element(record, library="gd"):
+    """Return the nanoseconds per element of gd or of another library, or None."""
+    time, size = seconds(record, library), record.get("size")
+    return time / size * 1e9 if time and size else None
 
 
 def rate(record, what):
@@ -171,9 +193,26 @@ def geometric_mean(values):
     return exp(sum(map(log, values)) / len(values)) if values else None
 
 
+def comparisons(results):
+    """Return all records in which gd and a peer were timed."""
+    return list(filter(ratios, everything(results)))
+
+
 def behind_peers(results):
     """Return all records in which a peer is faster, the worst first."""
     return sorted(filter(in_front, everything(results)), key=lambda record: min(in_front(record).values()))
+
+
+def standing(results):
+    """Return the sentence that says where gd stands; an empty one if it was compared with no peer."""
+    compared, lost = comparisons(results), behind_peers(results)
+    if not compared:
+        return ""
+    mean = geometric_mean(min(ratios(record).values()) for record in compared)
+    return (
+        f"A peer is faster than gd in {count(len(lost))} of {count(len(compared))} comparisons; over all of them, the "
+        f"fastest peer takes {times(mean)} as long as gd (geometric mean)."
+    )
 
 
 def behind_ceiling(results):

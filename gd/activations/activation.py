@@ -11,8 +11,9 @@ from ..checks import FLOATS, Range, check_alike, check_array, check_flag, check_
 from ..kernels.compiler import join
 from ..kernels.gates import Gate
 from ..kernels.loops import rows
-from ..kernels.loops.elementwise import PARALLEL_FROM, map_elements_over_first, map_elements_over_second, map_into
+from ..kernels.loops.elementwise import map_elements_over_first, map_elements_over_second, map_into
 from ..kernels.rules import activations as rules
+from ..kernels.streaming import STREAM_FROM
 
 ACTIVATIONS: "dict[str, Activation]" = {}
 NOTHING = Range(np.inf, -np.inf)  # two numbers that must be in order are compared in Python
@@ -64,22 +65,23 @@ class Activation:
         numbers = tuple(
             (default, NOTHING if "min" in parameters else allowed) for default, allowed in parameters.values()
         )
-        gates = self._gates = [Gate(operands, numbers, rows=not self.elementwise) for operands in (1, 2, 2)]
+        how: dict[str, Any] = {"below": STREAM_FROM} if self.elementwise else {"rows": True}
+        gates = self._gates = [Gate(operands, numbers, **how) for operands in (1, 2, 2)]
         defaults = {name: default for name, (default, _) in parameters.items()}
 
         def forward(x, out=None, **parameters):
-            enter = gates[0].enter
-            result = enter(out, x, *(defaults | parameters).values()) if parameters else enter(out, x)
+            numbers = (defaults | parameters).values() if parameters else ()
+            result = gates[0].run(out, x, *numbers)
             return self._apply(0, names[0], (("x", x),), out, parameters) if result is None else result
 
         def backward(dy, x, out=None, **parameters):
-            enter = gates[1].enter
-            result = enter(out, dy, x, *(defaults | parameters).values()) if parameters else enter(out, dy, x)
+            numbers = (defaults | parameters).values() if parameters else ()
+            result = gates[1].run(out, dy, x, *numbers)
             return self._apply(1, names[1], (("dy", dy), ("x", x)), out, parameters) if result is None else result
 
         def backward_from_output(dy, y, out=None, **parameters):
-            enter = gates[2].enter
-            result = enter(out, dy, y, *(defaults | parameters).values()) if parameters else enter(out, dy, y)
+            numbers = (defaults | parameters).values() if parameters else ()
+            result = gates[2].run(out, dy, y, *numbers)
             return self._apply(2, names[2], (("dy", dy), ("y", y)), out, parameters) if result is None else result
 
         self.forward, self.backward = forward, backward
@@ -138,7 +140,7 @@ class Activation:
             flat[over] = out.ravel()  # the same memory, and writeable
             kernel, arguments = join(_IN_PLACE[over], rule), (*flat, *values)
         kernel(x.size, *arguments)
-        if rule is self.rules[form] and x.size < PARALLEL_FROM:
+        if rule is self.rules[form] and x.nbytes < STREAM_FROM:
             self._gates[form].admit(kernel, arguments, x.dtype, over)
         return out
 

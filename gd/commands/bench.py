@@ -38,14 +38,20 @@ def add(commands: Any) -> None:
     bench.add_argument("--threads", type=int, help="threads of all libraries (default: all cores)")
     bench.add_argument("--rounds", type=int, help="turns of each library (default: 7; 3 with --quick or if slow)")
     bench.add_argument("--data", metavar="PATH", help="data for networks, as for gd train (default: random numbers)")
-    bench.add_argument("--output", metavar="DIR", default="benchmark", help="folder of the report")
+    bench.add_argument("--output", metavar="DIR", help="folder of the report (default: benchmark)")
     bench.add_argument("--json", action="store_true", help="print results.json instead of the headline")
     bench.add_argument(
         "--check",
         metavar="BASELINE",
         help="exit with 1 if a share of the ceiling, or a ratio to NumPy, is 15 %% below that of this results.json",
     )
-    bench.add_argument("--readme", metavar="FILE", nargs="?", const="README.md", help="replace the table in this file")
+    bench.add_argument(
+        "--readme",
+        metavar="FILE",
+        nargs="?",
+        const="README.md",
+        help="in a checkout: keep the report of this processor in docs/benchmark, and replace the table in this file",
+    )
     bench.add_argument("--assembly", metavar="NAME", help="only print the assembly of the kernels of a name")
     bench.set_defaults(run=run)
 
@@ -75,11 +81,14 @@ def run(options: argparse.Namespace) -> int:
         running.check_names(options.only or ())
     except running.UnknownName as error:
         raise Failure(f"--only: {error}") from error
-    folder = Path(options.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"--output {options.output}: {error}") from error
+    folder = None if options.readme else Path(options.output or "benchmark")
+    if folder is None:
+        _check_readme(options, readme)
+    else:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Failure(f"--output {options.output}: {error}") from error
 
     plan = running.Plan(
         options.quick, options.only or (), options.sizes or (), options.threads, options.rounds, options.data
@@ -91,17 +100,26 @@ def run(options: argparse.Namespace) -> int:
             bar.update(1)
 
         results = running.run(plan, _command(options), progress)
+    folder = folder or Path(options.readme).parent / readme.FOLDER / readme.folder_of(results)
     report.write(results, folder)
     print(json.dumps(results, indent=1) if options.json else report.summary(results))
     if not options.json:
         print(f"\nwritten    {folder / 'report.html'}, report.md, results.json")
     if options.readme:
-        path = Path(options.readme)
-        path.write_text(readme.update_readme(path.read_text(), results))
-        print(f"written    {path}", file=sys.stderr)
+        readme.update(options.readme)
+        print(f"written    {options.readme}", file=sys.stderr)
     if baseline:
         return _check(results, baseline, regression)
     return 0
+
+
+def _check_readme(options: argparse.Namespace, readme: Any) -> None:
+    if options.output or options.quick or options.only or options.sizes:
+        raise Failure("--readme is for a whole run, in a folder of its own: drop --output, --quick, --only and --sizes")
+    try:
+        readme.update_readme(Path(options.readme).read_text(encoding="utf-8"), {})
+    except (OSError, ValueError) as error:
+        raise Failure(f"--readme {options.readme}: {error}") from error
 
 
 def _check(results: dict[str, Any], baseline: dict[str, Any], regression: Any) -> int:

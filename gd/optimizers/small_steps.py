@@ -8,7 +8,7 @@ from ..checks import FLOATS
 from ..kernels.gates import MOST_ARRAYS, OPEN, StepGate, refuse
 from ..kernels.loops.update import coefficients_of
 from ..kernels.rules.stages import CommonCoefficients
-from ..parameters import ParameterArray, Structure
+from ..parameters import ParameterArray, ParameterVector, Structure
 
 if TYPE_CHECKING:
     from .base import Optimizer
@@ -24,9 +24,12 @@ class SmallSteps:
     """
 
     def __init__(self, owner: "Optimizer", structure: Structure) -> None:
-        self._arrays = list(structure.arrays.values())
-        self._keys = None if structure.is_one else list(structure.arrays)
-        self._is_list = self._keys == list(range(len(self._arrays)))
+        self._arrays, self._keys, self._is_list, self._shapes = _arrays(structure), None, False, None
+        if structure.vector is not None:
+            self._shapes = structure.params._shapes
+        elif not structure.is_one:
+            self._keys = list(structure.arrays)
+            self._is_list = self._keys == list(range(len(self._keys)))
         self._state, self._attributes, self._update = owner._state, vars(owner), self._arrays[0].update
         self._coefficients = self._update.coefficients
         self._enter = refuse
@@ -34,10 +37,10 @@ class SmallSteps:
     @staticmethod
     def of(owner: "Optimizer", structure: Structure) -> "SmallSteps | None":
         """Return the small steps of an optimizer, None if its arrays are many, large or not alike."""
-        arrays = list(structure.arrays.values())
+        arrays = _arrays(structure)
         update = arrays[0].update
         alike = all(array.update is update and _is_plain(array) for array in arrays)
-        if not (alike and update.owner is owner and update.trust is None) or structure.vector is not None:
+        if not alike or update.owner is not owner or update.trust is not None or owner.groups:
             return None
         is_small = sum(array.size for array in arrays) < update.formula.parallel_from  # it is not split over threads
         return SmallSteps(owner, structure) if is_small and len(arrays) <= MOST_ARRAYS else None
@@ -52,17 +55,32 @@ class SmallSteps:
             return self._prepare() if t else None  # the first step compiles in Python, and explains
         common, own = self._coefficients.values(t, grad_scale)
         if keys is None:
+            if type(grads) is ParameterVector and self._is_known(grads):
+                grads = grads._vector
             return enter(state, t + 1, common, own, grads)
         if type(grads) is dict and len(grads) == len(keys):
             return enter(state, t + 1, common, own, *map(grads.get, keys))
         return enter(state, t + 1, common, own, *grads) if self._is_list and type(grads) in (list, tuple) else None
 
+    def _is_known(self, grads: ParameterVector) -> bool:
+        """Return True if a ParameterVector has the names and shapes of the parameters, in the same order."""
+        if grads._shapes is not self._shapes:
+            if self._shapes is None or list(grads._shapes.items()) != list(self._shapes.items()):
+                return False
+            self._shapes = grads._shapes  # the same object comes again
+        return True
+
     def _prepare(self) -> None:
         """Make the gate."""
         if OPEN:
             arrays = [(array.given, array.p, array.slots) for array in self._arrays]
+            guards = [each for array in self._arrays for _, each in array.memory]
             count = len(CommonCoefficients._fields) + len(coefficients_of(self._update.owner.rule)._fields)
-            self._enter = StepGate(self._update.formula, count, arrays).enter
+            self._enter = StepGate(self._update.formula, count, arrays, guards).enter
+
+
+def _arrays(structure: Structure) -> list[ParameterArray]:
+    return list(structure.arrays.values()) if structure.vector is None else [structure.vector]
 
 
 def _is_plain(array: ParameterArray) -> bool:

@@ -69,15 +69,15 @@ class State:
         apart = bool(groups) or owner.by_blocks  # blocks of 256 do not end where arrays do
         if vector is not None:
             add(vector)
-            vector.slots = [] if apart else [self._allocated(vector, slot) for slot in self.slots]
+            vector.slots = () if apart else tuple(self._allocated(vector, slot) for slot in self.slots)
             pieces = zip(*(structure.pieces(slot) for slot in vector.slots), strict=True)
         for array in arrays.values():
             if array.update is None:
                 add(array)
                 if vector is not None and not apart:
-                    array.slots = [piece for _, piece in next(pieces, ())]
+                    array.slots = tuple(piece for _, piece in next(pieces, ()))
                 else:
-                    array.slots = [self._allocated(array, slot) for slot in self.slots]
+                    array.slots = tuple(self._allocated(array, slot) for slot in self.slots)
 
     def _allocated(self, array: ParameterArray, slot: str) -> NDArray[Any]:
         """Return a new state array for a slot of an array."""

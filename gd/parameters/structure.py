@@ -16,8 +16,15 @@ from .vector import ParameterVector
 ONCE = Iterator, ValuesView  # taken as a list: what can be read once, or cannot be indexed
 
 
+def _nothing() -> None:
+    """Stand for a weak reference to no array."""
+
+
 class ParameterArray:
     """One array of a structure, with what its gradient must match and what an optimizer stores for it.
+
+    It owns no list, dict or function: lists of 100,000 arrays are made as objects are, and Python's garbage collector
+    walks over each of those again and again.
 
     Attributes
     ----------
@@ -33,7 +40,7 @@ class ParameterArray:
         As of the array.
     real : dtype
         The dtype that kernels compute in: float32 for parameters in bfloat16.
-    slots : list of ndarray
+    slots : tuple of ndarray
         State arrays.
     update : Update
         Its kernel and coefficients, once an optimizer has it.
@@ -41,7 +48,7 @@ class ParameterArray:
         Steps taken; valid only while arrays differ in it.
     first_block : int
         Its offset, in blocks of 256 elements, in the vector that it is a part of.
-    memory : list of (str, ndarray)
+    memory : tuple of (str, ndarray)
         The array, and others whose flags also tell whether it may be written to, each with its name.
     unread : ndarray or None
         The gradient itself, if it is to be set to 0 and a copy in another order was returned for it.
@@ -55,19 +62,20 @@ class ParameterArray:
     size: int
     dtype: np.dtype[Any]
     real: np.dtype[Any]
-    slots: list[NDArray[Any]]
+    memory: tuple[tuple[str, NDArray[Any]], ...]
+    slots: tuple[NDArray[Any], ...]
     update: Any  # an Update
     steps: int
     first_block: int
 
     def __init__(self, label: str, number: int, array: NDArray[Any]) -> None:
-        self.label, self.number, self.given, self.memory = label, number, array, [(label, array)]
+        self.label, self.number, self.given, self.memory = label, number, array, ((label, array),)
         self.order = None if array.flags.c_contiguous else memory_order(array)
         self.shape, self.size, self.dtype, self.p = array.shape, array.size, array.dtype, self.flat(array)
         self._fitting = self.shape if self.order is None else None  # shape of gradients that are vectors as they are
         self.real = array.dtype if array.dtype in FLOATS else np.dtype(np.float32)
-        self.slots, self.update, self.steps, self.first_block, self.unread = [], None, 0, 0, None
-        self._known: Callable[[], Any] = lambda: None
+        self.slots, self.update, self.steps, self.first_block, self.unread = (), None, 0, 0, None
+        self._known: Callable[[], Any] = _nothing
 
     def flat(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return an array of this shape as a vector in the order of the parameters: a copy if it has another order."""
@@ -166,9 +174,9 @@ class Structure:
         if isinstance(params, ParameterVector):
             check(where, "params.vector", params.vector)
             self.vector = ParameterArray("params", 0, params.vector)
-            self.vector.memory = [("params.vector", params.vector), *found.values()]
+            self.vector.memory = ("params.vector", params.vector), *found.values()
             for array in self.arrays.values():
-                array.memory.append(self.vector.memory[0])
+                array.memory += self.vector.memory[:1]
         self._clears = clears
 
     def adopt(self, others: Mapping[Any, ParameterArray]) -> None:

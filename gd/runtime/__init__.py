@@ -3,6 +3,7 @@
 from .machine import (
     PACKAGES,
     cache_size,
+    free_memory,
     information,
     processor,
     sysctl,
@@ -14,6 +15,7 @@ from .progress import check_progress, compiling_bar, progress_bar
 from .threading import get_threads, single_threaded_blas, threads
 
 __all__ = [
-    "PACKAGES", "cache_size", "check_progress", "compiling_bar", "get_threads", "information", "processor",
-    "progress_bar", "single_threaded_blas", "sysctl", "threading_layer", "threads", "vector_bits", "versions",
+    "PACKAGES", "cache_size", "check_progress", "compiling_bar", "free_memory", "get_threads", "information",
+    "processor", "progress_bar", "single_threaded_blas", "sysctl", "threading_layer", "threads", "vector_bits",
+    "versions",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from ..kernels.rules.activations import identity
 from ..version import __version__
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "threadpoolctl")
+CGROUPS = ("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
+UNKNOWN = 2**31  # bytes that are taken to be free where the system does not tell
 ONE_AT_A_TIME = (
     "with workqueue Numba aborts the process if a parallel function of yours runs in one Python thread and gd in "
     "another: call gd `with gd.threads(1)` there, hold one lock around both, or choose NUMBA_THREADING_LAYER=omp or tbb"
@@ -66,6 +69,19 @@ def processor() -> str:
     except OSError:
         names = [sysctl("machdep.cpu.brand_string")]
     return next(filter(None, names), platform.processor() or platform.machine())
+
+
+def free_memory() -> int:
+    """Return the bytes that this process may still allocate, as far as the system tells."""
+    free = []
+    with suppress(OSError, ValueError, IndexError):
+        (available,) = (each for each in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in each)
+        free.append(1024 * int(available.split()[1]))
+    for limit, used in CGROUPS:
+        group = Path("/sys/fs/cgroup")
+        with suppress(OSError, ValueError):
+            free.append(int((group / limit).read_text()) - int((group / used).read_text()))
+    return max(0, min(free, default=UNKNOWN))
 
 
 def sysctl(name: str) -> str:

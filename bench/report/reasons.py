@@ -1,0 +1,80 @@
+"""Why gd loses the comparisons that it loses: edit REASONS where a cause was found or mended.
+
+The first reason that fits a record is printed with it. What none explains is noise if the rounds of both overlap, and
+unknown otherwise. A reason that no committed results need is deleted: a test finds it.
+"""
+
+import re
+from math import inf
+from typing import NamedTuple
+
+from .notation import known
+from .results import in_front
+
+
+class Reason(NamedTuple):
+    """A cause of lost comparisons.
+
+    Attributes
+    ----------
+    families : tuple of str
+    what : str
+        A regular expression for the whole name of the computation.
+    sizes : tuple of int
+        The smallest and the largest size.
+    why : str
+        A sentence.
+    """
+
+    families: tuple
+    what: str
+    sizes: tuple
+    why: str
+
+
+ANY = ".*"
+SMALL = "Small calls: much of gd's time goes into checking its arguments."
+REASONS = (
+    Reason(
+        ("activations",),
+        "tanh",
+        (10_000, 100_000),
+        "NumPy takes the polynomials of tanh from a table in vector registers; gd computes an exponential and divides.",
+    ),
+    Reason(
+        ("activations",),
+        "(log_)?softmax(_backward)?",
+        (1_000, inf),
+        "Rows of 100 columns: gd reduces each row alone, to its maximum and its sum.",
+    ),
+    Reason(("optimizers", "activations"), ANY, (0, 10_000), SMALL),
+    Reason(("losses",), ANY, (0, 1_000), SMALL),
+    Reason(("gradients",), ANY, (0, 1_024), SMALL),
+    Reason(
+        ("activations",),
+        "gelu(_backward)?",
+        (100_000, inf),
+        "gd's normal distribution is right to 9 ULP in its tails, too, which takes longer than the memory. PyTorch is "
+        "off by 10 million there.",
+    ),
+    Reason(("low-bit",), ANY, (0, inf), "Encoding the states in fewer bits takes longer than the bytes that it saves."),
+)
+NOISE = "Noise: the middle halves of the rounds of gd and of the peer overlap."
+UNKNOWN = "The reason is not known."
+
+
+def reason(record):
+    """Return why a peer is faster in a record, as a sentence."""
+    size = record.get("size") or 0
+    for each in REASONS:
+        low, high = each.sizes
+        if record["family"] in each.families and re.fullmatch(each.what, record["what"]) and low <= size <= high:
+            return each.why
+    return NOISE if _overlaps(record) else UNKNOWN
+
+
+def _overlaps(record):
+    """Return True if the upper quartile of a faster peer reaches gd's lower quartile."""
+    ours = record["libraries"]["gd"].get("low")
+    theirs = [record["libraries"][name].get("high") for name in in_front(record)]
+    return known(ours) and any(known(high) and high >= ours for high in theirs)
