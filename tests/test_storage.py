@@ -1,6 +1,7 @@
 """States in bfloat16 and 8 bits, parameters in bfloat16: what is stored, what comes back, and how training goes on."""
 
 import copy
+import hashlib
 import pickle
 
 import numpy as np
@@ -163,6 +164,31 @@ def test_a_step_is_that_of_the_decoded_state(name, state_dtype, rng):
             limit = 2.0**-15 if array.dtype == np.int8 else 0
             largest = np.abs(expected[slot]).max()
             assert np.all(np.abs(found - expected[slot]) <= 1.001 * step * np.abs(expected[slot]) + limit * largest)
+
+
+@pytest.mark.parametrize(
+    "name, options, digest",
+    [
+        ("SGD", {"momentum": 0.5, "state_dtype": "int8"}, "5f411889aefc8c47"),
+        ("SGD", {"momentum": 0.5, "state_dtype": "bfloat16"}, "7c66f535b64709e4"),
+        ("Adagrad", {"seed": 1, "state_dtype": "int8"}, "74ab8f1ffb00c78f"),
+        ("RMSprop", {"rho": 0.75, "momentum": 0.5, "centered": True, "state_dtype": "int8"}, "76da18eab74e8082"),
+        ("Adagrad", {"param_dtype": "bfloat16", "state_dtype": "int8"}, "71924bb462005c2d"),
+        ("SGD", {"momentum": 0.5, "param_dtype": "bfloat16", "master_weights": True, "zero_grads": True}, "6281a806dd42ca86"),
+        ("Adagrad", {"ema": 0.5, "l2": 0.25, "track_norms": True, "state_dtype": "int8"}, "7c9f1406ae2a1303"),
+    ],
+)
+def test_the_bits_of_a_training_do_not_change(name, options, digest):
+    """They follow from sums, products, quotients and roots, whose results are the same on every processor."""
+    x = (np.arange(1000) * 159 % 997 - 498).astype(np.float32) / 512
+    p = halves(x) if "param_dtype" in options else x.copy()
+    optimizer = OPTIMIZERS[name](p, lr=0.125, **options)
+    for k in range(3):
+        g = np.float32(k - 1.25) * x * x * x
+        g[900] = 2.0 ** (10 * k)  # in the last block, which is a short one
+        optimizer.step(g)
+    content = [each.tobytes() for each in map(np.asarray, (p, *optimizer.state_dict().values()))]
+    assert hashlib.sha256(b"".join(content)).hexdigest()[:16] == digest
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from ..kernels.loops.update import coefficients_of, update
 from ..kernels.random_numbers import key_of, random_bits
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
-from ..kernels.words import address as address_of_words
 from ..parameters import ParameterArray
 from .tables import Table, starts_of
 from .update import QUANTITIES, Update
@@ -91,13 +90,12 @@ class Part:
             "coefficients": self._coefficients(owner.rule),
             "norms": (np.empty((QUANTITIES, 0)), None, QUANTITIES, self._blocks) if owner.track_norms else (None,),
             "cleared": (self._gradient, None, self._sizes) if owner.zero_grads else (None,),
-            "step": self._bound(self._update.unbound(len(slots))),
             "p": p,
             "low": low,
             "g": (self._gradient, None, self._sizes),
         }
         own |= dict(enumerate(slots))
-        return self._table(update_many, join(update_blocks), self._blocks, CODE_BLOCK, moved, own)
+        return self._table(update_many, self._update.kernel, self._blocks, CODE_BLOCK, moved, own)
 
     @cached_property
     def _sums(self) -> list[Table]:
@@ -105,26 +103,21 @@ class Part:
         return [self._sum(rule) for rule in (stages.start_accumulation, stages.accumulate)]
 
     def _sum(self, rule: Any) -> Table:
-        kernel, total = join(update, rule), (self._real, None, self._sizes)
+        total = self._real, None, self._sizes
         moved = 2 * self._real.itemsize + self._gradient.itemsize
         if self._floats:
-            return self._table(update_many, kernel, self._sizes, 1, moved, {"total": total}, self._given(rule))
+            given = self._given(rule)
+            return self._table(update_many, join(update, rule), self._sizes, 1, moved, {"total": total}, given)
         own = {
             "key": (np.uint64(0), 0),
             "coefficients": self._coefficients(rule),
             "norms": (None,),
             "cleared": (None,),
-            "step": self._bound(kernel.bind(self._update.dtype, self._real)),
             "total": total,
             "low": (None,),
             "g": (self._gradient, None, self._sizes),
         }
-        return self._table(update_many, join(update_blocks), self._blocks, CODE_BLOCK, moved, own)
-
-    def _bound(self, step: Any) -> tuple[Any, ...]:
-        """Return the column of a bound body."""
-        self._kept = [*vars(self).get("_kept", ()), step]  # the words have its address
-        return step, address_of_words(step)
+        return self._table(update_many, join(update_blocks, rule), self._blocks, CODE_BLOCK, moved, own)
 
     # --- What they do
 

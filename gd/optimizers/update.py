@@ -44,7 +44,7 @@ class Update:
     formula : Kernel
         The rule's own.
     kernel : Kernel
-        Steps an array: that one, or the loop over blocks that calls it.
+        Steps an array: that one, or the rule's walk by blocks.
     trust : Kernel or None
         Measures an array, before its step, for a trust ratio.
     place_of_lr : int
@@ -72,7 +72,7 @@ class Update:
         self._scaled = 1.0, np.array(stages.CommonCoefficients(), dtype)
         self._largest = float(np.finfo(dtype).max)
         self.formula = join(update, owner.rule, *self.stages)
-        self.kernel = join(update_blocks) if owner.by_blocks else self.formula
+        self.kernel = join(update_blocks, owner.rule, *self.stages) if owner.by_blocks else self.formula
         if by_chunks:
             self.kernel = Streamed(self.kernel)
         self.trust = None
@@ -90,8 +90,7 @@ class Update:
         blocks, key = -(-array.size // CODE_BLOCK), advanced(key_of(t, array.number, key=self.key), array.first_block)
         low, slots = (array.slots[0], array.slots[1:]) if owner.master_weights else (None, array.slots)
         norms = np.empty((QUANTITIES, blocks)) if owner.track_norms else None
-        cleared, step = g if owner.zero_grads else None, self.unbound(len(slots))
-        self.kernel(blocks, key, vector, norms, cleared, step, array.p, low, g, *slots)
+        self.kernel(blocks, key, vector, norms, g if owner.zero_grads else None, array.p, low, g, *slots)
         if array.unread is not None:  # g was a copy of it
             array.unread[...], array.unread = 0, None
         return norms
@@ -112,10 +111,6 @@ class Update:
     def bound(self, array: ParameterArray) -> Any:
         """Return the step of an array, bound to it, for loops that compute or look up its gradient piece by piece."""
         return self.formula.bind(self.dtype, array.p, *array.slots)
-
-    def unbound(self, slots: int) -> Any:
-        """Return the step of an array with this number of slots, for a kernel that binds it to its own vectors."""
-        return _of_nothing(self.formula, self.dtype, slots)
 
     def trusted(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
@@ -147,8 +142,7 @@ class Update:
         if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
-            step = _of_nothing(join(update, rule), self.dtype, 0)
-            join(update_blocks)(-(-g.size // CODE_BLOCK), np.uint64(0), vector, None, None, step, total, None, g)
+            join(update_blocks, rule)(-(-g.size // CODE_BLOCK), np.uint64(0), vector, None, None, total, None, g)
 
     def scaled(self, grad_scale: float) -> NDArray[Any]:
         """Return the coefficients that only scale a gradient; they are read only."""
@@ -166,11 +160,6 @@ def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
         stages.shrunk: owner.l1 and owner.proximal,
     }
     return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
-
-
-def _of_nothing(kernel: Any, dtype: np.dtype[Any], slots: int) -> Any:
-    """Return a kernel bound to empty vectors."""
-    return kernel.bind(dtype, *(np.empty(0, dtype),) * (1 + slots))
 
 
 def advanced(key: np.uint64, blocks: int) -> np.uint64:
