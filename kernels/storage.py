@@ -27,7 +27,7 @@ from numba import types
 from .compiler import device
 from .machine_code import by_types
 from .math import bits_of, float_of
-from .random_numbers import random_bits
+from .random_numbers import GOLDEN, random_bits
 from .views import vector_at
 from .words import intrinsic_or
 
@@ -203,6 +203,16 @@ def write_float(typing_context, stored, i, x):
         return context.get_dummy_value()
 
     return types.none(stored, types.intp, types.float32), generate
+
+
+@device
+def key_of_step(seed, steps, number, first_block):
+    """Return the key of an array's step, from that of a seed; the array begins at a block of a larger one.
+
+    Block k has the random numbers of block first_block + k of the larger array: those of a sequence that moves on by
+    `GOLDEN` (see `random_bits`).
+    """
+    return _random(_random(seed, np.uint64(steps)), np.uint64(number)) + np.uint64(first_block) * GOLDEN
 
 
 @device

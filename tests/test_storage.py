@@ -174,7 +174,7 @@ def test_a_step_is_that_of_the_decoded_state(name, state_dtype, rng):
         ("Adagrad", {"seed": 1, "state_dtype": "int8"}, "74ab8f1ffb00c78f"),
         ("RMSprop", {"rho": 0.75, "momentum": 0.5, "centered": True, "state_dtype": "int8"}, "76da18eab74e8082"),
         ("Adagrad", {"param_dtype": "bfloat16", "state_dtype": "int8"}, "71924bb462005c2d"),
-        ("SGD", {"momentum": 0.5, "param_dtype": "bfloat16", "master_weights": True, "zero_grads": True}, "6281a806dd42ca86"),
+        ("SGD", {"momentum": 0.5, "param_dtype": "bfloat16", "master_weights": True}, "6281a806dd42ca86"),
         ("Adagrad", {"ema": 0.5, "l2": 0.25, "track_norms": True, "state_dtype": "int8"}, "7c9f1406ae2a1303"),
     ],
 )
@@ -386,6 +386,31 @@ def test_gradients_that_are_set_to_zero_are_writeable_and_apart(rng):
         optimizer.step([g, fixed])
     assert g.all()
     assert not any(each.any() for each in p)
+
+
+def test_gradients_of_different_steps_are_not_known_to_be_apart():
+    p, both = [np.zeros(3), np.zeros(3)], np.ones(5)
+    optimizer = gd.SGD(p, zero_grads=True)
+    optimizer.step([np.ones(3), both[:3]])
+    first, second = both[2:], both[:3]
+    optimizer.step([np.ones(3), second])
+    optimizer.step([first, None])
+    both[:] = 1
+    with pytest.raises(ValueError, match="overlap"):
+        optimizer.step([first, second])
+    assert both.all()
+
+
+@pytest.mark.parametrize("options", [{}, {"state_dtype": "int8"}, {"track_norms": True}])
+def test_a_gradient_that_is_copied_is_set_to_zero(options):
+    p, again = np.zeros((3, 4)), np.zeros((3, 4))
+    optimizer, expected = gd.Adam(p, zero_grads=True, **options), gd.Adam(again, **options)
+    for k in range(1, 4):
+        g = np.full((3, 4), k, np.float64, order="CF"[k % 2])
+        expected.step(g)
+        optimizer.step(g)
+        assert not g.any()
+    assert np.array_equal(p, again)
 
 
 # --- Gradients in bfloat16

@@ -83,7 +83,7 @@ class Steps:
     def _only_array(self) -> ParameterArray | None:
         """Return the optimizer's array if it has just one and its step is one kernel call, else None."""
         owner = self._owner
-        detour = self._summed or self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
+        detour = self._summed or self._looks_first or owner.scalars or owner.track_norms or self._state.folder
         return self._structure.arrays[None] if self._structure.is_one and not detour else None
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
@@ -348,11 +348,12 @@ class Steps:
     def _note_norms(self, parts: NDArray[np.float64] | None, given: Gradients, scales: Scales) -> None:
         """Set the optimizer's `norms` from those of the blocks of all arrays."""
         if parts is not None:
-            factors: Any = scales
-            if isinstance(scales, list):
-                factors = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
-            with np.errstate(over="ignore", invalid="ignore"):
-                parts[0] *= np.abs(factors)
+            if scales != 1.0:
+                factors: Any = scales
+                if isinstance(scales, list):
+                    factors = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
+                with np.errstate(over="ignore", invalid="ignore"):
+                    parts[0] *= np.abs(factors)
             vars(self._owner)["norms"] = Norms(*self.together.norm(parts))
 
 

@@ -12,7 +12,7 @@ from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
 from ..kernels.loops.update import coefficients_of, update, update_rows
-from ..kernels.random_numbers import GOLDEN, key_of
+from ..kernels.random_numbers import key_of
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray
@@ -83,17 +83,30 @@ class Update:
 
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
         """Step one array by its flat gradient and the coefficients; return the norms of its blocks, if tracked."""
-        owner = self.owner
-        if not owner.by_blocks:
-            self.kernel(array.size, vector, g, 0, array.p, *array.slots)
-            return None
-        blocks, key = -(-array.size // CODE_BLOCK), advanced(key_of(t, array.number, key=self.key), array.first_block)
-        low, slots = (array.slots[0], array.slots[1:]) if owner.master_weights else (None, array.slots)
-        norms = np.empty((QUANTITIES, blocks)) if owner.track_norms else None
-        self.kernel(blocks, key, vector, norms, g if owner.zero_grads else None, array.p, low, g, *slots)
-        if array.unread is not None:  # g was a copy of it
-            array.unread[...], array.unread = 0, None
+        norms = np.empty((QUANTITIES, -(-array.size // CODE_BLOCK))) if self.owner.track_norms else None
+        self.kernel(*self.arguments(array, vector, g, t, norms))
+        array.clear_unread()
         return norms
+
+    def arguments(
+        self,
+        array: ParameterArray,
+        vector: NDArray[Any],
+        g: NDArray[Any],
+        t: int,
+        norms: NDArray[np.float64] | None = None,
+    ) -> tuple[Any, ...]:
+        """Return the arguments of the kernel for step t + 1 of one array."""
+        owner, slots, low = self.owner, array.slots, None
+        if self.trust is not None:
+            vector = self.trusted(array, g, vector)
+        if not owner.by_blocks:
+            return array.size, vector, g, 0, array.p, *slots
+        if owner.master_weights:
+            low, *slots = slots
+        blocks, cleared = -(-array.size // CODE_BLOCK), g if owner.zero_grads else None
+        numbers = self.key, t, array.number, array.first_block
+        return blocks, *numbers, vector, norms, cleared, array.p, low, g, *slots
 
     def step_rows(self, array: ParameterArray, vector: NDArray[Any], rows: NDArray[np.intp], g: NDArray[Any]) -> None:
         """Step some rows of a matrix by the gradient of each; no row comes twice."""
@@ -142,7 +155,8 @@ class Update:
         if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
-            join(update_blocks, rule)(-(-g.size // CODE_BLOCK), np.uint64(0), vector, None, None, total, None, g)
+            blocks, unrounded = -(-g.size // CODE_BLOCK), (self.key, 0, 0, 0)  # totals are floats
+            join(update_blocks, rule)(blocks, *unrounded, vector, None, None, total, None, g)
 
     def scaled(self, grad_scale: float) -> NDArray[Any]:
         """Return the coefficients that only scale a gradient; they are read only."""
@@ -160,11 +174,6 @@ def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
         stages.shrunk: owner.l1 and owner.proximal,
     }
     return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
-
-
-def advanced(key: np.uint64, blocks: int) -> np.uint64:
-    """Return the key whose block k has the random numbers that block k + blocks has under `key`."""
-    return np.uint64((int(key) + blocks * int(GOLDEN)) % 2**64) if blocks else key  # of SplitMix64's sequence
 
 
 def _parts(kernel: Callable[..., Any], quantities: int, size: int, *arguments: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numba import types
 
 from ..compiler import device, loop
 from ..machine_code import by_types
-from ..storage import CODE_BLOCK, Whole, chance_of, encode, encoder, opened, read, write
+from ..storage import CODE_BLOCK, Whole, chance_of, encode, encoder, key_of_step, opened, read, write
 from ..views import SINGLE, allocate, release, vector_at
 from .reductions import block_norm
 from .update import around, average, slots_of, unpack
@@ -18,17 +18,18 @@ from .update import around, average, slots_of, unpack
 GRADIENT, UPDATE, PARAMETERS = range(3)  # rows of norms
 
 
-def _traffic(size, key, coefficients, norms, cleared, p, low, g, *slots):
+def _traffic(size, seed, steps, number, first_block, coefficients, norms, cleared, p, low, g, *slots):
     bytes_of = [getattr(each, "nbytes", 0) for each in (g, cleared, norms, p, p, low, low)]
     return sum(bytes_of) + 2 * sum(each.nbytes for each in slots)
 
 
 @loop(parallel_from=64, flush=True, traffic=_traffic)
 def update_blocks(rule, *stages):
-    """Items are blocks; arguments: key (of random numbers), coefficients, norms, cleared, p, low, g, *slots.
+    """Items are blocks; arguments: a key, three numbers, coefficients, norms, cleared, p, low, g, *slots.
 
-    These may be None: `norms` (3, blocks) receives the norms of gradient, update and new parameters; `cleared`, which
-    is g, is set to 0; `low` holds the lower halves of parameters whose upper halves are p.
+    The first four make the random numbers: see `key_of_step`. These may be None: `norms` (3, blocks) receives the norms
+    of gradient, update and new parameters; `cleared`, which is g, is set to 0; `low` holds the lower halves of
+    parameters whose upper halves are p.
     """
     scalars, taken = unpack(rule), slots_of(rule)
     prepared, finished = around(stages)
@@ -51,8 +52,8 @@ def update_blocks(rule, *stages):
         return largest
 
     def body(start, stop, arguments):
-        key, coefficients, norms, cleared, p, low, g = arguments[:7]
-        slots = arguments[7:]
+        seed, steps, number, first_block, coefficients, norms, cleared, p, low, g = arguments[:10]
+        key, slots = key_of_step(seed, steps, number, first_block), arguments[10:]
         room, seen = allocate(SINGLE, (1 + len(slots)) * CODE_BLOCK), room_to_look(norms, coefficients)
         for block in range(start, stop):
             n, chance = min(CODE_BLOCK, g.size - block * CODE_BLOCK), chance_of(key, block)
