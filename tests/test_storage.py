@@ -9,6 +9,7 @@ import pytest
 
 import gd
 from gd import reference
+from gd.checks.arrays import ALIGNMENT, PAGE, PLACED_FROM, address
 from gd.kernels.compiler import splitting
 from gd.kernels.storage import stored_size
 from gd.optimizers import OPTIMIZERS
@@ -136,6 +137,31 @@ def test_states_are_small(name, state_dtype):
         if slot not in OPTIMIZERS[name].exact:
             assert array.nbytes <= {"bfloat16": 0.5, "int8": 0.27}[state_dtype] * wide[slot].nbytes
     assert stored_size(1) == 5
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+@pytest.mark.parametrize("own", [False, True])
+def test_large_arrays_do_not_alias(own, name):
+    """No two begin less than 256 bytes apart modulo a page, but for those that begin at the same place."""
+    n = PLACED_FROM // 4
+    p = gd.ParameterVector({"p": n}).vector if own else memoryview(bytearray(4 * n + 5000))
+    if not own:
+        p = np.frombuffer(p, np.uint8)
+        start = (16 - address(p)) % PAGE  # where malloc maps large arrays
+        p = p[start : start + 4 * n].view(np.float32)
+    optimizer = OPTIMIZERS[name](p, ema=0.9)
+    result = gd.relu(p)
+    places = [address(each) % PAGE for each in (p, result, *optimizer._structure.arrays[None].slots)]
+    assert all(place % ALIGNMENT == 0 for place in places[1:])
+    assert places[1] == PAGE // 2
+    places = sorted(set(places))
+    gaps = np.diff([*places, places[0] + PAGE])
+    assert gaps.min() >= 256
+
+
+def test_small_arrays_take_no_page():
+    states = gd.Adam(np.zeros(100, np.float32))._structure.arrays[None].slots
+    assert all(each.base.nbytes == each.nbytes + ALIGNMENT for each in states)
 
 
 # --- Steps
