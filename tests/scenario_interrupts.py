@@ -34,6 +34,7 @@ def arrays(*sizes):
 
 CASES = {  # name: sizes of arrays, optimizer of them
     "one-array": ([64], lambda p: gd.Adam(p[0])),
+    "few-bits": ([64], lambda p: gd.Adam(p[0], state_dtype="int8")),
     "large-array": ([400_000], lambda p: gd.Adam(p[0])),
     "norm": ([50_000], lambda p: gd.LARS(p[0], clip_norm=1.0)),
     "several-arrays": ([64, 30_000, 7, 200_000], lambda p: gd.Adam(p)),
