@@ -12,6 +12,7 @@ KEPT = 8  # times that are kept of each side; the longest does not count
 FIRST_TRIAL = 16  # calls before the other side is tried
 TRIAL = 3e-3  # minimum seconds of a trial: an operating system can need as long to spread threads over cores
 PATIENCE = 20  # pause before the next trial, in durations of the last trial
+LOST = 100  # the same, at least, in what the slower side took longer in the trial
 HASTE = 16  # the pause passes this many times as fast while calls are slower than the other side last was
 
 
@@ -19,7 +20,8 @@ class Choice:
     """Decides whether to split the walks of one kernel at one size class.
 
     ``parallel`` says how to do the next call, and `record` takes its time. From time to time the other side is tried,
-    in at most a twentieth of the time, and stays if its last 8 calls were faster.
+    in at most a twentieth of the time, and stays if its last 8 calls were faster. Trials make all calls together at most
+    a hundredth slower.
     """
 
     def __init__(self, parallel):
@@ -44,7 +46,8 @@ class Choice:
         times = {side: self._typical(side) for side in (False, True)}
         self.parallel = times[True] < times[False]
         self._rival = times[not self.parallel]
-        self._trying, self._calls, self._pause = False, 0, PATIENCE * self._spent
+        lost = self._calls * (self._rival - times[self.parallel])
+        self._trying, self._calls, self._pause = False, 0, max(PATIENCE * self._spent, LOST * lost)
 
     def _typical(self, side):
         """Return the mean of the last calls without the longest, which may have waited for another process."""

@@ -260,8 +260,11 @@ class Steps:
     def _ahead(self, array: ParameterArray, count: int) -> NDArray[Any] | None:
         """Return the coefficients of the next steps, one row each, and count these steps."""
         self._state.check()
-        owner, rows = self._owner, None
-        coefficients = array.update.coefficients
+        owner, coefficients = self._owner, array.update.coefficients
+        rows = coefficients.ahead(owner.steps, count)
+        if rows is not None:
+            self._state.set_steps(owner.steps + count)
+            return rows
         for k in range(count):
             vector = coefficients.vector(owner.steps, 1.0)
             if rows is None:
