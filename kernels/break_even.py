@@ -20,8 +20,8 @@ class Choice:
     """Decides whether to split the walks of one kernel at one size class.
 
     ``parallel`` says how to do the next call, and `record` takes its time. From time to time the other side is tried,
-    in at most a twentieth of the time, and stays if its last 8 calls were faster. Trials make all calls together at most
-    a hundredth slower.
+    in at most a twentieth of the time, and stays if its last 8 calls were faster. Trials make all calls together a
+    hundredth slower at most.
     """
 
     def __init__(self, parallel):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from functools import partial
 from math import isfinite, sqrt
 from typing import Any
 
@@ -26,8 +27,7 @@ from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops import dense, weight_tiles
-from ..kernels.random_numbers import key_of
-from ..losses import check_loss, total
+from ..losses import check_loss, totals
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector, check_unfrozen
 from ..runtime import single_threaded_blas
@@ -36,7 +36,7 @@ from .architecture import ONLY, Architecture, Sizes
 from .base import Model
 from .evaluation import Evaluation, Targets
 from .heads import Head
-from .passes import new_pass
+from .passes import new_pass, weighted
 
 Given = Array | Mapping[str, Array | None]  # targets
 Outputs = NDArray[Any] | Any  # with heads a dict of arrays
@@ -318,16 +318,20 @@ class MLP(Model):
         `pieces` of the pass then yields the factors of the weights' gradients. The arguments are not checked, and BLAS
         should be limited to one thread. `bound` are the losses bound to y, if they are known.
         """
-        work, vector = self._pass, self.parameters.vector
-        if work is None or work.capacity < rows.size:
-            work = self._pass = new_pass(self._plan, rows.size)
-        outputs = self._plan.outputs.values()
-        scales = [head.weight / n if n else 0.0 for head, n in zip(outputs, self.divisors(y, rows), strict=True)]
-        key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
-        work.run(X, bound or self._plan.bound_losses(y), rows, vector, np.array(scales, self.dtype), key)
+        work, plan = self._pass_of(rows.size), self._plan
+        scales, key = plan.scales(self.divisors(y, rows)), plan.key(self.seed, step)
+        bound = bound or plan.bound_losses(y)
+        work.run(X, bound, rows, self.parameters.vector, np.array(scales, self.dtype), key)
+        values = work.values[:, : rows.size]
         if losses is not None:
-            losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
-        return sum(total(values[: rows.size]) * scale for values, scale in zip(work.values, scales, strict=True))
+            losses[rows] = np.dot([head.weight for head in plan.outputs.values()], values)
+        return weighted(totals(values), scales)
+
+    def _pass_of(self, rows):
+        """Return the pass for batches of so many rows."""
+        if self._pass is None or self._pass.capacity < rows:
+            self._pass = new_pass(self._plan, rows)
+        return self._pass
 
     def divisors(self, y: Targets, rows: NDArray[np.intp]) -> list[float]:
         """Return the divisors that turn the sums of the losses of some rows into means, by head."""
@@ -342,12 +346,17 @@ class MLP(Model):
         if accumulate > 1 or not optimizer.inside.is_possible:
             yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
             return
-        bound = self._plan.bound_losses(y)
+        bound, vector = self._plan.bound_losses(y), self.parameters.vector
+        if not (self._plan.by_layer or is_sparse(X) or losses is not None or self.max_norm):
+            given = X, bound, order, batch_size, vector, partial(self.divisors, y), self.seed, optimizer
+            for rows, loss in self._pass_of(batch_size).train(*given):
+                yield loss, rows.size, y.weight(rows)
+            return
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses, bound)
             if isfinite(loss):
                 with Interruption():
-                    optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(self.parameters.vector))
+                    optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(vector))
                     self.constrain()
             yield loss, rows.size, y.weight(rows)
 

@@ -122,5 +122,7 @@ def bias_corrections(optimizer: _WithBetas, t: Any) -> tuple[Any, Any]:
     betas = optimizer.betas
     if not isinstance(t, np.ndarray):
         return 1.0 / (1.0 - betas[0] ** t), 1.0 / (1.0 - betas[1] ** t)
-    first, second = (np.array([beta**each for each in t.tolist()]) for beta in betas[:2])  # NumPy rounds powers otherwise
+    first, second = (
+        np.array([beta**each for each in t.tolist()]) for beta in betas[:2]
+    )  # NumPy rounds powers otherwise
     return 1.0 / (1.0 - first), 1.0 / (1.0 - second)

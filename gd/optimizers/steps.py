@@ -229,8 +229,8 @@ class Steps:
         vector = array.update.coefficients.vector(self._owner.steps, 1.0)
         self._count([array])  # before the kernels: Ctrl-C during one acts when it has ended
         kernel, step = join(loop), array.update.bound(array)
-        for arguments in pieces:
-            kernel(*arguments, vector, array.p, len(array.slots), step)
+        for size, *arguments in pieces:
+            kernel(size, vector, step, *arguments, array.p, len(array.slots))
 
     def run(self, loop: Callable[..., Any], count: int, work: int, **given: Any) -> int:
         """Take up to `count` steps by an ordered loop that computes the gradients itself; return how many.
