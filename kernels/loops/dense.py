@@ -17,7 +17,7 @@ import numpy as np
 from ..blas import product
 from ..compiler import device, loop
 from ..traffic import of_rows
-from ..views import DOUBLE, allocate, local, matrix_at, numbers, release, row_at, vector_at
+from ..views import DOUBLE, allocate, local, matrix_at, numbers, prefetch, release, row_at, vector_at
 from ..words import invoke, member
 from .elementwise import bits, drop
 
@@ -192,6 +192,7 @@ def forward_backward():
             n = end - first
             x = rows_of(batch.activations, batch.capacity, 0, first, n, layer_at(layout, 0).fan_in)
             for i in range(n):
+                prefetch(row_at(batch.X, batch.places[min(first + i + 4, end - 1)]))
                 copy_row(row_at(batch.X, batch.places[first + i]), row_at(x, i))
             drop_rows(x, first, batch.rates[0], batch.key, 0)
             for k in range(batch.hidden):

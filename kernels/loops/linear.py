@@ -240,6 +240,7 @@ def matrix_gradient():
                     places[i] = _row(rows, first + i)
                 if rows.size:
                     for i in range(count):
+                        prefetch(row_at(X, rows[min(first + i + AHEAD, n - 1)]))
                         to, place = row_at(x, i), row_at(X, places[i])
                         for j in range(features):
                             to[j] = place[j]
