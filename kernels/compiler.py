@@ -72,7 +72,8 @@ def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, giv
     ``"- rw r"`` (see the module `traffic`). If the size of items depends on the arrays' shapes, `work` is a function of
     size and arguments that returns the total amount of work, in the unit of `parallel_from`. `given` are the types of
     the first arguments, which a calling body gives if this one is bound: ``"x[:] x[:,:] int body"``, with x for the
-    dtype, and body for a bound body. If there are many arguments, `names` is a named tuple: the body then takes them by name.
+    dtype, and body for a bound body. If there are many arguments, `names` is a named tuple: the body then takes them by
+    name.
     """
 
     def declare(factory):

@@ -1,11 +1,11 @@
 """Losses: the value and the gradient with respect to the prediction, in one pass."""
 
 from .functions import ALIASES, LOSSES, check_loss, public_functions
-from .loss import ANY, COUNTS, PROBABILITIES, Loss, check_distributions, is_distribution, rates, total, totals
+from .loss import ANY, COUNTS, PROBABILITIES, Loss, check_distributions, is_distribution, rates, total
 
 globals().update(public_functions())
 
 __all__ = [
     "ALIASES", "ANY", "COUNTS", "LOSSES", "PROBABILITIES", "Loss", "check_distributions", "check_loss",
-    "is_distribution", "rates", "total", "totals", *public_functions(),
+    "is_distribution", "rates", "total", *public_functions(),
 ]  # fmt: skip

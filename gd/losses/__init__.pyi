@@ -23,5 +23,4 @@ from .loss import check_distributions as check_distributions
 from .loss import is_distribution as is_distribution
 from .loss import rates as rates
 from .loss import total as total
-from .loss import totals as totals
 from .functions import public_functions as public_functions

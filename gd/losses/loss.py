@@ -21,12 +21,6 @@ def total(values: NDArray[np.float64]) -> float:
         return float(values.sum())
 
 
-def totals(values: NDArray[np.float64]) -> list[Any]:
-    """Return `total` of each vector along the last axis of an array, as nested lists."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.sum(axis=-1).tolist()
-
-
 class Domain(NamedTuple):
     """The targets that a loss takes."""
 

@@ -27,7 +27,7 @@ from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops import dense, weight_tiles
-from ..losses import check_loss, totals
+from ..losses import check_loss
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector, check_unfrozen
 from ..runtime import single_threaded_blas
@@ -36,7 +36,7 @@ from .architecture import ONLY, Architecture, Sizes
 from .base import Model
 from .evaluation import Evaluation, Targets
 from .heads import Head
-from .passes import new_pass, weighted
+from .passes import pass_for, weighted
 
 Given = Array | Mapping[str, Array | None]  # targets
 Outputs = NDArray[Any] | Any  # with heads a dict of arrays
@@ -315,23 +315,17 @@ class MLP(Model):
     ) -> float:
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
-        `pieces` of the pass then yields the factors of the weights' gradients. The arguments are not checked, and BLAS
-        should be limited to one thread. `bound` are the losses bound to y, if they are known.
+        `pieces` of the pass then yields the factors of the weights' gradients. Arguments are not checked; BLAS should be
+        limited to one thread; `bound` are the losses bound to y, if known.
         """
-        work, plan = self._pass_of(rows.size), self._plan
-        scales, key = plan.scales(self.divisors(y, rows)), plan.key(self.seed, step)
+        plan, work = self._plan, pass_for(self._plan, rows.size, self._pass)
+        self._pass, scales, key = work, plan.scales(self.divisors(y, rows)), plan.key(self.seed, step)
         bound = bound or plan.bound_losses(y)
         work.run(X, bound, rows, self.parameters.vector, np.array(scales, self.dtype), key)
         values = work.values[:, : rows.size]
         if losses is not None:
             losses[rows] = np.dot([head.weight for head in plan.outputs.values()], values)
-        return weighted(totals(values), scales)
-
-    def _pass_of(self, rows):
-        """Return the pass for batches of so many rows."""
-        if self._pass is None or self._pass.capacity < rows:
-            self._pass = new_pass(self._plan, rows)
-        return self._pass
+        return weighted(values, scales)
 
     def divisors(self, y: Targets, rows: NDArray[np.intp]) -> list[float]:
         """Return the divisors that turn the sums of the losses of some rows into means, by head."""
@@ -348,9 +342,9 @@ class MLP(Model):
             return
         bound, vector = self._plan.bound_losses(y), self.parameters.vector
         if not (self._plan.by_layer or is_sparse(X) or losses is not None or self.max_norm):
+            self._pass = pass_for(self._plan, min(batch_size, order.size), self._pass)
             given = X, bound, order, batch_size, vector, partial(self.divisors, y), self.seed, optimizer
-            for rows, loss in self._pass_of(batch_size).train(*given):
-                yield loss, rows.size, y.weight(rows)
+            yield from ((loss, rows.size, y.weight(rows)) for rows, loss in self._pass.train(*given))
             return
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses, bound)

@@ -9,19 +9,21 @@ from ..checks import aligned_empty, is_sparse
 from ..kernels.compiler import join
 from ..kernels.loops import dense, layers, weight_tiles
 from ..kernels.loops.network_training import train_network
-from ..losses import totals
+from ..losses import total
 
 PRODUCTS = 2**28  # of the steps that are one call: some milliseconds, after which Python can be interrupted
 
 
-def weighted(sums, scales):
-    """Return the loss of a mini-batch, from the sum of the losses of its rows and the scale of each head."""
-    return sum(each * scale for each, scale in zip(sums, scales, strict=True))
+def weighted(values, scales):
+    """Return the loss of a mini-batch, from those of its rows, by head, and the scale of each head."""
+    return sum(total(each) * scale for each, scale in zip(values, scales, strict=True))
 
 
-def new_pass(plan, capacity):
-    """Return the pass that suits an `Architecture`, for batches of up to `capacity` rows."""
-    return (_ByLayers if plan.by_layer else _ByBlocks)(plan, capacity)
+def pass_for(plan, rows, before):
+    """Return the pass that suits an `Architecture`, for batches of up to so many rows: `before` if it has the room."""
+    if before is not None and before.capacity >= rows:
+        return before
+    return (_ByLayers if plan.by_layer else _ByBlocks)(plan, rows)
 
 
 class _Pass:
@@ -99,6 +101,7 @@ class _ByBlocks(_Pass):
         `bound` are the losses bound to the targets, and `divisors_of(rows)` turns sums of them into means. If the last
         loss that is yielded is not finite, no step was taken for it.
         """
+        batch_size = max(1, min(batch_size, order.size))
         first, again = len(dense.forward_backward.given), len(weight_tiles.update_weights.given)
         self.rows = order[:batch_size]
         batch = self._batch(X, bound, self.rows, vector, np.empty(0, vector.dtype), np.uint64(0))
@@ -115,14 +118,15 @@ class _ByBlocks(_Pass):
         for some in cut(order, batch_size * max(1, PRODUCTS // work)):
             batches = list(cut(some, batch_size))
             scales = [self.plan.scales(divisors_of(rows)) for rows in batches]
-            keys = np.array([self.plan.key(seed, optimizer.steps + k) for k in range(len(batches))])
+            keys = np.array(
+                [self.plan.key(seed, step) for step in range(optimizer.steps, optimizer.steps + len(batches))]
+            )
             values = np.empty((len(batches), len(self.values), batch_size))
             own = {"values": values.reshape(-1, batch_size), "order": some, "keys": keys}
             own["scales"] = np.array(scales, vector.dtype)
             taken = optimizer.inside.run(train_network, len(batches), work, **own, **fixed)
-            sums = [*totals(values[:-1]), totals(values[-1, :, : batches[-1].size])]
-            for rows, each, scale in zip(batches[: taken + 1], sums, scales, strict=False):
-                yield rows, weighted(each, scale)
+            for rows, each, scale in zip(batches[: taken + 1], values, scales, strict=False):
+                yield rows, weighted(each[:, : rows.size], scale)
             if taken < len(batches):
                 break
 
