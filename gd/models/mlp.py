@@ -315,13 +315,12 @@ class MLP(Model):
     ) -> float:
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
-        `pieces` of the pass then yields the factors of the weights' gradients. Arguments are not checked; BLAS should be
-        limited to one thread; `bound` are the losses bound to y, if known.
+        `pieces` of the pass then yields the factors of the weights' gradients. `bound` are the losses bound to y, if
+        known. Nothing is checked, and BLAS should be limited to one thread.
         """
         plan, work = self._plan, pass_for(self._plan, rows.size, self._pass)
         self._pass, scales, key = work, plan.scales(self.divisors(y, rows)), plan.key(self.seed, step)
-        bound = bound or plan.bound_losses(y)
-        work.run(X, bound, rows, self.parameters.vector, np.array(scales, self.dtype), key)
+        work.run(X, bound or plan.bound_losses(y), rows, self.parameters.vector, np.array(scales, self.dtype), key)
         values = work.values[:, : rows.size]
         if losses is not None:
             losses[rows] = np.dot([head.weight for head in plan.outputs.values()], values)
@@ -340,17 +339,17 @@ class MLP(Model):
         if accumulate > 1 or not optimizer.inside.is_possible:
             yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
             return
-        bound, vector = self._plan.bound_losses(y), self.parameters.vector
+        bound = self._plan.bound_losses(y)
         if not (self._plan.by_layer or is_sparse(X) or losses is not None or self.max_norm):
             self._pass = pass_for(self._plan, min(batch_size, order.size), self._pass)
-            given = X, bound, order, batch_size, vector, partial(self.divisors, y), self.seed, optimizer
-            yield from ((loss, rows.size, y.weight(rows)) for rows, loss in self._pass.train(*given))
+            data = X, y, bound, order, batch_size
+            yield from self._pass.train(*data, self.parameters.vector, partial(self.divisors, y), self.seed, optimizer)
             return
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses, bound)
             if isfinite(loss):
                 with Interruption():
-                    optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(vector))
+                    optimizer.inside.step(weight_tiles.update_weights, self._pass.pieces(self.parameters.vector))
                     self.constrain()
             yield loss, rows.size, y.weight(rows)
 

@@ -95,11 +95,11 @@ class _ByBlocks(_Pass):
         """Yield the arguments that kernels take first, in the order in which the gradients can be had."""
         yield self._piece(self.plan.tiles, self.nothing, False)
 
-    def train(self, X, bound, order, batch_size, vector, divisors_of, seed, optimizer):
-        """Take a step for every mini-batch of `order`, several in one call; yield (rows, mean loss) of each.
+    def train(self, X, y, bound, order, batch_size, vector, divisors_of, seed, optimizer):
+        """Take a step for every mini-batch of `order`, several in one call; yield what `Model.descend` does.
 
-        `bound` are the losses bound to the targets, and `divisors_of(rows)` turns sums of them into means. If the last
-        loss that is yielded is not finite, no step was taken for it.
+        `bound` are the losses bound to y, and `divisors_of(rows)` turns sums of them into means. If the last loss is
+        not finite, no step was taken for it.
         """
         batch_size = max(1, min(batch_size, order.size))
         first, again = len(dense.forward_backward.given), len(weight_tiles.update_weights.given)
@@ -118,15 +118,13 @@ class _ByBlocks(_Pass):
         for some in cut(order, batch_size * max(1, PRODUCTS // work)):
             batches = list(cut(some, batch_size))
             scales = [self.plan.scales(divisors_of(rows)) for rows in batches]
-            keys = np.array(
-                [self.plan.key(seed, step) for step in range(optimizer.steps, optimizer.steps + len(batches))]
-            )
+            keys = np.array([self.plan.key(seed, optimizer.steps + k) for k in range(len(batches))])
             values = np.empty((len(batches), len(self.values), batch_size))
             own = {"values": values.reshape(-1, batch_size), "order": some, "keys": keys}
             own["scales"] = np.array(scales, vector.dtype)
             taken = optimizer.inside.run(train_network, len(batches), work, **own, **fixed)
             for rows, each, scale in zip(batches[: taken + 1], values, scales, strict=False):
-                yield rows, weighted(each[:, : rows.size], scale)
+                yield weighted(each[:, : rows.size], scale), rows.size, y.weight(rows)
             if taken < len(batches):
                 break
 
