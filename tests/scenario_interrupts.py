@@ -196,6 +196,11 @@ def fit(given=lambda: [signal.SIGINT]):
     train(lambda: gd.MLP([20, 32, 32, 3], max_norm=1.0), given())
 
 
+def fit_network(given=lambda: [signal.SIGINT]):
+    """The same of a network, several of whose steps are taken in one call of compiled code."""
+    train(lambda: gd.MLP([20, 32, 32, 3], dropout=0.1), given())
+
+
 def fit_linear_model(given=lambda: [signal.SIGINT]):
     """The same of a linear model, whose steps are taken in compiled code."""
     train(lambda: gd.LinearModel(20, 3, "softmax"), given())

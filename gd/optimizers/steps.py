@@ -234,8 +234,8 @@ class Steps:
         vector = array.update.coefficients.vector(self._owner.steps, 1.0)
         self._count([array])  # before the kernels: Ctrl-C during one acts when it has ended
         kernel, step = join(loop), array.update.bound(array)
-        for arguments in pieces:
-            kernel(*arguments, vector, array.p, len(array.slots), step)
+        for size, *arguments in pieces:
+            kernel(size, vector, step, *arguments, array.p, len(array.slots))
 
     def run(self, loop: Callable[..., Any], count: int, work: int, **given: Any) -> int:
         """Take up to `count` steps by an ordered loop that computes the gradients itself; return how many.
@@ -265,8 +265,11 @@ class Steps:
     def _ahead(self, array: ParameterArray, count: int) -> NDArray[Any] | None:
         """Return the coefficients of the next steps, one row each, and count these steps."""
         self._state.check()
-        owner, rows = self._owner, None
-        coefficients = array.update.coefficients
+        owner, coefficients = self._owner, array.update.coefficients
+        rows = coefficients.ahead(owner.steps, count)
+        if rows is not None:
+            self._state.set_steps(owner.steps + count)
+            return rows
         for k in range(count):
             vector = coefficients.vector(owner.steps, 1.0)
             if rows is None:
