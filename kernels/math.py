@@ -7,17 +7,19 @@ Rules use them like any scalar function; outside of compiled code they are NumPy
 Maximum errors in units in the last place (ULP), as `tests/test_math.py` bounds them; `tests/exhaustive.py`
 tests all float32 numbers:
 
-                     with fused multiply-adds    without
-    function             float32    float64      float32    float64
-    exp, exp_minus           1.0        1.0          1.3        1.3
-    expm1                    1.4        1.5          1.6        1.5
-    log, log1p               0.9        0.9          0.9        0.9
-    tanh                     1.6        1.6          1.6        1.7
-    sigmoid                  1.7        1.7          2.2        2.0
-    softplus                 2.2        2.0          2.7        2.4
-    erf                      1.4        1.5          2.5        2.4
-    normal_cdf               6.1        8.0          6.6        8.0
-      and its density        2.8        2.9          3.0        3.0
+                            with fused multiply-adds    without
+    function                    float32    float64      float32    float64
+    exp, exp_minus                 1.0        1.0          1.0        1.0
+    exp_minus_and_product          1.4        1.4          1.4        1.4
+    expm1_minus                    0.8        0.8          0.8        0.8
+    log, log1p                     0.9        0.9          0.9        0.9
+    tanh                           0.6        0.6          0.6        0.6
+    sigmoid                        1.7        1.7          1.9        1.9
+    silu                           2.5        2.5          2.5        2.5
+    softplus                       1.4        1.4          1.4        1.4
+    erf                            1.4        1.5          2.5        2.4
+    gelu                           6.5        9.0          7.5        9.0
+    gelu_slope                     6.5        9.0          7.0        9.0
 
 Processors without fused multiply-adds, such as Intel's before Haswell and many virtual machines, take more time.
 NaN gives NaN and infinities give the limits. Results below the smallest normal number are right
@@ -25,14 +27,15 @@ to the nearest subnormal, and subnormal arguments are not flushed.
 """
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 
+from .bits import bits_of, copysign, float_of
 from .compiler import device
 from .machine_code import overload
-from .multiply_add import fma, horner, multiply_add
+from .multiply_add import by_pairs, fma, horner, multiply_add
 from .polynomials import FORMATS
-from .words import intrinsic_or
+
+FAR = 800  # e**-x is 0 from there on, in both precisions
 
 
 def cast(value, x):
@@ -44,70 +47,6 @@ def cast(value, x):
 def _cast(value, x):
     real = x.dtype if isinstance(x, types.Array) else x
     return lambda value, x: real(value)
-
-
-@intrinsic_or(np.copysign)
-def copysign(typing_context, magnitude, sign):
-    """Return magnitude with the sign bit of sign."""
-
-    def generate(context, builder, signature, arguments):
-        real = arguments[0].type
-        function = builder.module.declare_intrinsic("llvm.copysign", [real], ir.FunctionType(real, [real, real]))
-        return builder.call(function, arguments)
-
-    return magnitude(magnitude, magnitude), generate
-
-
-@intrinsic_or(lambda x: x.view(f"i{x.itemsize}"))
-def bits_of(typing_context, x):
-    """Return the bit pattern of a float as an integer of the same size."""
-    integer = types.int32 if x == types.float32 else types.int64
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(integer.bitwidth))
-
-    return integer(x), generate
-
-
-@intrinsic_or(lambda bits: bits.view(f"f{bits.itemsize}"))
-def float_of(typing_context, bits):
-    """Return the float of a bit pattern."""
-    real = types.float32 if bits == types.int32 else types.float64
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(real))
-
-    return real(bits), generate
-
-
-@intrinsic_or(lambda x: x)
-def ordered(typing_context, x):
-    """Return an integer for a float, so that the integers have the order of the floats; NaN is beyond both ends."""
-    integer = types.int32 if x == types.float32 else types.int64
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], ir.IntType(integer.bitwidth))
-        return _flip_negative(builder, bits)
-
-    return integer(x), generate
-
-
-@intrinsic_or(lambda key: key)
-def unordered(typing_context, key):
-    """Return the float that `ordered` turned into this integer."""
-    real = types.float32 if key == types.int32 else types.float64
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(_flip_negative(builder, arguments[0]), context.get_value_type(real))
-
-    return real(key), generate
-
-
-def _flip_negative(builder, bits):
-    """Invert all bits but the sign where the sign is set."""
-    width = bits.type.width
-    signs = builder.ashr(bits, ir.Constant(bits.type, width - 1))
-    return builder.xor(bits, builder.and_(signs, ir.Constant(bits.type, 2 ** (width - 1) - 1)))
 
 
 @device
@@ -129,7 +68,7 @@ def clip(x, limit):
 
 
 def exp(x):
-    """Return e**x, by Cody & Waite's reduction x = n ln 2 + r and e**r = 1 + r + r**2 q(r)."""
+    """Return e**x, by Cody & Waite's reduction -x = n ln 2 + r and e**-r = 1 - r + r**2 q(r)."""
     return np.exp(x)
 
 
@@ -138,9 +77,15 @@ def exp_minus(x):
     return np.exp(-abs(x))
 
 
-def expm1(x):
-    """Return e**x - 1, accurate for small x."""
-    return np.expm1(x)
+def exp_minus_and_product(x):
+    """Return e**-|x| and |x| e**-|x|, the second as accurate as the first; both are 0 at infinity."""
+    e = np.exp(-abs(x))
+    return e, np.minimum(abs(x), FAR) * e
+
+
+def expm1_minus(x):
+    """Return e**-|x| - 1, accurate for small x."""
+    return np.expm1(-abs(x))
 
 
 def log(x):
@@ -154,7 +99,10 @@ def log1p(x):
 
 
 def tanh(x):
-    """Return the hyperbolic tangent: 1 - 2 e / (1 + e) with e = e**-2|x|, and x + x**3 p(x**2) near 0."""
+    """Return the hyperbolic tangent: ((1 - s) + (1 + s) t) / ((1 + s) + (1 - s) t) with s = 2**-n and t = tanh(r).
+
+    |x| = n ln 2 / 2 + r. The remainder of the quotient corrects it.
+    """
     return np.tanh(x)
 
 
@@ -163,8 +111,13 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def silu(x):
+    """Return x / (1 + e**-x)."""
+    return np.maximum(x, -FAR) / (1 + np.exp(-x))
+
+
 def softplus(x):
-    """Return log(1 + e**x) as max(x, 0) + log1p(e**-|x|)."""
+    """Return log(1 + e**x) = max(x, 0) + 2 atanh(e / (2 + e)) with e = e**-|x|, the quotient corrected as in tanh."""
     return np.maximum(x, 0) + np.log1p(np.exp(-abs(x)))
 
 
@@ -175,14 +128,22 @@ def erf(x):
     return special.erf(x)
 
 
-def normal_cdf(x):
-    """Return the standard normal distribution function and its density, which share an exponential.
+def gelu(x):
+    """Return x times the normal distribution function: max(x, 0) - |x| e**(-x**2 / 2) p(|x|) / q(|x|)."""
+    from scipy import special
 
-    The first is accurate in the lower tail, where 1 + erf(x) cancels.
+    return np.maximum(x, -FAR) * special.ndtr(x)
+
+
+def gelu_slope(x):
+    """Return the derivative of gelu: e**(-x**2 / 2) (a - |x|) p(|x|) / q(|x|) where x <= 0, and 1 minus that elsewhere.
+
+    It is 0 at x = -a: so it is accurate there, too.
     """
     from scipy import special
 
-    return special.ndtr(x), np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    x = np.clip(x, -FAR, FAR)
+    return special.ndtr(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
 
 def _functions(format):
@@ -191,74 +152,95 @@ def _functions(format):
     zero, half, one, two, four = map(real, (0, 0.5, 1, 2, 4))
     infinity, nan, smallest = real(np.inf), real(np.nan), np.finfo(real).smallest_normal
     exp_min, exp_max = map(real, format.exp_range)
-    expm1_min, erf_max, normal_max = map(real, (format.expm1_min, format.erf_max, format.normal_max))
-    tanh_small, tanh_max = real(0.56), real(20)  # tanh is 1 from there on
-    log2_e, ln2_high, ln2_low = map(real, (1 / np.log(2), format.ln2_high, format.ln2_low))
-    exp_q, log_r, log1p_q = (tuple(map(real, each)) for each in (format.exp_q, format.log_r, format.log1p_q))
-    tanh_p, erf_p = (tuple(map(real, each)) for each in (format.tanh_p, format.erf_p))
-    cdf_p, erfcx_p = (tuple(map(real, each)) for each in (format.cdf_p, format.erfcx_p))
-    cdf_a, twice_cdf_a = real(format.cdf_a), real(2 * format.cdf_a)
-    erf_0, pdf_0, sqrt_half = real(2 / np.sqrt(np.pi)), real(1 / np.sqrt(2 * np.pi)), real(np.sqrt(0.5))
+    expm1_max, erf_max, normal_max = map(real, (-format.expm1_min, format.erf_max, format.normal_max))
+    tanh_max, sure = real(20), real(40)  # tanh and sigmoid are 1 from there on
+    minus_log2_e, ln2_high, ln2_low = map(real, (-1 / np.log(2), format.ln2_high, format.ln2_low))
+    exp_q, expm1_p, tanh_p = (tuple(map(real, each)) for each in (format.exp_q, format.expm1_p, format.tanh_p))
+    log_r, atanh_p, coth_p = (tuple(map(real, each)) for each in (format.log_r, format.atanh_p, format.coth_p))
+    gelu_p, gelu_q = (tuple(map(real, each)) for each in (format.gelu_p, format.gelu_q))
+    slope_p, slope_q = (tuple(map(real, each)) for each in (format.slope_p, format.slope_q))
+    slope_zero, slope_zero_low = map(real, format.slope_zero)
+    erf_p, erfcx_p = (tuple(map(real, each)) for each in (format.erf_p, format.erfcx_p))
+    erf_0, sqrt_half = real(2 / np.sqrt(np.pi)), real(np.sqrt(0.5))
     # Adding 1.5 * 2**mantissa_bits rounds to an integer and leaves it in the lowest bits. Integers are
     # cast after each operation, since Numba widens the results to 64 bits.
     shifter = real(1.5 * 2**mantissa_bits)
     shifter_bits, sqrt_half_bits = shifter.view(integer), sqrt_half.view(integer)
-    # For e**-x the shifter leaves the exponent of 2**n in the lowest bits. Where 2**n can be subnormal, the exponent
-    # is raised first, and one product lowers the result again.
-    raising = format.exponent_bias // 2 + 1
-    shifter_2n = shifter + real(format.exponent_bias)
-    shifter_up, lowering = shifter_2n + real(raising), real(2.0**-raising)
-    subnormal_shift, exponent_bias = mantissa_bits + 2, format.exponent_bias
+    # For e**-x the shifter leaves the exponent of 2**-n in the lowest bits, raised or lowered by so much that the power
+    # is a normal number; a product with one of the two factors undoes it.
+    raising, bias = format.exponent_bias // 2 + 1, format.exponent_bias
+    lowering, lifting = real(2.0**-raising), real(2.0**raising)
+    lowered, to_power, raised = (shifter + real(each) for each in (bias - raising, bias, bias + raising))
+    shifter_raised = shifter + real(raising)
+    first_digits = real(1.5 * 2.0 ** (mantissa_bits // 3))  # so few that products of a quotient of them are exact
+    subnormal_shift = mantissa_bits + 2
     subnormal_factor, subnormal_steps = real(2.0**subnormal_shift), real(subnormal_shift)
 
     @device
-    def power_of_two(n):
-        return float_of(integer((n + exponent_bias) << mantissa_bits))
+    def power_of(shifted):
+        return float_of(integer(bits_of(shifted) << mantissa_bits))
 
     @device
-    def reduce(x, shifter):
-        """Return shifter + n, r, and the rounding error of r, where x = n ln 2 + r."""
-        shifted = multiply_add(x, log2_e, shifter)
-        n = shifted - shifter
-        exact = multiply_add(-n, ln2_high, x)
-        r = multiply_add(-n, ln2_low, exact)
-        return shifted, r, multiply_add(-n, ln2_low, exact - r)
+    def reduce(x, shifter, unit):
+        """Return shifter - n, -n, and r but for the term n unit ln2_low, where x = n unit ln 2 + r."""
+        shifted = multiply_add(x, minus_log2_e / unit, shifter)
+        minus_n = shifted - shifter
+        return shifted, minus_n, multiply_add(minus_n, unit * ln2_high, x)
 
     @device
-    def exp_of(r):
-        return multiply_add(r, multiply_add(r, horner(r, exp_q), one), one)
+    def power_and_rest(x, shifter):
+        """Return s and t with e**-x = s + s t, where s is a power of two."""
+        shifted, minus_n, high = reduce(x, shifter, one)
+        low = minus_n * ln2_low
+        r = high + low
+        square = r * r
+        return power_of(shifted), multiply_add(square, by_pairs(r, square, exp_q), -low) - high
+
+    @device
+    def parts_of_exp_minus(size):
+        """Return the same for x = size >= 0; the power can be subnormal."""
+        s, t = power_and_rest(size, raised)
+        return s * lowering, t
 
     @device
     def exp(x):
         x = exp_min if x < exp_min else x  # comparisons written this way let NaN through
         x = exp_max if x > exp_max else x
-        shifted, r, _ = reduce(x, shifter)
-        n = integer(bits_of(shifted) - shifter_bits)
-        half_n = integer(n >> 1)  # two factors: 2**n itself can overflow or be subnormal
-        return exp_of(r) * power_of_two(half_n) * power_of_two(integer(n - half_n))
+        positive = x > zero
+        s, t = power_and_rest(-x, lowered if positive else raised)  # the power alone can overflow or be subnormal
+        return multiply_add(s, t, s) * (lifting if positive else lowering)
 
     @device
-    def exp_of_minus(size, shifter):
-        shifted, r, _ = reduce(-size, shifter)
-        return exp_of(r) * float_of(integer(bits_of(shifted) << mantissa_bits))
+    def within(size):
+        return -exp_min if -exp_min < size else size
 
     @device
     def exp_minus(x):
-        size = abs(x)
-        return exp_of_minus(-exp_min if -exp_min < size else size, shifter_up) * lowering
+        s, t = parts_of_exp_minus(within(abs(x)))
+        return multiply_add(s, t, s)
 
     @device
-    def expm1(x):
-        x = expm1_min if x < expm1_min else x
-        x = exp_max if x > exp_max else x
-        shifted, r, lost = reduce(x, shifter)
-        s = multiply_add(r * r, horner(r, exp_q), lost)
-        scale = power_of_two(integer(integer(bits_of(shifted) - shifter_bits) - 1))  # half of 2**n, which can overflow
-        high = r + s
-        low = s - (high - r)
-        total = multiply_add(scale, high, scale - half)
-        low = multiply_add(scale, low, multiply_add(scale, high, (scale - half) - total))
-        return copysign(two * (total + low), x)  # -0 stays -0
+    def exp_minus_and_product(x):
+        size = within(abs(x))
+        s, t = power_and_rest(size, raised)
+        product, s = s * size * lowering, s * lowering
+        return multiply_add(s, t, s), multiply_add(product, t, product)
+
+    @device
+    def expm1_minus(x):
+        size = abs(x)
+        shifted, minus_n, r_high = reduce(expm1_max if expm1_max < size else size, to_power, one)
+        r_low, s = minus_n * ln2_low, power_of(shifted)
+        r = r_high + r_low
+        square = r * r
+        halved = half * r_high
+        second = halved * r_high
+        high = second - r_high
+        low = (second - (high + r_high)) + fma(halved, r_high, -second)
+        low = multiply_add(square * r, by_pairs(r, square, expm1_p), multiply_add(r_low, r_high - one, low))
+        below_one = s - one
+        total = multiply_add(s, high, below_one)
+        return total + multiply_add(s, low, multiply_add(s, high, below_one - total))
 
     @device
     def log_of(x, c, steps):
@@ -292,11 +274,19 @@ def _functions(format):
 
     @device
     def tanh(x):
-        size, square = abs(x), x * x
-        held = tanh_max if tanh_max < size else size
-        e = exp_of_minus(held + held, shifter_2n)
-        small = multiply_add(size * square, horner(square, tanh_p), size)
-        return copysign(small if size < tanh_small else multiply_add(-two, e / (one + e), one), x)
+        size = abs(x)
+        shifted, minus_n, high = reduce(tanh_max if tanh_max < size else size, to_power, half)
+        s, low = power_of(shifted), minus_n * (half * ln2_low)
+        r = high + low
+        square = r * r
+        low = multiply_add(r * square, horner(square, tanh_p), low)  # high + low = tanh(r)
+        t, less, more = high + low, one - s, one + s
+        reciprocal = one / multiply_add(less, t, more)
+        first = multiply_add(multiply_add(more, t, less), reciprocal, first_digits) - first_digits
+        below, above = one - first, one + first
+        rest = fma(high, multiply_add(s, above, below), multiply_add(-s, above, below))
+        rest = multiply_add(low, multiply_add(s, above, below), rest)
+        return copysign(multiply_add(rest, reciprocal, first), x)
 
     @device
     def sigmoid(x):
@@ -305,9 +295,21 @@ def _functions(format):
         return multiply_add(-numerator, e / (one + e), numerator)  # e / (1 + e) or 1 / (1 + e), with less rounding
 
     @device
+    def silu(x):
+        held = exp_min if x < exp_min else x
+        held = sure if held > sure else held
+        s, t = power_and_rest(held, lowered)
+        return x if x > sure else held / multiply_add(s, t, lowering + s) * lowering
+
+    @device
     def softplus(x):
-        e = exp_minus(x)
-        return (x if x > zero else zero) + multiply_add(e * e, horner(e, log1p_q), e)
+        s, t = parts_of_exp_minus(within(abs(x)))
+        e = multiply_add(s, t, s)
+        e_low, half_y = multiply_add(s, t, s - e), e / (two + e)
+        y, less, square = half_y + half_y, one - half_y, half_y * half_y
+        rest = multiply_add(e_low, less, fma(-e, half_y, e - y))  # the remainder e + e_low - half_y (2 + e + e_low)
+        low = multiply_add(rest, less, half_y * square * horner(square, atanh_p))
+        return (zero if x < zero else x) + (y + low)
 
     @device
     def exp_minus_product(x, y):
@@ -326,28 +328,56 @@ def _functions(format):
         return copysign(small if size < one else large, x)
 
     @device
-    def normal_cdf(x):
+    def exp_of_square(size):
+        """Return size**2, and numerator and denominator of e**(-size**2 / 2), the numerator raised.
+
+        With the sum c of the even powers of r coth(r / 4), e**(-r / 2) = (c - r) / (c + r).
+        """
+        square = size * size
+        shifted = multiply_add(square, half * minus_log2_e, shifter_raised)
+        minus_n = shifted - shifter_raised
+        r = multiply_add(minus_n, two * ln2_low, fma(size, size, minus_n * (two * ln2_high)))
+        square_of_r = r * r
+        c = multiply_add(square_of_r, horner(square_of_r, coth_p), four)
+        return square, float_of(integer(bits_of(c - r) + integer(bits_of(shifted) << mantissa_bits))), c + r
+
+    @device
+    def gelu(x):
         size = abs(x)
-        size = normal_max if size > normal_max else size
-        e = exp_minus_product(half * size, size)
-        rest = twice_cdf_a / (size + cdf_a)
-        tail = e * (rest * horner(one - rest, cdf_p))
-        return (one - tail if x > zero else tail), pdf_0 * e
+        size = normal_max if normal_max < size else size
+        square, numerator, denominator = exp_of_square(size)
+        numerator = numerator * size * by_pairs(size, square, gelu_p)
+        rest = numerator / (denominator * by_pairs(size, square, gelu_q))
+        return multiply_add(-lowering, rest, zero if x < zero else x)
 
-    return {
-        "exp": exp,
-        "exp_minus": exp_minus,
-        "expm1": expm1,
-        "log": log,
-        "log1p": log1p,
-        "tanh": tanh,
-        "sigmoid": sigmoid,
-        "softplus": softplus,
-        "erf": erf,
-        "normal_cdf": normal_cdf,
-    }
+    @device
+    def gelu_slope(x):
+        size = abs(x)
+        size = normal_max if normal_max < size else size
+        square, numerator, denominator = exp_of_square(size)
+        numerator = numerator * (((slope_zero - size) + slope_zero_low) * by_pairs(size, square, slope_p))
+        slope = numerator / (denominator * by_pairs(size, square, slope_q)) * lowering
+        return one - slope if x > zero else slope
+
+    found = locals()
+    return {function.__name__: found[function.__name__] for function in _FUNCTIONS}
 
 
+_FUNCTIONS = (
+    exp,
+    exp_minus,
+    exp_minus_and_product,
+    expm1_minus,
+    log,
+    log1p,
+    tanh,
+    sigmoid,
+    silu,
+    softplus,
+    erf,
+    gelu,
+    gelu_slope,
+)
 _IMPLEMENTATIONS = {real: _functions(format) for real, format in FORMATS.items()}
 
 
@@ -360,5 +390,5 @@ def _declare(function):
         return lambda x: implementation(x)
 
 
-for _function in (exp, exp_minus, expm1, log, log1p, tanh, sigmoid, softplus, erf, normal_cdf):
+for _function in _FUNCTIONS:
     _declare(_function)

@@ -61,3 +61,18 @@ def _horner(x, coefficients):
     if len(coefficients) == 1:
         return lambda x, coefficients: coefficients[0]
     return lambda x, coefficients: multiply_add(x, horner(x, coefficients[1:]), coefficients[0])
+
+
+def by_pairs(x, square, coefficients):
+    """Evaluate the same polynomial, given x**2, in half as many steps that wait for each other."""
+
+
+@overload(by_pairs)
+def _by_pairs(x, square, coefficients):
+    if len(coefficients) == 1:
+        return lambda x, square, coefficients: coefficients[0]
+    if len(coefficients) == 2:
+        return lambda x, square, coefficients: multiply_add(x, coefficients[1], coefficients[0])
+    return lambda x, square, coefficients: multiply_add(
+        square, by_pairs(x, square, coefficients[2:]), by_pairs(x, square, coefficients[:2])
+    )

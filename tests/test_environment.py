@@ -82,3 +82,10 @@ def test_accuracy_has_a_record_of_both_passes():
     for each in found:
         assert all(0 < ulp < 4 for ulp in each["gd"])
         assert each["torch"] is None or len(each["torch"]) == 2
+
+
+@pytest.mark.parametrize("name", ["tanh", "elu", "celu", "silu", "mish", "softplus", "log_sigmoid", "sigmoid"])
+def test_forward_errors_are_no_larger_than_pytorchs(name):
+    pytest.importorskip("torch")
+    forward, _ = accuracy(quick=True, names=[name])
+    assert max(forward["gd"]) <= max(forward["torch"]) + 0.03  # within which both are rounded to the nearest number

@@ -1,10 +1,11 @@
 """Gates: what they take has the bits of the Python path, what they refuse has changed nothing."""
 
 import copy
+import itertools
 import pickle
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -105,6 +106,47 @@ def test_random_calls_end_as_in_python(rng):
 
 def test_many_random_calls_end_as_in_python(rng):
     assert compare(MANY_CALLS, rng) > MANY_CALLS / 10
+
+
+def loss_of(function, arguments, options):
+    try:
+        value, gradient = function(*arguments, **options)
+        return repr(value), gradient.dtype, gradient.shape, gradient.tobytes(), gradient is options.get("out")
+    except (TypeError, ValueError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize(
+    "function, options",
+    [
+        (gd.huber, [{}, {"delta": 0.5}, {"delta": -1.0}, {"delta": 2}, {"delta": np.nan}, {"reduction": "sum"}]),
+        (gd.binary_cross_entropy_with_logits, [{}]),
+        (gd.softmax_cross_entropy, [{}, {"label_smoothing": 0.1}, {"ignore_index": 1}]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_losses_end_as_in_python(function, options, rng):
+    for shape, dtype in itertools.product([(5, 7), (3, 2), (1_300, 3), (80, 130), (1, 1), (0, 3)], ("f4", "f8")):
+        p, other = rng.standard_normal((2, *shape)).astype(dtype)
+        if function is gd.softmax_cross_entropy:
+            label = rng.integers(0, shape[1], shape[0])
+            wrong = label.copy()
+            wrong[:1] = shape[1]
+            targets = [label, wrong, -1 - label, label.astype("i4"), label[1:], label.astype(dtype), label.tolist()]
+        else:
+            targets = [(other > 0).astype(dtype), other, other[1:], other.astype("f2"), p, None, other.T]
+        for target, each in itertools.product(targets, options):
+            for out in (None, "new", "p", "target", "part"):
+                found = []
+                for is_open in (False, True, True):
+                    memory = np.concatenate((p.reshape(-1), np.zeros(8, dtype)))
+                    own, t = memory[: p.size].reshape(shape), copy.copy(target)
+                    place = {"new": np.ones_like(p), "p": own, "target": t, "part": memory[8:].reshape(shape)}
+                    given = each | ({} if out is None else {"out": place[out]})
+                    with nullcontext() if is_open else closed():
+                        result = loss_of(function, (own, t), given)
+                    found.append((result, memory.tobytes(), t.tobytes() if isinstance(t, np.ndarray) else t))
+                assert found[0] == found[1] == found[2], (shape, dtype, target, given)
 
 
 @pytest.mark.parametrize("name", ["tanh", "tanh_backward", "softmax"])

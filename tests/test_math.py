@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from conftest import optimized
@@ -18,66 +19,72 @@ from gd.kernels import math
 from gd.kernels.compiler import Kernel, join
 from gd.kernels.loops.elementwise import map_elements
 from gd.kernels.machine_code import fuses
+from gd.kernels.polynomials import FORMATS
 
 BOUNDS = {  # of float32 and float64 with fused multiply-adds, and without: as the docstring of kernels.math says
-    "exp": (1.0, 1.0, 1.3, 1.3),
-    "exp_minus": (1.0, 1.0, 1.3, 1.3),
-    "expm1": (1.4, 1.5, 1.6, 1.5),
+    "exp": (1.0, 1.0, 1.0, 1.0),
+    "exp_minus": (1.0, 1.0, 1.0, 1.0),
+    "exp_minus_and_product": (1.4, 1.4, 1.4, 1.4),
+    "expm1_minus": (0.8, 0.8, 0.8, 0.8),
     "log": (0.9, 0.9, 0.9, 0.9),
     "log1p": (0.9, 0.9, 0.9, 0.9),
-    "tanh": (1.6, 1.6, 1.6, 1.7),
-    "sigmoid": (1.7, 1.7, 2.2, 2.0),
-    "softplus": (2.2, 2.0, 2.7, 2.4),
+    "tanh": (0.6, 0.6, 0.6, 0.6),
+    "sigmoid": (1.7, 1.7, 1.9, 1.9),
+    "silu": (2.5, 2.5, 2.5, 2.5),
+    "softplus": (1.4, 1.4, 1.4, 1.4),
     "erf": (1.4, 1.5, 2.5, 2.4),
-    "normal_cdf": (6.1, 8.0, 6.6, 8.0),
-    "normal_density": (2.8, 2.9, 3.0, 3.0),
+    "gelu": (6.5, 9.0, 7.5, 9.0),
+    "gelu_slope": (6.5, 9.0, 7.0, 9.0),
 }
 MAXIMUM_ULP = {name: bounds[:2] if fuses() else bounds[2:] for name, bounds in BOUNDS.items()}
 EXACT = {
     "exp": np.exp,
     "exp_minus": lambda x: np.exp(-np.abs(x)),
-    "expm1": np.expm1,
+    "exp_minus_and_product": lambda x: np.abs(x) * np.exp(-np.abs(x)),
+    "expm1_minus": lambda x: np.expm1(-np.abs(x)),
     "log": np.log,
     "log1p": np.log1p,
     "tanh": np.tanh,
     "sigmoid": lambda x: np.where(x > 0, 1, np.exp(-np.abs(x))) / (1 + np.exp(-np.abs(x))),
+    "silu": lambda x: x / (1 + np.exp(-x)),
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     "erf": special.erf,
-    "normal_cdf": special.ndtr,
-    "normal_density": lambda x: np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
+    "gelu": lambda x: x * special.ndtr(x),
+    "gelu_slope": lambda x: special.ndtr(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi),
 }
-MULTIPLE_PRECISION = {
-    "erf": "erf",
-    "normal_cdf": "ncdf",
-    "normal_density": "npdf",
-}  # where NumPy's long double lacks it
+MULTIPLE_PRECISION = {  # where NumPy's long double lacks it
+    "erf": lambda mpmath, x: mpmath.erf(x),
+    "gelu": lambda mpmath, x: x * mpmath.ncdf(x),
+    "gelu_slope": lambda mpmath, x: mpmath.ncdf(x) + x * mpmath.npdf(x),
+}
 LIMITS = {
     "exp": (0, 1, np.inf),
     "exp_minus": (0, 1, 0),
-    "expm1": (-1, 0, np.inf),
+    "exp_minus_and_product": (0, 0, 0),
+    "expm1_minus": (-1, 0, -1),
     "log": (np.nan, -np.inf, np.inf),
     "log1p": (np.nan, 0, np.inf),
     "tanh": (-1, 0, 1),
     "sigmoid": (0, 0.5, 1),
+    "silu": (0, 0, np.inf),
     "softplus": (0, np.log(2), np.inf),
     "erf": (-1, 0, 1),
-    "normal_cdf": (0, 0.5, 1),
-    "normal_density": (0, 1 / np.sqrt(2 * np.pi), 0),
+    "gelu": (0, 0, np.inf),
+    "gelu_slope": (0, 0.5, 1),
 }
-ODD = ("tanh", "erf", "expm1", "log1p")  # or at least odd in the sign of zero
+ODD = ("tanh", "erf", "log1p", "silu", "gelu")  # or at least odd in the sign of zero
 
 
 @functools.cache
 def rule(name):
     """Return a rule that calls one function of kernels.math."""
-    if name.startswith("normal"):
-        which = 0 if name == "normal_cdf" else 1
+    function = getattr(math, name)
+    if name == "exp_minus_and_product":
 
         def call(x):
-            return math.normal_cdf(x)[which]
+            return function(x)[1]
 
     else:
-        function = getattr(math, name)
 
         def call(x):
             return function(x)
@@ -128,7 +135,7 @@ def test_accuracy(name, rng, dtype):
         x = np.concatenate([x[-450_000::150], rng.uniform(-38, 7, 2000), rng.uniform(-1, 1, 4000)])
         with mpmath.workdps(30):
             tiny = mpmath.mpf("1e-4000")
-            values = [getattr(mpmath, MULTIPLE_PRECISION[name])(mpmath.mpf(float(each))) for each in x]
+            values = [MULTIPLE_PRECISION[name](mpmath, mpmath.mpf(float(each))) for each in x]
             exact = np.array([np.longdouble(mpmath.nstr(value, 25)) if abs(value) > tiny else 0 for value in values])
     else:
         if np.finfo(np.longdouble).nmant <= 52:
@@ -139,9 +146,8 @@ def test_accuracy(name, rng, dtype):
 
 
 def test_the_docstring_states_these_bounds():
-    stated = re.findall(r"^ +(?:and its )?(\w[\w, ]*?)  +([\d. ]+)$", math.__doc__, re.MULTILINE)
+    stated = re.findall(r"^    (\w[\w, ]*?)  +([\d. ]+)$", math.__doc__, re.MULTILINE)
     found = {name: tuple(map(float, figures.split())) for names, figures in stated for name in names.split(", ")}
-    found["normal_density"] = found.pop("density")
     assert found == BOUNDS
 
 
@@ -203,6 +209,15 @@ def test_code_for_a_processor_without_fused_multiply_adds_calls_nothing():
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=os.environ | target, cwd=Path(__file__).parent, capture_output=True, text=True)
     assert done.stdout == "False 128 0 False\n", done.stderr
+
+
+@pytest.mark.parametrize("real, names", [(np.float32, ("exp_q", "coth_p")), (np.float32, None), (np.float64, None)])
+def test_polynomials_are_those_of_their_tool(real, names):
+    pytest.importorskip("mpmath")
+    import minimax
+
+    for name, numbers in minimax.constants(real, names).items():
+        assert getattr(FORMATS[numba.from_dtype(np.dtype(real))], name) == numbers
 
 
 @pytest.mark.slow

@@ -75,6 +75,10 @@ LONG = {  # of the full tier, as they take some seconds: mostly new processes, w
     "test_growth.py": ("test_growth_is_measured_alone",),
     "test_linear_model.py": ("test_training_reaches_the_optimum",),
     "test_machine_code.py": ("test_each_thread_limits_accelerate_and_restores_it",),
+    "test_math.py": (
+        "test_polynomials_are_those_of_their_tool[float32-None]",
+        "test_polynomials_are_those_of_their_tool[float64-None]",
+    ),
     "test_array_lists.py": ("test_gradients_may_be_other_objects_at_every_step",),
     "test_profiling.py": (
         "test_perf_finds_kernels",

@@ -1,4 +1,9 @@
-"""Losses: the value and the gradient with respect to the prediction."""
+"""Losses: the value and the gradient with respect to the prediction.
+
+Each library writes the gradient into an existing array if it can: PyTorch by the kernels in WRITTEN. For the losses in
+FRESH it returns a new array, whose memory the system clears page by page; there gd returns a new one, too, and the
+ceiling is a sum into a new one. JAX always returns a new one.
+"""
 
 from functools import partial
 
@@ -6,6 +11,7 @@ import numpy as np
 
 import gd
 from gd import reference
+from gd.checks import aligned_empty
 from gd.losses import LOSSES
 
 from .. import ceilings
@@ -21,6 +27,22 @@ TORCH = {
     "poisson": "poisson_nll_loss",
     "softmax_cross_entropy": "cross_entropy",
 }
+MEAN = 1  # PyTorch's number of the reduction
+WRITTEN = {
+    "mse": lambda aten, one, x, y, out: (
+        aten.mse_loss(x, y, MEAN),
+        aten.mse_loss_backward.grad_input(one, x, y, MEAN, grad_input=out),
+    ),
+    "huber": lambda aten, one, x, y, out: (
+        aten.huber_loss(x, y, MEAN, 1.0),
+        aten.huber_loss_backward.out(one, x, y, MEAN, 1.0, grad_input=out),
+    ),
+    "smooth_l1": lambda aten, one, x, y, out: (
+        aten.smooth_l1_loss(x, y, MEAN, 1.0),
+        aten.smooth_l1_loss_backward.grad_input(one, x, y, MEAN, 1.0, grad_input=out),
+    ),
+}
+FRESH = ("mae", "binary_cross_entropy_with_logits", "poisson", "softmax_cross_entropy")
 JAX = ("mse", "softmax_cross_entropy")
 
 
@@ -43,9 +65,11 @@ class Losses(Family):
 
     def ceiling(self, case):
         """Return a sum of two arrays: prediction and target are read, the gradient is written."""
-        if LOSSES[case.what].labels:
-            return "1r1w", Side(ceilings.walk("1r1w", vectors(case, 2)))
-        return "2r1w", Side(ceilings.walk("2r1w", vectors(case, 3)))
+        mix = "1r1w" if LOSSES[case.what].labels else "2r1w"
+        out, *operands = vectors(case, ceilings.MIXES[mix][0])
+        if case.what not in FRESH:
+            return mix, Side(ceilings.walk(mix, [out, *operands]))
+        return mix, Side(lambda: ceilings.walk(mix, [aligned_empty(out.size, out.dtype), *operands])())
 
     def arrays(self, case):
         """Return the number of arrays: three for each library, and temporaries."""
@@ -71,7 +95,9 @@ class Losses(Family):
         return prediction, target
 
     def _gd(self, case):
-        return of_function(getattr(gd, case.what), *self._arrays(case))
+        prediction, target = self._arrays(case)
+        out = None if case.what in FRESH else aligned_empty(prediction.size, prediction.dtype).reshape(prediction.shape)
+        return of_function(partial(getattr(gd, case.what), out=out), prediction, target)
 
     def _numpy(self, case):
         return of_function(reference.LOSSES[case.what], *self._arrays(case))
@@ -79,8 +105,11 @@ class Losses(Family):
     def _torch(self, case):
         import torch
 
-        function = getattr(torch.nn.functional, TORCH[case.what])
         prediction, target = (torch.from_numpy(each) for each in self._arrays(case))
+        if case.what in WRITTEN:
+            write, one, out = WRITTEN[case.what], torch.ones((), dtype=prediction.dtype), torch.empty_like(prediction)
+            return of_function(lambda x, y: write(torch.ops.aten, one, x, y, out), prediction, target)
+        function = getattr(torch.nn.functional, TORCH[case.what])
         prediction.requires_grad_()
 
         def value_and_gradient(prediction, target):

@@ -15,6 +15,7 @@ from ..checks import (
     lent,
 )
 from ..kernels.compiler import join
+from ..kernels.gates import LABELS, Gate
 from ..kernels.loops import cross_entropy as loops
 from ..typing import Array, Integers, Reduction
 from .loss import check_class_weights, check_distributions, check_gradient, total
@@ -71,6 +72,12 @@ def softmax_cross_entropy(
     et al., CVPR 2016.
     """
     where = "softmax_cross_entropy"
+    is_plain = type(reduction) is str and reduction == "mean" and class_weights is None and ignore_index is None
+    is_plain = is_plain and type(label_smoothing) is float and label_smoothing == 0.0
+    if is_plain:
+        result = _gate.run(out, logits, labels)
+        if result is not None:
+            return result
     logits = check_array(where, "logits", logits, ndim=2, any_size=True)
     if not logits.shape[1]:
         raise ValueError(f"{where}: logits must have at least one column, got shape {logits.shape}")
@@ -106,10 +113,18 @@ def softmax_cross_entropy(
     gradient, _ = check_gradient(where, out, ("logits", logits), ("labels", targets), ("class_weights", weights))
     scale = 1.0 if reduction != "mean" else 1 / count if count else 0.0
     values = np.empty(rows)
-    join(loops.cross_entropy, kind.begin, kind.end)(rows, values, gradient, logits, targets, real(scale), *parameters)
+    kernel = join(loops.cross_entropy, kind.begin, kind.end)
+    arguments = values, gradient, logits, targets, real(scale), *parameters
+    kernel(rows, *arguments)
+    if is_plain and kind is loops.LABELS and rows:
+        for over in (None, 0):
+            _gate.admit(kernel, arguments, logits.dtype, over)
     if reduction == "none":
         return values.astype(logits.dtype), gradient
     return total(values) * (scale if count else np.nan if reduction == "mean" else 1.0), gradient
+
+
+_gate = Gate(1, rows=True, form=LABELS)  # of labels without weights, for the mean
 
 
 def _ignored(where: str, labels: Integers, ignore_index: int | None) -> NDArray[np.bool_] | None:

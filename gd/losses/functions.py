@@ -19,8 +19,10 @@ from ..checks import (
     check_real,
 )
 from ..kernels.compiler import join
+from ..kernels.gates import LOSS, Gate
 from ..kernels.loops import losses as loops
 from ..kernels.rules import losses as rules
+from ..kernels.streaming import STREAM_FROM
 from ..typing import Array, Reduction
 from . import scores
 from .cross_entropy import REDUCTIONS, ValueAndGradient, softmax_cross_entropy
@@ -57,7 +59,16 @@ def _elementwise(function: _Function) -> _Function:
     return function
 
 
+_gates: dict[Callable[..., Any], Gate] = {}  # by the rule
+
+
 def _apply(where, rule, prediction, target, reduction, out, *parameters, targets=ANY):
+    gate, is_mean = _gates.get(rule), type(reduction) is str and reduction == "mean"
+    if gate is not None and is_mean and (out is None or targets is ANY):  # a gate may find wrong targets too late
+        result = gate.run(out, prediction, target, *[value for _, value, _ in parameters])
+        if result is not None:
+            return result
+    ranges = [(0.0, allowed) for _, _, allowed in parameters]
     (_, prediction), (_, target) = check_alike(where, (("prediction", prediction), ("target", target)))
     check_choice(where, "reduction", reduction, REDUCTIONS)
     real = prediction.dtype.type
@@ -77,9 +88,14 @@ def _apply(where, rule, prediction, target, reduction, out, *parameters, targets
         kernel, arrays = join(loops.elementwise_loss_over, rule, targets.allowed), (g, operands[1])
     else:
         kernel, arrays = loops.loss_into(g, rule, targets.allowed), (g, *operands)
-    kernel(len(sums), sums, wrong, *arrays, real(scale), *parameters)
+    arguments = sums, wrong, *arrays, real(scale), *parameters
+    kernel(len(sums), *arguments)
     if targets is not ANY and wrong.any():
         raise targets.error(where, "target", target)
+    if is_mean and not over and 0 < prediction.nbytes < STREAM_FROM:
+        if gate is None:
+            gate = _gates[rule] = Gate(2, ranges, form=LOSS, block=loops.LOSS_BLOCK, below=STREAM_FROM)
+        gate.admit(kernel, arguments, prediction.dtype)
     return total(sums) * scale, gradient
 
 

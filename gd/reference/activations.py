@@ -19,11 +19,30 @@ def sech(x):
 
 
 def normal_cdf(x):
+    if np.finfo(x.dtype).nmant > np.finfo(np.float64).nmant:
+        return _wide_normal_cdf(x)
     return special.ndtr(x.astype(np.float64)).astype(x.dtype)
 
 
+def _wide_normal_cdf(x):
+    """Return what SciPy has in float64 only: by the series for |x| < 1.5, else by the continued fraction."""
+    size = np.minimum(np.abs(x), 200)  # 0 or 1 from there on
+    near, far = np.minimum(size, 1.5), np.maximum(size, 1.5)
+    total, term = near, near
+    for k in range(3, 61, 2):
+        term = term * near * near / k
+        total = total + term
+    rest = far / 2 + np.sqrt(far * far / 4 + 160)
+    for k in range(160, 0, -1):
+        rest = far + k / rest
+    steps = np.round(size * 16) / 16  # whose squares are exact
+    density = np.exp(-steps * steps / 2) * np.exp(-(size - steps) * (size + steps) / 2) / np.sqrt(2 * _PI)
+    tail = np.where(size < 1.5, 0.5 - total * density, density / rest)
+    return np.where(x > 0, 1 - tail, tail)
+
+
 def normal_density(x):
-    return np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    return np.exp(-x * x / 2) / x.dtype.type(np.sqrt(2 * _PI))
 
 
 def elu(x, alpha=1.0):
@@ -56,6 +75,7 @@ def inside(x, low, high):
     return ((x > low) & (x < high)).astype(x.dtype)
 
 
+_PI = np.longdouble(np.pi) + np.longdouble(1.2246467991473532e-16)
 _GELU = np.sqrt(2 / np.pi)
 _SELU, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 ACTIVATIONS = {

@@ -21,7 +21,7 @@ def _elements(size, out, *operands):
 @device
 def rows_of_tile(columns, rows):
     """Return how many of so many rows are computed together, at least 1."""
-    return min(max(1, TILE // columns), rows)
+    return max(1, min(TILE // columns, rows))
 
 
 @loop(parallel_from=8_192, traffic="w r", work=_elements)

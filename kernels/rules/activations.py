@@ -7,14 +7,14 @@ both give the limit: where a product would be infinity times 0, x is limited to 
 import numpy as np
 
 from .. import math
+from ..bits import copysign
 from ..compiler import device
-from ..math import cast, copysign, exp, exp_minus, expm1, fma, multiply_add, normal_cdf
+from ..math import FAR, cast, exp_minus, exp_minus_and_product, expm1_minus, fma, multiply_add
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 TANH_SCALE, TANH_SLOPE = 1.7159, 2 / 3  # LeCun et al. 1998
 TWICE_ROOT_2_OVER_PI, GELU_CUBIC = 1.5957691216057308, 0.044715  # Hendrycks & Gimpel 2016
 TWICE_ROOT_REST, GELU_CUBIC_REST = -9.96930880911092e-17, 2.1960211427085595e-18  # what doubles leave out of the two
-FAR = 800  # e**-x is 0 from there on, in both precisions
 
 
 @device
@@ -73,13 +73,13 @@ def log_sigmoid_backward(dy, x):
 
 
 def log_sigmoid_backward_from_output(dy, y):
-    return dy * -expm1(y)
+    return dy * -expm1_minus(y)
 
 
 def softplus(x, beta, threshold):
     """Return log(1 + e**(beta x)) / beta; x itself where beta x is above the threshold."""
     z = beta * x
-    return x if z > threshold else math.softplus(z) / beta
+    return x if z > threshold else math.softplus(z) * (cast(1, x) / beta)  # one division for all elements
 
 
 def softplus_backward(dy, x, beta, threshold):
@@ -89,7 +89,7 @@ def softplus_backward(dy, x, beta, threshold):
 
 def softplus_backward_from_output(dy, y, beta, threshold):
     z = beta * y
-    return dy if z > threshold else dy * -expm1(-z)
+    return dy if z > threshold else dy * -expm1_minus(z)
 
 
 def tanh(x):
@@ -225,11 +225,11 @@ def hard_swish_backward(dy, x):
 
 def elu(x, alpha):
     """Clevert et al. 2016: x, or alpha (e**x - 1) for x <= 0."""
-    return x if x > 0 else alpha * expm1(x)
+    return x if x >= 0 else alpha * expm1_minus(x)
 
 
 def elu_backward(dy, x, alpha):
-    return dy if x > 0 else dy * (alpha * exp(x))
+    return dy if x > 0 else dy * (alpha * exp_minus(x))
 
 
 def elu_backward_from_output(dy, y, alpha):
@@ -238,11 +238,11 @@ def elu_backward_from_output(dy, y, alpha):
 
 def selu(x):
     """Klambauer et al. 2017: 1.0507 elu(x, 1.6733)."""
-    return cast(SELU_SCALE, x) * x if x > 0 else cast(SELU_SCALE * SELU_ALPHA, x) * expm1(x)
+    return cast(SELU_SCALE, x) * x if x >= 0 else cast(SELU_SCALE * SELU_ALPHA, x) * expm1_minus(x)
 
 
 def selu_backward(dy, x):
-    return dy * (cast(SELU_SCALE, x) if x > 0 else cast(SELU_SCALE * SELU_ALPHA, x) * exp(x))
+    return dy * (cast(SELU_SCALE, x) if x > 0 else cast(SELU_SCALE * SELU_ALPHA, x) * exp_minus(x))
 
 
 def selu_backward_from_output(dy, y):
@@ -251,11 +251,11 @@ def selu_backward_from_output(dy, y):
 
 def celu(x, alpha):
     """Barron 2017: x, or alpha (e**(x / alpha) - 1) for x <= 0."""
-    return x if x > 0 else alpha * expm1(x / alpha)
+    return x if x >= 0 else alpha * expm1_minus(x * (cast(1, x) / alpha))  # one division for all elements
 
 
 def celu_backward(dy, x, alpha):
-    return dy if x > 0 else dy * exp(x / alpha)
+    return dy if x > 0 else dy * exp_minus(x / alpha)
 
 
 def celu_backward_from_output(dy, y, alpha):
@@ -264,12 +264,11 @@ def celu_backward_from_output(dy, y, alpha):
 
 def gelu(x):
     """Hendrycks & Gimpel 2016: x times the normal distribution function."""
-    return _not_below(x) * normal_cdf(x)[0]
+    return math.gelu(x)
 
 
 def gelu_backward(dy, x):
-    cdf, pdf = normal_cdf(x)
-    return dy * (cdf + _within(x) * pdf)
+    return dy * math.gelu_slope(x)
 
 
 def gelu_tanh(x):
@@ -305,7 +304,7 @@ def _gelu_argument(x):
 
 def silu(x):
     """Elfwing et al. 2018: x sigmoid(x)."""
-    return _not_below(x) * math.sigmoid(x)
+    return math.silu(x)
 
 
 def silu_backward(dy, x):
@@ -320,14 +319,16 @@ def silu_backward(dy, x):
 
 
 def mish(x):
-    """Misra 2019: x tanh(softplus(x)) = x h / (1 + h), h = e + e**2 / 2, e = e**x; for x > 0: x - x / (1 + h)."""
-    e = exp_minus(x)
-    one = cast(1, x)
-    h = (e + e) * e if x > 0 else multiply_add(cast(0.5, x) * e, e, e)  # for x > 0 both parts are times 2 e**-2x
-    quotient = h / (h + (one + (e + e) if x > 0 else one))
-    less_rounded = multiply_add(-quotient, h, h)  # h - quotient h = quotient
-    small = less_rounded if h < cast(0.5, x) else quotient
-    return _not_below(x) * (one - quotient if x > 0 else small)
+    """Misra 2019: x tanh(softplus(x)) = x - x q with e = e**-x and q = 2 e**2 / (1 + 2 e + 2 e**2).
+
+    For x < 0: x e (1 - q) with e = e**x and q = e (1 + e) / (2 + 2 e + e**2).
+    """
+    e, product = exp_minus_and_product(x)
+    one, square = cast(1, x), e * e
+    numerator = square + (square if x > 0 else e)
+    denominator = multiply_add(e, e + cast(2, x), one) + (square if x > 0 else one)
+    factor = x if x > 0 else -product
+    return x if x > cast(FAR, x) else multiply_add(-factor, numerator / denominator, factor)
 
 
 def mish_backward(dy, x):
