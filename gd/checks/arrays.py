@@ -13,18 +13,12 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..kernels.array_layout import PAGE, PLACED_FROM
 from .interchange import lent
 from .values import shown
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
-# Processors compare the lower 12 bits of addresses first: a load that lies a few vectors behind an earlier store to
-# another array, modulo 4096, seems to need it, and waits. Where a loop reads one array and writes another at the same
-# index, this holds all the way: sigmoid took 1.4 times as long, Adam 1.6, AdEMAMix 2. Large arrays of users mostly
-# begin 16 bytes behind a page, where malloc maps them. So large ones of gd begin in the middle of a page, and
-# `allocate` of `gd.optimizers.storage` places states apart from both.
-PAGE = 4096
-PLACED_FROM = 16 * PAGE  # bytes of an array; in smaller ones a page would be much memory
 TypeOf = tuple[str, np.dtype[Any]]  # what an array must match, and its dtype
 
 
