@@ -2,7 +2,8 @@
 
 Each library writes the gradient into an existing array if it can: PyTorch by the kernels in WRITTEN. For the losses in
 FRESH it returns a new array, whose memory the system clears page by page; there gd returns a new one, too, and the
-ceiling is a sum into a new one. JAX always returns a new one.
+ceiling is a sum into a new one. So it is where gd would check all targets before it writes into an array that exists.
+JAX always returns a new one.
 """
 
 from functools import partial
@@ -42,7 +43,10 @@ WRITTEN = {
         aten.smooth_l1_loss_backward.grad_input(one, x, y, MEAN, 1.0, grad_input=out),
     ),
 }
-FRESH = ("mae", "binary_cross_entropy_with_logits", "poisson", "softmax_cross_entropy")
+FRESH = (
+    *("mae", "binary_cross_entropy_with_logits", "poisson", "softmax_cross_entropy"),
+    *("hinge", "squared_hinge", "kl_divergence"),
+)
 JAX = ("mse", "softmax_cross_entropy")
 
 
