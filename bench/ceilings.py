@@ -11,7 +11,7 @@ import numpy as np
 import gd
 from gd.kernels.compiler import join
 from gd.kernels.loops.elementwise import map_into
-from gd.kernels.loops.reductions import NORM_BLOCK, read
+from gd.kernels.loops.reductions import NORM_BLOCK, read, read_lines
 from gd.kernels.loops.update import update
 from gd.kernels.rules.stages import CommonCoefficients
 from gd.kernels.rules.touch import TOUCH, add, copy
@@ -21,6 +21,7 @@ from .measure import interleaved
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
 ORDERS = (256, 1024, 3072)
+BLOCKS = 64  # of rows
 
 
 MIXES = {  # name -> (arrays, arrays read, arrays written)
@@ -49,6 +50,12 @@ def walk(mix, arrays):
     scalars = np.array(CommonCoefficients(), arrays[0].dtype)
     p, g, *slots = arrays
     return lambda: kernel(size, scalars, g, 0, p, *slots)
+
+
+def walk_rows(X, rows):
+    """Return a function that touches each cache line of some rows of a matrix, in their order."""
+    sums = np.empty(BLOCKS, X.dtype)
+    return lambda: join(read_lines)(BLOCKS, sums, rows, X)
 
 
 def traffic(mix, size, dtype):

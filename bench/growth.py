@@ -1,7 +1,7 @@
 """What it costs to grow: the time per element, array, class or feature as their number grows.
 
-Each call takes turns with its ceiling, a walk over as much data that computes next to nothing. What the caches explain,
-the ceiling shows, too.
+Each call takes turns with its ceiling: a walk over as much data that computes next to nothing, or the making of as many
+objects. What the caches explain, and Python's garbage collector, the ceiling shows, too.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class Sweep(NamedTuple):
     elements : int
         Elements of each unit in the arrays that the call reads and writes.
     make : callable
-        Takes a size; returns the call and the walk of its ceiling, or None.
+        Takes a size; returns the call and that of its ceiling.
     """
 
     what: str
@@ -57,7 +57,14 @@ def _list(size):
 
 def _optimizer(size):
     params = list(_filled(1, size * LENGTH)[0].reshape(size, LENGTH))
-    return lambda: gd.SGD(params), None
+    return lambda: gd.SGD(params), lambda: [_Holder(each) for each in params]
+
+
+class _Holder:
+    """An object of Python that holds an array: an optimizer needs one of each."""
+
+    def __init__(self, array):
+        self.array = array.reshape(-1)
 
 
 def _logits(size):
@@ -135,10 +142,9 @@ def growth(pairs, progress):
         record = {"family": NAME, "what": sweep.what, "unit": sweep.unit, "size": size, "dtype": "float32"}
         needed, free, seconds, failed = 4 * sweep.elements * size, free_memory(), {}, {}
         if needed <= ROOM * free:
-            call, walk = sweep.make(size)
-            calls = {"gd": call} | ({"ceiling": walk} if walk else {})
+            calls = dict(zip(("gd", "ceiling"), sweep.make(size), strict=True))
             seconds = interleaved(calls, ROUNDS, patience=PATIENCE)
-            del call, walk, calls  # their arrays, before the next size needs the memory
+            del calls  # with their arrays, before the next size needs the memory
         else:
             failed["gd"] = f"it takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
         records.append(record | {"threads": gd.get_threads(), "libraries": seconds, "failed": failed})

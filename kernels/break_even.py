@@ -19,6 +19,7 @@ KEPT = 8  # times that are kept of each side; the longest does not count
 FIRST_TRIAL = 16  # calls before the other side is tried
 TRIAL = 3e-3  # minimum seconds of a trial: an operating system can need as long to spread threads over cores
 PATIENCE = 20  # pause before the next trial, in durations of the last trial
+LOST = 100  # the same, at least, in what the slower side took longer in the trial
 LEAST = 3  # calls of a trial of long calls
 HASTE = 16  # the pause passes this many times as fast while calls are slower than the other side last was
 
@@ -28,7 +29,7 @@ class Choice:
 
     ``side`` says how to do the next call, and `record` takes its time. After `first_trial` calls, and from time to
     time, the other side is tried, for at least `least` calls but at most a twentieth of the time; it stays if its last
-    calls were faster.
+    calls were faster. Trials make all calls together a hundredth slower at most.
     """
 
     def __init__(self, side, first_trial=FIRST_TRIAL, least=KEPT):
@@ -53,7 +54,8 @@ class Choice:
         times = {side: self._typical(side) for side in (False, True)}
         self.side = times[True] < times[False]
         self._rival = times[not self.side]
-        self._trying, self._calls, self._pause = False, 0, PATIENCE * self._spent
+        lost = self._calls * (self._rival - times[self.side])
+        self._trying, self._calls, self._pause = False, 0, max(PATIENCE * self._spent, LOST * lost)
 
     def _typical(self, side):
         """Return the mean of the last calls without the longest, which may have waited for another process."""

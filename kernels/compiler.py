@@ -39,7 +39,7 @@ from .interruption import Interruption
 from .machine_code import compiling, load, njit, processor, signature_of
 from .settings import INTERPRETED
 from .traffic import of_arrays
-from .words import number_of
+from .words import BOUND, number_of
 
 LIKELY, SURELY = 16, 256  # multiples of parallel_from: from there splitting is tried first; from there it always pays
 NEVER = 2**62  # the parallel_from of loops that are not split, or that other bodies call
@@ -71,8 +71,9 @@ def loop(parallel_from, ordered=False, flush=False, traffic=None, work=None, giv
     `traffic` says how many bytes a call moves: a function of its arguments, or what happens to each array, as in
     ``"- rw r"`` (see the module `traffic`). If the size of items depends on the arrays' shapes, `work` is a function of
     size and arguments that returns the total amount of work, in the unit of `parallel_from`. `given` are the types of
-    the first arguments, which a calling body gives if this one is bound: ``"x[:] x[:,:] int"``, with x for the dtype.
-    If there are many arguments, `names` is a named tuple: the body then takes them by name.
+    the first arguments, which a calling body gives if this one is bound: ``"x[:] x[:,:] int body"``, with x for the
+    dtype, and body for a bound body. If there are many arguments, `names` is a named tuple: the body then takes them by
+    name.
     """
 
     def declare(factory):
@@ -292,7 +293,7 @@ def has_run(error):
 def _type_named(name, real):
     """Return the type that a name in a loop's `given` means, for a dtype."""
     number, _, dimensions = name.partition("[")
-    number = {"x": real, "int": numba.intp, "float": numba.float64}[number]
+    number = {"x": real, "int": numba.intp, "uint": numba.uint64, "float": numba.float64, "body": BOUND}[number]
     return {"": number, ":]": number[::1], ":,:]": number[:, ::1]}[dimensions]
 
 

@@ -18,6 +18,8 @@ one code in a step; rounded to the nearest it would never change. The random num
 position in the block, so results do not depend on threads.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -25,7 +27,7 @@ from numba import types
 from .bits import bits_of, float_of
 from .compiler import device
 from .machine_code import by_types
-from .random_numbers import random_bits
+from .random_numbers import GOLDEN, random_bits
 from .views import vector_at
 from .words import intrinsic_or
 
@@ -120,8 +122,8 @@ def decode_8(typing_context, code, base):
         size = _larger(builder, code, builder.neg(code)) if kind == types.int8 else code
         bits = builder.add(builder.shl(size, _number(SHIFT)), base)
         if kind == types.int8:
-            bits = builder.select(builder.icmp_signed("==", code, _number(0)), _number(0), bits)
             bits = builder.or_(bits, builder.and_(code, _number(SIGN)))
+            bits = builder.select(builder.icmp_signed("==", code, _number(0)), _number(0), bits)
         return builder.bitcast(bits, ir.FloatType())
 
     return types.float32(kind, types.int32), generate
@@ -204,6 +206,16 @@ def write_float(typing_context, stored, i, x):
 
 
 @device
+def key_of_step(seed, steps, number, first_block):
+    """Return the key of an array's step, from that of a seed; the array begins at a block of a larger one.
+
+    Block k has the random numbers of block first_block + k of the larger array: those of a sequence that moves on by
+    `GOLDEN` (see `random_bits`).
+    """
+    return _random(_random(seed, np.uint64(steps)), np.uint64(number)) + np.uint64(first_block) * GOLDEN
+
+
+@device
 def chance_of(key, block):
     """Return 64 bits for the random numbers of a block."""
     return _random(key, np.uint64(block))
@@ -219,23 +231,6 @@ def _key(chance, slot):
 def _start(key, bits):
     """Return where in `_dither(bits)` the fractions of a block start, and a number to add to each."""
     return key & (CODE_BLOCK - 1), (key >> 8) & ((1 << (bits - 8)) - 1)
-
-
-@device
-def _encode_16(x, out, key):
-    first, rest = _start(key, HALF)
-    dither, rest = DITHER_16[first : first + x.size], np.int32(rest)
-    for i in range(x.size):
-        out[i] = encode_16(np.float32(x[i]), sum_32(dither[i], rest))
-
-
-@device
-def _largest(x):
-    """Return the bits of the largest absolute value."""
-    top = np.int32(0)
-    for i in range(x.size):
-        top = larger_magnitude(top, np.float32(x[i]))
-    return np.int64(top)
 
 
 @device
@@ -255,82 +250,137 @@ def _base(largest, most):
     return np.int32(max((np.int64(bits_of(largest)) >> SHIFT) - most, 0) << SHIFT)
 
 
-@device
-def _encode_8(x, out, most, key):
-    """Write the codes; return the largest absolute value as it is stored. If it is not finite, all codes are NaN."""
-    largest, shift, least = _scale(_largest(x), most)
-    first, rest = _start(key, SHIFT)
-    dither, shift = DITHER_8[first : first + x.size], np.int32(shift + rest)
-    for i in range(x.size):
-        out[i] = encode_8(out[i], np.float32(x[i]), sum_32(dither[i], shift), least)
-    return largest
+class Halves(NamedTuple):
+    """A block of bfloat16; to round element i, fractions[i] + rest is added to its bits."""
+
+    halves: np.ndarray
+    fractions: np.ndarray
+    rest: np.int32
+
+
+class Whole(NamedTuple):
+    """A block of float32 whose bits are stored in two halves."""
+
+    high: np.ndarray
+    low: np.ndarray
+
+
+class Codes(NamedTuple):
+    """A block of 8-bit codes; new values wait in `room` until their largest is known."""
+
+    codes: np.ndarray
+    base: np.int32
+    room: np.ndarray
+
+
+class Encoder(NamedTuple):
+    """What `encode` needs to write the codes of a block."""
+
+    codes: np.ndarray
+    room: np.ndarray
+    fractions: np.ndarray
+    shift: np.int32
+    least: np.int32
+
+
+def _is(kind, block):
+    return getattr(kind, "instance_class", None) is block
 
 
 @by_types
-def opened(stored, block, n, room):
-    """Return the n numbers of a block as floats: a view if they are stored as floats, else decoded into room."""
+def opened(stored, block, n, chance, slot, room):
+    """Return a block of a stored array for `read` and `write`: itself if it holds floats, else one of the above."""
     if isinstance(stored.dtype, types.Float):
-        return lambda stored, block, n, room: vector_at(stored, block * CODE_BLOCK, n)
+        return lambda stored, block, n, chance, slot, room: vector_at(stored, block * CODE_BLOCK, n)
     if stored.dtype == types.uint16:
-        return lambda stored, block, n, room: _decoded_16(vector_at(stored, block * CODE_BLOCK, n), room)
+
+        def opened_16(stored, block, n, chance, slot, room):
+            first, rest = _start(_key(chance, slot), HALF)
+            return Halves(vector_at(stored, block * CODE_BLOCK, n), DITHER_16[first : first + n], np.int32(rest))
+
+        return opened_16
     most = MOST[stored.dtype.name]
 
-    def opened_8(stored, block, n, room):
+    def opened_8(stored, block, n, chance, slot, room):
         first = block * (CODE_BLOCK + SCALE)
         base = _base(read_float(stored, first), most)
-        return _decoded_8(vector_at(stored, first + SCALE, n), base, room)
+        return Codes(vector_at(stored, first + SCALE, n), base, vector_at(room, slot * CODE_BLOCK, n))
 
     return opened_8
 
 
 @by_types
-def closed(stored, block, x, chance, slot):
-    """Encode and store the floats of a block if `opened` decoded them."""
-    if isinstance(stored.dtype, types.Float):
-        return lambda stored, block, x, chance, slot: None
-    if stored.dtype == types.uint16:
-        return lambda stored, block, x, chance, slot: _encode_16(
-            x, vector_at(stored, block * CODE_BLOCK, x.size), _key(chance, slot)
-        )
+def read(block, i, like):
+    """Return element i of a block in the dtype of `like`."""
+    real = like.dtype
+    if _is(block, Codes):
+        return lambda block, i, like: real(decode_8(block.codes[i], block.base))
+    if _is(block, Halves):
+        return lambda block, i, like: real(decode_16(block.halves[i]))
+    if _is(block, Whole):
+        return lambda block, i, like: real(join_halves(block.high[i], block.low[i]))
+    return lambda block, i, like: block[i]
+
+
+@by_types
+def write(block, i, x, largest):
+    """Write element i of a block; return its largest absolute value so far, as bits, if its codes need it."""
+    if _is(block, Codes):
+
+        def write_8(block, i, x, largest):
+            single = np.float32(x)
+            block.room[i] = single
+            return larger_magnitude(largest, single)
+
+        return write_8
+    if _is(block, Halves):
+
+        def write_16(block, i, x, largest):
+            block.halves[i] = encode_16(np.float32(x), sum_32(block.fractions[i], block.rest))
+            return largest
+
+        return write_16
+    if _is(block, Whole):
+
+        def write_whole(block, i, x, largest):
+            bits = bits_of(np.float32(x))
+            block.high[i], block.low[i] = np.uint16(bits >> HALF), np.uint16(bits)
+            return largest
+
+        return write_whole
+
+    def write_itself(block, i, x, largest):
+        block[i] = x
+        return largest
+
+    return write_itself
+
+
+@by_types
+def encoder(stored, block, opened, chance, slot, largest):
+    """Store the largest value of a block of codes and return its `Encoder`; other blocks need none: None."""
+    if not _is(opened, Codes):
+        return lambda stored, block, opened, chance, slot, largest: None
     most = MOST[stored.dtype.name]
 
-    def closed_8(stored, block, x, chance, slot):
-        first = block * (CODE_BLOCK + SCALE)
-        codes = vector_at(stored, first + SCALE, x.size)
-        write_float(stored, first, _encode_8(x, codes, most, _key(chance, slot)))
+    def encoder_8(stored, block, opened, chance, slot, largest):
+        scale, shift, least = _scale(np.int64(largest), most)
+        write_float(stored, block * (CODE_BLOCK + SCALE), scale)
+        first, rest = _start(_key(chance, slot), SHIFT)
+        fractions = DITHER_8[first : first + opened.codes.size]
+        return Encoder(opened.codes, opened.room, fractions, np.int32(shift + rest), least)
 
-    return closed_8
-
-
-@device
-def _decoded_16(halves, room):
-    x = vector_at(room, 0, halves.size)
-    for i in range(x.size):
-        x[i] = decode_16(halves[i])
-    return x
+    return encoder_8
 
 
-@device
-def _decoded_8(codes, base, room):
-    x = vector_at(room, 0, codes.size)
-    for i in range(x.size):
-        x[i] = decode_8(codes[i], base)
-    return x
+@by_types
+def encode(waiting, i):
+    """Write code i of a block, given its `Encoder` or None."""
+    if not _is(waiting, Encoder):
+        return lambda waiting, i: None
 
+    def encode_code(waiting, i):
+        shift = sum_32(waiting.fractions[i], waiting.shift)
+        waiting.codes[i] = encode_8(waiting.codes[i], waiting.room[i], shift, waiting.least)
 
-@device
-def opened_whole(high, low, block, n, room):
-    """Return the floats of a block whose bits are stored in two halves."""
-    high, low, x = vector_at(high, block * CODE_BLOCK, n), vector_at(low, block * CODE_BLOCK, n), vector_at(room, 0, n)
-    for i in range(n):
-        x[i] = join_halves(high[i], low[i])
-    return x
-
-
-@device
-def closed_whole(high, low, block, x):
-    """Store the floats of a block again as two halves, without loss."""
-    high, low = vector_at(high, block * CODE_BLOCK, x.size), vector_at(low, block * CODE_BLOCK, x.size)
-    for i in range(x.size):
-        bits = bits_of(np.float32(x[i]))
-        high[i], low[i] = np.uint16(bits >> HALF), np.uint16(bits)
+    return encode_code

@@ -3,7 +3,6 @@
 Without compilation (NUMBA_DISABLE_JIT=1) each intrinsic here and in `views` is the Python function in its decorator.
 """
 
-import functools
 import hashlib
 
 from llvmlite import ir
@@ -224,19 +223,3 @@ def word_of(typing_context, bound, k):
         return builder.load(builder.gep(builder.bitcast(arguments[0], WORDS), [arguments[1]]))
 
     return types.intp(BOUND, types.intp), generate
-
-
-@intrinsic_or(lambda words, bound, own: functools.partial(bound.func, own))
-def rebound(typing_context, words, bound, own):
-    """Return the body that is bound to other arguments of its own, a tuple; its words are written into an array."""
-
-    def generate(context, builder, signature, arguments):
-        words, bound, own = arguments
-        data = context.make_array(signature.args[0])(context, builder, words).data
-        head = builder.bitcast(bound, WORDS)
-        for k in range(HEAD):
-            builder.store(builder.load(builder.gep(head, [WORD(k)])), builder.gep(data, [WORD(k)]))
-        _write(context, builder, tuple(signature.args[2]), own, builder.gep(data, [WORD(HEAD)]))
-        return builder.bitcast(data, BYTES)
-
-    return BOUND(words, BOUND, own), generate

@@ -32,6 +32,18 @@ def step_a_list(seed, folder):
     return params
 
 
+def step_in_few_bits(seed, folder):
+    """Step in blocks of 256, whose arrays are stored in fewer bits, and measure norms."""
+    p, g = np.full(300, 0.5, (np.float32, np.float64)[seed]), np.linspace(-1, 1, 300)
+    options = ({"state_dtype": "int8", "zero_grads": True}, {"state_dtype": "bfloat16", "track_norms": True})
+    optimizers = [gd.Adam(p.copy(), **each) for each in options]
+    halves = np.full(300, 0x3F00, np.uint16)
+    optimizers.append(gd.Adam(halves, state_dtype="int8", param_dtype="bfloat16", master_weights=True))
+    for each in optimizers:
+        each.step(g.astype(np.float32 if each.params is halves else p.dtype))
+    return [(each.params, each.norms, each.state_dict()) for each in optimizers]
+
+
 def call_of(each):
     """Return a function of a seed and a folder that makes a good call, and returns all that it returned and changed."""
 
@@ -43,7 +55,7 @@ def call_of(each):
 
 
 CALLS = {each.name: call_of(each) for each in CALLABLE if each.name != "warmup"}  # which returns seconds
-CALLS["step of a list"] = step_a_list
+CALLS |= {"step of a list": step_a_list, "step in few bits": step_in_few_bits}
 
 
 def results(parts, seeds):

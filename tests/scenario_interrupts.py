@@ -34,6 +34,7 @@ def arrays(*sizes):
 
 CASES = {  # name: sizes of arrays, optimizer of them
     "one-array": ([64], lambda p: gd.Adam(p[0])),
+    "few-bits": ([64], lambda p: gd.Adam(p[0], state_dtype="int8")),
     "large-array": ([400_000], lambda p: gd.Adam(p[0])),
     "norm": ([50_000], lambda p: gd.LARS(p[0], clip_norm=1.0)),
     "several-arrays": ([64, 30_000, 7, 200_000], lambda p: gd.Adam(p)),
@@ -193,6 +194,11 @@ class Sender:
 def fit(given=lambda: [signal.SIGINT]):
     """An interrupted training is one of as many whole steps."""
     train(lambda: gd.MLP([20, 32, 32, 3], max_norm=1.0), given())
+
+
+def fit_network(given=lambda: [signal.SIGINT]):
+    """The same of a network, several of whose steps are taken in one call of compiled code."""
+    train(lambda: gd.MLP([20, 32, 32, 3], dropout=0.1), given())
 
 
 def fit_linear_model(given=lambda: [signal.SIGINT]):

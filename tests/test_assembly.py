@@ -1,6 +1,7 @@
 """What the benchmarks say of compiled kernels, beside what is counted by hand in the rules."""
 
 import json
+import platform
 
 import llvmlite.binding
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from gd.activations import ACTIVATIONS
 from gd.bench import assembly
+from gd.bench.instructions import innermost_loops
 from gd.bench.recording import recorded
 from gd.kernels import cache
 from gd.kernels.compiler import Kernel, join
@@ -90,6 +92,20 @@ def test_optimizers_use_the_whole_vector(name, dtype):
             assert found["vector_bits"] == vector_bits(), found
             assert found["flops_per_element"] > 0
             assert found["elements"] * np.dtype(dtype).itemsize * 8 == found["unroll"] * vector_bits()
+
+
+@x86
+@pytest.mark.parametrize("name", [name for name, each in sorted(OPTIMIZERS.items()) if not each.trust_norms])
+def test_optimizers_in_few_bits_use_the_whole_vector(name):
+    """Both loops: that of the rule, and that of the codes of all 8-bit states."""
+    optimizer = OPTIMIZERS[name](np.zeros(300, np.uint16), state_dtype="int8", param_dtype="bfloat16")
+    with recorded() as runs:
+        optimizer.step(np.zeros(300, np.uint16))
+    loops = innermost_loops(runs[0].kernel.assembly(runs[0].kinds), platform.machine())
+    widths = [max(each.bits for each in loop) for loop in loops]
+    coded = any(np.asarray(each).dtype.itemsize == 1 for each in optimizer.state_dict().values())
+    assert widths.count(vector_bits()) == 1 + coded
+    assert not any(each.calls for loop in loops for each in loop)
 
 
 @x86

@@ -16,7 +16,7 @@ from gd.__main__ import main
 from gd.activations.functions import ACTIVATIONS
 from gd.bench import ceilings, measure
 from gd.bench.cases import Side
-from gd.bench.families import families
+from gd.bench.families import families, gradients
 from gd.bench.libraries import in_dtype, package, torch_compiled
 from gd.bench.verification import verify
 from gd.losses.functions import LOSSES
@@ -115,6 +115,17 @@ def test_ceilings_walk_over_all_arrays(mix):
     changed = sum(not np.array_equal(*pair) for pair in zip(arrays, before, strict=True))
     assert changed == writes
     assert ceilings.traffic(mix, 5000, "float32") == (reads + writes) * 20_000
+
+
+def test_rows_are_measured_against_a_walk_over_their_lines(monkeypatch):
+    monkeypatch.setattr(gradients, "UNCACHED", 1)
+    family = gradients.Gradients()
+    mixes = {what: family.ceiling(family.case(what, 128)) for what in family.whats}
+    for _, side in mixes.values():
+        assert side is None or side.call() is None
+    assert [mix for mix, _ in mixes.values()] == ["1r", "1r by rows", None, None, None, "1r by rows"]
+    monkeypatch.undo()
+    assert family.ceiling(family.case(family.whats[0], 128)) == (None, None)
 
 
 def bench(tmp_path, *options):

@@ -162,5 +162,6 @@ def test_committed_reports_are_of_this_code():
 
 def test_each_reason_is_needed():
     """A reason that explains no lost comparison of the committed results has had its day."""
-    needed = {reasons.reason(record) for results in in_checkout().values() for record in behind_peers(results)}
+    runs = in_checkout().values()
+    needed = {reasons.reason(record, results["started"]) for results in runs for record in behind_peers(results)}
     assert {each.why for each in reasons.REASONS} <= needed

@@ -13,9 +13,8 @@ import pytest
 import gd
 from gd.activations.functions import ACTIVATIONS
 from gd.kernels import gates, settings
-from gd.kernels.array_layout import KNOWN
+from gd.kernels.array_layout import KNOWN, PLACED_FROM
 from gd.kernels.compiler import splitting
-from gd.kernels.gate_code import ALIGNED_FROM
 from gd.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.skipif(not gates.OPEN, reason="there are no gates here")
@@ -161,7 +160,7 @@ def test_large_arrays_pass_and_their_results_are_aligned(name, rng):
             assert y.tobytes() == expected.tobytes()
             assert y.shape == shape
             assert y.flags.writeable
-            assert y.ctypes.data % 64 == 0 or y.nbytes < ALIGNED_FROM
+            assert y.ctypes.data % 4096 == 2048 or y.nbytes < PLACED_FROM
         own = operands[-1].copy()
         assert function(*operands[:-1], own, out=own) is own
         assert np.array_equal(own, expected)
@@ -209,7 +208,7 @@ def steps(optimizers, shapes, rng, count=6):
     return made
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RAdam", "AdEMAMix", "ASGD", "Rprop", "LAMB"])
 def test_steps_have_the_bits_of_python(name, rng):
     cls = OPTIMIZERS[name]
     options = {"l1": 0.01, "clip_value": 1.0}

@@ -13,7 +13,10 @@ from gd import reference
 from gd.batches import batches
 from gd.kernels.compiler import splitting
 from gd.losses.functions import LOSSES
+from gd.models import passes
+from gd.models.base import Model
 from gd.optimizers import OPTIMIZERS
+from gd.runtime import single_threaded_blas
 
 SHAPES = [[5, 3], [5, 7, 3], [33, 40, 17, 1], [2, 1, 1, 2]]
 
@@ -118,6 +121,28 @@ def test_training_does_not_depend_on_threads(rng, dtype):
             gd.fit(model, X, y, gd.Adam(model.parameters), batch_size=150, epochs=3, progress=False)
             vectors.append(model.parameters.vector)
     assert np.array_equal(*vectors)
+
+
+@pytest.mark.parametrize("keywords", [{"dropout": 0.3}, {"activation": "prelu", "dropout": [0.1, 0.2]}], ids=str)
+def test_steps_in_one_call_have_the_bits_and_the_losses_of_each(keywords, rng, monkeypatch, walk):
+    X, weights = rng.standard_normal((90, 6), np.float32), rng.random(90, np.float32)
+    y = {"a": rng.integers(-1, 3, 90), "b": rng.standard_normal((90, 2)).astype(np.float32)}
+    heads = {"a": 3, "b": gd.Head(2, loss="mse", weight=0.5)}
+    found = []
+    for products in (1, 5_000, 2**28):  # a step a call, some, all
+        monkeypatch.setattr(passes, "PRODUCTS", products)
+        found.append(trained(gd.MLP([6, 9], heads=heads, **keywords), X, y, weights, gd.MLP.descend))
+    found.append(trained(gd.MLP([6, 9], heads=heads, **keywords), X, y, weights, Model.descend))
+    assert all(each == found[0] for each in found)
+
+
+def trained(model, X, y, weights, descend):
+    """Return the losses of the mini-batches of two epochs, and the parameters after them as bytes."""
+    optimizer, given = gd.Adam(model.parameters), model.check_data("", X, y, weights)
+    with single_threaded_blas():
+        losses = [each for _ in range(2) for each in descend(model, *given, np.arange(90)[::-1].copy(), 16, optimizer)]
+    assert optimizer.steps == len(losses) == 12
+    return losses, model.parameters.vector.tobytes()
 
 
 def test_fit_in_two_calls_gives_the_bits_of_one(rng):

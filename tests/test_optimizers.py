@@ -107,6 +107,27 @@ def test_equals_plain_numpy(name, keywords, rng, dtype):
             close(array, plain.state["p"][slot])
 
 
+def test_coefficients_of_many_steps_are_those_of_each_to_the_bit(dtype):
+    for name, keywords in CASES:
+        if not OPTIMIZERS[name].by_array or callable(keywords.get("lr")):
+            continue
+        coefficients = OPTIMIZERS[name](np.zeros(3, dtype), **keywords)._structure.arrays[None].update.coefficients
+        for start in (0, 5_000):
+            rows = coefficients.ahead(start, 50)
+            each = [coefficients.vector(t, 1.0, reuse=False) for t in range(start, start + 50)]
+            assert rows.dtype == dtype
+            assert rows.tobytes() == np.stack(each).tobytes(), (name, keywords, start)
+
+
+def test_a_formula_of_a_user_is_not_given_an_array_of_steps():
+    class Own(gd.Adam):
+        def coefficients(self, t, lr):
+            return super().coefficients(t, lr if t < 10 else lr / 2)
+
+    optimizer = Own(np.zeros(3))
+    assert optimizer._structure.arrays[None].update.coefficients.ahead(0, 20) is None
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_size_serial_and_parallel_and_sliced_give_the_same_bits(name, rng, dtype, size):
     start, g = rng.standard_normal((2, size)).astype(dtype)

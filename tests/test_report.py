@@ -142,8 +142,8 @@ def test_the_report_opens_with_where_gd_stands(reports, kind):
 
 
 def test_a_reason_is_the_first_that_fits_then_noise_then_unknown():
-    def why(what, size, peer=0.5e-5, family="activations"):
-        return reasons.reason(case(what, size, family=family, gd=1e-5, torch=peer))
+    def why(what, size, peer=0.5e-5, family="activations", day="2026-11-22"):
+        return reasons.reason(case(what, size, family=family, gd=1e-5, torch=peer), day)
 
     assert why("relu", 100) == why("mse", 1_000, family="losses") == reasons.SMALL
     assert why("softmax", 100) == reasons.SMALL
@@ -152,6 +152,7 @@ def test_a_reason_is_the_first_that_fits_then_noise_then_unknown():
     assert why("mse", 100_000, family="losses") == why("relu", 100_000) == reasons.UNKNOWN
     assert why("relu", 100_000, 0.975e-5) == reasons.NOISE  # 0.995e-5 is the peer's upper quartile, 0.99e-5 gd's lower
     assert why("relu", 100_000, 0.96e-5) == reasons.UNKNOWN
+    assert why("relu", 100, day="2026-12-01T08:00:00") == reasons.UNKNOWN  # what was mended explains no later run
 
 
 @pytest.mark.parametrize("reason", reasons.REASONS)

@@ -1,6 +1,7 @@
 """States in bfloat16 and 8 bits, parameters in bfloat16: what is stored, what comes back, and how training goes on."""
 
 import copy
+import hashlib
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import gd
 from gd import reference
+from gd.checks.arrays import ALIGNMENT, PAGE, PLACED_FROM, address
 from gd.kernels.compiler import splitting
 from gd.kernels.storage import stored_size
 from gd.optimizers import OPTIMIZERS
@@ -137,6 +139,31 @@ def test_states_are_small(name, state_dtype):
     assert stored_size(1) == 5
 
 
+@pytest.mark.parametrize("name", STATEFUL)
+@pytest.mark.parametrize("own", [False, True])
+def test_large_arrays_do_not_alias(own, name):
+    """No two begin less than 256 bytes apart modulo a page, but for those that begin at the same place."""
+    n = PLACED_FROM // 4
+    p = gd.ParameterVector({"p": n}).vector if own else memoryview(bytearray(4 * n + 5000))
+    if not own:
+        p = np.frombuffer(p, np.uint8)
+        start = (16 - address(p)) % PAGE  # where malloc maps large arrays
+        p = p[start : start + 4 * n].view(np.float32)
+    optimizer = OPTIMIZERS[name](p, ema=0.9)
+    result = gd.relu(p)
+    places = [address(each) % PAGE for each in (p, result, *optimizer._structure.arrays[None].slots)]
+    assert all(place % ALIGNMENT == 0 for place in places[1:])
+    assert places[1] == PAGE // 2
+    places = sorted(set(places))
+    gaps = np.diff([*places, places[0] + PAGE])
+    assert gaps.min() >= 256
+
+
+def test_small_arrays_take_no_page():
+    states = gd.Adam(np.zeros(100, np.float32))._structure.arrays[None].slots
+    assert all(each.base.nbytes == each.nbytes + ALIGNMENT for each in states)
+
+
 # --- Steps
 
 
@@ -163,6 +190,31 @@ def test_a_step_is_that_of_the_decoded_state(name, state_dtype, rng):
             limit = 2.0**-15 if array.dtype == np.int8 else 0
             largest = np.abs(expected[slot]).max()
             assert np.all(np.abs(found - expected[slot]) <= 1.001 * step * np.abs(expected[slot]) + limit * largest)
+
+
+@pytest.mark.parametrize(
+    "name, options, digest",
+    [
+        ("SGD", {"momentum": 0.5, "state_dtype": "int8"}, "5f411889aefc8c47"),
+        ("SGD", {"momentum": 0.5, "state_dtype": "bfloat16"}, "7c66f535b64709e4"),
+        ("Adagrad", {"seed": 1, "state_dtype": "int8"}, "74ab8f1ffb00c78f"),
+        ("RMSprop", {"rho": 0.75, "momentum": 0.5, "centered": True, "state_dtype": "int8"}, "76da18eab74e8082"),
+        ("Adagrad", {"param_dtype": "bfloat16", "state_dtype": "int8"}, "71924bb462005c2d"),
+        ("SGD", {"momentum": 0.5, "param_dtype": "bfloat16", "master_weights": True}, "6281a806dd42ca86"),
+        ("Adagrad", {"ema": 0.5, "l2": 0.25, "track_norms": True, "state_dtype": "int8"}, "7c9f1406ae2a1303"),
+    ],
+)
+def test_the_bits_of_a_training_do_not_change(name, options, digest):
+    """They follow from sums, products, quotients and roots, whose results are the same on every processor."""
+    x = (np.arange(1000) * 159 % 997 - 498).astype(np.float32) / 512
+    p = halves(x) if "param_dtype" in options else x.copy()
+    optimizer = OPTIMIZERS[name](p, lr=0.125, **options)
+    for k in range(3):
+        g = np.float32(k - 1.25) * x * x * x
+        g[900] = 2.0 ** (10 * k)  # in the last block, which is a short one
+        optimizer.step(g)
+    content = [each.tobytes() for each in map(np.asarray, (p, *optimizer.state_dict().values()))]
+    assert hashlib.sha256(b"".join(content)).hexdigest()[:16] == digest
 
 
 @pytest.mark.parametrize(
@@ -360,6 +412,31 @@ def test_gradients_that_are_set_to_zero_are_writeable_and_apart(rng):
         optimizer.step([g, fixed])
     assert g.all()
     assert not any(each.any() for each in p)
+
+
+def test_gradients_of_different_steps_are_not_known_to_be_apart():
+    p, both = [np.zeros(3), np.zeros(3)], np.ones(5)
+    optimizer = gd.SGD(p, zero_grads=True)
+    optimizer.step([np.ones(3), both[:3]])
+    first, second = both[2:], both[:3]
+    optimizer.step([np.ones(3), second])
+    optimizer.step([first, None])
+    both[:] = 1
+    with pytest.raises(ValueError, match="overlap"):
+        optimizer.step([first, second])
+    assert both.all()
+
+
+@pytest.mark.parametrize("options", [{}, {"state_dtype": "int8"}, {"track_norms": True}])
+def test_a_gradient_that_is_copied_is_set_to_zero(options):
+    p, again = np.zeros((3, 4)), np.zeros((3, 4))
+    optimizer, expected = gd.Adam(p, zero_grads=True, **options), gd.Adam(again, **options)
+    for k in range(1, 4):
+        g = np.full((3, 4), k, np.float64, order="CF"[k % 2])
+        expected.step(g)
+        optimizer.step(g)
+        assert not g.any()
+    assert np.array_equal(p, again)
 
 
 # --- Gradients in bfloat16

@@ -10,9 +10,11 @@ import numpy as np
 import gd
 from gd import reference
 
+from .. import ceilings
 from ..cases import Family, Side, normal
 
 CLASSES = 10
+UNCACHED = 50_000_000  # elements of rows that no cache holds
 WHATS = {  # name -> (loss, features, rows of X per row of a batch; None for a batch of all rows, in order)
     "squared, 100 features, in order": ("mse", 100, None),
     "squared, 100 features, shuffled": ("mse", 100, 1),
@@ -45,6 +47,16 @@ class Gradients(Family):
         libraries = {"gd": self._gd, "numpy": self._numpy, "torch": self._torch}
         data = functools.cache(lambda: self._data(case))  # shared by all libraries: X is large, and only read
         return {name: lambda maker=maker: maker(case, *data()) for name, maker in libraries.items()}
+
+    def ceiling(self, case):
+        """Return a read of the rows in their order, for one output and rows that no cache holds."""
+        loss, features, many = WHATS[case.what]
+        if loss == "softmax_cross_entropy" or case.size * features < UNCACHED:
+            return None, None
+        X = np.ones((case.size * (many or 1), features), case.dtype)
+        if many is None:
+            return "1r", Side(ceilings.walk("1r", [X.reshape(-1)]))
+        return "1r by rows", Side(ceilings.walk_rows(X, np.random.default_rng(0).permutation(len(X))[: case.size]))
 
     def flops(self, case):
         """Return the flops of two products with X, without the gradient's scaling."""

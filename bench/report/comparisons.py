@@ -90,7 +90,7 @@ def losing(results):
     if by_peers:
         said = "A peer is faster in these comparisons, by the reason, the worst first."
         parts += [f"{said} Sizes are elements, or rows of a batch for gradients."]
-        parts += [_lost(name, why, group) for why, group in _by_reason(by_peers)]
+        parts += [_lost(name, why, group) for why, group in _by_reason(by_peers, results.get("started") or "")]
     if by_ceiling:
         said = f"No peer is faster, but gd reaches less than {ENOUGH} of the ceiling, in {count(len(by_ceiling))} cases"
         parts += [_by_size(name, by_ceiling, _share, "")._replace(fold=f"{said}, by size")]
@@ -103,11 +103,11 @@ def losing(results):
     return Section("Where gd loses", parts) if parts else None
 
 
-def _by_reason(records):
+def _by_reason(records, day):
     """Return (reason, records) pairs: the most frequent first, what has no known reason last."""
     groups = {}
     for record in records:
-        groups.setdefault(reason(record), []).append(record)
+        groups.setdefault(reason(record, day), []).append(record)
     return sorted(groups.items(), key=lambda group: (group[0] in (NOISE, UNKNOWN), group[0] == UNKNOWN, -len(group[1])))
 
 

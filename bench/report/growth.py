@@ -21,8 +21,9 @@ def section_of(results, pictures):
     ]
     said = (
         "The time per element, array, class or feature: where it stays level as their number grows, time is linear. "
-        "The ceiling is a walk over as much data that computes next to nothing: it rises where data leave a cache. "
-        "The last column compares the largest size with the cheapest."
+        "The ceiling is a walk over as much data that computes next to nothing (of a new optimizer, the making of an "
+        "object for each array): it rises where data leave a cache. The last column compares the largest size with the "
+        "cheapest."
     )
     level = (
         f"No cliff: nowhere is the time per unit more than {CLIFF} times that of a smaller size, beyond its ceiling's."

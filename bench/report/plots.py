@@ -54,7 +54,7 @@ def standing(results):
     if not strips:
         return []
     low, high = drawing.around([*chain(*strips.values()), 1 / 1.5, 1.5], 1.08, 1.08)
-    columns = floor(WIDTH / DOT)  # of dots, of which none is in two of the sides of 1
+    columns = floor(WIDTH / DOT)  # of dots; 1 lies between two of them
     width = log10(high / low) / columns
     stacks = {name: Counter(floor(log10(value) / width) for value in values) for name, values in strips.items()}
     heights = {name: max(THINNEST, max(stack.values()) + BETWEEN) for name, stack in stacks.items()}
@@ -76,10 +76,11 @@ def standing(results):
             axes.axhline(top, color=INK, alpha=0.13, linewidth=0.6)
         for faster, dots in sides.items():
             look = {"marker": "o", "color": SLOTS[0]} if faster else {"marker": "D", "color": SLOTS[2]}
-            axes.scatter([x for x, _ in dots], [y for _, y in dots], DOT**2 / 1.5, linewidths=0, **look)
+            axes.scatter([x for x, _ in dots], [y for _, y in dots], DOT**2 / 1.5, linewidths=0, clip_on=False, **look)
         axes.axvline(1, color=INK, linewidth=1.2)
-        for x, text, ha, slot in ((1 / 1.05, "a peer is faster", "right", 2), (1.05, "gd is faster", "left", 0)):
-            axes.text(x, -BETWEEN, text, ha=ha, va="center", color=SLOTS[slot], weight="bold")
+        for x, text, ha, slot in ((-5, "a peer is faster", "right", 2), (5, "gd is faster", "left", 0)):
+            look = {"color": SLOTS[slot], "weight": "bold"}
+            axes.annotate(text, (1, -BETWEEN), (x, 0), textcoords="offset points", ha=ha, va="center", **look)
         axes.text(1.02, -BETWEEN, "gd won", transform=axes.get_yaxis_transform(), va="center", weight="bold")
         axes.spines["left"].set_visible(False)
         drawing.finish(axes, "", "how many times as long as gd the fastest peer took", "")

@@ -24,12 +24,15 @@ class Reason(NamedTuple):
         The smallest and the largest size.
     why : str
         A sentence.
+    mended : str, default: "9999"
+        The day, such as "2026-12-01", from which on runs are without this cause.
     """
 
     families: tuple
     what: str
     sizes: tuple
     why: str
+    mended: str = "9999"
 
 
 ANY = ".*"
@@ -47,8 +50,8 @@ REASONS = (
         (1_000, inf),
         "Rows of 100 columns: gd reduces each row alone, to its maximum and its sum.",
     ),
-    Reason(("optimizers", "activations"), ANY, (0, 10_000), SMALL),
-    Reason(("losses",), ANY, (0, 1_000), SMALL),
+    Reason(("optimizers", "activations"), ANY, (0, 10_000), SMALL, mended="2026-12-01"),
+    Reason(("losses",), ANY, (0, 1_000), SMALL, mended="2026-12-01"),
     Reason(("gradients",), ANY, (0, 1_024), SMALL),
     Reason(
         ("activations",),
@@ -63,12 +66,12 @@ NOISE = "Noise: the middle halves of the rounds of gd and of the peer overlap."
 UNKNOWN = "The reason is not known."
 
 
-def reason(record):
-    """Return why a peer is faster in a record, as a sentence."""
+def reason(record, day=""):
+    """Return why a peer is faster in a record of a run on a day, as a sentence."""
     size = record.get("size") or 0
     for each in REASONS:
-        low, high = each.sizes
-        if record["family"] in each.families and re.fullmatch(each.what, record["what"]) and low <= size <= high:
+        fits = record["family"] in each.families and re.fullmatch(each.what, record["what"]) and day < each.mended
+        if fits and each.sizes[0] <= size <= each.sizes[1]:
             return each.why
     return NOISE if _overlaps(record) else UNKNOWN
 

@@ -1,7 +1,9 @@
 """Checks of arguments: arrays, numbers and names, tensors of other libraries, sparse matrices."""
 
 from .arrays import (
+    ALIGNMENT,
     FLOATS,
+    PAGE,
     address,
     aligned_empty,
     aligned_full,
@@ -45,10 +47,10 @@ from .values import (
 )
 
 __all__ = [
-    "CLOSED_UNIT", "FLOATS", "NON_NEGATIVE", "OPEN_UNIT", "POSITIVE", "REAL", "UNIT", "Range", "address",
-    "aligned_empty", "aligned_full", "check_alike", "check_apart", "check_apart_from", "check_array", "check_choice",
-    "check_csr", "check_dtype", "check_flag", "check_functions", "check_generator", "check_indices", "check_integer",
-    "check_label_array", "check_labels", "check_monitor", "check_number", "check_numbers", "check_out", "check_path",
-    "check_places", "check_real", "check_reals", "check_size", "is_array", "is_size", "is_sparse", "kernel_arguments",
-    "lent", "memory_order", "renamed", "shown",
+    "ALIGNMENT", "CLOSED_UNIT", "FLOATS", "NON_NEGATIVE", "OPEN_UNIT", "PAGE", "POSITIVE", "REAL", "UNIT", "Range",
+    "address", "aligned_empty", "aligned_full", "check_alike", "check_apart", "check_apart_from", "check_array",
+    "check_choice", "check_csr", "check_dtype", "check_flag", "check_functions", "check_generator", "check_indices",
+    "check_integer", "check_label_array", "check_labels", "check_monitor", "check_number", "check_numbers", "check_out",
+    "check_path", "check_places", "check_real", "check_reals", "check_size", "is_array", "is_size", "is_sparse",
+    "kernel_arguments", "lent", "memory_order", "renamed", "shown",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..kernels.array_layout import PAGE, PLACED_FROM
 from .interchange import lent
 from .values import shown
 
@@ -239,17 +240,19 @@ def _check_below(where: str, name: str, x: NDArray[Any], size: int) -> NDArray[n
     return np.ascontiguousarray(x, dtype=np.intp)
 
 
-def aligned_empty(size: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Return an uninitialized vector that begins at a multiple of `ALIGNMENT` bytes."""
+def aligned_empty(size: int, dtype: DTypeLike, place: int = PAGE // 2) -> NDArray[Any]:
+    """Return an uninitialized vector that begins at a multiple of `ALIGNMENT` bytes; if large, at `place` in a page."""
     dtype = np.dtype(dtype)
-    buffer = np.empty(size * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -addressof(c_char.from_buffer(buffer)) % ALIGNMENT  # pyright: ignore[reportArgumentType]  # it is a buffer
-    return buffer[start : start + size * dtype.itemsize].view(dtype)
+    bytes_of_all = size * dtype.itemsize
+    unit = PAGE if bytes_of_all >= PLACED_FROM else ALIGNMENT
+    buffer = np.empty(bytes_of_all + unit, np.uint8)
+    start = (place - addressof(c_char.from_buffer(buffer))) % unit  # pyright: ignore[reportArgumentType]  # a buffer
+    return buffer[start : start + bytes_of_all].view(dtype)
 
 
-def aligned_full(size: int, dtype: DTypeLike, value: Any) -> NDArray[Any]:
+def aligned_full(size: int, dtype: DTypeLike, value: Any, place: int = PAGE // 2) -> NDArray[Any]:
     """Return an aligned vector filled with one value, or a copy of an array."""
-    vector = aligned_empty(size, dtype)
+    vector = aligned_empty(size, dtype, place)
     vector[:] = value
     return vector
 

@@ -14,6 +14,7 @@ from ..checks import UNIT, check_choice, check_dtype, check_number, check_size
 from ..kernels.compiler import join
 from ..kernels.loops import dense, units, weight_tiles
 from ..kernels.loops.losses import loss_of_rows
+from ..kernels.random_numbers import NOTHING, key_of
 from ..kernels.traffic import of_rows
 from ..kernels.words import address
 from ..losses import check_loss
@@ -222,6 +223,14 @@ class Architecture(Sizes):
     def bound_units(self) -> tuple[Any, ...]:
         """The forward and backward kernel of the units, as other kernels take them."""
         return tuple(each.bind(self.dtype, *self.numbers) for each in self.units)
+
+    def scales(self, divisors: Sequence[float]) -> list[float]:
+        """Return what the sum of the losses of a mini-batch is multiplied by, for each head."""
+        return [head.weight / n if n else 0.0 for head, n in zip(self.outputs.values(), divisors, strict=True)]
+
+    def key(self, seed: int, step: int) -> np.uint64:
+        """Return the key of the dropout of a step."""
+        return key_of(seed, step) if self.rates.any() else NOTHING
 
     def bound_losses(self, targets: Targets) -> tuple[list[Any], NDArray[np.intp], int]:
         """Return the loss of each head, to be kept; their addresses, for kernels; the bytes of one row of targets."""

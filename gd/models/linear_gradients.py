@@ -20,6 +20,7 @@ from ..checks import (
     lent,
 )
 from ..kernels.compiler import join
+from ..kernels.interruption import Interruption
 from ..kernels.loops import linear as loops
 from ..kernels.traffic import of_rows
 from ..losses import ANY, LOSSES, Loss, check_distributions, check_loss, is_distribution
@@ -277,7 +278,7 @@ def compute(
     if w.ndim == 1:
         join(loop)(blocks, *arguments)
     else:
-        with single_threaded_blas():
+        with Interruption(), single_threaded_blas():  # whose own Interruptions cost less then
             join(loop)(blocks, *arguments)
     if blocks > 1:
         sum_of_values = np.empty(1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from functools import partial
 from math import isfinite, sqrt
 from typing import Any
 
@@ -26,8 +27,7 @@ from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops import dense, weight_tiles
-from ..kernels.random_numbers import key_of
-from ..losses import check_loss, total
+from ..losses import check_loss
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector, check_unfrozen
 from ..runtime import single_threaded_blas
@@ -36,7 +36,7 @@ from .architecture import ONLY, Architecture, Sizes
 from .base import Model
 from .evaluation import Evaluation, Targets
 from .heads import Head
-from .passes import new_pass
+from .passes import pass_for, weighted
 
 Given = Array | Mapping[str, Array | None]  # targets
 Outputs = NDArray[Any] | Any  # with heads a dict of arrays
@@ -315,19 +315,16 @@ class MLP(Model):
     ) -> float:
         """Run the batch X[rows], y[rows] forward and backward; return the mean loss.
 
-        `pieces` of the pass then yields the factors of the weights' gradients. The arguments are not checked, and BLAS
-        should be limited to one thread. `bound` are the losses bound to y, if they are known.
+        `pieces` of the pass then yields the factors of the weights' gradients. `bound` are the losses bound to y, if
+        known. Nothing is checked, and BLAS should be limited to one thread.
         """
-        work, vector = self._pass, self.parameters.vector
-        if work is None or work.capacity < rows.size:
-            work = self._pass = new_pass(self._plan, rows.size)
-        outputs = self._plan.outputs.values()
-        scales = [head.weight / n if n else 0.0 for head, n in zip(outputs, self.divisors(y, rows), strict=True)]
-        key = key_of(self.seed, step) if self._plan.rates.any() else np.uint64(0)
-        work.run(X, bound or self._plan.bound_losses(y), rows, vector, np.array(scales, self.dtype), key)
+        plan, work = self._plan, pass_for(self._plan, rows.size, self._pass)
+        self._pass, scales, key = work, plan.scales(self.divisors(y, rows)), plan.key(self.seed, step)
+        work.run(X, bound or plan.bound_losses(y), rows, self.parameters.vector, np.array(scales, self.dtype), key)
+        values = work.values[:, : rows.size]
         if losses is not None:
-            losses[rows] = np.dot([head.weight for head in outputs], work.values[:, : rows.size])
-        return sum(total(values[: rows.size]) * scale for values, scale in zip(work.values, scales, strict=True))
+            losses[rows] = np.dot([head.weight for head in plan.outputs.values()], values)
+        return weighted(values, scales)
 
     def divisors(self, y: Targets, rows: NDArray[np.intp]) -> list[float]:
         """Return the divisors that turn the sums of the losses of some rows into means, by head."""
@@ -343,6 +340,11 @@ class MLP(Model):
             yield from super().descend(X, y, order, batch_size, optimizer, accumulate, losses)
             return
         bound = self._plan.bound_losses(y)
+        if not (self._plan.by_layer or is_sparse(X) or losses is not None or self.max_norm):
+            self._pass = pass_for(self._plan, min(batch_size, order.size), self._pass)
+            data = X, y, bound, order, batch_size
+            yield from self._pass.train(*data, self.parameters.vector, partial(self.divisors, y), self.seed, optimizer)
+            return
         for rows in cut(order, batch_size):
             loss = self.backpropagate(X, y, rows, optimizer.steps, losses, bound)
             if isfinite(loss):

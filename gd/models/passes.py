@@ -4,14 +4,26 @@ from typing import Any
 
 import numpy as np
 
+from ..batches import cut
 from ..checks import aligned_empty, is_sparse
 from ..kernels.compiler import join
 from ..kernels.loops import dense, layers, weight_tiles
+from ..kernels.loops.network_training import train_network
+from ..losses import total
+
+PRODUCTS = 2**28  # of the steps that are one call: some milliseconds, after which Python can be interrupted
 
 
-def new_pass(plan, capacity):
-    """Return the pass that suits an `Architecture`, for batches of up to `capacity` rows."""
-    return (_ByLayers if plan.by_layer else _ByBlocks)(plan, capacity)
+def weighted(values, scales):
+    """Return the loss of a mini-batch, from those of its rows, by head, and the scale of each head."""
+    return sum(total(each) * scale for each, scale in zip(values, scales, strict=True))
+
+
+def pass_for(plan, rows, before):
+    """Return the pass that suits an `Architecture`, for batches of up to so many rows: `before` if it has the room."""
+    if before is not None and before.capacity >= rows:
+        return before
+    return (_ByLayers if plan.by_layer else _ByBlocks)(plan, rows)
 
 
 class _Pass:
@@ -33,20 +45,20 @@ class _Pass:
         if is_sparse(X):
             X, places = X[rows].toarray(), np.arange(rows.size)
         return dense.Batch(
+            places=places,
+            rows=rows,
+            scales=scales,
+            key=key,
             values=self.values,
             activations=self.activations,
             deltas=self.deltas,
             dslopes=self.dslopes,
             capacity=self.capacity,
             X=X,
-            places=places,
-            rows=rows,
             vector=vector,
             layout=plan.layout,
             hidden=len(plan.hidden),
-            scales=scales,
             rates=plan.rates,
-            key=key,
             activate=plan.bound_units[0],
             differentiate=plan.bound_units[1],
             losses=addresses,
@@ -56,13 +68,13 @@ class _Pass:
     def _piece(self, tiles, dx, add):
         """Return how many tiles there are, and what `weight_tiles.store_gradients` and `update_weights` take first."""
         work = weight_tiles.Tiles(
+            batch=self.rows.size,
             tiles=tiles,
             layout=self.plan.layout,
             activations=self.activations,
             deltas=self.deltas,
             dslopes=self.dslopes,
             capacity=self.capacity,
-            batch=self.rows.size,
             dx=dx,
             add=add,
         )
@@ -82,6 +94,39 @@ class _ByBlocks(_Pass):
     def pieces(self, vector):
         """Yield the arguments that kernels take first, in the order in which the gradients can be had."""
         yield self._piece(self.plan.tiles, self.nothing, False)
+
+    def train(self, X, y, bound, order, batch_size, vector, divisors_of, seed, optimizer):
+        """Take a step for every mini-batch of `order`, several in one call; yield what `Model.descend` does.
+
+        `bound` are the losses bound to y, and `divisors_of(rows)` turns sums of them into means. If the last loss is
+        not finite, no step was taken for it.
+        """
+        batch_size = max(1, min(batch_size, order.size))
+        first, again = len(dense.forward_backward.given), len(weight_tiles.update_weights.given)
+        self.rows = order[:batch_size]
+        batch = self._batch(X, bound, self.rows, vector, np.empty(0, vector.dtype), np.uint64(0))
+        tiles, *update = *self._piece(self.plan.tiles, self.nothing, False), vector, 0
+        of_blocks, of_tiles = dense.forward_backward.traffic, weight_tiles.update_weights.traffic
+        fixed = {
+            "batch": batch_size,
+            "backpropagate": join(dense.forward_backward).bind(vector.dtype, *batch[first:]),
+            "tiles": tiles,
+            "update": join(weight_tiles.update_weights).bind(vector.dtype, *update[again - 2 :]),
+            "of_step": of_blocks(0, *batch) + of_tiles(0, None, None, *update),
+        }
+        work = batch_size * vector.size
+        for some in cut(order, batch_size * max(1, PRODUCTS // work)):
+            batches = list(cut(some, batch_size))
+            scales = [self.plan.scales(divisors_of(rows)) for rows in batches]
+            keys = np.array([self.plan.key(seed, optimizer.steps + k) for k in range(len(batches))])
+            values = np.empty((len(batches), len(self.values), batch_size))
+            own = {"values": values.reshape(-1, batch_size), "order": some, "keys": keys}
+            own["scales"] = np.array(scales, vector.dtype)
+            taken = optimizer.inside.run(train_network, len(batches), work, **own, **fixed)
+            for rows, each, scale in zip(batches[: taken + 1], values, scales, strict=False):
+                yield weighted(each[:, : rows.size], scale), rows.size, y.weight(rows)
+            if taken < len(batches):
+                break
 
 
 class _ByLayers(_Pass):

@@ -42,6 +42,7 @@ class AdaBelief(Optimizer):
     algorithm 2.
     """
 
+    by_array: bool = True
     rule: Any = staticmethod(adabelief.adabelief)
     slots: tuple[str, ...] = ("exp_avg", "exp_avg_var")
     unsigned: tuple[str, ...] = ("exp_avg_var",)

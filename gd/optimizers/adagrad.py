@@ -43,6 +43,7 @@ class Adagrad(Optimizer):
     Duchi, Hazan & Singer, "Adaptive subgradient methods", JMLR 2011.
     """
 
+    by_array: bool = True
     rule: Any = staticmethod(adagrad.adagrad)
     slots: tuple[str, ...] = ("sum",)
     unsigned: tuple[str, ...] = ("sum",)

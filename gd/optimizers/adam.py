@@ -68,6 +68,7 @@ class Adam(Optimizer):
     [-0.1, 0.1, 0.0]
     """
 
+    by_array: bool = True
     rule: Any = staticmethod(adam.adam)
     slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
     unsigned: tuple[str, ...] = ("exp_avg_sq", "max_exp_avg_sq")
@@ -182,6 +183,7 @@ class Adamax(Optimizer):
     Kingma & Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 2.
     """
 
+    by_array: bool = True
     rule: Any = staticmethod(adam.adamax)
     slots: tuple[str, ...] = ("exp_avg", "exp_inf")
     unsigned: tuple[str, ...] = ("exp_inf",)

@@ -205,13 +205,13 @@ class Optimizer(Protocols):
             g = grads.reshape(-1)
         else:
             g = self._structure.pairs(f"{self._name}.step", grads)[0][1]
+            if array.unread is not None:  # which must be set to 0 before a signal's handler can raise
+                return self._steps.take(f"{self._name}.step", grads, grad_scale)
         update, state = array.update, vars(self)
-        vector = update.coefficients.vector(self.steps, grad_scale)
-        if update.trust is not None:
-            vector = update.trusted(array, g, vector)
+        arguments = update.arguments(array, update.coefficients.vector(self.steps, grad_scale), g, self.steps)
         state["steps"] += 1
         try:
-            update.kernel(array.size, vector, g, 0, array.p, *array.slots)
+            update.kernel(*arguments)
         except BaseException as error:
             try:
                 counts = has_run(error)

@@ -83,6 +83,19 @@ class Coefficients:
         self._values = found
         return self._vector
 
+    def ahead(self, t: int, count: int) -> NDArray[Any] | None:
+        """Return the coefficients of the steps after t, a row each; None if only `vector` can tell them, one by one."""
+        owner = self._owner
+        if not owner.by_array or callable(owner._lr) or owner._schedules:
+            return None
+        with np.errstate(over="ignore"):
+            common = _common(owner, owner._lr, 1.0)
+            found = *common, *owner.coefficients(np.arange(t + 1, t + count + 1), owner._lr)
+            rows = np.empty((count, len(found)), self._dtype)
+            for column, value in zip(rows.T, found, strict=True):
+                column[:] = value
+        return rows
+
     def is_settled(self, t: int, grad_scale: float) -> bool:
         """Return True if the coefficients after t steps are those of the last step, and stay so."""
         return self._steady and t > 1 and self._given[:2] == (self._owner._lr, grad_scale)
@@ -105,20 +118,25 @@ def _common(owner: "Optimizer", lr: float, grad_scale: float) -> tuple[float, ..
     )
 
 
-def split_eps(optimizer: _WithEps, v_scale: float = 1.0) -> tuple[float, float]:
+def split_eps(optimizer: _WithEps, v_scale: Any = 1.0) -> tuple[Any, Any]:
     """Return a rule's coefficients eps and eps_inside, one of which is 0.
 
     v_scale is the bias correction of v; with eps_hat, eps is added before that correction.
     """
     eps, inside = optimizer.eps, optimizer.eps_inside
     if optimizer.eps_hat:
-        eps *= v_scale if inside else sqrt(v_scale)
+        eps = eps * (v_scale if inside else sqrt(v_scale) if isinstance(v_scale, float) else np.sqrt(v_scale))
     return (0.0, eps) if inside else (eps, 0.0)
 
 
-def bias_corrections(optimizer: _WithBetas, t: int) -> tuple[float, float]:
-    """Return 1 / (1 - beta1**t) and 1 / (1 - beta2**t), or 1 and 1 if bias_correction is off."""
+def bias_corrections(optimizer: _WithBetas, t: Any) -> tuple[Any, Any]:
+    """Return 1 / (1 - beta1**t) and 1 / (1 - beta2**t), or 1 and 1 if bias_correction is off; t may be an array."""
     if not optimizer.bias_correction:
         return 1.0, 1.0
     betas = optimizer.betas
-    return 1.0 / (1.0 - betas[0] ** t), 1.0 / (1.0 - betas[1] ** t)
+    if not isinstance(t, np.ndarray):
+        return 1.0 / (1.0 - betas[0] ** t), 1.0 / (1.0 - betas[1] ** t)
+    first, second = (
+        np.array([beta**each for each in t.tolist()]) for beta in betas[:2]
+    )  # NumPy rounds powers otherwise
+    return 1.0 / (1.0 - first), 1.0 / (1.0 - second)

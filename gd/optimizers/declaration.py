@@ -32,6 +32,7 @@ class Declaration(ABC):
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
     trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step
     steady: bool = False  # True if, after the first step, the coefficients depend on the learning rate alone
+    by_array: bool = False  # True if `coefficients` also takes an array of steps, whose coefficients are arrays
     evaluated: str = "parameters"  # what `fit` judges: these, or "averaged" ones
     decays_itself: bool = False  # True if weight_decay is a coefficient of the rule
     has_rate: bool = True  # False if not lr alone tells how far a step moves, or p is no iterate: no proximal step
@@ -74,6 +75,8 @@ class Declaration(ABC):
     _schedules: dict[str, Any]  # of the rule's own: name -> schedule, or tuple with schedules
 
     def __init_subclass__(cls) -> None:
+        if "coefficients" in vars(cls) and "by_array" not in vars(cls):  # a user's formula may not be meant for arrays
+            cls.by_array = False
         home, _, module = cls.__module__.rpartition(".")
         if home == __package__ and module in ("protocols", "base"):  # what all have in common
             return
@@ -86,7 +89,7 @@ class Declaration(ABC):
         """Choose `rule` and `slots` by the hyper-parameters, where they decide."""
 
     @abstractmethod
-    def coefficients(self, t: int, lr: float) -> tuple[Any, ...]:
+    def coefficients(self, t: Any, lr: float) -> tuple[Any, ...]:
         """Return the named tuple of scalars that the rule takes at step t (1, 2, ...)."""
 
     def effective_lr(self, lr: float) -> float:

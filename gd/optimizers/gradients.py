@@ -104,10 +104,7 @@ class Pairs(Gradients):
     def step(self) -> NDArray[np.float64] | None:
         parts = []
         for array, g, vector, t in self._work:
-            update = array.update
-            if update.trust is not None:
-                vector = update.trusted(array, g, vector)
-            parts.append(update.step(array, vector, g, t))
+            parts.append(array.update.step(array, vector, g, t))
             array.steps += self._steps is None  # at once: what comes next may raise
         return None if parts[0] is None else _joined(parts)
 

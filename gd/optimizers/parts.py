@@ -14,10 +14,8 @@ from ..kernels.loops import reductions
 from ..kernels.loops.array_lists import measure_many, update_many
 from ..kernels.loops.blocks import norm_blocks, update_blocks
 from ..kernels.loops.update import coefficients_of, update
-from ..kernels.random_numbers import key_of, random_bits
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
-from ..kernels.words import address as address_of_words
 from ..parameters import ParameterArray
 from .tables import Table, starts_of
 from .update import QUANTITIES, Update
@@ -34,7 +32,6 @@ class Part:
         self._update, self._owner, self._arrays = update, update.owner, arrays
         self._sizes = np.array([array.size for array in arrays])
         self._blocks, self._parts = (-(-self._sizes // size) for size in (CODE_BLOCK, reductions.NORM_BLOCK))
-        self._numbers = np.array([array.number for array in arrays], np.uint64)
         self._floats, self._real = arrays[0].dtype in FLOATS, np.empty(0, update.dtype)
         self._gradient = np.empty(0, arrays[0].dtype)
 
@@ -86,18 +83,16 @@ class Part:
             )
         p, *slots = vectors.values()
         low, *slots = slots if owner.master_weights else ((None,), *slots)
-        own = {
-            "key": (np.uint64(0), None),
+        own = self._chance(None, [array.number for array in self._arrays]) | {
             "coefficients": self._coefficients(owner.rule),
             "norms": (np.empty((QUANTITIES, 0)), None, QUANTITIES, self._blocks) if owner.track_norms else (None,),
             "cleared": (self._gradient, None, self._sizes) if owner.zero_grads else (None,),
-            "step": self._bound(self._update.unbound(len(slots))),
             "p": p,
             "low": low,
             "g": (self._gradient, None, self._sizes),
         }
         own |= dict(enumerate(slots))
-        return self._table(update_many, join(update_blocks), self._blocks, CODE_BLOCK, moved, own)
+        return self._table(update_many, self._update.kernel, self._blocks, CODE_BLOCK, moved, own)
 
     @cached_property
     def _sums(self) -> list[Table]:
@@ -105,26 +100,25 @@ class Part:
         return [self._sum(rule) for rule in (stages.start_accumulation, stages.accumulate)]
 
     def _sum(self, rule: Any) -> Table:
-        kernel, total = join(update, rule), (self._real, None, self._sizes)
+        total = self._real, None, self._sizes
         moved = 2 * self._real.itemsize + self._gradient.itemsize
         if self._floats:
-            return self._table(update_many, kernel, self._sizes, 1, moved, {"total": total}, self._given(rule))
-        own = {
-            "key": (np.uint64(0), 0),
+            given = self._given(rule)
+            return self._table(update_many, join(update, rule), self._sizes, 1, moved, {"total": total}, given)
+        own = self._chance(0, 0) | {
             "coefficients": self._coefficients(rule),
             "norms": (None,),
             "cleared": (None,),
-            "step": self._bound(kernel.bind(self._update.dtype, self._real)),
             "total": total,
             "low": (None,),
             "g": (self._gradient, None, self._sizes),
         }
-        return self._table(update_many, join(update_blocks), self._blocks, CODE_BLOCK, moved, own)
+        return self._table(update_many, join(update_blocks, rule), self._blocks, CODE_BLOCK, moved, own)
 
-    def _bound(self, step: Any) -> tuple[Any, ...]:
-        """Return the column of a bound body."""
-        self._kept = [*vars(self).get("_kept", ()), step]  # the words have its address
-        return step, address_of_words(step)
+    def _chance(self, steps: Any, number: Any) -> dict[str, tuple[Any, ...]]:
+        """Return the columns of the arguments that make random numbers."""
+        seed = int(self._update.key.view(np.int64))
+        return {"seed": (self._update.key, seed), "steps": (0, steps), "number": (0, number), "first": (0, 0)}
 
     # --- What they do
 
@@ -165,7 +159,7 @@ class Part:
             coefficients = self._trusted(rows, g, coefficients)
         words: dict[str, Any] = {"coefficients": _of_rows(coefficients), "g": g}
         if self._owner.by_blocks:
-            words |= {"key": self._keys(rows, steps)}
+            words |= {"steps": self._counts(rows) if steps is None else steps}
             words |= {"norms": norms} if self._owner.track_norms else {}
             words |= {"cleared": g} if self._owner.zero_grads else {}
         self._step.walk(rows, **words)
@@ -183,23 +177,12 @@ class Part:
             lr = coefficients[:, place].astype(np.float64) * np.array(ratios)
             return _with(coefficients, place, np.where(np.abs(lr) <= largest, lr, lr * inf))
 
-    def _keys(self, rows: Rows, steps: int | None) -> Any:
-        """Return `key_of(seed, steps, number)` of each array."""
-        numbers, key = self._numbers if rows is None else self._numbers[rows], self._update.key
-        if steps is not None:
-            keys = key_of(steps, key=key)
-        else:
-            different, places = np.unique(self._counts(rows), return_inverse=True)
-            keys = np.array([key_of(t, key=key) for t in different.tolist()])[places]
-        with np.errstate(over="ignore"):
-            return random_bits(keys, numbers)
-
     def accumulate(
         self, rows: Rows, g: NDArray[np.intp], scale: float, totals: NDArray[np.intp], begun: set[int]
     ) -> None:
         """Add scaled gradients to totals at these addresses; overwrite those of arrays whose numbers have not begun."""
         rows = np.arange(self._sizes.size) if rows is None else rows
-        has = np.array([number in begun for number in self._numbers[rows].tolist()])
+        has = np.array([self._arrays[k].number in begun for k in rows.tolist()])
         for table, some in zip(self._sums, (~has, has), strict=True):
             if some.any():
                 coefficients = self._scaled(scale)

@@ -90,7 +90,7 @@ class State:
             order = "" if array.order is None else f" in the order {array.order} of axes"
             return self.folder.vector(array.label + order, slot, p, initial)
         state_dtype = None if slot in (*owner.exact, "ema") else owner.state_dtype
-        return allocate(slot, p, initial(), state_dtype, slot in owner.unsigned)
+        return allocate(slot, self.slots, p, initial(), state_dtype, slot in owner.unsigned)
 
     def check(self) -> None:
         """Raise unless this process may step."""

@@ -85,10 +85,10 @@ class Steps:
     def _choose(self) -> None:
         """Set the shorter ways of `Optimizer.step`, which take steps that are nothing but kernel calls."""
         owner, structure = self._owner, self._structure
-        detour = self._summed or self._looks_first or owner.scalars or owner.by_blocks or self._state.folder
+        detour = self._summed or self._looks_first or owner.scalars or owner.track_norms or self._state.folder
         detour = detour or self._state.is_averaged
         owner._alone = structure.arrays[None] if structure.is_one and not detour else None
-        owner._small = None if detour else self._small
+        owner._small = None if detour or owner.by_blocks else self._small
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients and the accumulated ones; return True if anything was stepped."""
@@ -234,8 +234,8 @@ class Steps:
         vector = array.update.coefficients.vector(self._owner.steps, 1.0)
         self._count([array])  # before the kernels: Ctrl-C during one acts when it has ended
         kernel, step = join(loop), array.update.bound(array)
-        for arguments in pieces:
-            kernel(*arguments, vector, array.p, len(array.slots), step)
+        for size, *arguments in pieces:
+            kernel(size, vector, step, *arguments, array.p, len(array.slots))
 
     def run(self, loop: Callable[..., Any], count: int, work: int, **given: Any) -> int:
         """Take up to `count` steps by an ordered loop that computes the gradients itself; return how many.
@@ -265,8 +265,11 @@ class Steps:
     def _ahead(self, array: ParameterArray, count: int) -> NDArray[Any] | None:
         """Return the coefficients of the next steps, one row each, and count these steps."""
         self._state.check()
-        owner, rows = self._owner, None
-        coefficients = array.update.coefficients
+        owner, coefficients = self._owner, array.update.coefficients
+        rows = coefficients.ahead(owner.steps, count)
+        if rows is not None:
+            self._state.set_steps(owner.steps + count)
+            return rows
         for k in range(count):
             vector = coefficients.vector(owner.steps, 1.0)
             if rows is None:
@@ -353,11 +356,12 @@ class Steps:
     def _note_norms(self, parts: NDArray[np.float64] | None, given: Gradients, scales: Scales) -> None:
         """Set the optimizer's `norms` from those of the blocks of all arrays."""
         if parts is not None:
-            factors: Any = scales
-            if isinstance(scales, list):
-                factors = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
-            with np.errstate(over="ignore", invalid="ignore"):
-                parts[0] *= np.abs(factors)
+            if scales != 1.0:
+                factors: Any = scales
+                if isinstance(scales, list):
+                    factors = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
+                with np.errstate(over="ignore", invalid="ignore"):
+                    parts[0] *= np.abs(factors)
             vars(self._owner)["norms"] = Norms(*self.together.norm(parts))
 
 

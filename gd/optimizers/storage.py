@@ -1,11 +1,22 @@
 """Storage of state and parameters in fewer bits than the rules compute with."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS, aligned_full, check_array, check_choice, check_flag, check_integer
+from ..checks import (
+    ALIGNMENT,
+    FLOATS,
+    PAGE,
+    address,
+    aligned_full,
+    check_array,
+    check_choice,
+    check_flag,
+    check_integer,
+)
 from ..kernels.storage import CODE_BLOCK, MOST, SCALE, SHIFT, stored_size
 
 DTYPES = ("bfloat16", "int8")
@@ -43,20 +54,36 @@ def widened(p: NDArray[Any]) -> NDArray[Any]:
 
 
 def allocate(
-    slot: str, p: NDArray[Any], value: float | NDArray[Any], state_dtype: str | None, unsigned: bool
+    slot: str,
+    slots: Sequence[str],
+    p: NDArray[Any],
+    value: float | NDArray[Any],
+    state_dtype: str | None,
+    unsigned: bool,
 ) -> NDArray[Any]:
-    """Return a state array like p in its stored form, filled with a number or with the values of an array."""
+    """Return one of p's state arrays in its stored form, filled with a number or with the values of an array."""
+    place = _place(slots.index(slot), len(slots), address(p))
     if slot == MASTER:
-        return aligned_full(p.size, np.uint16, 0)
+        return aligned_full(p.size, np.uint16, 0, place)
     if state_dtype is None:
-        return aligned_full(p.size, widened(p[:0]).dtype, value)
+        return aligned_full(p.size, widened(p[:0]).dtype, value, place)
     if state_dtype == "bfloat16":
-        return aligned_full(p.size, np.uint16, np.float32(value).view(np.uint32) >> 16)
+        return aligned_full(p.size, np.uint16, np.float32(value).view(np.uint32) >> 16, place)
     dtype = np.dtype(np.uint8 if unsigned else np.int8)
-    stored = aligned_full(stored_size(p.size), dtype, 0)
+    stored = aligned_full(stored_size(p.size), dtype, 0, place)
     if value:
         stored[:] = MOST[dtype.name]
         bits = np.float32(value).view(np.uint32) + (1 << SHIFT - 1)  # rounded to the nearest code
         for first in range(0, stored.size, CODE_BLOCK + SCALE):
             stored[first : first + SCALE].view(np.uint32)[0] = bits >> SHIFT << SHIFT
     return stored
+
+
+def _place(k: int, slots: int, p: int) -> int:
+    """Return where in a page state array k of so many begins, for parameters at the address p.
+
+    See `PAGE`: it must not lie a few vectors from p or another state, modulo a page, nor from the gradient, which
+    mostly begins where p does or half a page further. So all lie far from both places, and from each other.
+    """
+    intervals = slots + slots % 2
+    return (p + PAGE * (2 * k + 1) // (2 * intervals)) % PAGE // ALIGNMENT * ALIGNMENT

@@ -12,7 +12,7 @@ from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
 from ..kernels.loops.update import coefficients_of, update, update_rows
-from ..kernels.random_numbers import GOLDEN, key_of
+from ..kernels.random_numbers import key_of
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray
@@ -44,7 +44,7 @@ class Update:
     formula : Kernel
         The rule's own.
     kernel : Kernel
-        Steps an array: that one, or the loop over blocks that calls it.
+        Steps an array: that one, or the rule's walk by blocks.
     trust : Kernel or None
         Measures an array, before its step, for a trust ratio.
     place_of_lr : int
@@ -72,7 +72,7 @@ class Update:
         self._scaled = 1.0, np.array(stages.CommonCoefficients(), dtype)
         self._largest = float(np.finfo(dtype).max)
         self.formula = join(update, owner.rule, *self.stages)
-        self.kernel = join(update_blocks) if owner.by_blocks else self.formula
+        self.kernel = join(update_blocks, owner.rule, *self.stages) if owner.by_blocks else self.formula
         if by_chunks:
             self.kernel = Streamed(self.kernel)
         self.trust = None
@@ -83,18 +83,30 @@ class Update:
 
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
         """Step one array by its flat gradient and the coefficients; return the norms of its blocks, if tracked."""
-        owner = self.owner
-        if not owner.by_blocks:
-            self.kernel(array.size, vector, g, 0, array.p, *array.slots)
-            return None
-        blocks, key = -(-array.size // CODE_BLOCK), advanced(key_of(t, array.number, key=self.key), array.first_block)
-        low, slots = (array.slots[0], array.slots[1:]) if owner.master_weights else (None, array.slots)
-        norms = np.empty((QUANTITIES, blocks)) if owner.track_norms else None
-        cleared, step = g if owner.zero_grads else None, self.unbound(len(slots))
-        self.kernel(blocks, key, vector, norms, cleared, step, array.p, low, g, *slots)
-        if array.unread is not None:  # g was a copy of it
-            array.unread[...], array.unread = 0, None
+        norms = np.empty((QUANTITIES, -(-array.size // CODE_BLOCK))) if self.owner.track_norms else None
+        self.kernel(*self.arguments(array, vector, g, t, norms))
+        array.clear_unread()
         return norms
+
+    def arguments(
+        self,
+        array: ParameterArray,
+        vector: NDArray[Any],
+        g: NDArray[Any],
+        t: int,
+        norms: NDArray[np.float64] | None = None,
+    ) -> tuple[Any, ...]:
+        """Return the arguments of the kernel for step t + 1 of one array."""
+        owner, slots, low = self.owner, array.slots, None
+        if self.trust is not None:
+            vector = self.trusted(array, g, vector)
+        if not owner.by_blocks:
+            return array.size, vector, g, 0, array.p, *slots
+        if owner.master_weights:
+            low, *slots = slots
+        blocks, cleared = -(-array.size // CODE_BLOCK), g if owner.zero_grads else None
+        numbers = self.key, t, array.number, array.first_block
+        return blocks, *numbers, vector, norms, cleared, array.p, low, g, *slots
 
     def step_rows(self, array: ParameterArray, vector: NDArray[Any], rows: NDArray[np.intp], g: NDArray[Any]) -> None:
         """Step some rows of a matrix by the gradient of each; no row comes twice."""
@@ -112,10 +124,6 @@ class Update:
     def bound(self, array: ParameterArray) -> Any:
         """Return the step of an array, bound to it, for loops that compute or look up its gradient piece by piece."""
         return self.formula.bind(self.dtype, array.p, *array.slots)
-
-    def unbound(self, slots: int) -> Any:
-        """Return the step of an array with this number of slots, for a kernel that binds it to its own vectors."""
-        return _of_nothing(self.formula, self.dtype, slots)
 
     def trusted(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
@@ -147,8 +155,8 @@ class Update:
         if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
-            step = _of_nothing(join(update, rule), self.dtype, 0)
-            join(update_blocks)(-(-g.size // CODE_BLOCK), np.uint64(0), vector, None, None, step, total, None, g)
+            blocks, unrounded = -(-g.size // CODE_BLOCK), (self.key, 0, 0, 0)  # totals are floats
+            join(update_blocks, rule)(blocks, *unrounded, vector, None, None, total, None, g)
 
     def scaled(self, grad_scale: float) -> NDArray[Any]:
         """Return the coefficients that only scale a gradient; they are read only."""
@@ -166,16 +174,6 @@ def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
         stages.shrunk: owner.l1 and owner.proximal,
     }
     return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
-
-
-def _of_nothing(kernel: Any, dtype: np.dtype[Any], slots: int) -> Any:
-    """Return a kernel bound to empty vectors."""
-    return kernel.bind(dtype, *(np.empty(0, dtype),) * (1 + slots))
-
-
-def advanced(key: np.uint64, blocks: int) -> np.uint64:
-    """Return the key whose block k has the random numbers that block k + blocks has under `key`."""
-    return np.uint64((int(key) + blocks * int(GOLDEN)) % 2**64) if blocks else key  # of SplitMix64's sequence
 
 
 def _parts(kernel: Callable[..., Any], quantities: int, size: int, *arguments: NDArray[Any]) -> NDArray[np.float64]:

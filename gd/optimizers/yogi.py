@@ -45,6 +45,7 @@ class Yogi(Optimizer):
     Zaheer et al., "Adaptive methods for nonconvex optimization", NeurIPS 2018, algorithm 2.
     """
 
+    by_array: bool = True
     rule: Any = staticmethod(yogi.yogi)
     slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
     unsigned: tuple[str, ...] = ("exp_avg_sq",)

@@ -87,6 +87,11 @@ class ParameterArray:
             return vector.reshape(self.shape)
         return vector.reshape([self.shape[axis] for axis in self.order]).transpose(np.argsort(self.order))
 
+    def clear_unread(self) -> None:
+        """Set the gradient to 0 if a copy of it was read, and set to 0, in its place."""
+        if self.unread is not None:
+            self.unread[...], self.unread = 0, None
+
     def check_writeable(self, where: str) -> None:
         """Raise if the array has become read-only since the optimizer was made."""
         check_unfrozen(where, self.memory)
@@ -117,9 +122,8 @@ class ParameterArray:
         return self._known() is g
 
     def remember(self, g: Any) -> None:
-        """Note that an array does not overlap the parameters."""
-        if not isinstance(g, np.generic):
-            self._known = weakref.ref(g)
+        """Note that an array does not overlap the parameters; None to know none."""
+        self._known = (lambda: None) if g is None or isinstance(g, np.generic) else weakref.ref(g)
 
 
 class Structure:
@@ -246,7 +250,7 @@ class Structure:
                 array.remember(grads)
             return [(array, g)]
         arrays = self.arrays
-        if not clears and self.vector is None and (known := self._known(grads)):
+        if self.vector is None and (known := self._known(grads)):
             return known
         given = entries(where, name, grads)
         if given.keys() != arrays.keys():
@@ -268,7 +272,7 @@ class Structure:
         pairs = [
             (array, g.reshape(-1))
             for key, (k, array), g in zip(keys, self.arrays.items(), values, strict=True)
-            if key == k and array.knows(g) and array.fits(g) and array.given.flags.writeable
+            if key == k and array.knows(g) and array.fits(g) and array.given.flags.writeable and array.unread is None
         ]
         return pairs if len(pairs) == len(grads) else None
 
@@ -291,8 +295,8 @@ class Structure:
             check_apart(where, list(given.values()))
         grads = [entry for entry in given.values() if not isinstance(entry[1], np.generic)]
         check_apart_from(where, grads, [(array.label, array.p) for array in self.arrays.values()])
-        for key, (_, g) in given.items() if clears == self._clears else ():
-            self.arrays[key].remember(g)
+        for key, array in self.arrays.items() if clears == self._clears else ():
+            array.remember(given[key][1] if key in given else None)  # only gradients of one call are apart
 
 
 def check_unfrozen(where: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:

@@ -72,7 +72,7 @@ def get_threads() -> int:
 
 _blas_lock = Lock()
 _blas_users: set[object] = set()
-_blas_limit: Any = None
+_blas_before: list[tuple[Any, int]] = []  # libraries that are limited, with the threads that they had
 
 
 @contextmanager
@@ -82,12 +82,11 @@ def single_threaded_blas() -> Iterator[None]:
     The limit holds for the process. Several Python threads may be in such a block at once; the last one to leave
     restores the limit that held before the first. A forked child begins with that limit, too.
     """
-    global _blas_limit
     user = object()
     try:
         with Interruption(), _blas_lock:
-            if _blas_limit is None:
-                _blas_limit = _controller().limit(limits=1)
+            if not _blas_users:
+                _limit_blas()
             _blas_users.add(user)
         yield
     finally:
@@ -97,11 +96,18 @@ def single_threaded_blas() -> Iterator[None]:
                 _restore_blas()
 
 
+def _limit_blas():
+    for library in _libraries():  # as a `limit` of threadpoolctl does, in a fifth of the time
+        threads = library.get_num_threads()
+        if threads is not None and threads > 1:
+            _blas_before.append((library, threads))
+            library.set_num_threads(1)
+
+
 def _restore_blas():
-    global _blas_limit
-    if _blas_limit is not None:
-        _blas_limit.restore_original_limits()
-        _blas_limit = None
+    while _blas_before:
+        library, threads = _blas_before.pop()
+        library.set_num_threads(threads)
 
 
 def _in_child():
@@ -116,11 +122,11 @@ if hasattr(os, "register_at_fork"):
 
 
 @functools.cache
-def _controller():
-    """Return what controls BLAS alone: a limit restores all that its controller knows, such as OpenMP's counts."""
+def _libraries():
+    """Return what controls each BLAS alone: a limit of all restores other counts, too, such as OpenMP's."""
     from threadpoolctl import ThreadpoolController
 
     from ..kernels.blas import load_blas
 
     load_blas()
-    return ThreadpoolController().select(user_api="blas")
+    return ThreadpoolController().select(user_api="blas").lib_controllers

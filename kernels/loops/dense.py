@@ -17,7 +17,7 @@ import numpy as np
 from ..blas import product
 from ..compiler import device, loop
 from ..traffic import of_rows
-from ..views import DOUBLE, allocate, local, matrix_at, numbers, release, row_at, vector_at
+from ..views import DOUBLE, allocate, local, matrix_at, numbers, prefetch, release, row_at, vector_at
 from ..words import invoke, member
 from .elementwise import bits, drop
 
@@ -142,40 +142,45 @@ def predict():
 class Batch(NamedTuple):
     """A mini-batch on its way through a network: X[places], and the workspaces that hold what layers make of it."""
 
-    values: np.ndarray  # (heads, capacity): the loss of each row
+    places: np.ndarray  # of the mini-batch in X: `rows`, but where X is already the mini-batch
+    rows: np.ndarray  # of the mini-batch in the data, and so in the targets
+    scales: np.ndarray  # of the heads' gradients
+    key: int  # of dropout
+    values: np.ndarray  # a row for each head: the losses of the mini-batch, and more room
     activations: np.ndarray  # inputs of all layers, and the outputs
     deltas: np.ndarray
     dslopes: np.ndarray  # empty but for prelu
     capacity: int  # rows that there is room for
     X: np.ndarray
-    places: np.ndarray  # of the mini-batch in X: `rows`, but where X is already the mini-batch
-    rows: np.ndarray  # of the mini-batch in the data, and so in the targets
     vector: np.ndarray  # of all parameters
     layout: np.ndarray
     hidden: int  # layers
-    scales: np.ndarray  # of the heads' gradients
     rates: np.ndarray  # of dropout, of each layer's input
-    key: int  # of dropout
     activate: bytes  # see `units`
     differentiate: bytes
     losses: np.ndarray  # the address of a `loss_of_rows` for each head
     of_target: int  # bytes of the targets of a row
 
 
-def _products(size, values, activations, deltas, dslopes, capacity, X, places, rows, vector, *rest):
-    return rows.size * vector.size
+def _products(size, *arguments):
+    batch = Batch(*arguments)
+    return batch.rows.size * batch.vector.size
 
 
 def _traffic(size, *arguments):
     """What a block of rows writes it finds in a cache, and so do the next blocks with the weights."""
     batch = Batch(*arguments)
-    written = sum(each.nbytes for each in (batch.values, batch.activations, batch.deltas, batch.dslopes))
+    written = sum(each.nbytes for each in (batch.activations, batch.deltas, batch.dslopes))
     rows = batch.rows
     inputs = of_rows(batch.X, rows.size) + rows.nbytes + rows.size * batch.of_target
-    return written * rows.size // batch.capacity + inputs + batch.vector.nbytes
+    outputs = written * rows.size // batch.capacity + len(batch.values) * rows.size * batch.values.itemsize
+    return outputs + inputs + batch.vector.nbytes
 
 
-@loop(parallel_from=131_072, flush=True, traffic=_traffic, work=_products, names=Batch)
+GIVEN = "int[:] int[:] x[:] uint float[:,:]"
+
+
+@loop(parallel_from=131_072, flush=True, traffic=_traffic, work=_products, given=GIVEN, names=Batch)
 def forward_backward():
     """Items are blocks of rows of a `Batch`."""
 
@@ -187,6 +192,7 @@ def forward_backward():
             n = end - first
             x = rows_of(batch.activations, batch.capacity, 0, first, n, layer_at(layout, 0).fan_in)
             for i in range(n):
+                prefetch(row_at(batch.X, batch.places[min(first + i + 4, end - 1)]))
                 copy_row(row_at(batch.X, batch.places[first + i]), row_at(x, i))
             drop_rows(x, first, batch.rates[0], batch.key, 0)
             for k in range(batch.hidden):

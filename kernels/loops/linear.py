@@ -13,13 +13,15 @@ import numpy as np
 from ..blas import product, transposed_product
 from ..compiler import NEVER, device, loop
 from ..traffic import of_rows
-from ..views import allocate, local, matrix_at, release, row_at, vector_at
+from ..views import allocate, load, local, matrix_at, prefetch, release, row_at, vector_at
 from ..words import invoke
 
 BLOCKS, ROOM = 64, 4_000_000  # partial sums at most, and their elements in all, from where there are fewer: to 16
 LEAST = 32  # rows a block at least
 GROUP = 64  # rows whose products are one call of BLAS
-CHUNK = 16  # examples whose losses are one call, for one output: a multiple of 4
+CHUNK = 32  # examples whose losses are one call, for one output: a multiple of 4
+AHEAD = 8  # rows are fetched so many rows before they are read, where they are shuffled: 4 to 16 are alike
+_places, _chunk, _group = local(CHUNK), local(CHUNK), local(GROUP)
 VECTOR, MATRIX = "float[:] x[:,:] x[:] x int[:] int x", "float[:] x[:,:] x[:,:] x[:] int[:] int x"
 
 
@@ -93,13 +95,17 @@ def losses_of_numbers(rule):
 
     def body(start, stop, arguments):
         places, predictions, values, slopes, y, weights = arguments[:6]
-        parameters = arguments[6:]
-        for i in range(start, stop):
-            place = places[i]
-            value, slope = rule(predictions[i], type(predictions[i])(y[place]), *parameters)
-            if weights.size:
-                value, slope = weights[place] * value, weights[place] * slope
-            values[i], slopes[i] = value, slope
+        parameters, n = arguments[6:], stop - start
+        predictions, values = vector_at(predictions, start, n), vector_at(values, start, n)
+        places, slopes, targets = vector_at(places, start, n), vector_at(slopes, start, n), _chunk(predictions)
+        for i in range(n):  # apart, so that the rule vectorizes
+            targets[i] = load((y,), places[i])[0]
+        for i in range(n):
+            values[i], slopes[i] = rule(predictions[i], targets[i], *parameters)
+        if weights.size:
+            for i in range(n):
+                (weight,) = load((weights,), places[i])
+                values[i], slopes[i] = weight * values[i], weight * slopes[i]
 
     return body
 
@@ -154,9 +160,6 @@ def _sparse_work(size, values, gradients, w, b, rows, of_block, scale, data, ind
     return (rows.size or n) * (data.size // max(1, n)) * (w.size // len(w))
 
 
-_places, _chunk, _group = local(CHUNK), local(CHUNK), local(GROUP)
-
-
 @loop(parallel_from=32_768, flush=True, traffic=_traffic, work=_work, given=VECTOR, names=OfRows)
 def vector_gradient():
     """Items are blocks of rows of X[rows], for one output x w + b."""
@@ -175,6 +178,8 @@ def vector_gradient():
                 for i in range(0, count, 4):
                     for k in range(4):  # beyond the last row the first stands in, with a slope of 0
                         places[i + k] = _row(rows, first + i + k if i + k < count else first + i)
+                        if rows.size:
+                            prefetch(row_at(X, rows[min(first + i + k + AHEAD, n - 1)]))
                     x0, x1 = row_at(X, places[i]), row_at(X, places[i + 1])
                     x2, x3 = row_at(X, places[i + 2]), row_at(X, places[i + 3])
                     z0, z1, z2, z3 = _dots(x0, x1, x2, x3, w)
@@ -234,6 +239,7 @@ def matrix_gradient():
                     places[i] = _row(rows, first + i)
                 if rows.size:
                     for i in range(count):
+                        prefetch(row_at(X, rows[min(first + i + AHEAD, n - 1)]))
                         to, place = row_at(x, i), row_at(X, places[i])
                         for j in range(features):
                             to[j] = place[j]

@@ -10,6 +10,7 @@ from ..views import load, local, matrix_at, part, row_at, store, vector_at
 from .update import chained, unpack
 
 NORM_BLOCK = 2048  # elements of a partial norm
+LINE = 64  # bytes of a cache line
 LANES = 64  # running sums in a block: their order is fixed, yet they vectorize
 SMALL, LARGE = 1e-280, 1e300  # sums of squares outside this range may have lost terms: they are taken again, scaled
 UP, DOWN = 2.0**700, 2.0**-700
@@ -71,6 +72,29 @@ def read():
         sums, x = arguments
         for block in range(start, stop):
             sums[block] = block_sum(x[block * NORM_BLOCK : (block + 1) * NORM_BLOCK])
+
+    return body
+
+
+def _lines_of_rows(size, sums, rows, X):
+    return rows.size * X.shape[1]
+
+
+@loop(parallel_from=32_768, traffic="w r -", work=_lines_of_rows)
+def read_lines():
+    """Read an element of each cache line of some rows, in their order; arguments: sums (one per block), rows, X."""
+
+    def body(start, stop, arguments):
+        sums, rows, X = arguments
+        step, n, last = LINE // X.itemsize, -(-rows.size // sums.size), X.shape[1] - 1
+        for block in range(start, stop):
+            total = X.dtype.type(0)
+            for i in range(block * n, min((block + 1) * n, rows.size)):
+                row = row_at(X, rows[i])
+                for j in range(0, row.size, step):
+                    total += row[j]
+                total += row[last]
+            sums[block] = total
 
     return body
 

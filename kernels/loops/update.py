@@ -70,8 +70,7 @@ def sum_rows():
 def update_slices(rule, *stages):
     """Return the walk itself, for loops that have a piece of the gradient ready."""
     scalars, taken = unpack(rule), slots_of(rule)
-    prepared = chained([each for each in stages if "g" in _arguments(each)])
-    finished = next((each for each in stages if "g" not in _arguments(each)), _unchanged)
+    prepared, finished = around(stages)
 
     @device
     def step(coefficients, p, g, slots):
@@ -85,6 +84,12 @@ def update_slices(rule, *stages):
             average(averages, i, p[i], common)
 
     return step
+
+
+def around(stages):
+    """Return the stages before a rule as one, f(g, p, c) -> (g, p), and the one after it, f(p, c) -> p."""
+    before = [each for each in stages if "g" in _arguments(each)]
+    return chained(before), next((each for each in stages if "g" not in _arguments(each)), _unchanged)
 
 
 _unchanged = device(lambda p, c: p)

@@ -88,13 +88,13 @@ def _largest(tiles, layout):
 class Tiles(NamedTuple):
     """Tiles whose gradients are products of a batch's workspaces: what `update_weights` and `store_gradients` share."""
 
+    batch: int  # rows
     tiles: np.ndarray
     layout: np.ndarray
     activations: np.ndarray
     deltas: np.ndarray
     dslopes: np.ndarray
     capacity: int
-    batch: int  # rows
     dx: np.ndarray  # where it has rows, the gradient with respect to the layer's input goes there
     add: bool  # or is added there
 
@@ -102,11 +102,11 @@ class Tiles(NamedTuple):
 UpdateWeights = NamedTuple(
     "UpdateWeights",
     [
-        *Tiles.__annotations__.items(),
         ("coefficients", np.ndarray),
+        ("step", bytes),  # an `update` of p
+        *Tiles.__annotations__.items(),
         ("p", np.ndarray),
         ("slots", int),  # how many
-        ("step", bytes),  # an `update` of p
     ],
 )
 StoreGradients = NamedTuple("StoreGradients", [*Tiles.__annotations__.items(), ("p", np.ndarray), ("out", np.ndarray)])
@@ -135,7 +135,7 @@ def _store_traffic(size, *arguments):
     return (read + parameters * (2 if len(work.dx) else 1)) * work.p.itemsize + of_dx  # dx takes the weights
 
 
-@loop(parallel_from=2, flush=True, traffic=_update_traffic, names=UpdateWeights)
+@loop(parallel_from=2, flush=True, traffic=_update_traffic, given="x[:] body int", names=UpdateWeights)
 def update_weights():
     """Items are tiles: take the optimizer's step of each."""
 
