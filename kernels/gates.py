@@ -5,7 +5,9 @@ looks at the objects it is given. If they are what nearly all calls bring, it al
 returns the result, in 0.15 us. Otherwise it has changed nothing and returns None: the caller goes on in Python, which
 checks again, explains, converts, compiles, or splits over threads::
 
-    result = gate.run(out, x)
+    result = gate.enter(0, out, x)
+    if result is None:
+        result = gate.split(out, x)
     return _apply(out, x) if result is None else result
 
 *Plain* are objects of the type ndarray itself, float32 or float64, of one dtype and shape, in C order, aligned, not
@@ -85,12 +87,11 @@ class Gate:
         self._table[RANGES:].view(np.float64)[:] = list(ends)
         self._fits = operands <= MOST_OPERANDS and len(numbers) <= MOST_NUMBERS
 
-    def run(self, out, x, *objects):
-        """Return the result of plain objects, else None: in one part, or in several if that may be faster."""
-        result = self.enter(0, out, x, *objects)
-        if result is None and type(x) is np.ndarray and x.size >= self._least and x.nbytes < self._below:
+    def split(self, out, x, *objects):
+        """Return the result of plain objects of a size that may be split over threads, else None."""
+        if type(x) is np.ndarray and x.size >= self._least and x.nbytes < self._below:
             return self._kernel.through(self, -(-x.size // self._block), out, x, *objects)
-        return result
+        return None
 
     def admit(self, kernel, arguments, dtype, over=None):
         """Run the body of a kernel from now on, of these arguments, where `out` is operand `over` or apart from all."""

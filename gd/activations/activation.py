@@ -71,17 +71,23 @@ class Activation:
 
         def forward(x, out=None, **parameters):
             numbers = (defaults | parameters).values() if parameters else ()
-            result = gates[0].run(out, x, *numbers)
+            result = gates[0].enter(0, out, x, *numbers) if parameters else gates[0].enter(0, out, x)
+            if result is None:
+                result = gates[0].split(out, x, *numbers)
             return self._apply(0, names[0], (("x", x),), out, parameters) if result is None else result
 
         def backward(dy, x, out=None, **parameters):
             numbers = (defaults | parameters).values() if parameters else ()
-            result = gates[1].run(out, dy, x, *numbers)
+            result = gates[1].enter(0, out, dy, x, *numbers) if parameters else gates[1].enter(0, out, dy, x)
+            if result is None:
+                result = gates[1].split(out, dy, x, *numbers)
             return self._apply(1, names[1], (("dy", dy), ("x", x)), out, parameters) if result is None else result
 
         def backward_from_output(dy, y, out=None, **parameters):
             numbers = (defaults | parameters).values() if parameters else ()
-            result = gates[2].run(out, dy, y, *numbers)
+            result = gates[2].enter(0, out, dy, y, *numbers) if parameters else gates[2].enter(0, out, dy, y)
+            if result is None:
+                result = gates[2].split(out, dy, y, *numbers)
             return self._apply(2, names[2], (("dy", dy), ("y", y)), out, parameters) if result is None else result
 
         self.forward, self.backward = forward, backward

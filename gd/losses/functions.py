@@ -65,13 +65,15 @@ _gates: dict[Callable[..., Any], Gate] = {}  # by the rule
 def _apply(where, rule, prediction, target, reduction, out, *parameters, targets=ANY):
     gate, is_mean = _gates.get(rule), type(reduction) is str and reduction == "mean"
     if gate is not None and is_mean and (out is None or targets is ANY):  # a gate may find wrong targets too late
-        result = gate.run(out, prediction, target, *[value for _, value, _ in parameters])
+        numbers = [value for _, value, _ in parameters]
+        result = gate.enter(0, out, prediction, target, *numbers)
+        if result is None:
+            result = gate.split(out, prediction, target, *numbers)
         if result is not None:
             return result
-    ranges = [(0.0, allowed) for _, _, allowed in parameters]
     (_, prediction), (_, target) = check_alike(where, (("prediction", prediction), ("target", target)))
     check_choice(where, "reduction", reduction, REDUCTIONS)
-    real = prediction.dtype.type
+    real, ranges = prediction.dtype.type, [(0.0, allowed) for _, _, allowed in parameters]
     parameters = [check_real(where, *each, prediction.dtype) for each in parameters]
     gradient, over = check_gradient(where, out, ("prediction", prediction), ("target", target))
     if out is not None or reduction == "none":
