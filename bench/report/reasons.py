@@ -49,6 +49,7 @@ REASONS = (
         "(log_)?softmax(_backward)?",
         (1_000, inf),
         "Rows of 100 columns: gd reduces each row alone, to its maximum and its sum.",
+        mended="2026-12-01",
     ),
     Reason(("optimizers", "activations"), ANY, (0, 10_000), SMALL, mended="2026-12-01"),
     Reason(("losses",), ANY, (0, 1_000), SMALL, mended="2026-12-01"),
@@ -59,8 +60,14 @@ REASONS = (
         (100_000, inf),
         "gd's normal distribution is right to 9 ULP in its tails, too, which takes longer than the memory. PyTorch is "
         "off by 10 million there.",
+        mended="2026-12-01",
     ),
-    Reason(("low-bit",), ANY, (0, inf), "Encoding the states in fewer bits takes longer than the bytes that it saves."),
+    Reason(
+        ("low-bit",),
+        ANY,
+        (0, inf),
+        "Encoding the states in fewer bits takes longer than the bytes that it saves, while all fits into a cache.",
+    ),
 )
 NOISE = "Noise: the middle halves of the rounds of gd and of the peer overlap."
 UNKNOWN = "The reason is not known."
