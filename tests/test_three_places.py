@@ -97,9 +97,9 @@ def fourth_power(prediction, target):
         '''
 
 @_elementwise
-def fourth_power(prediction, target, reduction="mean"):
+def fourth_power(prediction, target, reduction="mean", *, out=None):
     """Mean of the fourth powers of errors."""
-    return _apply("fourth_power", rules.fourth_power, prediction, target, reduction)
+    return _apply("fourth_power", rules.fourth_power, prediction, target, reduction, out)
 
 
 LOSSES["fourth_power"] = Loss(fourth_power, rules.fourth_power)
