@@ -1,4 +1,4 @@
-"""Floats as the integers of the same bits: for exponents, signs, and an order that vectorizes."""
+"""Floats as the integers of the same bits, and signs."""
 
 import numpy as np
 from llvmlite import ir
@@ -39,33 +39,3 @@ def float_of(typing_context, bits):
         return builder.bitcast(arguments[0], context.get_value_type(real))
 
     return real(bits), generate
-
-
-@intrinsic_or(lambda x: x)
-def ordered(typing_context, x):
-    """Return an integer for a float, so that the integers have the order of the floats; NaN is beyond both ends."""
-    integer = types.int32 if x == types.float32 else types.int64
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], ir.IntType(integer.bitwidth))
-        return _flip_negative(builder, bits)
-
-    return integer(x), generate
-
-
-@intrinsic_or(lambda key: key)
-def unordered(typing_context, key):
-    """Return the float that `ordered` turned into this integer."""
-    real = types.float32 if key == types.int32 else types.float64
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(_flip_negative(builder, arguments[0]), context.get_value_type(real))
-
-    return real(key), generate
-
-
-def _flip_negative(builder, bits):
-    """Invert all bits but the sign where the sign is set."""
-    width = bits.type.width
-    signs = builder.ashr(bits, ir.Constant(bits.type, width - 1))
-    return builder.xor(bits, builder.and_(signs, ir.Constant(bits.type, 2 ** (width - 1) - 1)))
