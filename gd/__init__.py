@@ -19,7 +19,7 @@ if any(_root.glob("gd-*.dist-info")):
         stacklevel=2,
     )
 
-from . import activations, batches, initializers, losses, optimizers, pytorch, schedules, search
+from . import activations, batches, initializers, losses, math, optimizers, pytorch, schedules, search
 from .activations import dropout, dropout_backward
 from .distributed import Distributed
 from .files import CheckpointError, load, save
@@ -34,7 +34,7 @@ from .models import (
     logistic_regression_gradient,
     softmax_regression_gradient,
 )
-from .optimizers import Optimizer
+from .optimizers import Optimizer, optimizer
 from .parameters import ParameterVector
 from .predictor import Predictor, load_model
 from .preprocessing import Normalizer, one_hot
@@ -52,7 +52,7 @@ __all__ = [
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
     "__version__", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
     "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
-    "logistic_regression_gradient", "losses", "one_hot", "optimizers", "profile", "pytorch", "save",
+    "logistic_regression_gradient", "losses", "math", "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save",
     "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip

@@ -32,7 +32,7 @@ from traceback import walk_tb
 import numba
 import numpy as np
 
-from . import cache, gates, machine_code, observation, pool
+from . import cache, gates, machine_code, observation, pool, user_rules
 from .break_even import Choice
 from .entry import Entry, launcher
 from .interruption import Interruption
@@ -106,6 +106,8 @@ class Compiled:
         loop, rules = kernel.loop, kernel.rules
 
         def make(symbol):
+            for rule in rules:
+                user_rules.check(rule, kinds)
             return machine_code.compile_body(kernel.body(), kinds, len(loop.given), symbol, loop.names)
 
         details = [str(each) for each in kinds], loop.given, processor()

@@ -20,7 +20,8 @@ _PACKAGE = __name__.rpartition(".")[0]
 _INSIDE = f"{_PACKAGE}."
 # Modules that code does not depend on: they act before and after it runs
 _OUTSIDE = {
-    f"{_INSIDE}{name}" for name in ("cache", "break_even", "identity", "interruption", "observation", "pool", "traffic")
+    f"{_INSIDE}{name}"
+    for name in ("cache", "break_even", "identity", "interruption", "observation", "pool", "traffic", "user_rules")
 }
 _first = weakref.WeakKeyDictionary()  # function that Numba compiles -> hash of what identified it before
 

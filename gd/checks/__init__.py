@@ -38,6 +38,7 @@ from .values import (
     check_number,
     check_numbers,
     check_path,
+    check_range,
     check_real,
     check_reals,
     check_size,
@@ -51,6 +52,6 @@ __all__ = [
     "address", "aligned_empty", "aligned_full", "check_alike", "check_apart", "check_apart_from", "check_array",
     "check_choice", "check_csr", "check_dtype", "check_flag", "check_functions", "check_generator", "check_indices",
     "check_integer", "check_label_array", "check_labels", "check_monitor", "check_number", "check_numbers", "check_out",
-    "check_path", "check_places", "check_real", "check_reals", "check_size", "is_array", "is_size", "is_sparse",
+    "check_path", "check_places", "check_range", "check_real", "check_reals", "check_size", "is_array", "is_size", "is_sparse",
     "kernel_arguments", "lent", "memory_order", "renamed", "shown",
 ]  # fmt: skip

@@ -93,6 +93,16 @@ def check_numbers(where: str, name: str, values: Any, allowed: Sequence[Range]) 
     return tuple(check_number(where, f"{name}[{k}]", value, each) for k, (value, each) in pairs)
 
 
+def check_range(where: str, given: Any) -> Range:
+    """Return a range if it is one, or a pair (low, high) that includes low, else raise."""
+    if isinstance(given, Range):
+        return given
+    pair = isinstance(given, (tuple, list)) and len(given) == 2 and all(isinstance(each, Real) for each in given)
+    if not pair or not given[0] < given[1]:
+        raise ValueError(f"{where} must be a pair (low, high) of numbers with low < high, got {shown(given)}")
+    return Range(float(given[0]), float(given[1]), includes_low=given[0] > -inf)
+
+
 def check_integer(where: str, name: str, value: Any, low: int) -> int:
     """Return value as an int if it is an integer of at least `low`, else raise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):

@@ -9,6 +9,7 @@ from ..kernels.compiler import has_run
 from ..kernels.interruption import Interruption
 from ..parameters import Structure
 from ..typing import Array, FilePath, Grads, Integers, Params, Rate
+from .declaration import check_declaration
 from .groups import add_group, check_groups, make_groups, structure_of
 from .hyperparameters import SHARED, set_own, set_shared
 from .protocols import Protocols
@@ -149,6 +150,7 @@ class Optimizer(Protocols):
         self.steps, self.grad_norm, self.norms, self._lr_set = 0, None, None, False
         vars(self).update(self.scalars)
         self.choose()
+        check_declaration(self)
         structure = structure_of(self, name, params)
         self.params = structure.params
         if (state_dtype or param_dtype) and self.trust_norms is not None:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
+from ..checks import shown
+from ..kernels import user_rules
+from ..kernels.loops.update import coefficients_of
 from ..typing import Rate
 
 if TYPE_CHECKING:
@@ -113,6 +116,30 @@ class Declaration(ABC):
     def uses(self, name: str) -> bool:
         """Return True if a hyper-parameter is above 0, or driven by a schedule."""
         return name in self._schedules or getattr(self, name) > 0
+
+
+def check_declaration(of: Declaration) -> None:
+    """Raise TypeError unless what a user's class declares fits together; gd's own rules are not looked at."""
+    rule, name = of.rule, of._name
+    if inspect.ismethod(rule):
+        raise TypeError(f"{name}: rule must be declared as `rule = staticmethod({rule.__name__})`")
+    rule = getattr(rule, "py_func", rule)
+    if not inspect.isfunction(rule):
+        raise TypeError(f"{name}: rule must be a function of p, g, the slots and c, got {shown(rule)}")
+    if (rule.__module__ or "").startswith("gd."):
+        return
+    try:
+        kind = coefficients_of(rule)
+    except (KeyError, NameError, TypeError) as error:
+        raise TypeError(
+            f"{name}'s rule must take its coefficients as the last argument, annotated as `c: <their NamedTuple>`, "
+            f"got {rule.__name__}{inspect.signature(rule)}; gd.optimizer needs no annotation"
+        ) from error
+    user_rules.declare(rule, f"{name}'s rule", ("p", "g", *of.slots, "c"), 1 + len(of.slots), kind)
+    user_rules.check_globals(rule)
+    found = of.coefficients(1, of.lr)
+    if len(found) != len(kind._fields):
+        raise TypeError(f"{name}.coefficients must return {', '.join(kind._fields)}, got {shown(tuple(found))}")
 
 
 def _recording(initialize: Callable[..., None]) -> Callable[..., None]:
