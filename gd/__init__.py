@@ -20,9 +20,10 @@ if any(_root.glob("gd-*.dist-info")):
     )
 
 from . import activations, batches, initializers, losses, math, optimizers, pytorch, schedules, search
-from .activations import dropout, dropout_backward
+from .activations import activation, dropout, dropout_backward
 from .distributed import Distributed
 from .files import CheckpointError, load, save
+from .losses import loss
 from .models import (
     MLP,
     GradientCheck,
@@ -50,9 +51,9 @@ globals().update(activations.public_functions() | losses.public_functions() | op
 __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
-    "__version__", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
+    "__version__", "activation", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
     "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
-    "logistic_regression_gradient", "losses", "math", "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save",
+    "logistic_regression_gradient", "loss", "losses", "math", "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save",
     "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from .checks import check_choice, check_integer, lent
 from .files import new_figure, written
 from .kernels.compiler import splitting
 from .models import MLP, LinearModel
-from .optimizers import OPTIMIZERS, Optimizer
+from .optimizers import OPTIMIZERS, Optimizer, check_optimizer
 from .runtime import check_progress, progress_bar
 from .training import History, fit
 from .typing import Array, FilePath
@@ -70,7 +70,7 @@ def compare_optimizers(
     X: Array,
     y: Array,
     test: tuple[Array, Array],
-    optimizers: Sequence[str] = tuple(OPTIMIZERS),
+    optimizers: Sequence[str | type[Optimizer]] = tuple(OPTIMIZERS),
     lr: str = "tuned",
     batch_size: int = 64,
     epochs: int = 10,
@@ -95,8 +95,8 @@ def compare_optimizers(
         Training data as the model takes them, at least 10 rows.
     test : (X, y)
         Data to score with.
-    optimizers : sequence of str, default: all
-        Names of `gd.optimizers.OPTIMIZERS`.
+    optimizers : sequence of str or class, default: all
+        Names of `gd.optimizers.OPTIMIZERS`, or classes of your own.
     lr : {"tuned", "default"}
     batch_size, epochs, seed : int, default: 64, 10, 0
         As in `fit`.
@@ -137,7 +137,7 @@ def compare_optimizers(
     if not isinstance(optimizers, (tuple, list)):
         raise TypeError(f"{where}: optimizers must be a list of names, got {type(optimizers).__name__}")
     for k, name in enumerate(optimizers):
-        check_choice(where, f"optimizers[{k}]", name, OPTIMIZERS)
+        check_optimizer(where, f"optimizers[{k}]", name)
     check_choice(where, "lr", lr, RATES)
     batch_size, epochs = check_integer(where, "batch_size", batch_size, 1), check_integer(where, "epochs", epochs, 1)
     check_progress(where, progress)
@@ -150,7 +150,7 @@ def compare_optimizers(
     return results
 
 
-def _result(training: "_Training", name: str, lr: str, test: Any) -> Result:
+def _result(training: "_Training", name: Any, lr: str, test: Any) -> Result:
     new: Any = OPTIMIZERS[name]  # its defaults are unknown to type checkers
     rate = new(training.model.parameters).lr
     training.compile(name, rate)
@@ -159,7 +159,7 @@ def _result(training: "_Training", name: str, lr: str, test: Any) -> Result:
     trained, optimizer, history, diverged = training.run(name, rate)
     state = sum(each.nbytes for each in optimizer.state_dict().values() if isinstance(each, np.ndarray))
     score = nan if diverged else trained.score(*test)
-    return Result(name, rate, history, score, state / trained.parameters.vector.size, diverged)
+    return Result(OPTIMIZERS[name].__name__, rate, history, score, state / trained.parameters.vector.size, diverged)
 
 
 class _Training(NamedTuple):
@@ -172,7 +172,7 @@ class _Training(NamedTuple):
     epochs: int
     seed: int
 
-    def run(self, name: str, lr: float) -> tuple[Any, Optimizer, History, bool]:
+    def run(self, name: Any, lr: float) -> tuple[Any, Optimizer, History, bool]:
         """Train a copy of the model; return it, the optimizer, the history, and True if the training diverged."""
         model, X, y, batch_size, epochs, seed = self
         model, histories, diverged = deepcopy(model), [History()], False
@@ -187,14 +187,14 @@ class _Training(NamedTuple):
             model.parameters.vector[:] = optimizer.averaged_params().vector
         return model, optimizer, histories[-1], diverged
 
-    def compile(self, name: str, lr: float) -> None:
+    def compile(self, name: Any, lr: float) -> None:
         """Compile the kernels, serial and parallel, or load them from disk."""
         rows = slice(2 * self.batch_size)
         for parallel_from in (inf, 1):
             with splitting(parallel_from):
                 self._replace(X=self.X[rows], y=self.y[rows], epochs=1).run(name, lr)
 
-    def tuned(self, name: str, default: float) -> float:
+    def tuned(self, name: Any, default: float) -> float:
         """Return the default times a power of ten, so that the rates ten times higher and lower are worse."""
         kept, held = held_out(self.X.shape[0], self.seed)
         epochs = -(-TRIAL_STEPS * self.batch_size // kept.size)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .checks import check_choice, check_integer
 from .comparison import label_ends, line_style
 from .files import new_figure, written
-from .optimizers import OPTIMIZERS
+from .optimizers import OPTIMIZERS, Optimizer, check_optimizer
 from .typing import FilePath
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Descent(NamedTuple):
     values: NDArray[Any]
 
 
-def descend(surface: str, optimizer: str, steps: int = 200) -> Descent:
+def descend(surface: str, optimizer: str | type[Optimizer], steps: int = 200) -> Descent:
     """Let an optimizer of gd descend a surface, at a learning rate that suits both.
 
     All RATES are tried. Rates whose path leaves the window do not count. The lowest rate is taken that comes nine
@@ -118,8 +118,8 @@ def descend(surface: str, optimizer: str, steps: int = 200) -> Descent:
     ----------
     surface : str
         A name of SURFACES.
-    optimizer : str
-        A name of `gd.optimizers.OPTIMIZERS`.
+    optimizer : str or class
+        A name of `gd.optimizers.OPTIMIZERS`, or a class of your own.
     steps : int, default: 200
         Number of steps, at least 1.
 
@@ -140,7 +140,7 @@ def descend(surface: str, optimizer: str, steps: int = 200) -> Descent:
     (0.1, 201)
     """
     chosen = SURFACES[check_choice("descend", "surface", surface, SURFACES)]
-    check_choice("descend", "optimizer", optimizer, OPTIMIZERS)
+    check_optimizer("descend", "optimizer", optimizer)
     steps = check_integer("descend", "steps", steps, 1)
     descents = [_walk(chosen, optimizer, lr, steps) for lr in RATES]
     inside = [each for each in descents if len(each.values) == steps + 1 and _stays(each.path, chosen.window)]
@@ -158,7 +158,7 @@ def _decades(descent: Descent) -> float:
     return np.log10(descent.values[0] / max(descent.values[-1], REACHED))
 
 
-def _walk(surface: Surface, optimizer: str, lr: float, steps: int) -> Descent:
+def _walk(surface: Surface, optimizer: Any, lr: float, steps: int) -> Descent:
     new: Any = OPTIMIZERS[optimizer]  # its defaults are unknown to type checkers
     p = np.array(surface.start)
     path: list[Any] = [surface.start]
@@ -173,7 +173,7 @@ def _walk(surface: Surface, optimizer: str, lr: float, steps: int) -> Descent:
                 break
             path.append(place)
             values.append(value)
-    return Descent(optimizer, lr, np.array(path), np.array(values))
+    return Descent(new.__name__, lr, np.array(path), np.array(values))
 
 
 def table(surface: str, descents: Sequence[Descent]) -> list[str]:

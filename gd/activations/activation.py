@@ -1,13 +1,14 @@
 """Activation: the class of all activations, and their registry `ACTIVATIONS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS, Range, check_alike, check_array, check_flag, check_out, check_reals, lent
+from ..checks import FLOATS, OfUser, Range, Registry, check_alike, check_array, check_choice, check_flag, check_out, check_reals, lent
+from ..kernels import user_rules
 from ..kernels.compiler import join
 from ..kernels.gates import Gate
 from ..kernels.loops import rows
@@ -15,12 +16,12 @@ from ..kernels.loops.elementwise import map_elements_over_first, map_elements_ov
 from ..kernels.rules import activations as rules
 from ..kernels.streaming import STREAM_FROM
 
-ACTIVATIONS: "dict[str, Activation]" = {}
+ACTIVATIONS: "Registry[Activation]" = Registry(lambda value: isinstance(value, Activation))
 NOTHING = Range(np.inf, -np.inf)  # two numbers that must be in order are compared in Python
 _IN_PLACE = (map_elements_over_first, map_elements_over_second)
 
 
-class Activation:
+class Activation(OfUser):
     """One activation: its functions and parameters, and the initializer that suits it.
 
     Attributes
@@ -54,10 +55,12 @@ class Activation:
         source: str = "",
         *,
         variant: tuple[str | None, str | None] = (None, None),
+        rules: tuple[Callable[..., Any] | None, ...] = (),
+        module: str = __package__,
         **parameters: tuple[float, Range],
     ) -> None:
-        self.name, self.parameters, self.initializer = name, parameters, initializer
-        self.rules = self._find(name)
+        self.name, self.parameters, self.initializer, self.__module__ = name, parameters, initializer, module
+        self.of_user, self.rules = bool(rules), rules or self._find(name)
         self._flag, other = variant  # if this keyword is True, the rules of the other name apply
         self._others = self._find(other) if other else ()
         self._defaults = {dtype: check_reals(name, {}, parameters, dtype) for dtype in FLOATS}
@@ -100,10 +103,14 @@ class Activation:
         )
         for function_name, (function, summary, operands) in zip(names, texts, strict=True):
             function.__name__ = function.__qualname__ = function_name
-            function.__module__ = __package__  # where it is found again, as by pickle
+            function.__module__ = module  # where it is found again, as by pickle
             function.__doc__ = _documentation(summary, operands, parameters, self._flag, source)
             function.__signature__ = _signature(operands, parameters, self._flag)
-        ACTIVATIONS[name] = self
+        if not rules:
+            ACTIVATIONS[name] = self
+
+    def __call__(self, x, out=None, **parameters):
+        return self.forward(x, out, **parameters)
 
     def _find(self, name: str) -> tuple[Callable[..., Any] | None, ...]:
         return tuple(getattr(rules, name + end, None) for end in ("", "_backward", "_backward_from_output"))
@@ -113,7 +120,7 @@ class Activation:
         if not given:
             return self._defaults[dtype]
         values = check_reals(where, given, self.parameters, dtype)
-        if "min" in self.parameters and values[0] > values[1]:
+        if {"min", "max"} <= self.parameters.keys() and values[0] > values[1]:
             raise ValueError(f"{where}: min must be at most max, got {values[0]:g} and {values[1]:g}")
         return values
 
@@ -152,6 +159,16 @@ class Activation:
 
     def __repr__(self) -> str:
         return f"<activation {self.name}>"
+
+
+def check_activation(where: str, name: str, value: Any, choices: Collection[str]) -> Any:
+    """Return a key of ACTIVATIONS, one of the names or a user's activation, else raise."""
+    known = ACTIVATIONS.key(value)
+    if known is None or isinstance(known, str):
+        return check_choice(where, name, known or value, choices)
+    for rule in filter(None, known.rules):
+        user_rules.check_globals(rule)
+    return known
 
 
 class RowActivation(Activation):

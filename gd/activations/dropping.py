@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import CLOSED_UNIT, check_alike, check_choice, check_integer, check_number, check_out
+from ..checks import CLOSED_UNIT, check_alike, check_integer, check_number, check_out
 from ..kernels.compiler import join
 from ..kernels.loops.elementwise import map_dropped
 from ..kernels.random_numbers import key_of
 from ..typing import Array
-from .activation import ACTIVATIONS
+from .activation import ACTIVATIONS, Activation, check_activation
 
 
 def dropout(
@@ -19,7 +19,7 @@ def dropout(
     seed: int = 0,
     step: int = 0,
     out: Array | None = None,
-    activation: str = "identity",
+    activation: str | Activation = "identity",
     **parameters: float | bool,
 ) -> NDArray[Any]:
     """Return activation(x) with each element set to 0 with probability p, else divided by 1 - p.
@@ -36,7 +36,7 @@ def dropout(
     out : ndarray, optional
         Where to write: like x, or x itself.
     activation : str, default: "identity"
-        An elementwise one of `gd.activations.ACTIVATIONS`, applied in the same pass.
+        An elementwise one of `gd.activations.ACTIVATIONS`, or of your own, applied in the same pass.
     **parameters
         Parameters of the activation.
 
@@ -71,7 +71,7 @@ def dropout_backward(
     seed: int = 0,
     step: int = 0,
     out: Array | None = None,
-    activation: str = "identity",
+    activation: str | Activation = "identity",
     x: Array | None = None,
     **parameters: float | bool,
 ) -> NDArray[Any]:
@@ -108,7 +108,7 @@ def _apply(where, form, operands, p, seed, step, out, activation, parameters):
     p = check_number(where, "p", p, CLOSED_UNIT)
     seed, step = check_integer(where, "seed", seed, 0), check_integer(where, "step", step, 0)
     names = [name for name, each in ACTIVATIONS.items() if each.elementwise]
-    each = ACTIVATIONS[check_choice(where, "activation", activation, names)]
+    each = ACTIVATIONS[check_activation(where, "activation", activation, names)]
     operands = check_alike(where, operands)
     x = operands[0][1]
     rule, numbers = each.chosen(form, where, parameters)

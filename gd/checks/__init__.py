@@ -20,6 +20,7 @@ from .arrays import (
     memory_order,
 )
 from .interchange import lent
+from .registry import OfUser, Registry, plain, restored
 from .sparse import check_csr, check_places, is_sparse, kernel_arguments
 from .values import (
     CLOSED_UNIT,
@@ -42,16 +43,17 @@ from .values import (
     check_real,
     check_reals,
     check_size,
+    declared_parameters,
     is_size,
     renamed,
     shown,
 )
 
 __all__ = [
-    "ALIGNMENT", "CLOSED_UNIT", "FLOATS", "NON_NEGATIVE", "OPEN_UNIT", "PAGE", "POSITIVE", "REAL", "UNIT", "Range",
+    "ALIGNMENT", "CLOSED_UNIT", "FLOATS", "NON_NEGATIVE", "OPEN_UNIT", "PAGE", "POSITIVE", "REAL", "UNIT", "OfUser", "Range", "Registry",
     "address", "aligned_empty", "aligned_full", "check_alike", "check_apart", "check_apart_from", "check_array",
     "check_choice", "check_csr", "check_dtype", "check_flag", "check_functions", "check_generator", "check_indices",
     "check_integer", "check_label_array", "check_labels", "check_monitor", "check_number", "check_numbers", "check_out",
     "check_path", "check_places", "check_range", "check_real", "check_reals", "check_size", "is_array", "is_size", "is_sparse",
-    "kernel_arguments", "lent", "memory_order", "renamed", "shown",
+    "declared_parameters", "kernel_arguments", "lent", "memory_order", "plain", "renamed", "restored", "shown",
 ]  # fmt: skip

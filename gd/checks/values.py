@@ -103,6 +103,16 @@ def check_range(where: str, given: Any) -> Range:
     return Range(float(given[0]), float(given[1]), includes_low=given[0] > -inf)
 
 
+def declared_parameters(where: str, given: Mapping[str, Any]) -> dict[str, tuple[float, Range]]:
+    """Return {name: (default, Range)} of parameters that are declared as a number, or as (number, (low, high))."""
+    found = {}
+    for name, value in given.items():
+        default, allowed = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, REAL)
+        allowed = check_range(f"{where}: the range of {name}", allowed)
+        found[name] = check_number(where, name, default, allowed), allowed
+    return found
+
+
 def check_integer(where: str, name: str, value: Any, low: int) -> int:
     """Return value as an int if it is an integer of at least `low`, else raise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):

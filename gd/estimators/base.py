@@ -15,10 +15,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from ..batches import cut, shuffled
-from ..checks import NON_NEGATIVE, OPEN_UNIT, check_choice, check_flag, check_integer, check_number, lent
+from ..checks import NON_NEGATIVE, OPEN_UNIT, check_flag, check_integer, check_number, lent
 from ..kernels.interruption import Interruption
 from ..models import MLP, LinearModel
-from ..optimizers import OPTIMIZERS, Optimizer
+from ..optimizers import OPTIMIZERS, Optimizer, check_optimizer
 from ..training import EarlyStopping, History, averaged, fit, schedules_of
 from ..typing import Array, Rate
 from .guards import all_or_nothing, in_dtype, naming, real_array, snapshot
@@ -47,7 +47,7 @@ class Estimator(BaseEstimator):
 
     l1: float
     l2: float
-    optimizer: str
+    optimizer: str | type[Optimizer]
     lr: Rate
     optimizer_options: Mapping[str, Any] | None
     batch_size: int
@@ -246,7 +246,7 @@ class Estimator(BaseEstimator):
         for argument in ("lr", "params"):
             if argument in (self.optimizer_options or {}):
                 raise TypeError(f"{name}: optimizer_options must not hold {argument!r}")
-        check_choice(name, "optimizer", self.optimizer, OPTIMIZERS)
+        check_optimizer(name, "optimizer", self.optimizer)
         check_integer(name, "batch_size", self.batch_size, 1)
         share = check_number(name, "validation_fraction", self.validation_fraction, OPEN_UNIT)
         rule = EarlyStopping(patience, tol, restore_best=bool(self.early_stopping))

@@ -10,7 +10,10 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from ..checks import check_choice
+from ..activations import Activation
+from ..losses import LOSSES, PROBABILITIES, Loss
 from ..models import MLP, LinearModel
+from ..optimizers import Optimizer
 from ..typing import Rate
 from .base import Rows
 from .documentation import documented
@@ -54,13 +57,13 @@ class LinearRegressor(Regressor, Linear):
 
     def __init__(
         self,
-        loss: str = "mse",
+        loss: str | Loss = "mse",
         *,
         loss_parameters: Mapping[str, Any] | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         fit_intercept: bool = True,
-        optimizer: str = "Adam",
+        optimizer: str | type[Optimizer] = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -87,7 +90,8 @@ class LogisticClassifier(Classifier, Linear):
     Parameters
     ----------
     loss : str, default: "binary_cross_entropy_with_logits"
-        Or "hinge" or "squared_hinge": a linear support vector machine, which has no probabilities.
+        Or "hinge" or "squared_hinge": a linear support vector machine, which has no probabilities. Or what `gd.loss`
+        returned: classes are -1 and 1, or 0 and 1 if its targets are probabilities.
     l1, l2 : float, default: 0
         Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's C is 1 / (rows * l2).)
     fit_intercept : bool, default: True
@@ -108,18 +112,18 @@ class LogisticClassifier(Classifier, Linear):
     ['yes']
     """
 
-    loss: str
+    loss: str | Loss
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
 
     def __init__(
         self,
         *,
-        loss: str = "binary_cross_entropy_with_logits",
+        loss: str | Loss = "binary_cross_entropy_with_logits",
         l1: float = 0.0,
         l2: float = 0.0,
         fit_intercept: bool = True,
-        optimizer: str = "Adam",
+        optimizer: str | type[Optimizer] = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -144,11 +148,13 @@ class LogisticClassifier(Classifier, Linear):
         super()._set_classes(classes)
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        check_choice("LogisticClassifier", "loss", self.loss, (*_LOGISTIC, "hinge", "squared_hinge"))
+        loss = LOSSES.key(self.loss)
+        if not isinstance(loss, Loss):
+            check_choice("LogisticClassifier", "loss", loss or self.loss, (*_LOGISTIC, "hinge", "squared_hinge"))
         return super()._targets(y, dtype, reset).astype(np.int8)
 
     def _as_trained(self, y: Any) -> NDArray[Any]:
-        return y if self._trained.loss in _LOGISTIC else 2 * y - 1
+        return y if LOSSES[self._trained.loss].targets is PROBABILITIES else 2 * y - 1
 
     def _model(self, features: int, dtype: np.dtype, seed: int) -> LinearModel:
         return self._linear(features, dtype, None, self.loss)
@@ -217,7 +223,7 @@ class SoftmaxClassifier(Classifier, Linear):
         l1: float = 0.0,
         l2: float = 0.0,
         fit_intercept: bool = True,
-        optimizer: str = "Adam",
+        optimizer: str | type[Optimizer] = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -267,12 +273,12 @@ class MLPClassifier(Classifier, Network):
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        activation: str = "relu",
+        activation: str | Activation = "relu",
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
-        optimizer: str = "Adam",
+        optimizer: str | type[Optimizer] = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -364,14 +370,14 @@ class MLPRegressor(Regressor, Network):
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        loss: str = "mse",
+        loss: str | Loss = "mse",
         loss_parameters: Mapping[str, Any] | None = None,
-        activation: str = "relu",
+        activation: str | Activation = "relu",
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
-        optimizer: str = "Adam",
+        optimizer: str | type[Optimizer] = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,

@@ -12,8 +12,9 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from ..activations import log_sigmoid, log_softmax, sigmoid, softmax
+from ..activations import Activation
 from ..checks import NON_NEGATIVE, check_choice, check_number, check_reals, check_size
-from ..losses import ANY, COUNTS, LOSSES, check_loss, rates
+from ..losses import ANY, COUNTS, LOSSES, Loss, check_loss, rates
 from ..models import MLP, LinearModel
 from .base import Estimator, Rows, Values
 from .guards import all_or_nothing, naming, real_array
@@ -30,7 +31,7 @@ class Linear(Estimator):
 
     fit_intercept: bool
 
-    def _linear(self, features: int, dtype: Any, outputs: int | None, loss: str, parameters: Any = None) -> LinearModel:
+    def _linear(self, features: int, dtype: Any, outputs: int | None, loss: Any, parameters: Any = None) -> LinearModel:
         l1, l2 = self._penalties()
         given: Any = parameters or {}
         model = LinearModel(features, outputs, loss, l1, l2, dtype, fit_intercept=self.fit_intercept, **given)
@@ -226,7 +227,7 @@ class Classifier(ClassifierMixin, Estimator):
 class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     """Base class of the regressors: one output or several, trained on standardized targets."""
 
-    loss: str
+    loss: str | Loss
     loss_parameters: Mapping[str, Any] | None
 
     _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared")
@@ -237,7 +238,9 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     _units: Standardization
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        check_choice(type(self).__name__, "loss", self.loss, self._losses)
+        loss = LOSSES.key(self.loss)
+        if not isinstance(loss, Loss) or loss.targets not in (ANY, COUNTS):
+            check_choice(type(self).__name__, "loss", loss or self.loss, self._losses)
         shape = y.shape[1:]
         if reset:
             self._shape = shape
@@ -298,14 +301,14 @@ class Network(Estimator):
     """Base class of the networks."""
 
     hidden_layer_sizes: int | Sequence[int]
-    activation: str
+    activation: str | Activation
     weight_decay: float
     dropout: float | Sequence[float]
     _fitted = "coefs_", "intercepts_"
     coefs_: list[NDArray[Any]]
     intercepts_: list[NDArray[Any]]
 
-    def _network(self, features: int, dtype: Any, seed: int, outputs: int, loss: str, parameters: Any = None) -> MLP:
+    def _network(self, features: int, dtype: Any, seed: int, outputs: int, loss: Any, parameters: Any = None) -> MLP:
         given: Any = self.hidden_layer_sizes
         given = given.tolist() if isinstance(given, np.ndarray) else given
         sizes: list[Any] = [*given] if isinstance(given, (tuple, list, range)) else [given]

@@ -63,7 +63,7 @@ class Standardization(NamedTuple):
     Scales are powers of two (but for that mean), so that weights are the same to the bit in both units.
     """
 
-    loss: str
+    loss: Any  # a key of LOSSES
     parameters: dict[str, Any]
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -90,7 +90,7 @@ class Standardization(NamedTuple):
 
 
 def standardization(
-    loss: str, given: Mapping[str, Any], l1: float, l2: float, found: Statistics
+    loss: Any, given: Mapping[str, Any], l1: float, l2: float, found: Statistics
 ) -> tuple[Standardization, float]:
     """Return the standardization for a loss in units of y, with the penalties of a linear model.
 
@@ -108,7 +108,7 @@ def standardization(
     return _scaled(loss, given, mean, np.full_like(mean, width)), own.scale.max() / own.scale.min()
 
 
-def _scaled(loss: str, given: Mapping[str, Any], mean: NDArray[Any], deviation: NDArray[Any]) -> Standardization:
+def _scaled(loss: Any, given: Mapping[str, Any], mean: NDArray[Any], deviation: NDArray[Any]) -> Standardization:
     one, zero, parameters = np.ones_like(mean), np.zeros_like(mean), dict(given)
     if loss == LOGARITHMIC:
         size = np.where(mean > 0, mean, 1.0)

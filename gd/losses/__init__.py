@@ -1,5 +1,6 @@
 """Losses: the value and the gradient with respect to the prediction, in one pass."""
 
+from .custom import loss
 from .functions import ALIASES, LOSSES, check_loss, public_functions
 from .loss import ANY, COUNTS, PROBABILITIES, Loss, check_distributions, is_distribution, rates, total
 
@@ -7,5 +8,5 @@ globals().update(public_functions())
 
 __all__ = [
     "ALIASES", "ANY", "COUNTS", "LOSSES", "PROBABILITIES", "Loss", "check_distributions", "check_loss",
-    "is_distribution", "rates", "total", *public_functions(),
+    "is_distribution", "loss", "rates", "total", *public_functions(),
 ]  # fmt: skip

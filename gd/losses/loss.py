@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import CLOSED_UNIT, Range, check_array, check_number, check_out, check_reals
+from ..checks import CLOSED_UNIT, OfUser, Range, check_array, check_number, check_out, check_reals
 from ..kernels.compiler import join
 from ..kernels.gate_code import MOST_SUMS
 from ..kernels.loops import cross_entropy
@@ -94,14 +94,39 @@ def rates(logarithms: NDArray[Any]) -> NDArray[Any]:
         return np.exp(logarithms)
 
 
-class Loss(NamedTuple):
-    """A loss: its function for users, and its rule for the kernels of models."""
+class Loss(OfUser):
+    """A loss: its function for users, and its rule for the kernels of models.
 
-    function: Callable[..., tuple[Any, NDArray[Any]]]  # (prediction, target, reduction="mean", out=None, **parameters)
-    rule: Callable[..., Any] | None = None  # for one element; None for softmax_cross_entropy
-    parameters: dict[str, tuple[float, Range]] = {}  # noqa: RUF012  (of the rule: name -> (default, Range))
-    targets: Domain = ANY
-    score: Score = r_squared
+    Attributes
+    ----------
+    function : callable
+        ``function(prediction, target, reduction="mean", out=None, **parameters)``; the loss can be called itself, too.
+    rule : callable or None
+        For one element; None for softmax_cross_entropy.
+    parameters : dict of str to (default, Range)
+        Of the rule.
+    targets : Domain
+    score : Score
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., tuple[Any, NDArray[Any]]],
+        rule: Callable[..., Any] | None = None,
+        parameters: Mapping[str, tuple[float, Range]] | None = None,
+        targets: Domain = ANY,
+        score: Score = r_squared,
+        of_user: bool = False,
+    ) -> None:
+        self.function, self.rule, self.parameters = function, rule, dict(parameters or {})
+        self.targets, self.score, self.of_user = targets, score, of_user
+        self.name, self.__module__ = function.__name__, function.__module__
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> tuple[Any, NDArray[Any]]:
+        return self.function(*arguments, **keywords)
+
+    def __repr__(self) -> str:
+        return f"<loss {self.name}>"
 
     @property
     def labels(self) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import ACTIVATIONS
-from ..checks import UNIT, check_choice, check_dtype, check_number, check_size
+from ..activations import ACTIVATIONS, check_activation
+from ..checks import UNIT, check_dtype, check_number, check_size
 from ..kernels.compiler import join
 from ..kernels.loops import dense, units, weight_tiles
 from ..kernels.loops.losses import loss_of_rows
@@ -20,7 +20,7 @@ from ..kernels.words import address
 from ..losses import check_loss
 from ..typing import DTypeLike
 from .evaluation import Evaluation, Targets, combined
-from .heads import OUTPUTS, Head, Output
+from .heads import Head, Output, check_output
 
 ONLY = "output"  # the name of the head if there are no named heads
 MONITORED = ("loss", "score", "validation_loss")  # what `EarlyStopping` monitors under these names
@@ -50,7 +50,7 @@ class Sizes:
 
     widths: list[int]
     hidden: list[int]
-    activation: str
+    activation: Any  # a key of ACTIVATIONS
     activation_parameters: dict[str, Any]
     pieces: int
     single: bool
@@ -60,7 +60,7 @@ class Sizes:
     def __init__(
         self,
         widths: Sequence[int],
-        activation: str,
+        activation: Any,
         heads: Mapping[str, int | Head] | None,
         activation_parameters: Mapping[str, Any] | None,
     ) -> None:
@@ -68,7 +68,7 @@ class Sizes:
         if not isinstance(widths, (list, tuple)) or len(widths) < least:
             raise ValueError(f"MLP: widths must be a list of at least {least} integers, got {widths!r}")
         self.widths = [check_size("MLP", f"widths[{k}]", width, high=WIDEST) for k, width in enumerate(widths)]
-        self.activation = check_choice("MLP", "activation", activation, UNITS)
+        self.activation = check_activation("MLP", "activation", activation, UNITS)
         given = self.activation_parameters = _checked_dict("activation_parameters", activation_parameters)
         self.pieces = check_size("MLP", "pieces", given.get("pieces", 2), high=WIDEST) if activation == "maxout" else 1
         self.single = heads is None
@@ -122,19 +122,19 @@ class Architecture(Sizes):
     def __init__(
         self,
         widths: Sequence[int],
-        activation: str,
+        activation: Any,
         dropout: float | Sequence[float],
         heads: Mapping[str, int | Head] | None,
-        loss: str,
+        loss: Any,
         dtype: DTypeLike,
-        output: str,
+        output: Any,
         activation_parameters: Mapping[str, Any] | None,
         loss_parameters: Mapping[str, Any] | None,
     ) -> None:
         super().__init__(widths, activation, heads, activation_parameters)
         self.dtype = check_dtype("MLP", dtype)
         loss = check_loss("MLP", loss)
-        check_choice("MLP", "output", output, OUTPUTS)
+        output = check_output("MLP", output)
         given = _checked_dict("loss_parameters", loss_parameters)
         heads = {name: head.completed(loss, output, given) for name, head in self.heads.items()}
         if given and all(head.loss_parameters is not given for head in heads.values()):

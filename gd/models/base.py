@@ -26,7 +26,7 @@ class Model:
     _unsaved: tuple[str, ...] = ("lock",)  # attributes that a copy or a pickle leaves out and makes again
     _repeatable: dict[str, Any] = {}  # noqa: RUF012  (keywords that make loss_and_gradients deterministic)
     parameters: ParameterVector
-    loss: str
+    loss: Any  # a key of LOSSES
     lock: Any  # an RLock, which fit and gradients of MLP hold
 
     if TYPE_CHECKING:

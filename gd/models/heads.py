@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import ACTIVATIONS
-from ..checks import NON_NEGATIVE, check_array, check_choice, check_label_array, check_labels, check_real, lent
+from ..activations import ACTIVATIONS, Activation, check_activation
+from ..checks import NON_NEGATIVE, check_array, check_label_array, check_labels, check_real, lent
 from ..kernels.loops import losses as loops
 from ..kernels.loops.cross_entropy import IGNORED
-from ..losses import ALIASES, LOSSES, check_distributions, check_loss, is_distribution, rates
+from ..losses import ALIASES, LOSSES, Loss, check_distributions, check_loss, is_distribution, rates
 
 FUSED = {"softmax": "softmax_cross_entropy", "sigmoid": "binary_cross_entropy_with_logits"}
 ROWS = ("softmax", "log_softmax")
@@ -22,6 +22,14 @@ ELEMENTWISE = tuple(
 OUTPUTS = (*ELEMENTWISE, *ROWS)
 
 
+def check_output(where: str, output: Any) -> Any:
+    """Return a key of ACTIVATIONS that outputs can have, else raise."""
+    found = check_activation(where, "output", output, OUTPUTS)
+    if not isinstance(found, str) and (found.rules[2] is None or found.parameters):
+        raise ValueError(f"{where}: output must have backward_from_output and no parameters, got {found!r}")
+    return found
+
+
 @dataclass(frozen=True)
 class Head:
     """One of several outputs of an `MLP`, for its argument `heads`.
@@ -29,7 +37,7 @@ class Head:
     Parameters
     ----------
     outputs : int
-    loss, output : str, optional
+    loss, output : str, or of your own, optional
         By default those of the network.
     weight : float, default: 1
         Multiplies the loss; 0 or above.
@@ -38,12 +46,12 @@ class Head:
     """
 
     outputs: int
-    loss: str | None = None
+    loss: str | Loss | None = None
     weight: float = 1.0
-    output: str | None = None
+    output: str | Activation | None = None
     loss_parameters: Mapping[str, Any] | None = None
 
-    def completed(self, loss: str, output: str, loss_parameters: Mapping[str, Any]) -> "Head":
+    def completed(self, loss: Any, output: Any, loss_parameters: Mapping[str, Any]) -> "Head":
         """Return this head with the network's loss, output and loss parameters in place of those that are None."""
         same = self.loss is None or ALIASES.get(self.loss, self.loss) == loss  # the parameters belong to this loss
         inherited: dict[str, Any] = {"loss": loss, "output": output, "loss_parameters": loss_parameters if same else {}}
@@ -58,8 +66,8 @@ class Output:
     """
 
     width: int
-    loss: str
-    output: str
+    loss: Any  # a key of LOSSES
+    output: Any  # of ACTIVATIONS
     weight: float
     labels: bool
     dtype: np.dtype[Any]
@@ -70,7 +78,7 @@ class Output:
     def __init__(self, where: str, head: Head, dtype: np.dtype[Any], optional: bool) -> None:
         self.width = head.outputs
         self.loss = check_loss(where, head.loss)
-        self.output = check_choice(where, "output", head.output, OUTPUTS)
+        self.output = check_output(where, head.output)
         self.weight = float(check_real(where, "weight", head.weight, NON_NEGATIVE, dtype))
         self.labels, self.dtype, self.optional = LOSSES[self.loss].labels, dtype, optional
         if not isinstance(head.loss_parameters, Mapping):

@@ -40,7 +40,7 @@ def linear_model_gradient(
     y: Array,
     w: Array,
     b: Bias,
-    loss: str = "mse",
+    loss: str | Loss = "mse",
     rows: Array | None = None,
     out: Out | None = None,
     sample_weight: Array | None = None,
@@ -62,7 +62,7 @@ def linear_model_gradient(
     b : float or ndarray of shape (1,) or (outputs,)
         The intercept.
     loss : str, default: "mse"
-        A name of `gd.losses.LOSSES`, such as "mse" (no factor 1/2), "huber" or "poisson" (predicts logarithms of
+        What `gd.loss` returned, or a name of `gd.losses.LOSSES`, such as "mse" (no factor 1/2), "huber" or "poisson" (predicts logarithms of
         rates); or "squared", "logistic" or "softmax", short for "mse", "binary_cross_entropy_with_logits" and
         "softmax_cross_entropy".
     rows : ndarray of int, optional
@@ -209,7 +209,7 @@ class OfLinear:
     class_weights: NDArray[Any] | None
 
     def __init__(
-        self, where: str, name: str, given: Mapping[str, Any], outputs: tuple[int, ...], dtype: np.dtype[Any]
+        self, where: str, name: Any, given: Mapping[str, Any], outputs: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
         loss, width = LOSSES[name], outputs[0] if outputs else 1
         row, numbers = loss.of_row(where, given, width, dtype)
@@ -244,9 +244,9 @@ class OfLinear:
 
 
 @functools.lru_cache(maxsize=64)
-def _plain(name: str, outputs: tuple[int, ...], dtype: np.dtype[Any]) -> OfLinear:
+def _plain(name: Any, outputs: tuple[int, ...], dtype: np.dtype[Any]) -> OfLinear:
     """Return a loss with its default parameters, made once."""
-    return OfLinear(name, name, {}, outputs, dtype)
+    return OfLinear(str(name), name, {}, outputs, dtype)
 
 
 def compute(

@@ -17,11 +17,13 @@ from ..checks import (
     check_real,
     check_size,
     kernel_arguments,
+    plain,
+    restored,
 )
 from ..kernels.compiler import join
 from ..kernels.loops import linear as loops
 from ..kernels.loops.linear_training import TRAINING, penalize
-from ..losses import LOSSES, check_loss, rates, total
+from ..losses import LOSSES, Loss, check_loss, rates, total
 from ..optimizers import Optimizer
 from ..parameters import LARGEST, ParameterVector
 from ..typing import Array, Integers, LossParameters
@@ -46,8 +48,8 @@ class LinearModel(Model):
     features : int
     outputs : int, optional
         With it w is a matrix and predictions have a column for each output; else there is one, and w is a vector.
-    loss : str, default: "mse"
-        As in `gd.linear_model_gradient`; "softmax_cross_entropy" needs outputs.
+    loss : str or Loss, default: "mse"
+        As in `gd.linear_model_gradient`, or what `gd.loss` returned; "softmax_cross_entropy" needs outputs.
     l1, l2 : float, default: 0
         Penalties of w, not of b; 0 or above. (An optimizer's own l1 and l2 penalize both, but in groups. With
         ``proximal=True`` its own l1 makes w exactly 0; this l1, a part of the gradient, does not.)
@@ -85,7 +87,7 @@ class LinearModel(Model):
         self,
         features: int,
         outputs: int | None = None,
-        loss: str = "mse",
+        loss: str | Loss = "mse",
         l1: float = 0.0,
         l2: float = 0.0,
         dtype: DTypeLike = np.float32,
@@ -118,7 +120,12 @@ class LinearModel(Model):
         self._loss = OfLinear("LinearModel", self.loss, self._loss_parameters, self.outputs, self.dtype)
 
     def _plain_arguments(self) -> dict[str, Any]:
-        return self._arguments | self._loss_parameters | {"dtype": str(self.dtype)}
+        own = {"loss": plain(self._arguments["loss"]), "dtype": str(self.dtype)}
+        return self._arguments | self._loss_parameters | own
+
+    @staticmethod
+    def _from_plain(arguments: dict[str, Any]) -> dict[str, Any]:
+        return arguments | {"loss": restored(arguments["loss"])}
 
     @staticmethod
     def _shapes(features, outputs, **_):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from functools import partial
 from math import isfinite, sqrt
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import ACTIVATIONS
+from ..activations import ACTIVATIONS, Activation
 from ..batches import cut
 from ..checks import (
     NON_NEGATIVE,
@@ -22,12 +21,14 @@ from ..checks import (
     check_number,
     check_real,
     is_sparse,
+    plain,
+    restored,
 )
 from ..initializers import INITIALIZERS
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops import dense, weight_tiles
-from ..losses import check_loss
+from ..losses import Loss, check_loss
 from ..optimizers import Optimizer
 from ..parameters import ParameterVector, check_unfrozen
 from ..runtime import single_threaded_blas
@@ -59,8 +60,8 @@ class MLP(Model):
     widths : list of int
         Features, hidden units of each layer, outputs; no outputs if there are heads. ``[784, 10]`` is a
         linear model: softmax regression.
-    activation : str, default: "relu"
-        A name of `gd.activations.ACTIVATIONS` except softmax and log_softmax. The slopes of prelu are learned, one for
+    activation : str or Activation, default: "relu"
+        A name of `gd.activations.ACTIVATIONS` except softmax and log_softmax, or what `gd.activation` returned. The slopes of prelu are learned, one for
         each unit; maxout takes the largest of `pieces` columns for each unit.
     initializer : str or callable, optional
         Initializer of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. The default suits
@@ -72,8 +73,8 @@ class MLP(Model):
         Outputs by name, as ``{"ner": 9, "pos": gd.Head(17, weight=0.5)}``. Targets are then a dict of arrays, in
         which a row's target may be missing: a label of -1, or NaN in the whole row. Such a row counts neither in
         the head's loss nor in its mean. Outputs, predictions and scores are then dicts, too.
-    loss : str, default: "softmax_cross_entropy"
-        A name of `gd.losses.LOSSES`, or an alias as in `gd.linear_model_gradient`, averaged over the batch. With
+    loss : str or Loss, default: "softmax_cross_entropy"
+        A name of `gd.losses.LOSSES`, an alias as in `gd.linear_model_gradient`, or what `gd.loss` returned, averaged over the batch. With
         softmax_cross_entropy the targets are class labels 0 to outputs - 1; with others they are like the outputs.
     dtype : dtype, default: float32
         The dtype of parameters and data: float32 or float64.
@@ -121,15 +122,15 @@ class MLP(Model):
     def __init__(
         self,
         widths: Sequence[int],
-        activation: str = "relu",
+        activation: str | Activation = "relu",
         initializer: str | Callable[..., Any] | None = None,
         dropout: float | Sequence[float] = 0.0,
         heads: Mapping[str, int | Head] | None = None,
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         dtype: DTypeLike = np.float32,
         seed: int = 0,
         *,
-        output: str = "identity",
+        output: str | Activation = "identity",
         activation_parameters: Mapping[str, Any] | None = None,
         loss_parameters: Mapping[str, Any] | None = None,
         max_norm: float | None = None,
@@ -148,8 +149,8 @@ class MLP(Model):
         self._arguments = deepcopy(arguments)  # the caller may change theirs later
         self._plan = Architecture(**self._arguments)
         self.widths: list[int] = self._plan.widths
-        self.activation: str = activation
-        self.loss: str = check_loss("MLP", loss)
+        self.activation: Any = self._plan.activation
+        self.loss: Any = check_loss("MLP", loss)
         self.seed: int = check_integer("MLP", "seed", seed, 0)
         self.max_norm: float | None = None
         if max_norm is not None:
@@ -183,17 +184,17 @@ class MLP(Model):
     def _plain_arguments(self):
         heads = self._arguments["heads"]
         if heads is not None:
-            heads = {name: asdict(head) if isinstance(head, Head) else head for name, head in heads.items()}
+            heads = {name: _plain_values(vars(head)) if isinstance(head, Head) else head for name, head in heads.items()}
         dropout = np.asarray(self._arguments["dropout"]).tolist()
         own = {"dropout": dropout, "heads": heads, "dtype": str(self.dtype)}
-        return self._arguments | own | {"seed": self.seed, "max_norm": self.max_norm}
+        return _plain_values(self._arguments) | own | {"seed": self.seed, "max_norm": self.max_norm}
 
     @staticmethod
     def _from_plain(arguments: dict[str, Any]) -> dict[str, Any]:
         heads = arguments["heads"]
         if heads is not None:
-            heads = {name: Head(**head) if isinstance(head, dict) else head for name, head in heads.items()}
-        return arguments | {"heads": heads, "initializer": "zeros"}
+            heads = {name: Head(**_restored(head)) if isinstance(head, dict) else head for name, head in heads.items()}
+        return _restored(arguments) | {"heads": heads, "initializer": "zeros"}
 
     @staticmethod
     def _shapes(widths, activation, heads, activation_parameters, **_):
@@ -398,3 +399,13 @@ class MLP(Model):
         given["loss"] = self.loss
         text = ", ".join(f"{name}={value!r}" for name, value in given.items())
         return f"MLP({self.widths}, {text}, dtype={self.dtype})"
+
+
+def _plain_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(value) for name, value in given.items()}
+
+
+def _restored(given: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments in which activations and losses of users are those objects again."""
+    found = {name: restored(given[name]) for name in ("activation", "output", "loss") if name in given}
+    return given | found

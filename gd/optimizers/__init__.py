@@ -8,7 +8,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from .base import Optimizer
-from .declaration import OPTIMIZERS
+from .declaration import OPTIMIZERS, check_optimizer
 from .short_form import optimizer
 from .steps import Together
 from .storage import DTYPES
@@ -17,4 +17,4 @@ for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
 
-__all__ = ["DTYPES", "OPTIMIZERS", "Optimizer", "Together", "optimizer", *OPTIMIZERS]
+__all__ = ["DTYPES", "OPTIMIZERS", "Optimizer", "Together", "check_optimizer", "optimizer", *OPTIMIZERS]

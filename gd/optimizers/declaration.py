@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
-from ..checks import shown
+from ..checks import Registry, check_choice, shown
 from ..kernels import user_rules
 from ..kernels.loops.update import coefficients_of
 from ..typing import Rate
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from .state import State
     from .steps import Norms
 
-OPTIMIZERS: "dict[str, type[Optimizer]]" = {}  # name -> class, in order of declaration
+def _is_optimizer(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, Declaration) and hasattr(value, "step") and value.rule is not None
+
+
+OPTIMIZERS: "Registry[type[Optimizer]]" = Registry(_is_optimizer)  # name -> class, in order of declaration
+
+
+def check_optimizer(where: str, name: str, value: Any) -> Any:
+    """Return a key of OPTIMIZERS, the name of one of gd's classes or a user's class, else raise."""
+    return OPTIMIZERS.key(value) or check_choice(where, name, value, OPTIMIZERS)
 
 
 class Declaration(ABC):

@@ -24,7 +24,7 @@ _PROGRAM = "import sys, gd; gd.warmup(*sys.argv[2:], dtypes=sys.argv[1].split(',
 
 
 def warmup(
-    *names: str,
+    *names: Any,
     dtypes: Sequence[DTypeLike] = ("float32",),
     processes: int = 1,
     progress: bool | None = None,
@@ -35,7 +35,7 @@ def warmup(
     ----------
     *names : str
         Names of optimizers, activations, losses, "MLP" (with relu and Adam) or "LinearModel" (softmax with Adam);
-        all of them by default.
+        all of them by default. Or classes, activations and losses of your own.
     dtypes : sequence of dtype, default: ("float32",)
         float32, float64 or both.
     processes : int, default: 1
@@ -62,9 +62,12 @@ def warmup(
     >>> import gd
     >>> seconds = gd.warmup("Adam", dtypes=("float64",))
     """
-    known = tasks()
+    known: dict[Any, Any] = {**tasks()}
     for k, name in enumerate(names):
-        check_choice("warmup", f"names[{k}]", name, known)
+        own = {} if isinstance(name, str) else _of_user(name)
+        if not own:
+            check_choice("warmup", f"names[{k}]", name, known)
+        known |= own
     if not isinstance(dtypes, (list, tuple)):
         raise TypeError(f"warmup: dtypes must be a list of dtypes, got {shown(dtypes)}")
     checked = [check_dtype("warmup", dtype, f"dtypes[{k}]") for k, dtype in enumerate(dtypes)]
@@ -72,9 +75,10 @@ def warmup(
     check_progress("warmup", progress)
     if processes > 1 and cache.folder() is None:
         raise ValueError(f"warmup: processes must be 1 where there is no disk cache, got {processes}")
-    names, start = names or tuple(known), perf_counter()
+    names, start = names or tuple(tasks()), perf_counter()
     if processes > 1:
-        _fill_cache(names, checked, min(processes, len(names)))
+        shared = [name for name in names if isinstance(name, str)]
+        _fill_cache(shared, checked, min(processes, len(shared)))
     with compiling_bar("warmup", progress, len(names) * len(checked)) as bar, splitting(inf):
         for name in names:
             for dtype in checked:
@@ -100,19 +104,6 @@ def tasks() -> dict[str, Callable[[Any], Any]]:
     """Return {name: f(dtype)}, where f runs the kernels of this name on a few numbers."""
     adam: Any = OPTIMIZERS["Adam"]  # its defaults are unknown to type checkers
 
-    def optimizer(cls):
-        return lambda dtype: cls(np.zeros(2, dtype)).step(np.ones(2, dtype))
-
-    def activation(each):
-        def run(dtype):
-            x = np.ones(2, dtype)
-            y = each.forward(x)
-            each.backward(y.copy(), x)
-            if each.backward_from_output:
-                each.backward_from_output(y.copy(), y)
-
-        return run
-
     def network(dtype):
         X, y = np.zeros((2, 2), dtype), np.array([0, 1])
         model = MLP([2, 2, 2], dtype=dtype)
@@ -126,13 +117,33 @@ def tasks() -> dict[str, Callable[[Any], Any]]:
         fit(model, X, y, adam(model.parameters), batch_size=2, epochs=1, progress=False)
         model.loss_and_gradients(X, y)
 
-    def loss(each):
-        def run(dtype):
-            prediction = np.zeros((2, 2), dtype)
-            each.function(prediction, np.array([0, 1]) if each.labels else np.ones_like(prediction))
+    found = {name: _optimizer(cls) for name, cls in OPTIMIZERS.items()}
+    found |= {name: _activation(each) for name, each in ACTIVATIONS.items()}
+    return found | {name: _loss(each) for name, each in LOSSES.items()} | {"MLP": network, "LinearModel": linear}
 
-        return run
 
-    found = {name: optimizer(cls) for name, cls in OPTIMIZERS.items()}
-    found |= {name: activation(each) for name, each in ACTIVATIONS.items()}
-    return found | {name: loss(each) for name, each in LOSSES.items()} | {"MLP": network, "LinearModel": linear}
+def _of_user(value):
+    """Return {value: f(dtype)} for a class, an activation or a loss; nothing for anything else."""
+    kinds = (OPTIMIZERS, _optimizer), (ACTIVATIONS, _activation), (LOSSES, _loss)
+    return {value: task(found[value]) for found, task in kinds if found.key(value) is not None}
+
+
+def _optimizer(cls):
+    return lambda dtype: cls(np.zeros(2, dtype)).step(np.ones(2, dtype))
+
+def _activation(each):
+    def run(dtype):
+        x = np.ones(2, dtype)
+        y = each.forward(x)
+        each.backward(y.copy(), x)
+        if each.backward_from_output:
+            each.backward_from_output(y.copy(), y)
+
+    return run
+
+def _loss(each):
+    def run(dtype):
+        prediction = np.zeros((2, 2), dtype)
+        each.function(prediction, np.array([0, 1]) if each.labels else np.ones_like(prediction))
+
+    return run
