@@ -10,6 +10,7 @@ from .activations import softmax
 from .checks import check_path, is_sparse
 from .datasets import ArrayFeatures, Source, TableFeatures, Target, as_table, encoded, kept, labels_of, read
 from .files import CheckpointError, load, require_safetensors, save
+from .losses import r_squared
 from .models import MLP, LinearModel
 from .typing import FilePath
 
@@ -147,7 +148,7 @@ class Predictor:
             recalls = np.bincount(targets, weights=correct)[counts > 0] / counts[counts > 0]
             return {"accuracy": float(accuracy), "balanced_accuracy": float(recalls.mean()), "loss": float(loss)}
         errors = self.target.decode(self.model.predict(inputs)) - self.target.decode(targets)
-        r2 = float(accuracy)
+        r2 = r_squared(targets, self.model.predict(inputs))
         return {"r2": r2, "rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.abs(errors).mean())}
 
     def _rows(self, method: str, X: Any) -> Source:

@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from time import sleep
@@ -18,10 +19,12 @@ import numpy as np
 from ..activations import ACTIVATIONS
 from ..datasets import Data, DataError, Table, load
 from ..kernels.settings import INTERPRETED
+from ..losses import ANY, LOSSES
 from ..models import MLP, LinearModel
 from ..optimizers import OPTIMIZERS
 from ..training import History
 
+REGRESSION = sorted(name for name, each in LOSSES.items() if not each.labels and each.targets is ANY)
 WIDE = 10_000  # sparse features from which on a hidden layer is too large by default
 
 
@@ -74,7 +77,17 @@ def add_data_and_model(parser: argparse.ArgumentParser, epochs: int) -> None:
         help="widths of the hidden layers, with --model mlp",
     )
     parser.add_argument(
-        "--activation", choices=sorted(ACTIVATIONS), default="relu", help="of the hidden layers, with --model mlp"
+        "--activation",
+        metavar="NAME",
+        type=lambda text: of_name(text, ACTIVATIONS),
+        default="relu",
+        help=f"of the hidden layers, with --model mlp: {', '.join(sorted(ACTIVATIONS))}, or module:name of your own",
+    )
+    parser.add_argument(
+        "--loss",
+        metavar="NAME",
+        type=lambda text: of_name(text, LOSSES),
+        help=f"of a regression (default: mse): {', '.join(REGRESSION)}, or module:name of your own",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="examples per step")
     parser.add_argument("--epochs", type=int, default=epochs, help="passes over the data")
@@ -97,14 +110,33 @@ def positive_integers(text: str) -> list[int]:
     return numbers
 
 
-def optimizer_names(text: str) -> list[str]:
-    """Return the names in a list like "sgd,adam"."""
-    names = {name.lower(): name for name in OPTIMIZERS}
-    given = [name.strip().lower() for name in text.split(",")]
-    for name in given:
-        if name not in names:
-            raise argparse.ArgumentTypeError(f"expected names among {', '.join(names)}, got {name!r}")
-    return [names[name] for name in given]
+def of_name(text: str, known: Any) -> Any:
+    """Return the key in a registry of a name in any case, or of module:name, which is imported."""
+    if ":" not in text:
+        names = {name.lower(): name for name in known}
+        if text.lower() not in names:
+            raise argparse.ArgumentTypeError(f"expected {', '.join(names)} or module:name, got {text!r}")
+        return names[text.lower()]
+    module, _, name = text.partition(":")
+    found = known.key(getattr(imported(module), name, None))
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text}: {module} has no optimizer, activation or loss {name} for this option")
+    return found
+
+
+def imported(name: str) -> Any:
+    """Return a module, which may lie in the current folder."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return import_module(name)
+    except Exception as error:  # of any kind: it runs a user's code
+        raise argparse.ArgumentTypeError(f"cannot import {name}: {error}") from error
+
+
+def optimizer_names(text: str) -> list[Any]:
+    """Return the optimizers in a list like "sgd,adam,module:Name"."""
+    return [of_name(name.strip(), OPTIMIZERS) for name in text.split(",")]
 
 
 def check_compiled() -> None:
@@ -163,7 +195,9 @@ def new_model(options: argparse.Namespace, data: Data, dropout: float = 0.0) -> 
     """Return the model that the options describe."""
     features, sparse = data.X.shape[1], not isinstance(data.X, np.ndarray)
     mlp = options.model == "mlp" if options.model else not (sparse and features > WIDE)
-    loss = "softmax_cross_entropy" if data.classes else "mse"
+    if options.loss is not None and (data.classes or LOSSES[options.loss].targets is not ANY):
+        raise Failure(f"--loss is for a regression and takes any numbers: {', '.join(REGRESSION)}, or one of your own")
+    loss = "softmax_cross_entropy" if data.classes else options.loss or "mse"
     if sparse and not mlp:
         if dropout:
             raise Failure("--dropout drops hidden units, a linear model has none")
@@ -187,7 +221,7 @@ def describe(data: Data, model: MLP | LinearModel) -> None:
     print(f"target     {label}: {data.target}")
     widths = model.widths if isinstance(model, MLP) else [data.X.shape[1], data.outputs]
     layers = "-".join(map(str, widths)) + (
-        f", {model.activation}" if isinstance(model, MLP) and len(widths) > 2 else ""
+        f", {getattr(model.activation, 'name', model.activation)}" if isinstance(model, MLP) and len(widths) > 2 else ""
     )
     print(f"model      {layers}: {model.parameters.vector.size:,} parameters, {model.dtype}")
 

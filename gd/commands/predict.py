@@ -9,7 +9,7 @@ from typing import Any
 from ..datasets import split_rows
 from ..files import CheckpointError
 from ..predictor import Predictor, load_model
-from .arguments import Failure, HelpFormatter, check_folder, told
+from .arguments import Failure, HelpFormatter, check_folder, imported, told
 
 
 def add(commands: Any) -> None:
@@ -28,6 +28,13 @@ def add(commands: Any) -> None:
             nargs=None if name == "predict" else "?",
             help="rows in the layout of the training file"
             + (", with or without labels" if name == "predict" else " (default: scikit-learn's digits)"),
+        )
+        parser.add_argument(
+            "--import",
+            dest="module",
+            metavar="MODULE",
+            type=imported,
+            help="import this first, for a model with an activation or loss of your own (the model itself imports nothing)",
         )
         if name == "predict":
             parser.add_argument("--output", metavar="FILE", help="write the predictions as CSV (default: print them)")
@@ -108,7 +115,8 @@ def _loaded(path: str) -> Predictor:
     try:
         model = load_model(path)
     except CheckpointError as error:
-        raise Failure(str(error).removeprefix("load: ").removeprefix("load_model: ")) from error
+        advice = ", by --import" if "a file imports nothing" in str(error) else ""
+        raise Failure(str(error).removeprefix("load: ").removeprefix("load_model: ") + advice) from error
     except ImportError as error:
         raise Failure(error) from error
     except OSError as error:

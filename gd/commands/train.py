@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import reference, schedules
+from ..activations import ACTIVATIONS
 from ..batches import batches, held_out
 from ..datasets import Data
 from ..distributed import LOGICAL_SHARDS, REDUCTIONS, Distributed, world
 from ..files import CheckpointError, load, require_safetensors
+from ..losses import LOSSES
 from ..optimizers import OPTIMIZERS
 from ..predictor import Predictor
 from ..runtime import compiling_bar
@@ -29,13 +31,13 @@ from .arguments import (
     draw,
     load_data,
     new_model,
+    of_name,
     together,
     told,
     try_plot,
 )
 from .predict import shown
 
-NAMES = {name.lower(): name for name in OPTIMIZERS}
 SCHEDULES: dict[str, Callable[[float, int], Any]] = {  # name -> f(learning rate, all steps) -> an optimizer's lr
     "constant": lambda lr, steps: lr,
     "cosine": schedules.CosineDecay,
@@ -63,7 +65,13 @@ def add(commands: Any) -> None:
     train.add_argument(
         "--class-weight", choices=("balanced",), help="let all classes count equally, however rare they are"
     )
-    train.add_argument("--optimizer", choices=NAMES, type=str.lower, default="adam", help="case does not matter")
+    train.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        type=lambda text: of_name(text, OPTIMIZERS),
+        default="Adam",
+        help=f"in any case: {', '.join(OPTIMIZERS)}, or module:name of your own",
+    )
     train.add_argument("--lr", type=float, help="learning rate (default: the optimizer's)")
     train.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="dtype of data and parameters"
@@ -146,6 +154,10 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
         raise Failure(
             "--compare trains in plain NumPy as well, without --dropout, --resume, --class-weight or --schedule plateau"
         )
+    if options.compare and not all(isinstance(each, str) for each in (options.optimizer, options.activation)):
+        raise Failure("--compare trains in plain NumPy as well, without --optimizer and --activation of your own")
+    if options.compare and options.loss not in (None, "mse"):
+        raise Failure("--compare trains in plain NumPy as well, with the loss mse")
     if options.class_weight and comm is not None:
         raise Failure("--class-weight gives weights to rows, which --distributed does not take")
     if comm is not None:
@@ -182,7 +194,7 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
 
     def build() -> tuple[Any, Any]:
         model = new_model(options, data, options.dropout or 0.0)
-        optimizer: Any = OPTIMIZERS[NAMES[options.optimizer]]
+        optimizer: Any = OPTIMIZERS[options.optimizer]
         if comm is None:
             optimizer = optimizer(model.parameters, **keywords)
         else:
@@ -234,13 +246,13 @@ def _run(options: argparse.Namespace, comm: Any = None) -> None:
     if history.stopped:
         best = 1 + int(np.argmin(np.nan_to_num(history.validation_loss, nan=np.inf)))
         print(f"stopped    after {len(history.loss)} epochs, the best was number {best}")
-    if OPTIMIZERS[NAMES[options.optimizer]].evaluated == "averaged":  # then averages are the result
+    if OPTIMIZERS[options.optimizer].evaluated == "averaged":  # then averages are the result
         model.parameters.vector[:] = optimizer.averaged_params().vector
     predictor = Predictor.of(model, data)
     predictor.judge(data.X_test, data.y_test)
     runs["gd"].score = shown(predictor.metrics, balanced=weights is not None)
     if options.compare:
-        plain = reference.Optimizer(NAMES[options.optimizer], initial, **keywords | optimizer.schedules)
+        plain = reference.Optimizer(options.optimizer, initial, **keywords | optimizer.schedules)
         runs["numpy"] = _Run("numpy", live=True)
         first = slice(options.batch_size)  # one uncounted batch starts BLAS's threads
         reference.loss_and_gradients(initial, data.X[first], data.y[first], model.activation, model.loss)
@@ -283,13 +295,19 @@ def _take_left_out(options: argparse.Namespace) -> float | None:
         saved = load(path)
         model, rate = saved["training"]["model"], saved.get("arguments", saved["rates"]).get("lr")
         found = {name: saved["training"][name] for name in ("batch_size", "seed")}
-        found["optimizer"] = saved["training"]["optimizer"].lower()
+        if (optimizer := saved["training"]["optimizer"]) in OPTIMIZERS:  # not one of a user, whose module is unknown
+            found["optimizer"] = optimizer
         if isinstance(model, dict) and "widths" not in model:
             found |= {"model": "softmax", "dtype": model["dtype"]}
         elif isinstance(model, dict):
             widths = model["widths"]
             found |= {"model": "mlp" if len(widths) > 2 else "softmax", "hidden": widths[1:-1], "dtype": model["dtype"]}
-            found |= {"activation": model["activation"], "dropout": max(model["dropout"])}
+            if model["activation"] in ACTIVATIONS:
+                found["activation"] = model["activation"]
+            found |= {"dropout": max(model["dropout"])}
+        loss = model["loss"] if isinstance(model, dict) else ""
+        if loss in LOSSES and not LOSSES[loss].labels:
+            found["loss"] = loss
         if isinstance(rate, dict):  # a schedule
             kinds = {type(make(1.0, 2)).__name__: name for name, make in SCHEDULES.items()}
             found |= {"schedule": kinds[rate["class"]]} if "lr" in options.given else {}
