@@ -40,6 +40,7 @@ from .parameters import ParameterVector
 from .predictor import Predictor, load_model
 from .preprocessing import Normalizer, one_hot
 from .profiling import profile
+from .rule_check import check_rule
 from .runtime import get_threads, threads
 from .schedules import scale_lr_for_batch
 from .training import Checkpoint, EarlyStopping, GradientNorms, History, averaged, fit, warmup
@@ -51,8 +52,8 @@ globals().update(activations.public_functions() | losses.public_functions() | op
 __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
-    "__version__", "activation", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
-    "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
+    "__version__", "activation", "activations", "averaged", "batches", "check_rule", "dropout", "dropout_backward",
+    "fit", "get_threads", "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
     "logistic_regression_gradient", "loss", "losses", "math", "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save",
     "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,

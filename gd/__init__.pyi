@@ -4,10 +4,12 @@ from . import activations as activations
 from . import batches as batches
 from . import initializers as initializers
 from . import losses as losses
+from . import math as math
 from . import optimizers as optimizers
 from . import pytorch as pytorch
 from . import schedules as schedules
 from . import search as search
+from .activations import activation as activation
 from .activations import celu as celu
 from .activations import celu_backward as celu_backward
 from .activations import dropout as dropout
@@ -67,6 +69,7 @@ from .losses import epsilon_insensitive as epsilon_insensitive
 from .losses import hinge as hinge
 from .losses import huber as huber
 from .losses import kl_divergence as kl_divergence
+from .losses import loss as loss
 from .losses import mae as mae
 from .losses import mse as mse
 from .losses import poisson as poisson
@@ -105,12 +108,14 @@ from .optimizers import Rprop as Rprop
 from .optimizers import SGD as SGD
 from .optimizers import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .optimizers import Yogi as Yogi
+from .optimizers import optimizer as optimizer
 from .parameters import ParameterVector as ParameterVector
 from .predictor import Predictor as Predictor
 from .predictor import load_model as load_model
 from .preprocessing import Normalizer as Normalizer
 from .preprocessing import one_hot as one_hot
 from .profiling import profile as profile
+from .rule_check import check_rule as check_rule
 from .runtime import get_threads as get_threads
 from .runtime import threads as threads
 from .schedules import scale_lr_for_batch as scale_lr_for_batch

@@ -1,10 +1,18 @@
 """Activations and their derivatives, elementwise or along the last axis, and dropout."""
 
 from .activation import ACTIVATIONS, Activation, check_activation
-from .dropping import dropout, dropout_backward
 from .custom import activation
+from .dropping import dropout, dropout_backward
 from .functions import public_functions
 
 globals().update(public_functions())  # one function for each form of each activation
 
-__all__ = ["ACTIVATIONS", "Activation", "activation", "check_activation", "dropout", "dropout_backward", *public_functions()]
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "activation",
+    "check_activation",
+    "dropout",
+    "dropout_backward",
+    *public_functions(),
+]

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from ..typing import Array
 from .activation import Activation as Activation
+from .activation import check_activation as check_activation
+from .custom import activation as activation
 from .dropping import dropout as dropout
 from .dropping import dropout_backward as dropout_backward
 from .parametric import maxout as maxout

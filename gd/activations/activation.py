@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS, OfUser, Range, Registry, check_alike, check_array, check_choice, check_flag, check_out, check_reals, lent
+from ..checks import (
+    FLOATS,
+    OfUser,
+    Range,
+    Registry,
+    check_alike,
+    check_array,
+    check_choice,
+    check_flag,
+    check_out,
+    check_reals,
+    lent,
+)
 from ..kernels import user_rules
 from ..kernels.compiler import join
 from ..kernels.gates import Gate
@@ -110,6 +122,7 @@ class Activation(OfUser):
             ACTIVATIONS[name] = self
 
     def __call__(self, x, out=None, **parameters):
+        """Return `forward` of an array."""
         return self.forward(x, out, **parameters)
 
     def _find(self, name: str) -> tuple[Callable[..., Any] | None, ...]:

@@ -1,4 +1,4 @@
-"""Registry: objects by their names, and objects of users, which stand for themselves and are saved as module:variable."""
+"""Registry: objects by name, and objects of users, which stand for themselves and are saved as module:variable."""
 
 import sys
 from typing import Any, TypeVar

@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
             dest="module",
             metavar="MODULE",
             type=imported,
-            help="import this first, for a model with an activation or loss of your own (the model itself imports nothing)",
+            help="import this first: it has an activation or loss of the model (a model imports nothing by itself)",
         )
         if name == "predict":
             parser.add_argument("--output", metavar="FILE", help="write the predictions as CSV (default: print them)")

@@ -9,8 +9,8 @@ from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
-from ..checks import check_choice
 from ..activations import Activation
+from ..checks import check_choice
 from ..losses import LOSSES, PROBABILITIES, Loss
 from ..models import MLP, LinearModel
 from ..optimizers import Optimizer

@@ -11,8 +11,7 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from ..activations import log_sigmoid, log_softmax, sigmoid, softmax
-from ..activations import Activation
+from ..activations import Activation, log_sigmoid, log_softmax, sigmoid, softmax
 from ..checks import NON_NEGATIVE, check_choice, check_number, check_reals, check_size
 from ..losses import ANY, COUNTS, LOSSES, Loss, check_loss, rates
 from ..models import MLP, LinearModel

@@ -1,8 +1,8 @@
 # Written by `python tests/stubs.py`: do not edit.
 
 from .cross_entropy import softmax_cross_entropy as softmax_cross_entropy
+from .custom import loss as loss
 from .functions import ALIASES as ALIASES
-from .functions import LOSSES as LOSSES
 from .functions import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .functions import check_loss as check_loss
 from .functions import epsilon_insensitive as epsilon_insensitive
@@ -23,4 +23,5 @@ from .loss import check_distributions as check_distributions
 from .loss import is_distribution as is_distribution
 from .loss import rates as rates
 from .loss import total as total
+from .scores import r_squared as r_squared
 from .functions import public_functions as public_functions

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..checks import check_choice, declared_parameters, shown
 from ..kernels.user_rules import copied, declare
-from .functions import apply_elementwise
+from .functions import _apply
 from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss
 from .scores import Score, r_squared
 
@@ -37,7 +37,7 @@ def loss(
         What targets must be: any, in [0, 1], -1 or 1, or 0 or above. `LogisticClassifier` gives classes as 0 and 1 if
         they are probabilities, else as -1 and 1.
     score : function, default: the coefficient of determination
-        ``score(target, prediction, weights=None, **parameters)`` for `evaluate` and `fit`, higher for better predictions.
+        ``score(target, prediction, weights=None, **parameters)`` for `evaluate` and `fit`, higher if better.
     **parameters : float, or (float, (low, high))
         The parameters that the rule takes, in their order, with defaults, and ranges low <= value < high.
 
@@ -76,7 +76,7 @@ def loss(
         for each in given.keys() - numbers.keys():
             raise TypeError(f"{name}: unexpected keyword {each!r}")
         values = [(each, given.get(each, default), allowed) for each, (default, allowed) in numbers.items()]
-        return apply_elementwise(name, rule, prediction, target, reduction, out, *values, targets=domain)
+        return _apply(name, rule, prediction, target, reduction, out, *values, targets=domain)
 
     function.__name__, function.__doc__ = name, rule.__doc__
     function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")

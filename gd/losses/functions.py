@@ -64,7 +64,7 @@ def _elementwise(function: _Function) -> _Function:
 _gates: dict[Callable[..., Any], Gate] = {}  # by the rule
 
 
-def apply_elementwise(where, rule, prediction, target, reduction, out, *parameters, targets=ANY):
+def _apply(where, rule, prediction, target, reduction, out, *parameters, targets=ANY):
     gate, is_mean = _gates.get(rule), type(reduction) is str and reduction == "mean"
     if gate is not None and is_mean and (out is None or targets is ANY):  # a gate may find wrong targets too late
         numbers = [value for _, value, _ in parameters]
@@ -121,7 +121,7 @@ def mse(
     >>> gd.mse(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
     (2.0, array([0., 2.]))
     """
-    return apply_elementwise("mse", rules.squared, prediction, target, reduction, out)
+    return _apply("mse", rules.squared, prediction, target, reduction, out)
 
 
 @_elementwise
@@ -136,7 +136,7 @@ def mae(
         float32 or float64, one dtype and shape, any number of dimensions.
     ...
     """
-    return apply_elementwise("mae", rules.absolute, prediction, target, reduction, out)
+    return _apply("mae", rules.absolute, prediction, target, reduction, out)
 
 
 @_elementwise
@@ -157,7 +157,7 @@ def huber(
     ----------
     Huber, "Robust estimation of a location parameter", 1964. With delta=1 it is `smooth_l1` with beta=1.
     """
-    return apply_elementwise("huber", rules.huber, prediction, target, reduction, out, ("delta", delta, POSITIVE))
+    return _apply("huber", rules.huber, prediction, target, reduction, out, ("delta", delta, POSITIVE))
 
 
 @_elementwise
@@ -179,7 +179,7 @@ def epsilon_insensitive(
     Vapnik, "The nature of statistical learning theory", 1995.
     """
     parameter = ("epsilon", epsilon, NON_NEGATIVE)
-    return apply_elementwise("epsilon_insensitive", rules.epsilon_insensitive, prediction, target, reduction, out, parameter)
+    return _apply("epsilon_insensitive", rules.epsilon_insensitive, prediction, target, reduction, out, parameter)
 
 
 @_elementwise
@@ -200,7 +200,7 @@ def smooth_l1(
     ----------
     Girshick, "Fast R-CNN", ICCV 2015.
     """
-    return apply_elementwise("smooth_l1", rules.smooth_l1, prediction, target, reduction, out, ("beta", beta, NON_NEGATIVE))
+    return _apply("smooth_l1", rules.smooth_l1, prediction, target, reduction, out, ("beta", beta, NON_NEGATIVE))
 
 
 @_elementwise
@@ -224,7 +224,7 @@ def binary_cross_entropy_with_logits(
     """
     where = "binary_cross_entropy_with_logits"
     weight = ("positive_weight", positive_weight, NON_NEGATIVE)
-    return apply_elementwise(where, rules.logistic, prediction, target, reduction, out, weight, targets=PROBABILITIES)
+    return _apply(where, rules.logistic, prediction, target, reduction, out, weight, targets=PROBABILITIES)
 
 
 @_elementwise
@@ -239,7 +239,7 @@ def hinge(
         Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
     ...
     """
-    return apply_elementwise("hinge", rules.hinge, prediction, target, reduction, out, targets=SIGNS)
+    return _apply("hinge", rules.hinge, prediction, target, reduction, out, targets=SIGNS)
 
 
 @_elementwise
@@ -254,7 +254,7 @@ def squared_hinge(
         Scores, and classes -1 and 1; float32 or float64, one dtype and shape.
     ...
     """
-    return apply_elementwise("squared_hinge", rules.squared_hinge, prediction, target, reduction, out, targets=SIGNS)
+    return _apply("squared_hinge", rules.squared_hinge, prediction, target, reduction, out, targets=SIGNS)
 
 
 @_elementwise
@@ -281,9 +281,9 @@ def poisson(
     """
     check_number("poisson", "eps", eps, NON_NEGATIVE)
     if check_flag("poisson", "log_input", log_input):
-        return apply_elementwise("poisson", rules.poisson, prediction, target, reduction, out, targets=COUNTS)
+        return _apply("poisson", rules.poisson, prediction, target, reduction, out, targets=COUNTS)
     parameter = ("eps", eps, NON_NEGATIVE)
-    return apply_elementwise("poisson", rules.poisson_of_rate, prediction, target, reduction, out, parameter, targets=COUNTS)
+    return _apply("poisson", rules.poisson_of_rate, prediction, target, reduction, out, parameter, targets=COUNTS)
 
 
 @_elementwise
@@ -304,7 +304,7 @@ def quantile(
     ----------
     Koenker & Bassett, "Regression quantiles", 1978.
     """
-    return apply_elementwise("quantile", rules.quantile, prediction, target, reduction, out, ("q", q, OPEN_UNIT))
+    return _apply("quantile", rules.quantile, prediction, target, reduction, out, ("q", q, OPEN_UNIT))
 
 
 @_elementwise
@@ -321,7 +321,7 @@ def kl_divergence(
         "sum" divided by n.
     ...
     """
-    return apply_elementwise("kl_divergence", rules.kullback_leibler, prediction, target, reduction, out, targets=PROBABILITIES)
+    return _apply("kl_divergence", rules.kullback_leibler, prediction, target, reduction, out, targets=PROBABILITIES)
 
 
 LOSSES: Registry[Loss] = Registry(lambda value: isinstance(value, Loss))

@@ -123,6 +123,7 @@ class Loss(OfUser):
         self.name, self.__module__ = function.__name__, function.__module__
 
     def __call__(self, *arguments: Any, **keywords: Any) -> tuple[Any, NDArray[Any]]:
+        """Return what `function` does."""
         return self.function(*arguments, **keywords)
 
     def __repr__(self) -> str:

@@ -184,7 +184,9 @@ class MLP(Model):
     def _plain_arguments(self):
         heads = self._arguments["heads"]
         if heads is not None:
-            heads = {name: _plain_values(vars(head)) if isinstance(head, Head) else head for name, head in heads.items()}
+            heads = {
+                name: _plain_values(vars(head)) if isinstance(head, Head) else head for name, head in heads.items()
+            }
         dropout = np.asarray(self._arguments["dropout"]).tolist()
         own = {"dropout": dropout, "heads": heads, "dtype": str(self.dtype)}
         return _plain_values(self._arguments) | own | {"seed": self.seed, "max_norm": self.max_norm}

@@ -12,7 +12,7 @@ from .ademamix import AdEMAMix as AdEMAMix
 from .adopt import ADOPT as ADOPT
 from .asgd import ASGD as ASGD
 from .base import Optimizer as Optimizer
-from .declaration import OPTIMIZERS as OPTIMIZERS
+from .declaration import check_optimizer as check_optimizer
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
 from .lion import Lion as Lion
@@ -22,6 +22,7 @@ from .schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .sgd import Momentum as Momentum
 from .sgd import Nesterov as Nesterov
 from .sgd import SGD as SGD
+from .short_form import optimizer as optimizer
 from .steps import Together as Together
 from .storage import DTYPES as DTYPES
 from .yogi import Yogi as Yogi

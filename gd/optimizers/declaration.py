@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from .state import State
     from .steps import Norms
 
+
 def _is_optimizer(value: Any) -> bool:
-    return inspect.isclass(value) and issubclass(value, Declaration) and hasattr(value, "step") and value.rule is not None
+    return (
+        inspect.isclass(value) and issubclass(value, Declaration) and hasattr(value, "step") and value.rule is not None
+    )
 
 
 OPTIMIZERS: "Registry[type[Optimizer]]" = Registry(_is_optimizer)  # name -> class, in order of declaration

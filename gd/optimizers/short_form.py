@@ -100,7 +100,9 @@ def optimizer(
         raise ValueError(f"{where}: ranges must be of hyper-parameters {list(defaults)}, got {each!r}")
     allowed = {each: _range(f"{where}: ranges[{each!r}]", given.get(each), defaults[each], each) for each in defaults}
     if coefficients is not None and not callable(coefficients):
-        raise TypeError(f"{where}: coefficients must be a function of t and {list(defaults)}, got {shown(coefficients)}")
+        raise TypeError(
+            f"{where}: coefficients must be a function of t and {list(defaults)}, got {shown(coefficients)}"
+        )
     made = None if coefficients is None else coefficients(1, **defaults)
     if made is not None and (not isinstance(made, Mapping) or not all(isinstance(each, str) for each in made)):
         raise TypeError(f"{where}: coefficients must return a dict of names to numbers, got {shown(made)}")

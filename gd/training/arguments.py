@@ -68,7 +68,9 @@ def text(description: Any) -> str:
 
 def arguments_of_model(model: Model) -> dict[str, Any]:
     """Return the arguments of a model by name, as `described` has them, where equal models have equal ones."""
-    found = {"class": type(model).__name__, "fit_intercept": True} | model._plain_arguments() | {"loss": plain(model.loss)}
+    found = (
+        {"class": type(model).__name__, "fit_intercept": True} | model._plain_arguments() | {"loss": plain(model.loss)}
+    )
     if isinstance(model, MLP):
         found["dropout"] = model._plan.rates
         heads, settings = model._plan.outputs, ("width", "loss", "output", "weight", "given")

@@ -131,6 +131,7 @@ def _of_user(value):
 def _optimizer(cls):
     return lambda dtype: cls(np.zeros(2, dtype)).step(np.ones(2, dtype))
 
+
 def _activation(each):
     def run(dtype):
         x = np.ones(2, dtype)
@@ -140,6 +141,7 @@ def _activation(each):
             each.backward_from_output(y.copy(), y)
 
     return run
+
 
 def _loss(each):
     def run(dtype):
