@@ -53,9 +53,10 @@ __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
     "__version__", "activation", "activations", "averaged", "batches", "check_rule", "dropout", "dropout_backward",
-    "fit", "get_threads", "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
-    "logistic_regression_gradient", "loss", "losses", "math", "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save",
-    "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
+    "fit", "get_threads", "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient",
+    "load", "load_model", "logistic_regression_gradient", "loss", "losses", "math", "one_hot", "optimizer",
+    "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
+    "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip
 

@@ -131,9 +131,12 @@ def check_rule(
     Examples
     --------
     >>> import gd, numpy as np
-    >>> check = gd.check_rule(gd.Momentum, lambda p, g, v, c: (p + c.momentum * v - c.lr * g, c.momentum * v - c.lr * g))
-    ...     # doctest: +SKIP
-    >>> print(check)  # doctest: +SKIP
+    >>> def momentum(p, g, v, c):
+    ...     v = c.momentum * v - c.lr * g
+    ...     return p + v, v
+    >>> check = gd.check_rule(gd.Momentum, momentum, dtypes=["float64"], elements=0)
+    >>> check.errors["float64", "p"][0] <= 1.0
+    True
     """
     where = "check_rule"
     kind = next((each for each in (_OfOptimizer, _OfActivation, _OfLoss) if each.registry.key(rule) is not None), None)

@@ -53,7 +53,7 @@ def declare(rule, title, takes, returns, coefficients=None):
     """Note what a rule is, or raise if it takes other arguments."""
     given = inspect.signature(rule).parameters
     if len(given) != len(takes) or any(each.kind is not each.POSITIONAL_OR_KEYWORD for each in given.values()):
-        raise TypeError(f"{title} must take the arguments ({', '.join(takes)}), got {inspect.signature(rule)}")
+        raise TypeError(f"{title} must take the arguments ({', '.join(takes)}), got ({', '.join(given)})")
     _KNOWN.setdefault(rule, _Known(title, returns, coefficients, {}, set()))
 
 
@@ -85,25 +85,32 @@ def check(rule, kinds):
     try:
         dispatcher.compile(tuple(arguments))
     except Exception as error:  # of any kind: Numba also raises what a user's code makes it raise
-        raise TypeError(_sentence(known.title, rule, str(error) or type(error).__name__)) from error
+        sentence = _sentence(known.title, rule, str(error) or type(error).__name__)
+        if "the coefficients have no" in sentence and known.coefficients:
+            sentence += f", but {', '.join(known.coefficients._fields)}"
+        raise TypeError(sentence) from error
     found = next(iter(dispatcher.overloads.values())).signature.return_type
-    values = list(found) if isinstance(found, types.BaseTuple) else [found]
-    alike = isinstance(found, types.BaseTuple) == bool(known.returns) and len(values) == max(1, known.returns)
-    if not alike or not all(isinstance(each, (types.Number, types.Boolean)) for each in values):
-        expected = f"a tuple of {known.returns} numbers" if known.returns else "a number"
-        got = f"a tuple of {len(values)}" if isinstance(found, types.BaseTuple) else found
-        got = "a number" if isinstance(found, types.Number) else f"{got} {tuple(map(str, values))}" if alike else got
-        code = rule.__code__
-        raise TypeError(
-            f"{known.title} ({basename(code.co_filename)}, line {code.co_firstlineno}) must return {expected}, got {got}"
-        )
+    is_tuple = isinstance(found, types.BaseTuple)
+    values = list(found) if is_tuple else [found]
+    numbers = all(isinstance(each, (types.Number, types.Boolean)) for each in values)
+    if is_tuple != bool(known.returns) or len(values) != max(1, known.returns) or not numbers:
+        expected = f"a tuple of {known.returns} number{'s' * (known.returns > 1)}" if known.returns else "a number"
+        got = f"({', '.join(_kind(each) for each in values)}{',' * (len(values) == 1)})" if is_tuple else _kind(found)
+        place = f"{basename(rule.__code__.co_filename)}, line {rule.__code__.co_firstlineno}"
+        raise TypeError(f"{known.title} ({place}) must return {expected}, got {got}")
     known.checked.add(real)
+
+
+def _kind(found):
+    """Return what a user calls a type of Numba."""
+    names = {types.Number: "a number", types.Array: "an array", types.StringLiteral: "a text", types.NoneType: "None"}
+    return next((name for kind, name in names.items() if isinstance(found, kind)), str(found))
 
 
 def _sentence(title, rule, text):
     places = [(path, int(line)) for path, line in re.findall(r"at (\S.*?) \((\d+)\)$", text, re.MULTILINE)]
     places = [each for each in places if not each[0].startswith(_NOT_OF_USERS)]
-    reason, source = next((found.expand(told) for said, told in _REASONS if (found := re.search(said, text))), None), ""
+    reason = next((found.expand(told) for said, told in _REASONS if (found := re.search(said, text))), None)
     if reason is None:
         lines = [line.strip() for line in text.splitlines() if not line.startswith("Failed in nopython")]
         reason = next(filter(None, lines), "Numba does not say why")
@@ -113,4 +120,5 @@ def _sentence(title, rule, text):
         places = [(path, k) for k, line in lines if k > first and re.search(rf"\b{name[1]}\b", line)]
     path, line = places[0] if places else (path, first)
     source = linecache.getline(path, line).strip()
-    return f"{title}, {basename(path)}, line {line}: `{source}` cannot be compiled: {reason.strip().rstrip('.')}"
+    source = f"`{source}`" if source else "it"  # there is none for code of `exec`
+    return f"{title}, {basename(path)}, line {line}: {source} cannot be compiled: {reason.strip().rstrip('.')}"

@@ -55,12 +55,19 @@ class OfUser:
 
 
 def plain(value: Any) -> Any:
-    """Return a user's object as a file holds it: "module:variable"; anything else as it is."""
+    """Return a user's object as a file holds it: "module:variable"; a dict of such; anything else as it is."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
     return f"{value.__module__}:{value.variable()}" if isinstance(value, OfUser) and value.of_user else value
 
 
 def restored(value: Any) -> Any:
-    """Return the object that `plain` wrote; its module must have been imported, as a file must not cause that."""
+    """Return the object, or the dict of arguments, that `plain` wrote.
+
+    The object's module must have been imported, as a file must not cause that.
+    """
+    if isinstance(value, dict):
+        return value | {name: restored(value[name]) for name in ("activation", "output", "loss") if name in value}
     if not isinstance(value, str) or ":" not in value:
         return value
     module, _, name = value.partition(":")

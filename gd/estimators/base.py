@@ -47,7 +47,7 @@ class Estimator(BaseEstimator):
 
     l1: float
     l2: float
-    optimizer: str | type[Optimizer]
+    optimizer: str | type
     lr: Rate
     optimizer_options: Mapping[str, Any] | None
     batch_size: int

@@ -9,11 +9,8 @@ from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
-from ..activations import Activation
-from ..checks import check_choice
-from ..losses import LOSSES, PROBABILITIES, Loss
+from ..losses import LOSSES, PROBABILITIES, check_loss
 from ..models import MLP, LinearModel
-from ..optimizers import Optimizer
 from ..typing import Rate
 from .base import Rows
 from .documentation import documented
@@ -57,13 +54,13 @@ class LinearRegressor(Regressor, Linear):
 
     def __init__(
         self,
-        loss: str | Loss = "mse",
+        loss: Any = "mse",
         *,
         loss_parameters: Mapping[str, Any] | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         fit_intercept: bool = True,
-        optimizer: str | type[Optimizer] = "Adam",
+        optimizer: str | type = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -112,18 +109,18 @@ class LogisticClassifier(Classifier, Linear):
     ['yes']
     """
 
-    loss: str | Loss
+    loss: Any
     coef_: NDArray[Any]
     intercept_: NDArray[Any]
 
     def __init__(
         self,
         *,
-        loss: str | Loss = "binary_cross_entropy_with_logits",
+        loss: Any = "binary_cross_entropy_with_logits",
         l1: float = 0.0,
         l2: float = 0.0,
         fit_intercept: bool = True,
-        optimizer: str | type[Optimizer] = "Adam",
+        optimizer: str | type = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -148,9 +145,7 @@ class LogisticClassifier(Classifier, Linear):
         super()._set_classes(classes)
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        loss = LOSSES.key(self.loss)
-        if not isinstance(loss, Loss):
-            check_choice("LogisticClassifier", "loss", loss or self.loss, (*_LOGISTIC, "hinge", "squared_hinge"))
+        check_loss("LogisticClassifier", self.loss, (*_LOGISTIC, "hinge", "squared_hinge"))
         return super()._targets(y, dtype, reset).astype(np.int8)
 
     def _as_trained(self, y: Any) -> NDArray[Any]:
@@ -223,7 +218,7 @@ class SoftmaxClassifier(Classifier, Linear):
         l1: float = 0.0,
         l2: float = 0.0,
         fit_intercept: bool = True,
-        optimizer: str | type[Optimizer] = "Adam",
+        optimizer: str | type = "Adam",
         lr: Rate = 0.01,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -273,12 +268,12 @@ class MLPClassifier(Classifier, Network):
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        activation: str | Activation = "relu",
+        activation: Any = "relu",
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
-        optimizer: str | type[Optimizer] = "Adam",
+        optimizer: str | type = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
@@ -370,14 +365,14 @@ class MLPRegressor(Regressor, Network):
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
         *,
-        loss: str | Loss = "mse",
+        loss: Any = "mse",
         loss_parameters: Mapping[str, Any] | None = None,
-        activation: str | Activation = "relu",
+        activation: Any = "relu",
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
         dropout: float | Sequence[float] = 0.0,
-        optimizer: str | type[Optimizer] = "Adam",
+        optimizer: str | type = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,

@@ -6,8 +6,9 @@ from typing import TypeVar
 _Class = TypeVar("_Class", bound=type)
 
 _SHARED = """optimizer : str, default: "Adam"
-        The name of an optimizer of gd, or a class of your own. If it averages the parameters (ASGD, ScheduleFreeAdamW, or any with the option
-        ema), the averages are validated, predict and are the attributes; training goes on from the parameters.
+        The name of an optimizer of gd, or a class of your own. If it averages the parameters (ASGD, ScheduleFreeAdamW,
+        or any with the option ema), the averages are validated, predict and are the attributes; training goes on from
+        the parameters.
     lr : float or callable, default: {lr}
         The learning rate, or a schedule: a function of the number of steps. A copy of it is used.
     optimizer_options : dict, optional

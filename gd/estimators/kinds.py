@@ -11,9 +11,9 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from ..activations import Activation, log_sigmoid, log_softmax, sigmoid, softmax
+from ..activations import log_sigmoid, log_softmax, sigmoid, softmax
 from ..checks import NON_NEGATIVE, check_choice, check_number, check_reals, check_size
-from ..losses import ANY, COUNTS, LOSSES, Loss, check_loss, rates
+from ..losses import ANY, COUNTS, LOSSES, check_loss, rates
 from ..models import MLP, LinearModel
 from .base import Estimator, Rows, Values
 from .guards import all_or_nothing, naming, real_array
@@ -226,7 +226,7 @@ class Classifier(ClassifierMixin, Estimator):
 class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     """Base class of the regressors: one output or several, trained on standardized targets."""
 
-    loss: str | Loss
+    loss: Any
     loss_parameters: Mapping[str, Any] | None
 
     _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared")
@@ -237,9 +237,9 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     _units: Standardization
 
     def _targets(self, y: NDArray[Any], dtype: np.dtype, reset: bool) -> NDArray[Any]:
-        loss = LOSSES.key(self.loss)
-        if not isinstance(loss, Loss) or loss.targets not in (ANY, COUNTS):
-            check_choice(type(self).__name__, "loss", loss or self.loss, self._losses)
+        loss = check_loss(type(self).__name__, self.loss, self._losses)
+        if LOSSES[loss].targets not in (ANY, COUNTS):
+            raise ValueError(f"{type(self).__name__}: loss must take any numbers, or counts, as targets, got {loss!r}")
         shape = y.shape[1:]
         if reset:
             self._shape = shape
@@ -300,7 +300,7 @@ class Network(Estimator):
     """Base class of the networks."""
 
     hidden_layer_sizes: int | Sequence[int]
-    activation: str | Activation
+    activation: Any
     weight_decay: float
     dropout: float | Sequence[float]
     _fitted = "coefs_", "intercepts_"

@@ -1,6 +1,6 @@
 """Losses: each function returns its value and the gradient with respect to the prediction, in one pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import nan
 from typing import Any, TypeVar
 
@@ -352,13 +352,15 @@ ALIASES: dict[str, str] = {  # former names of the losses of linear models
 }
 
 
-def check_loss(where: str, name: Any) -> Any:
-    """Return the name in `LOSSES` of a loss or an alias, or a user's loss, else raise."""
+def check_loss(where: str, name: Any, choices: Collection[str] | None = None) -> Any:
+    """Return the name in `LOSSES` of a loss or an alias, if it is one of the choices, or a user's loss; or raise."""
     known = LOSSES.key(name)
     if isinstance(known, Loss):
         user_rules.check_globals(known.rule)
         return known
     name = known or name
+    if choices is not None:
+        check_choice(where, "loss", name, choices)
     if isinstance(name, str) and name in ALIASES:
         return ALIASES[name]
     return check_choice(where, "loss", name, LOSSES)

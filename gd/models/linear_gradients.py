@@ -62,7 +62,8 @@ def linear_model_gradient(
     b : float or ndarray of shape (1,) or (outputs,)
         The intercept.
     loss : str, default: "mse"
-        What `gd.loss` returned, or a name of `gd.losses.LOSSES`, such as "mse" (no factor 1/2), "huber" or "poisson" (predicts logarithms of
+        What `gd.loss` returned, or a name of `gd.losses.LOSSES`, such as "mse" (no factor 1/2), "huber" or "poisson"
+        (predicts logarithms of
         rates); or "squared", "logistic" or "softmax", short for "mse", "binary_cross_entropy_with_logits" and
         "softmax_cross_entropy".
     rows : ndarray of int, optional

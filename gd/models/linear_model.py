@@ -120,12 +120,11 @@ class LinearModel(Model):
         self._loss = OfLinear("LinearModel", self.loss, self._loss_parameters, self.outputs, self.dtype)
 
     def _plain_arguments(self) -> dict[str, Any]:
-        own = {"loss": plain(self._arguments["loss"]), "dtype": str(self.dtype)}
-        return self._arguments | self._loss_parameters | own
+        return plain(self._arguments) | self._loss_parameters | {"dtype": str(self.dtype)}
 
     @staticmethod
     def _from_plain(arguments: dict[str, Any]) -> dict[str, Any]:
-        return arguments | {"loss": restored(arguments["loss"])}
+        return restored(arguments)
 
     @staticmethod
     def _shapes(features, outputs, **_):

@@ -61,7 +61,8 @@ class MLP(Model):
         Features, hidden units of each layer, outputs; no outputs if there are heads. ``[784, 10]`` is a
         linear model: softmax regression.
     activation : str or Activation, default: "relu"
-        A name of `gd.activations.ACTIVATIONS` except softmax and log_softmax, or what `gd.activation` returned. The slopes of prelu are learned, one for
+        A name of `gd.activations.ACTIVATIONS` except softmax and log_softmax, or what `gd.activation` returned.
+        The slopes of prelu are learned, one for
         each unit; maxout takes the largest of `pieces` columns for each unit.
     initializer : str or callable, optional
         Initializer of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. The default suits
@@ -74,7 +75,8 @@ class MLP(Model):
         which a row's target may be missing: a label of -1, or NaN in the whole row. Such a row counts neither in
         the head's loss nor in its mean. Outputs, predictions and scores are then dicts, too.
     loss : str or Loss, default: "softmax_cross_entropy"
-        A name of `gd.losses.LOSSES`, an alias as in `gd.linear_model_gradient`, or what `gd.loss` returned, averaged over the batch. With
+        A name of `gd.losses.LOSSES`, an alias as in `gd.linear_model_gradient`, or what `gd.loss` returned;
+        averaged over the batch. With
         softmax_cross_entropy the targets are class labels 0 to outputs - 1; with others they are like the outputs.
     dtype : dtype, default: float32
         The dtype of parameters and data: float32 or float64.
@@ -184,19 +186,17 @@ class MLP(Model):
     def _plain_arguments(self):
         heads = self._arguments["heads"]
         if heads is not None:
-            heads = {
-                name: _plain_values(vars(head)) if isinstance(head, Head) else head for name, head in heads.items()
-            }
+            heads = {name: plain(vars(head)) if isinstance(head, Head) else head for name, head in heads.items()}
         dropout = np.asarray(self._arguments["dropout"]).tolist()
         own = {"dropout": dropout, "heads": heads, "dtype": str(self.dtype)}
-        return _plain_values(self._arguments) | own | {"seed": self.seed, "max_norm": self.max_norm}
+        return plain(self._arguments) | own | {"seed": self.seed, "max_norm": self.max_norm}
 
     @staticmethod
     def _from_plain(arguments: dict[str, Any]) -> dict[str, Any]:
         heads = arguments["heads"]
         if heads is not None:
-            heads = {name: Head(**_restored(head)) if isinstance(head, dict) else head for name, head in heads.items()}
-        return _restored(arguments) | {"heads": heads, "initializer": "zeros"}
+            heads = {name: Head(**restored(head)) if isinstance(head, dict) else head for name, head in heads.items()}
+        return restored(arguments) | {"heads": heads, "initializer": "zeros"}
 
     @staticmethod
     def _shapes(widths, activation, heads, activation_parameters, **_):
@@ -401,13 +401,3 @@ class MLP(Model):
         given["loss"] = self.loss
         text = ", ".join(f"{name}={value!r}" for name, value in given.items())
         return f"MLP({self.widths}, {text}, dtype={self.dtype})"
-
-
-def _plain_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: plain(value) for name, value in given.items()}
-
-
-def _restored(given: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments in which activations and losses of users are those objects again."""
-    found = {name: restored(given[name]) for name in ("activation", "output", "loss") if name in given}
-    return given | found

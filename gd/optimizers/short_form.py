@@ -45,12 +45,15 @@ def optimizer(
         Names of the state arrays, which begin with 0, in the order of the rule's arguments.
     defaults : dict
         Hyper-parameters with their defaults: numbers, and tuples of them. By default {"lr": 1e-3}. The rule finds
-        them in c: ``c.lr``, ``c.beta``, and of ``betas=(0.9, 0.999)`` ``c.beta1`` and ``c.beta2``. Each can be a schedule.
+        them in c: ``c.lr``, ``c.beta``, and of ``betas=(0.9, 0.999)`` ``c.beta1`` and ``c.beta2``. Each can be
+        a schedule.
     coefficients : function, optional
         ``coefficients(t, **hyper-parameters)`` returns a dict of further coefficients for step t = 1, 2, ..., such as
-        ``{"one_minus_beta": 1 - beta}`` or a bias correction. It computes in float64, where a rule would round 1 - beta.
+        ``{"one_minus_beta": 1 - beta}`` or a bias correction. It computes in float64, but a rule
+        would round 1 - beta.
     ranges : dict, optional
-        What hyper-parameters may be, as (low, high): low <= value < high. By default any finite number, and lr 0 or above.
+        What hyper-parameters may be, as (low, high): low <= value < high. By default any finite
+        number, and lr 0 or above.
     unsigned : sequence of str
         Those of the slots that are never negative: ``state_dtype="int8"`` stores them more exactly.
     exact : sequence of str

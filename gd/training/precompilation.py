@@ -125,7 +125,7 @@ def tasks() -> dict[str, Callable[[Any], Any]]:
 def _of_user(value):
     """Return {value: f(dtype)} for a class, an activation or a loss; nothing for anything else."""
     kinds = (OPTIMIZERS, _optimizer), (ACTIVATIONS, _activation), (LOSSES, _loss)
-    return {value: task(found[value]) for found, task in kinds if found.key(value) is not None}
+    return next(({value: task(known[value])} for known, task in kinds if known.key(value) is not None), {})
 
 
 def _optimizer(cls):
