@@ -25,8 +25,8 @@ OWN = (  # modules whose names are public, though gd does not export them
     "activations batches comparison estimators initializers losses optimizers pytorch schedules search surfaces"
 ).split()
 HOMES = (  # rooms and modules of which gd exports what is public, if anything
-    "checks commands datasets distributed files models parameters plan predictor preprocessing profiling reference "
-    "runtime training typing version"
+    "checks commands datasets distributed files math models parameters plan predictor preprocessing profiling reference "
+    "rule_check runtime training typing version"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",
@@ -38,7 +38,8 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Optimizer(\..*)?|schedules\.Schedule(\..*)?": "abstract: its subclasses are called",
     r"estimators\.\w+": "scikit-learn wants arguments to be checked by fit, which is called with them",
     r"batches\.(shuffled\w*|emphasized|held_out|cut)": "called with what gd has checked",
-    r"losses\.(total|check_loss|check_distributions|is_distribution|rates)": "called with what gd has checked",
+    r"losses\.(total|check_loss|check_distributions|is_distribution|r_squared|rates)": "called with what gd has checked",
+    r"activations\.check_activation|optimizers\.check_optimizer": "a part of the checks of other functions",
     r"losses\.Loss(\.\w+)?": "a record of gd's own",
     r"History\.(judge|monitored)|schedules\.nested": "called by fit with what it has checked",
     r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
@@ -319,6 +320,37 @@ def public_name(cls):
         if hasattr(gd, cls.__name__)
         else f"{cls.__module__.removeprefix('gd.').split('.')[0]}.{cls.__name__}"
     )
+
+
+# --- Rules of users
+
+
+def plain_rule(p, g, c):
+    return (p - c.lr * g,)
+
+
+def identity_rule(x):
+    return x
+
+
+def identity_backward_rule(dy, x):
+    return dy
+
+
+def squared_rule(prediction, target):
+    error = prediction - target
+    return error * error, error + error
+
+
+@good("optimizer", "activation", "loss", "check_rule")
+def _(world, each):
+    name = {"name": "Own"}
+    return {
+        "optimizer": {**name, "rule": plain_rule, "defaults": {"lr": 0.1}, "ranges": {"lr": (0, 1)}},
+        "activation": {**name, "forward": identity_rule, "backward": identity_backward_rule},
+        "loss": {**name, "rule": squared_rule},
+        "check_rule": {"rule": gd.SGD, "reference": plain_rule, "needed": ("elements", "reference"), "elements": 0},
+    }[each.own]
 
 
 # --- Activations, losses and the like

@@ -27,10 +27,16 @@ def stubs():
 
 def _activations():
     made = activations.public_functions()
-    lines = [HEAD, "from typing import Any\n", "from numpy.typing import NDArray\n", "from ..typing import Array"]
+    lines = [
+        HEAD,
+        "from typing import Any\n",
+        "from numpy.typing import NDArray\n",
+        "from ..checks import Registry",
+        "from ..typing import Array",
+    ]
     written = [name for name, function in made.items() if function.__module__ != "gd.activations"]
     lines += _exports(activations, {*activations.__all__} - {*made, "ACTIVATIONS"} | {*written})
-    lines += ["from .functions import public_functions as public_functions", "\nACTIVATIONS: dict[str, Activation]\n"]
+    lines += ["from .functions import public_functions as public_functions", "\nACTIVATIONS: Registry[Activation]\n"]
     for name, function in made.items():
         if name not in written:
             lines.append(f"def {name}{inspect.signature(function)}: ...".replace("'", ""))
@@ -49,7 +55,7 @@ def _exports(room, names):
     homes = {}
     for name in sorted(names):
         value = getattr(room, name)
-        home = getattr(value, "__module__", None) or next(
+        home = (callable(value) and getattr(value, "__module__", None)) or next(
             module
             for module in sorted(sys.modules)
             if module.startswith(f"{room.__name__}.") and getattr(sys.modules[module], name, None) is value

@@ -4,6 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..checks import Registry
 from ..typing import Array
 from .activation import Activation as Activation
 from .activation import check_activation as check_activation
@@ -16,7 +17,7 @@ from .parametric import prelu as prelu
 from .parametric import prelu_backward as prelu_backward
 from .functions import public_functions as public_functions
 
-ACTIVATIONS: dict[str, Activation]
+ACTIVATIONS: Registry[Activation]
 
 def identity(x: Array, out: Array | None = None) -> NDArray[Any]: ...
 def identity_backward(dy: Array, x: Array, out: Array | None = None) -> NDArray[Any]: ...

@@ -68,7 +68,7 @@ class Activation(OfUser):
         *,
         variant: tuple[str | None, str | None] = (None, None),
         rules: tuple[Callable[..., Any] | None, ...] = (),
-        module: str = __package__,
+        module: str = "gd.activations",
         **parameters: tuple[float, Range],
     ) -> None:
         self.name, self.parameters, self.initializer, self.__module__ = name, parameters, initializer, module

@@ -120,9 +120,7 @@ def of_name(text: str, known: Any) -> Any:
     module, _, name = text.partition(":")
     found = known.key(getattr(imported(module), name, None))
     if found is None:
-        raise argparse.ArgumentTypeError(
-            f"{text}: {module} has no optimizer, activation or loss {name} for this option"
-        )
+        raise argparse.ArgumentTypeError(f"{text}: {module} has no {name} that this option takes")
     return found
 
 

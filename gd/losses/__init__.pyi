@@ -1,8 +1,12 @@
 # Written by `python tests/stubs.py`: do not edit.
 
 from .cross_entropy import softmax_cross_entropy as softmax_cross_entropy
+from .custom import ANY as ANY
+from .custom import COUNTS as COUNTS
+from .custom import PROBABILITIES as PROBABILITIES
 from .custom import loss as loss
 from .functions import ALIASES as ALIASES
+from .functions import LOSSES as LOSSES
 from .functions import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from .functions import check_loss as check_loss
 from .functions import epsilon_insensitive as epsilon_insensitive
@@ -15,10 +19,7 @@ from .functions import poisson as poisson
 from .functions import quantile as quantile
 from .functions import smooth_l1 as smooth_l1
 from .functions import squared_hinge as squared_hinge
-from .loss import ANY as ANY
-from .loss import COUNTS as COUNTS
 from .loss import Loss as Loss
-from .loss import PROBABILITIES as PROBABILITIES
 from .loss import check_distributions as check_distributions
 from .loss import is_distribution as is_distribution
 from .loss import rates as rates

@@ -53,7 +53,7 @@ class Head:
 
     def completed(self, loss: Any, output: Any, loss_parameters: Mapping[str, Any]) -> "Head":
         """Return this head with the network's loss, output and loss parameters in place of those that are None."""
-        same = self.loss is None or ALIASES.get(self.loss, self.loss) == loss  # the parameters belong to this loss
+        same = self.loss is None or ALIASES.get(str(self.loss), self.loss) == loss  # the parameters belong to this loss
         inherited: dict[str, Any] = {"loss": loss, "output": output, "loss_parameters": loss_parameters if same else {}}
         return replace(self, **{name: value for name, value in inherited.items() if getattr(self, name) is None})
 

@@ -130,7 +130,7 @@ class Declaration(ABC):
         return name in self._schedules or getattr(self, name) > 0
 
 
-def check_declaration(of: Declaration) -> None:
+def check_declaration(of: "Optimizer") -> None:
     """Raise TypeError unless what a user's class declares fits together; gd's own rules are not looked at."""
     rule, name = of.rule, of._name
     if inspect.ismethod(rule):

@@ -109,7 +109,7 @@ def optimizer(
     made = None if coefficients is None else coefficients(1, **defaults)
     if made is not None and (not isinstance(made, Mapping) or not all(isinstance(each, str) for each in made)):
         raise TypeError(f"{where}: coefficients must return a dict of names to numbers, got {shown(made)}")
-    fields = list(dict.fromkeys([*_flat(defaults), *(made or {})]))
+    fields: list[str] = list(_flat(defaults) | dict(made or {}))
     kind: Any = namedtuple(f"{name}Coefficients", fields)
     formula = user_rules.copied(rule, f"{where}: rule", getattr(rule, "__name__", ""), {"c": kind})
     user_rules.declare(formula, f"{name}'s rule", ("p", "g", *slots, "c"), 1 + len(slots), kind)
@@ -137,7 +137,7 @@ def optimizer(
     def of_step(self, t, lr):
         values = {"lr": lr} | {each: getattr(self, each) for each in own}
         found = _flat(values)
-        return kind(**found if coefficients is None else found | coefficients(t, **values))
+        return kind(**found if coefficients is None else found | dict(coefficients(t, **values)))
 
     body = {
         "__doc__": _documentation(name, rule, slots, defaults, allowed),
