@@ -21,6 +21,7 @@ if any(_root.glob("gd-*.dist-info")):
 
 from . import activations, batches, initializers, losses, math, optimizers, pytorch, schedules, search
 from .activations import activation, dropout, dropout_backward
+from .checks import Range
 from .distributed import Distributed
 from .files import CheckpointError, load, save
 from .losses import loss
@@ -51,7 +52,7 @@ globals().update(activations.public_functions() | losses.public_functions() | op
 
 __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
-    "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
+    "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor", "Range",
     "__version__", "activation", "activations", "averaged", "batches", "check_rule", "dropout", "dropout_backward",
     "fit", "get_threads", "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient",
     "load", "load_model", "logistic_regression_gradient", "loss", "losses", "math", "one_hot", "optimizer",

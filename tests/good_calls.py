@@ -25,12 +25,14 @@ OWN = (  # modules whose names are public, though gd does not export them
     "activations batches comparison estimators initializers losses optimizers pytorch schedules search surfaces"
 ).split()
 HOMES = (  # rooms and modules of which gd exports what is public, if anything
-    "checks commands datasets distributed files math models parameters plan predictor preprocessing profiling reference "
+    "checks commands datasets distributed files math models parameters plan predictor preprocessing profiling "
+    "reference "
     "rule_check runtime training typing version"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",
     r"GradientCheck|History|search\.SearchResult|search\.Trial|comparison\.Result": "a record that gd makes",
+    r"Range(\.\w+)?|RuleCheck(\.\w+)?": "a record",
     r"surfaces\.Surface|surfaces\.Descent": "a record of gd's own",
     r"activations\.(Row)?Activation(\.\w+)?": "declares one of gd's own activations",
     r".*\.plot|GradientNorms\.draw|comparison\.(line_style|label_ends)": "a picture: of its path matplotlib complains",
@@ -38,7 +40,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Optimizer(\..*)?|schedules\.Schedule(\..*)?": "abstract: its subclasses are called",
     r"estimators\.\w+": "scikit-learn wants arguments to be checked by fit, which is called with them",
     r"batches\.(shuffled\w*|emphasized|held_out|cut)": "called with what gd has checked",
-    r"losses\.(total|check_loss|check_distributions|is_distribution|r_squared|rates)": "called with what gd has checked",
+    r"losses\.(total|check_loss|check_distributions|is_distribution|r_squared|rates)": "called with checked values",
     r"activations\.check_activation|optimizers\.check_optimizer": "a part of the checks of other functions",
     r"losses\.Loss(\.\w+)?": "a record of gd's own",
     r"History\.(judge|monitored)|schedules\.nested": "called by fit with what it has checked",

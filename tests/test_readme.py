@@ -76,11 +76,23 @@ def test_the_page_on_profiling_runs(capsys, monkeypatch):
     assert "  update-adam\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["efficient_backprop", "vanishing_gradients"])
+def test_the_page_on_own_rules_runs(capsys):
+    names, page = {}, (ROOT / "docs" / "own_rules.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", page.replace("in_numpy))", "in_numpy, elements=1000))"), re.DOTALL):
+        exec(block, names)
+    assert names["model"].score(names["X"], names["y"]) > 0.9
+    assert names["classifier"].score(names["X"], names["y"]) > 0.9
+    assert names["linear"].score(names["X"], names["X"] @ names["w"]) > 0.9
+    said = capsys.readouterr().out
+    assert "Signum(lr=CosineDecay" in said and "plain NumPy" in said and "WarmMomentum(lr=0.01, momentum=0.9)" in said
+    assert page.count("gd predict --import rules") == 1
+
+
+@pytest.mark.parametrize("name", ["efficient_backprop", "own_rules", "vanishing_gradients"])
 def test_examples_draw_their_pictures(name, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ["--epochs", "2", "--plot", str(tmp_path / "picture.png")]
-    arguments += ["--seeds", "1"] if name == "efficient_backprop" else []
+    arguments += {"efficient_backprop": ["--seeds", "1"], "own_rules": ["--elements", "1000"]}.get(name, [])
     command = [sys.executable, "-W", "error", str(ROOT / "docs" / "examples" / f"{name}.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     assert done.returncode == 0, done.stderr
