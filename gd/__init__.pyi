@@ -60,6 +60,7 @@ from .activations import tanh as tanh
 from .activations import tanh_backward as tanh_backward
 from .activations import unit_step as unit_step
 from .activations import unit_step_backward as unit_step_backward
+from .checks import Range as Range
 from .distributed import Distributed as Distributed
 from .files import CheckpointError as CheckpointError
 from .files import load as load

@@ -49,11 +49,13 @@ def copied(function, title, name, annotations=None):
     return copy
 
 
-def declare(rule, title, takes, returns, coefficients=None):
+def declare(rule, title, takes, returns, coefficients=None, where=""):
     """Note what a rule is, or raise if it takes other arguments."""
     given = inspect.signature(rule).parameters
     if len(given) != len(takes) or any(each.kind is not each.POSITIONAL_OR_KEYWORD for each in given.values()):
-        raise TypeError(f"{title} must take the arguments ({', '.join(takes)}), got ({', '.join(given)})")
+        raise TypeError(
+            f"{where}{': ' * bool(where)}{title} must take the arguments ({', '.join(takes)}), got ({', '.join(given)})"
+        )
     _KNOWN.setdefault(rule, _Known(title, returns, coefficients, {}, set()))
 
 

@@ -77,6 +77,16 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     r"schedules\.ReduceOnPlateau\.load_state_dict\.state": "mapping",
     r"(Distributed\.)?save\.tree": "tree",
     r"GradientNorms\.__call__\.history": None,  # not used
+    r"(optimizer|activation|loss)\.(name|formula|initializer)": "identifier",
+    r"(optimizer|activation|loss)\.(rule|forward|backward|backward_from_output)": "function",
+    r"optimizer\.coefficients": "function",
+    r"optimizer\.(slots|unsigned|exact)": "names",
+    r"optimizer\.(defaults|ranges)": "hyper-parameters",
+    r"loss\.targets": str,
+    r"(loss\.score|check_rule\.rule)": "object",
+    r"check_rule\.reference": "function",
+    r"check_rule\.sizes": Numbers(Integer(1), fixed=False),
+    r"check_rule\.elements": Integer(0, endless=True),
     "accumulate": Integer(1),
     "activation_parameters": "options",
     "after": NON_NEGATIVE,
@@ -338,6 +348,12 @@ def of_kind(call, kind, value, optional):
         case "names":
             for wrong in (("nonsense",), (1,), (None,), (["Adam"],), ("adam",), ("Adam", object())):
                 yield bad(repr(wrong), wrong)
+        case "identifier":
+            for wrong in (1, ["a"], object()):
+                yield bad(repr(wrong)[:20], wrong)
+        case "hyper-parameters":
+            for wrong in (1, "x", [1], {"lr": "x"}, {"lr": (2, 1)}, {1: 0.1}, object()):
+                yield bad(repr(wrong)[:20], wrong)
         case "monitor":
             for wrong in (1, 1.5, ["loss"], {"loss": 1}, object()):
                 yield bad(repr(wrong)[:20], wrong)

@@ -331,6 +331,10 @@ def plain_rule(p, g, c):
     return (p - c.lr * g,)
 
 
+def slotted_rule(p, g, m, c):
+    return p - c.half * g, m
+
+
 def identity_rule(x):
     return x
 
@@ -347,9 +351,12 @@ def squared_rule(prediction, target):
 @good("optimizer", "activation", "loss", "check_rule")
 def _(world, each):
     name = {"name": "Own"}
+    slots = {"slots": ["m"], "unsigned": ["m"], "exact": ["m"], "needed": ("slots", "coefficients")}
+    rates = {"defaults": {"lr": 0.1}, "ranges": {"lr": (0, 1)}, "coefficients": lambda t, lr: {"half": lr / 2}}
+    backward = {"backward": identity_backward_rule, "backward_from_output": identity_backward_rule, "formula": "x"}
     return {
-        "optimizer": {**name, "rule": plain_rule, "defaults": {"lr": 0.1}, "ranges": {"lr": (0, 1)}},
-        "activation": {**name, "forward": identity_rule, "backward": identity_backward_rule},
+        "optimizer": {**name, "rule": slotted_rule, **slots, **rates},
+        "activation": {**name, "forward": identity_rule, **backward},
         "loss": {**name, "rule": squared_rule},
         "check_rule": {"rule": gd.SGD, "reference": plain_rule, "needed": ("elements", "reference"), "elements": 0},
     }[each.own]

@@ -325,8 +325,8 @@ def test_options_that_do_not_fit_are_one_line_and_status_2(capsys, options, matc
 @pytest.mark.parametrize(
     "options, match",
     [
-        (("--optimizers", "sgd,adamm"), "argument --optimizers: expected names among adabelief, .* got 'adamm'"),
-        (("--optimizers", ""), "argument --optimizers: expected names among adabelief, .* got ''"),
+        (("--optimizers", "sgd,adamm"), "argument --optimizers: expected adabelief, .* or module:name, got 'adamm'"),
+        (("--optimizers", ""), "argument --optimizers: expected adabelief, .* or module:name, got ''"),
         (("--surface", "hill"), "argument --surface: invalid choice: 'hill'"),
         (("--lr", "0.1"), "argument --lr: invalid choice: '0.1'"),
     ],

@@ -84,7 +84,9 @@ def test_the_page_on_own_rules_runs(capsys):
     assert names["classifier"].score(names["X"], names["y"]) > 0.9
     assert names["linear"].score(names["X"], names["X"] @ names["w"]) > 0.9
     said = capsys.readouterr().out
-    assert "Signum(lr=CosineDecay" in said and "plain NumPy" in said and "WarmMomentum(lr=0.01, momentum=0.9)" in said
+    assert "Signum(lr=CosineDecay" in said
+    assert "plain NumPy" in said
+    assert "WarmMomentum(lr=0.01, momentum=0.9)" in said
     assert page.count("gd predict --import rules") == 1
 
 

@@ -1,6 +1,6 @@
 """Activations and their derivatives, elementwise or along the last axis, and dropout."""
 
-from .activation import ACTIVATIONS, Activation, check_activation
+from .base import ACTIVATIONS, Activation, check_activation
 from .custom import activation
 from .dropping import dropout, dropout_backward
 from .functions import public_functions

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from ..checks import Registry
 from ..typing import Array
-from .activation import Activation as Activation
-from .activation import check_activation as check_activation
+from .base import Activation as Activation
+from .base import check_activation as check_activation
 from .custom import activation as activation
 from .dropping import dropout as dropout
 from .dropping import dropout_backward as dropout_backward

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..checks import declared_parameters, shown
 from ..kernels.user_rules import copied, declare
-from .activation import Activation
+from .base import Activation
 
 
 def activation(
@@ -64,6 +64,9 @@ def activation(
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"activation: name must be an identifier, got {shown(name)}")
+    for given, value in (("initializer", initializer), ("formula", formula or "")):
+        if not isinstance(value, str) and not (given == "initializer" and callable(value)):
+            raise TypeError(f"activation: {given} must be a str, got {shown(value)}")
     numbers, rules = declared_parameters("activation", parameters), []
     for end, takes, rule in (
         ("", ("x",), forward),
@@ -72,8 +75,8 @@ def activation(
     ):
         if rule is not None or not end.endswith("output"):
             rule = copied(rule, f"activation: {end[1:] or 'forward'}", name + end)
-            declare(rule, f"{name}{end}", (*takes, *numbers), 0)
+            declare(rule, f"{name}'s {end[1:] or 'forward'}", (*takes, *numbers), 0, None, "activation")
         rules.append(rule)
     module = sys._getframe(1).f_globals.get("__name__", "__main__")
-    given: Any = {"rules": tuple(rules), "module": module, **numbers}
-    return Activation(name, formula or f"{name}(x)", initializer, **given)
+    declared: Any = {"rules": tuple(rules), "module": module, **numbers}
+    return Activation(name, formula or f"{name}(x)", initializer, **declared)

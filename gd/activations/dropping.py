@@ -10,7 +10,7 @@ from ..kernels.compiler import join
 from ..kernels.loops.elementwise import map_dropped
 from ..kernels.random_numbers import key_of
 from ..typing import Array
-from .activation import ACTIVATIONS, Activation, check_activation
+from .base import ACTIVATIONS, Activation, check_activation
 
 
 def dropout(

@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 from ..checks import NON_NEGATIVE, POSITIVE, REAL, Range
-from .activation import ACTIVATIONS, Activation, ColumnActivation, RowActivation
+from .base import ACTIVATIONS, Activation, ColumnActivation, RowActivation
 from .parametric import Maxout, maxout, maxout_backward, prelu, prelu_backward
 
 Activation("identity", "x", "lecun_normal")

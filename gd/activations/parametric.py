@@ -10,7 +10,7 @@ from ..checks import aligned_empty, check_alike, check_array, check_indices, che
 from ..kernels.compiler import join
 from ..kernels.loops import rows
 from ..typing import Array
-from .activation import ACTIVATIONS, Activation
+from .base import ACTIVATIONS, Activation
 
 
 class Maxout(Activation):

@@ -1,9 +1,14 @@
 # Written by `python tests/stubs.py`: do not edit.
 
+from .base import ANY as ANY
+from .base import COUNTS as COUNTS
+from .base import Loss as Loss
+from .base import PROBABILITIES as PROBABILITIES
+from .base import check_distributions as check_distributions
+from .base import is_distribution as is_distribution
+from .base import rates as rates
+from .base import total as total
 from .cross_entropy import softmax_cross_entropy as softmax_cross_entropy
-from .custom import ANY as ANY
-from .custom import COUNTS as COUNTS
-from .custom import PROBABILITIES as PROBABILITIES
 from .custom import loss as loss
 from .functions import ALIASES as ALIASES
 from .functions import LOSSES as LOSSES
@@ -19,10 +24,5 @@ from .functions import poisson as poisson
 from .functions import quantile as quantile
 from .functions import smooth_l1 as smooth_l1
 from .functions import squared_hinge as squared_hinge
-from .loss import Loss as Loss
-from .loss import check_distributions as check_distributions
-from .loss import is_distribution as is_distribution
-from .loss import rates as rates
-from .loss import total as total
 from .scores import r_squared as r_squared
 from .functions import public_functions as public_functions

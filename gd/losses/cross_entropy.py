@@ -18,7 +18,7 @@ from ..kernels.compiler import join
 from ..kernels.gates import LABELS, Gate
 from ..kernels.loops import cross_entropy as loops
 from ..typing import Array, Integers, Reduction
-from .loss import check_class_weights, check_distributions, check_gradient, total
+from .base import check_class_weights, check_distributions, check_gradient, total
 
 REDUCTIONS = ("mean", "sum", "none")
 ValueAndGradient = tuple[Any, NDArray[Any]]  # a float, or for reduction="none" an array of values

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..checks import check_choice, declared_parameters, shown
 from ..kernels.user_rules import copied, declare
+from .base import ANY, COUNTS, PROBABILITIES, SIGNS, Loss
 from .functions import _apply
-from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss
 from .scores import Score, r_squared
 
 TARGETS = {"numbers": ANY, "probabilities": PROBABILITIES, "signs": SIGNS, "counts": COUNTS}
@@ -70,7 +70,7 @@ def loss(
         raise TypeError(f"loss: score must be a function, got {shown(score)}")
     numbers = declared_parameters("loss", parameters)
     rule = copied(rule, "loss: rule", name)
-    declare(rule, f"{name}'s rule", ("prediction", "target", *numbers), 2)
+    declare(rule, f"{name}'s rule", ("prediction", "target", *numbers), 2, None, "loss")
 
     def function(prediction, target, reduction="mean", *, out=None, **given):
         for each in given.keys() - numbers.keys():

@@ -27,8 +27,8 @@ from ..kernels.rules import losses as rules
 from ..kernels.streaming import STREAM_FROM
 from ..typing import Array, Reduction
 from . import scores
+from .base import ANY, COUNTS, PROBABILITIES, SIGNS, Loss, check_gradient, total
 from .cross_entropy import REDUCTIONS, ValueAndGradient, softmax_cross_entropy
-from .loss import ANY, COUNTS, PROBABILITIES, SIGNS, Loss, check_gradient, total
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _SHARED = """

@@ -25,14 +25,19 @@ def set_own(optimizer: "Optimizer", given: dict[str, Any]) -> None:
 
 def _checked(optimizer: "Optimizer", name: str, value: Any) -> Any:
     where, allowed = optimizer._name, optimizer.ranges[name]
-    if allowed is bool:
-        return check_flag(where, name, value)
-    if not isinstance(allowed, (Range, tuple)):
+    if allowed is not bool and not isinstance(allowed, (Range, tuple)):
         return allowed(where, name, value)
     several = isinstance(allowed, tuple) and isinstance(value, (tuple, list))
     if callable(value) or (several and any(map(callable, value))):
         optimizer._schedules[name] = value
         value = _at(value, 0)
+    return check_value(where, name, value, allowed)
+
+
+def check_value(where: str, name: str, value: Any, allowed: Any) -> Any:
+    """Return a number, or a tuple of them, if it is in its range, else raise."""
+    if allowed is bool:
+        return check_flag(where, name, value)
     check: Any = check_number if isinstance(allowed, Range) else check_numbers
     return check(where, name, value, allowed)
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..checks import NON_NEGATIVE, REAL, Range, check_range, shown
 from ..kernels import user_rules
 from .base import Optimizer
-from .hyperparameters import SHARED
+from .hyperparameters import SHARED, check_value
 
 _TAKEN = {*SHARED, *dir(Optimizer), *Optimizer.__annotations__, "params", "steps", "step", "grad_norm", "norms", "ema"}
 _TAKEN -= {"lr", "bias_correction"}
@@ -101,18 +101,23 @@ def optimizer(
             raise ValueError(f"{where}: {each!r} cannot name a hyper-parameter or slot: every optimizer has it already")
     for each in given.keys() - defaults.keys():
         raise ValueError(f"{where}: ranges must be of hyper-parameters {list(defaults)}, got {each!r}")
-    allowed = {each: _range(f"{where}: ranges[{each!r}]", given.get(each), defaults[each], each) for each in defaults}
+    allowed = {each: _range(f"{where}: ranges[{each!r}]", given, defaults[each], each) for each in defaults}
     if coefficients is not None and not callable(coefficients):
         raise TypeError(
             f"{where}: coefficients must be a function of t and {list(defaults)}, got {shown(coefficients)}"
         )
-    made = None if coefficients is None else coefficients(1, **defaults)
-    if made is not None and (not isinstance(made, Mapping) or not all(isinstance(each, str) for each in made)):
+    for each, value in defaults.items():
+        check_value(where, f"defaults[{each!r}]", value, allowed[each])
+    try:
+        made: Any = {} if coefficients is None else coefficients(1, **defaults)
+    except TypeError as error:
+        raise TypeError(f"{where}: coefficients must be a function of t and {list(defaults)}: {error}") from error
+    if not isinstance(made, Mapping) or not all(isinstance(each, str) for each in made):
         raise TypeError(f"{where}: coefficients must return a dict of names to numbers, got {shown(made)}")
-    fields: list[str] = list(_flat(defaults) | dict(made or {}))
+    fields: list[str] = list(_flat(defaults) | dict(made))
     kind: Any = namedtuple(f"{name}Coefficients", fields)
     formula = user_rules.copied(rule, f"{where}: rule", getattr(rule, "__name__", ""), {"c": kind})
-    user_rules.declare(formula, f"{name}'s rule", ("p", "g", *slots, "c"), 1 + len(slots), kind)
+    user_rules.declare(formula, f"{name}'s rule", ("p", "g", *slots, "c"), 1 + len(slots), kind, where)
     own = [each for each in defaults if each != "lr"]
     kinds = inspect.Parameter
     signature = inspect.Signature(
@@ -166,8 +171,9 @@ def _checked_dict(where: str, name: str, given: Any) -> dict[str, Any]:
     return dict(given or {})
 
 
-def _range(where: str, given: Any, default: Any, name: str) -> Any:
+def _range(where: str, ranges: Mapping[str, Any], default: Any, name: str) -> Any:
     """Return the range of a hyper-parameter: of a tuple a tuple of them."""
+    given = ranges.get(name)
     if isinstance(default, bool):
         return bool
     plain = NON_NEGATIVE if name == "lr" else REAL
@@ -177,7 +183,7 @@ def _range(where: str, given: Any, default: Any, name: str) -> Any:
         if len(each) != len(default):
             raise ValueError(f"{where} must be one range, or {len(default)} of them, got {shown(given)}")
         return tuple(plain if one is None else check_range(where, one) for one in each)
-    return plain if given is None else check_range(where, given)
+    return check_range(where, given) if name in ranges else plain
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
