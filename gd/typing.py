@@ -53,16 +53,16 @@ class LossParameters(TypedDict, total=False):
 class OptimizerOptions(TypedDict, total=False):
     """Keywords that every optimizer takes: see `gd.Optimizer`."""
 
-    l1: float
-    l2: float
-    weight_decay: float
+    l1: Rate
+    l2: Rate
+    weight_decay: Rate
     proximal: bool
     maximize: bool
-    clip_value: float | None
-    clip_norm_each: float | None
-    clip_norm: float | None
+    clip_value: Rate | None
+    clip_norm_each: Rate | None
+    clip_norm: Rate | None
     skip_nonfinite: bool
-    ema: float | None
+    ema: Rate | None
     state_dtype: Literal["bfloat16", "int8"] | None
     param_dtype: Literal["bfloat16"] | None
     master_weights: bool

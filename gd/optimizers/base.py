@@ -41,11 +41,12 @@ class Optimizer(Protocols):
         steps 8 or more arrays, and another measures them where norms are needed first.
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other number of the
-        optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``.
+        optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``, and so may l1, l2,
+        weight_decay, the clip_ options and ema, such as ``ema=lambda step: (1 + step) / (10 + step)``.
     l1, l2 : float, default: 0
         Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
     weight_decay : float, default: 0
-        Decoupled decay (Loshchilov & Hutter 2019).
+        Decoupled decay (Loshchilov & Hutter 2019). It is multiplied by lr, whose schedule it follows therefore.
     proximal : bool, default: False
         Take l1, which must be above 0 here or in a group, by a proximal step (Duchi & Singer 2009; Parikh & Boyd 2014),
         so that parameters become exactly 0; its lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum`
@@ -55,7 +56,7 @@ class Optimizer(Protocols):
     maximize : bool, default: False
         Ascend instead of descend.
     clip_value : float, optional
-        The largest absolute value of an element of the gradient.
+        The largest absolute value of an element of the gradient. This and the following limits may be infinite.
     clip_norm_each : float, optional
         The largest Euclidean norm of the gradient of each array, which may be other in a group.
     clip_norm : float, optional
@@ -115,16 +116,16 @@ class Optimizer(Protocols):
         lr: Rate,
         hyperparameters: dict[str, Any],
         *,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        weight_decay: float = 0.0,
+        l1: Rate = 0.0,
+        l2: Rate = 0.0,
+        weight_decay: Rate = 0.0,
         proximal: bool = False,
         maximize: bool = False,
-        clip_value: float | None = None,
-        clip_norm_each: float | None = None,
-        clip_norm: float | None = None,
+        clip_value: Rate | None = None,
+        clip_norm_each: Rate | None = None,
+        clip_norm: Rate | None = None,
         skip_nonfinite: bool = False,
-        ema: float | None = None,
+        ema: Rate | None = None,
         state_dtype: Literal["bfloat16", "int8"] | None = None,
         param_dtype: Literal["bfloat16"] | None = None,
         master_weights: bool = False,

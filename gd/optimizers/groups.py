@@ -43,7 +43,7 @@ def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> t
                 fault = "is in two groups" if key in seen else "is no key of params"
                 raise ValueError(f"{where}[{k}]['params']: {key!r} {fault}")
             seen.add(key)
-    if optimizer.proximal and not (optimizer.l1 or any(group.get("l1") for group in groups)):
+    if optimizer.proximal and not (optimizer.uses("l1") or any(group.get("l1") for group in groups)):
         raise ValueError(f"{optimizer._name}: l1 must be above 0 with proximal, got {optimizer.l1:g}")
     return tuple(dict(group) for group in groups)
 
@@ -55,11 +55,11 @@ def make_groups(
     folder: "StateFolder | None",
 ) -> "tuple[Optimizer, ...]":
     """Return an optimizer of the same class for each group, with the group's hyper-parameters in place of its own."""
-    own = {name: optimizer._schedules.get(name, getattr(optimizer, name)) for name in optimizer._hyperparameters}
-    shared = {name: getattr(optimizer, name) for name in (*OF_GROUPS, "ema", *OPTIONS)}
+    names = (*optimizer._hyperparameters, *OF_GROUPS, "ema", *OPTIONS)
+    own = {name: optimizer._schedules.get(name, getattr(optimizer, name)) for name in names}
     made, name = [], optimizer._name
     for k, group in enumerate(groups):
-        keywords: dict[str, Any] = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
+        keywords: dict[str, Any] = {"lr": optimizer._lr} | own | group | {"state_dir": folder}
         if not keywords["l1"] and "proximal" not in group:
             keywords["proximal"] = False  # nothing to take by a proximal step
         params = {key: arrays[key].given for key in keywords.pop("params")}

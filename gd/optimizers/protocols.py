@@ -48,7 +48,7 @@ class Protocols(Declaration):
 
     def __repr__(self) -> str:
         lr = self._lr if callable(self._lr) else f"{self._lr:g}"
-        names = (*self._hyperparameters, *(name for name in SHARED if getattr(self, name)))
+        names = (*self._hyperparameters, *(name for name in SHARED if name in self._schedules or getattr(self, name)))
         given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)
         return f"{self._name}(lr={lr}{given})"
 

@@ -74,6 +74,8 @@ class Steps:
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
         self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
         self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
+        limits = {"clip_norm", "clip_norm_each"}
+        self._limited = [each for each in (owner, *owner.groups) if limits & each._schedules.keys()]
         self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
         self._sums: Any = None  # accumulated gradients, in the structure of params
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
@@ -246,7 +248,8 @@ class Steps:
         owner, array = self._owner, self.whole
         assert array is not None  # see `is_possible`
         array.check_writeable(owner._name)
-        before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
+        before = {name: getattr(owner, name) for name in (*owner.scalars, *owner.derived)}
+        steps, taken = owner.steps, np.zeros(1, np.intp)
         with Interruption():
             try:
                 coefficients = self._ahead(array, count)
@@ -256,8 +259,8 @@ class Steps:
                 join(loop)(count, work, *arguments)
             finally:
                 if taken[0] < count:
-                    self._state.set_steps(before[0])
-                    for name, value in zip(owner.scalars, before[1], strict=True):
+                    self._state.set_steps(steps)
+                    for name, value in before.items():
                         setattr(owner, name, value)
                     self._ahead(array, int(taken[0]))
         return int(taken[0])
@@ -324,6 +327,8 @@ class Steps:
         """Return the scales of gradients that bring the norms within their limits, or None to skip the step."""
         if not self._looks_first:
             return grad_scale
+        for each in self._limited:
+            scheduled(each)  # as the coefficients, but those come after the norms
         owner, scales = self._owner, grad_scale
         norm = self._norm(given, scales)
         vars(owner)["grad_norm"] = norm
@@ -338,7 +343,7 @@ class Steps:
 
     def _clipped(self, given: Callable[[], Gradients], scales: Any, limit: float | None, norm: float) -> Any:
         """Return the scales that bring the norm of all gradients together within a limit."""
-        if limit is None or norm <= limit:
+        if limit is None or norm <= limit or limit == inf:
             return scales
         if norm == inf and self._are_finite(given(), scales):  # it is above the largest float
             scales = _times(scales, SMALLER)

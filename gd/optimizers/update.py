@@ -169,9 +169,9 @@ def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
     """Return the stages that the hyper-parameters ask for, in order."""
     wanted = {
         stages.clipped: owner.clip_value is not None,
-        stages.penalized: owner.l2 or (owner.l1 and not owner.proximal),
-        stages.decayed: owner.weight_decay and not owner.decays_itself,
-        stages.shrunk: owner.l1 and owner.proximal,
+        stages.penalized: owner.uses("l2") or (owner.uses("l1") and not owner.proximal),
+        stages.decayed: owner.uses("weight_decay") and not owner.decays_itself,
+        stages.shrunk: owner.uses("l1") and owner.proximal,
     }
     return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
 
