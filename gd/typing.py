@@ -30,8 +30,8 @@ class Tensor(Protocol):
 
 
 Array = NDArray[Any] | Tensor
-Params = Array | Sequence[Array] | Iterator[Array] | Mapping[Any, Array]  # a ParameterVector is a mapping
-Grads = Array | Sequence[Array | None] | Iterator[Array | None] | Mapping[Any, Array | None]
+Params = Array | Sequence[Any] | Iterator[Any] | Mapping[Any, Any]  # of Array, or of sequences and mappings of them
+Grads = Params  # in which any array may be None
 Rate = float | Callable[[int], float]  # a number, or a schedule: a function of the number of steps taken before
 FilePath = str | PathLike[str]
 Reduction = Literal["mean", "sum", "none"]

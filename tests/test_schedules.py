@@ -194,7 +194,7 @@ def test_a_training_resumes_with_schedules_of_options(rng, tmp_path):
         gd.fit(model, X, y, optimizer, batch_size=10, epochs=epochs, checkpoint=path, resume=resume, progress=False)
         return model.parameters.vector, optimizer
 
-    p, optimizer = train(1, weight_decay=decay)
+    optimizer = train(1, weight_decay=decay)[1]
     assert repr(optimizer).endswith(f", weight_decay={decay!r})")
     with pytest.warns(UserWarning, match="keeps weight_decay=PolynomialDecay"):
         resumed, optimizer = train(2)  # the checkpoint holds the schedule

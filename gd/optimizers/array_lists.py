@@ -14,7 +14,7 @@ from ..kernels.loops.array_lists import match
 from ..kernels.loops.reductions import NORM_BLOCK
 from ..kernels.settings import INTERPRETED
 from ..kernels.storage import CODE_BLOCK
-from ..parameters import ParameterArray
+from ..parameters import ParameterArray, Structure
 from .gradients import Gradients, Pairs, Scales
 from .parts import Part, combined_each
 from .tables import starts_of
@@ -30,7 +30,7 @@ class ArrayList:
 
     Parameters
     ----------
-    by_key : mapping of ParameterArray
+    structure : Structure
     written : bool
         Whether gradients are set to 0 by a step.
     """
@@ -39,9 +39,10 @@ class ArrayList:
     parts: list[tuple[NDArray[np.intp], Part]]  # with the places of their arrays
     sizes: NDArray[np.intp]  # of all arrays, in elements
 
-    def __init__(self, by_key: Mapping[Any, ParameterArray], written: bool) -> None:
-        self.keys, self.arrays, self._written = list(by_key), list(by_key.values()), written
-        self._ordered = self.keys == list(range(len(self.arrays)))
+    def __init__(self, structure: Structure, written: bool) -> None:
+        self.keys, self.arrays, self._written = list(structure.arrays), list(structure.arrays.values()), written
+        self._leaves = structure.leaves
+        self._ordered = structure.is_nested or self.keys == list(range(len(self.arrays)))
         self._likes = _objects([array.given for array in self.arrays])
         self._at_likes = address(self._likes)
         starts, self._bytes = np.array([[address(array.p), array.p.nbytes] for array in self.arrays]).T
@@ -58,15 +59,16 @@ class ArrayList:
         self.parts = [(np.array(at), Part(update, [self.arrays[k] for k in at])) for update, at in places.items()]
 
     @classmethod
-    def of(cls, arrays: Mapping[Any, ParameterArray], written: bool) -> Self | None:
-        """Return the list of some arrays, by key; None if they are few."""
-        given = arrays.values()
-        several = KNOWN and not INTERPRETED and len(arrays) >= FEWEST and any(array.size for array in given)
+    def of(cls, structure: Structure, written: bool) -> Self | None:
+        """Return the list of the arrays of a structure; None if they are few."""
+        given = structure.arrays.values()
+        several = KNOWN and not INTERPRETED and len(given) >= FEWEST and any(array.size for array in given)
         plain = several and all(type(each) is np.ndarray for array in given for each in (array.p, *array.slots))
-        return cls(arrays, written) if plain else None
+        return cls(structure, written) if plain else None
 
     def find(self, grads: Any, written: bool) -> "Many | None":
         """Return the gradients if they match; None if they need a closer look. With `written` they will be set to 0."""
+        grads = self._leaves(grads)
         if type(grads) is dict and list(grads) == self.keys:
             grads = grads.values()
         elif type(grads) not in (list, tuple) or not self._ordered or len(grads) != len(self.keys):

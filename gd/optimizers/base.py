@@ -37,8 +37,9 @@ class Optimizer(Protocols):
     ----------
     params : ndarray, or a list, tuple, dict or generator of ndarrays, or ParameterVector
         Updated in place; float32 or float64, contiguous in any order of their axes, writeable, without overlap in
-        memory. Gradients of another order are copied; norms and blocks of 8-bit states follow memory. One kernel call
-        steps 8 or more arrays, and another measures them where norms are needed first.
+        memory. Lists, tuples and dicts may hold further ones; gradients are such a tree, too, and the key of an array
+        is its path, such as ``"layers[0].w"``. Gradients in another order of axes are copied; norms and blocks of 8-bit
+        states follow memory. One kernel call steps 8 or more arrays, and another measures them where norms come first.
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other number of the
         optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``, and so may l1, l2,

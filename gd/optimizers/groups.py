@@ -30,6 +30,7 @@ def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> t
         raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
     if groups and structure.is_one:
         raise ValueError(f"{where} needs params to be a list or a dict of arrays, got one array")
+    groups = [dict(group) for group in groups]
     allowed = {"params", "lr", *optimizer._hyperparameters, *OF_GROUPS}
     seen, arrays = set(), structure.arrays
     for k, group in enumerate(groups):
@@ -38,6 +39,8 @@ def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> t
         keys = group.get("params")
         if not isinstance(keys, (list, tuple)) or not keys or not all(isinstance(key, Hashable) for key in keys):
             raise TypeError(f"{where}[{k}]['params'] must be a list of keys of params, got {keys!r}")
+        keys = [each for key in keys for each in ([key] if key in arrays else structure.below(key) or [key])]
+        groups[k]["params"] = keys
         for key in keys:
             if key not in arrays or key in seen:
                 fault = "is in two groups" if key in seen else "is no key of params"
@@ -45,7 +48,7 @@ def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> t
             seen.add(key)
     if optimizer.proximal and not (optimizer.uses("l1") or any(group.get("l1") for group in groups)):
         raise ValueError(f"{optimizer._name}: l1 must be above 0 with proximal, got {optimizer.l1:g}")
-    return tuple(dict(group) for group in groups)
+    return tuple(groups)
 
 
 def make_groups(
@@ -113,7 +116,7 @@ def _joined(where: str, params: Any, new: Structure) -> Any:
     if isinstance(params, Mapping):
         if not isinstance(new.params, Mapping):
             raise TypeError(f"{where}: params must be a dict, as the optimizer's are, got {type(new.params).__name__}")
-        if again := params.keys() & new.arrays.keys():
+        if again := params.keys() & new.params.keys():
             raise ValueError(f"{where}: params has the key {again.pop()!r}, which the optimizer has already")
         return {**params, **new.params}
     if isinstance(new.params, Mapping):

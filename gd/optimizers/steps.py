@@ -26,7 +26,7 @@ from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops.update import sum_rows
 from ..kernels.storage import CODE_BLOCK
-from ..parameters import ParameterArray, ParameterVector, Structure
+from ..parameters import ParameterArray, ParameterVector, Structure, filled
 from .array_lists import ArrayList
 from .gradients import Gradients, Pairs, Scales
 from .hyperparameters import scheduled
@@ -80,7 +80,7 @@ class Steps:
         self._sums: Any = None  # accumulated gradients, in the structure of params
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
-        self._list = None if state.folder or structure.vector else ArrayList.of(structure.arrays, owner.zero_grads)
+        self._list = None if state.folder or structure.vector else ArrayList.of(structure, owner.zero_grads)
         self._small = None if state.folder else SmallSteps.of(owner, structure)
         self._choose()
 
@@ -316,10 +316,8 @@ class Steps:
         arrays = self._structure.arrays
         if isinstance(self._sums, ParameterVector) and len(self._summed) == len(arrays):
             return self._sums
-        found = {key: self._sums[key] if each.number in self._summed else None for key, each in arrays.items()}
-        if self._structure.is_one:
-            return found[None]
-        return list(found.values()) if isinstance(self._owner.params, (list, tuple)) else found
+        found = (self._sums[key] if each.number in self._summed else None for key, each in arrays.items())
+        return filled(self._owner.params, found)
 
     # --- Norms
 
