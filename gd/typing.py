@@ -65,6 +65,7 @@ class OptimizerOptions(TypedDict, total=False):
     ema: Rate | None
     state_dtype: Literal["bfloat16", "int8"] | None
     param_dtype: Literal["bfloat16"] | None
+    grad_dtype: Literal["float32", "float64", "bfloat16"] | None
     master_weights: bool
     seed: int
     zero_grads: bool

@@ -74,6 +74,9 @@ class Optimizer(Protocols):
     param_dtype : str, optional
         "bfloat16": params are uint16 arrays with the upper halves of float32 numbers (``tensor.view(torch.uint16)
         .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise, or float32.
+    grad_dtype : str, optional
+        "float64", "float32" or "bfloat16": gradients may be of this dtype, too. The pass that reads an element rounds
+        it to the dtype of its parameter, as ``astype`` would. Otherwise gradients of another dtype are refused.
     master_weights : bool, default: False
         Keep the lower halves of bfloat16 parameters as state, so that updates add up as in float32. Otherwise
         parameters are rounded stochastically.
@@ -129,6 +132,7 @@ class Optimizer(Protocols):
         ema: Rate | None = None,
         state_dtype: Literal["bfloat16", "int8"] | None = None,
         param_dtype: Literal["bfloat16"] | None = None,
+        grad_dtype: Literal["float32", "float64", "bfloat16"] | None = None,
         master_weights: bool = False,
         seed: int = 0,
         zero_grads: bool = False,
@@ -142,19 +146,21 @@ class Optimizer(Protocols):
             raise TypeError(f"{name}: unexpected keyword {next(iter(unknown))!r}")
         set_own(self, hyperparameters)
         shared = l1, l2, weight_decay, proximal, maximize, clip_value, clip_norm_each, clip_norm, skip_nonfinite, ema
-        storage = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
+        storage = state_dtype, param_dtype, grad_dtype, master_weights, seed, zero_grads, track_norms
         set_shared(self, dict(zip(SHARED, shared + storage, strict=True)))
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
-        if self.by_blocks and state_dir is not None:
-            raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
+        if (self.by_blocks or grad_dtype) and state_dir is not None:
+            raise TypeError(
+                f"{name}: state_dir takes no state_dtype, param_dtype, grad_dtype, zero_grads or track_norms"
+            )
         self.lr = lr
         self.steps, self.grad_norm, self.norms, self._lr_set = 0, None, None, False
         vars(self).update(self.scalars)
         self.choose()
         structure = structure_of(self, name, params)
         self.params = structure.params
-        if (state_dtype or param_dtype) and self.trust_norms is not None:
-            raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
+        if (state_dtype or param_dtype or grad_dtype == "bfloat16") and self.trust_norms is not None:
+            raise TypeError(f"{name}: state_dtype, param_dtype and bfloat16 are not for norms of whole arrays")
         self._specifications = check_groups(self, groups, structure)
         if state_dir is None or isinstance(state_dir, StateFolder):  # of the optimizer that has this group
             self._prepare(structure, state_dir)

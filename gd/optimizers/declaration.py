@@ -53,6 +53,7 @@ class Declaration(ABC):
     ema: float | None
     state_dtype: Literal["bfloat16", "int8"] | None
     param_dtype: Literal["bfloat16"] | None
+    grad_dtype: Literal["float32", "float64", "bfloat16"] | None
     master_weights: bool
     seed: int
     zero_grads: bool

@@ -10,7 +10,7 @@ from ..parameters import ParameterArray, Structure
 from .hyperparameters import OF_GROUPS
 from .state import State
 from .steps import Steps
-from .storage import OPTIONS, check_parameter
+from .storage import GRAD_DTYPES, OPTIONS, check_parameter
 
 if TYPE_CHECKING:
     from .base import Optimizer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def structure_of(optimizer: "Optimizer", where: str, params: Any) -> Structure:
     """Return the structure of params if the optimizer can step them, else raise."""
     check = functools.partial(check_parameter, param_dtype=optimizer.param_dtype)
-    return Structure(where, params, check, optimizer.zero_grads)
+    return Structure(where, params, check, optimizer.zero_grads, GRAD_DTYPES.get(optimizer.grad_dtype))
 
 
 def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> tuple[dict[str, Any], ...]:

@@ -5,6 +5,7 @@ from typing import Any, Self
 from ..parameters import Structure
 from .declaration import Declaration
 from .hyperparameters import SHARED
+from .storage import GRAD_DTYPES
 
 FIXED = (*SHARED, "params", "groups")
 
@@ -37,7 +38,8 @@ class Protocols(Declaration):
         saved, orders = state.pop("saved"), state.pop("orders")
         vars(self).update(state)
         vars(self)["params"] = Structure(self._name, self.params, _any).reordered(orders)
-        self._prepare(Structure(self._name, self.params, _any, clears=self.zero_grads), None)
+        grad_dtype = GRAD_DTYPES.get(self.grad_dtype)
+        self._prepare(Structure(self._name, self.params, _any, self.zero_grads, grad_dtype), None)
         self.load_state_dict(saved)
 
     def __enter__(self) -> Self:

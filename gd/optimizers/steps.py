@@ -21,6 +21,7 @@ from ..checks import (
     check_array,
     check_indices,
     check_number,
+    lent,
 )
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
@@ -32,6 +33,7 @@ from .gradients import Gradients, Pairs, Scales
 from .hyperparameters import scheduled
 from .small_steps import SmallSteps
 from .state import State
+from .storage import GRAD_DTYPES, widened
 from .update import combined
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ class Steps:
         self._sums: Any = None  # accumulated gradients, in the structure of params
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
-        self._list = None if state.folder or structure.vector else ArrayList.of(structure, owner.zero_grads)
+        dtypes = [GRAD_DTYPES[owner.grad_dtype], None] if owner.grad_dtype else [None]
+        lists = (ArrayList.of(structure, owner.zero_grads, dtype) for dtype in dtypes)
+        self._lists = [] if state.folder or structure.vector else [each for each in lists if each is not None]
         self._small = None if state.folder else SmallSteps.of(owner, structure)
         self._choose()
 
@@ -89,7 +93,7 @@ class Steps:
         owner, structure = self._owner, self._structure
         detour = self._summed or self._looks_first or owner.scalars or owner.track_norms or self._state.folder
         detour = detour or self._state.is_averaged
-        owner._alone = structure.arrays[None] if structure.is_one and not detour else None
+        owner._alone = structure.arrays[None] if structure.is_one and not (detour or owner.grad_dtype) else None
         owner._small = None if detour or owner.by_blocks else self._small
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
@@ -117,8 +121,10 @@ class Steps:
 
     def _gradients(self, where: str, grads: Any, whole: bool = False, clears: bool = True) -> Gradients:
         """Return gradients, each with its array, if they match, else raise; `whole` and `clears` as in `Structure`."""
-        found = None if self._list is None else self._list.find(grads, clears)
-        return found or Pairs(self._structure.pairs(where, grads, whole, clears=clears))
+        for each in self._lists:
+            if (found := each.find(grads, clears)) is not None:
+                return found
+        return Pairs(self._structure.pairs(where, grads, whole, clears=clears))
 
     def _by(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients: all at once, or array by array."""
@@ -172,8 +178,11 @@ class Steps:
             if np.shape(grad_rows) != (0, array.shape[1]):
                 raise ValueError(f"{where}: grad_rows must have shape (0, {array.shape[1]}), got {np.shape(grad_rows)}")
             return self._rows(array, rows, np.empty(0, array.dtype), grad_scale)
-        own = {"dtype": (array.label, array.dtype), "shape": ("rows and columns", (rows.size, array.shape[1]))}
-        grad_rows = np.ascontiguousarray(check_array(where, "grad_rows", grad_rows, **own, any_layout=True))
+        grad_rows = lent(where, "grad_rows", grad_rows)
+        dtype = next((each for each in array.dtypes if each == getattr(grad_rows, "dtype", None)), array.dtype)
+        own = {"dtype": (array.label, dtype), "shape": ("rows and columns", (rows.size, array.shape[1]))}
+        grad_rows = check_array(where, "grad_rows", grad_rows, **own, any_layout=True)
+        grad_rows = np.ascontiguousarray(widened(grad_rows, array.dtype))
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
         order = np.argsort(rows, kind="stable")
         rows = rows[order]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
@@ -43,8 +42,12 @@ class Update:
         Made from the seed of stochastic rounding.
     formula : Kernel
         The rule's own.
+    blocks : Kernel
+        The rule's walk by blocks, which also takes gradients of other dtypes.
     kernel : Kernel
-        Steps an array: that one, or the rule's walk by blocks.
+        Steps an array: one of the two.
+    casts : bool
+        True if gradients may have another dtype than `dtype`.
     trust : Kernel or None
         Measures an array, before its step, for a trust ratio.
     place_of_lr : int
@@ -57,6 +60,8 @@ class Update:
     stages: tuple[Callable[..., Any], ...]
     coefficients: Coefficients
     kernel: Callable[..., Any]
+    blocks: Any
+    casts: bool
     trust: Any
     key: np.uint64
     formula: Any
@@ -72,7 +77,8 @@ class Update:
         self._scaled = 1.0, np.array(stages.CommonCoefficients(), dtype)
         self._largest = float(np.finfo(dtype).max)
         self.formula = join(update, owner.rule, *self.stages)
-        self.kernel = join(update_blocks, owner.rule, *self.stages) if owner.by_blocks else self.formula
+        self.blocks = join(update_blocks, owner.rule, *self.stages)
+        self.kernel, self.casts = self.blocks if owner.by_blocks else self.formula, owner.grad_dtype is not None
         if by_chunks:
             self.kernel = Streamed(self.kernel)
         self.trust = None
@@ -84,7 +90,8 @@ class Update:
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
         """Step one array by its flat gradient and the coefficients; return the norms of its blocks, if tracked."""
         norms = np.empty((QUANTITIES, -(-array.size // CODE_BLOCK))) if self.owner.track_norms else None
-        self.kernel(*self.arguments(array, vector, g, t, norms))
+        kernel = self.blocks if self.casts and g.dtype != self.dtype else self.kernel
+        kernel(*self.arguments(array, vector, g, t, norms))
         array.clear_unread()
         return norms
 
@@ -100,7 +107,7 @@ class Update:
         owner, slots, low = self.owner, array.slots, None
         if self.trust is not None:
             vector = self.trusted(array, g, vector)
-        if not owner.by_blocks:
+        if not owner.by_blocks and not (self.casts and g.dtype != self.dtype):
             return array.size, vector, g, 0, array.p, *slots
         if owner.master_weights:
             low, *slots = slots
@@ -136,7 +143,7 @@ class Update:
 
     def gradient_norms(self, g: NDArray[Any], grad_scale: float) -> NDArray[np.float64]:
         """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite if too large for its dtype."""
-        if g.dtype in FLOATS:
+        if g.dtype == self.dtype:
             return _parts(join(reductions.norms, stages.gradient), 1, g.size, self.scaled(grad_scale), g, g)
         parts = np.empty((1, -(-g.size // CODE_BLOCK)))
         join(norm_blocks)(parts.size, parts[0], g)
@@ -152,7 +159,7 @@ class Update:
     def accumulate(self, is_first: bool, grad_scale: float, total: NDArray[Any], g: NDArray[Any]) -> None:
         """Overwrite a total by a scaled gradient if it is the first, else add it."""
         rule, vector = stages.start_accumulation if is_first else stages.accumulate, self.scaled(grad_scale)
-        if g.dtype in FLOATS:
+        if g.dtype == self.dtype:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
             blocks, unrounded = -(-g.size // CODE_BLOCK), (self.key, 0, 0, 0)  # totals are floats

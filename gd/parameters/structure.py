@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS, check_apart, check_apart_from, check_array, lent, memory_order
+from ..checks import FLOATS, check_apart, check_apart_from, check_array, is_array, lent, memory_order
 from .trees import ONCE, entries, filled, is_nested, reader, replaced
 from .vector import ParameterVector
 
@@ -41,6 +41,8 @@ class ParameterArray:
         As of the array.
     real : dtype
         The dtype that kernels compute in: float32 for parameters in bfloat16.
+    dtypes : tuple of dtype
+        Those of its gradient.
     slots : tuple of ndarray
         State arrays.
     update : Update
@@ -63,18 +65,20 @@ class ParameterArray:
     size: int
     dtype: np.dtype[Any]
     real: np.dtype[Any]
+    dtypes: tuple[np.dtype[Any], ...]
     memory: tuple[tuple[str, NDArray[Any]], ...]
     slots: tuple[NDArray[Any], ...]
     update: Any  # an Update
     steps: int
     first_block: int
 
-    def __init__(self, label: str, number: int, array: NDArray[Any]) -> None:
+    def __init__(self, label: str, number: int, array: NDArray[Any], grad_dtype: Any = None) -> None:
         self.label, self.number, self.given, self.memory = label, number, array, ((label, array),)
         self.order = None if array.flags.c_contiguous else memory_order(array)
         self.shape, self.size, self.dtype, self.p = array.shape, array.size, array.dtype, self.flat(array)
         self._fitting = self.shape if self.order is None else None  # shape of gradients that are vectors as they are
         self.real = array.dtype if array.dtype in FLOATS else np.dtype(np.float32)
+        self.dtypes = self.dtype, self.real, *(() if grad_dtype is None else (np.dtype(grad_dtype),))
         self.slots, self.update, self.steps, self.first_block, self.unread = (), None, 0, 0, None
         self._known: Callable[[], Any] = _nothing
 
@@ -104,7 +108,10 @@ class ParameterArray:
             g = np.asarray(g)  # NumPy's functions of 0-d arrays return scalars
         if not self.fits(g):
             g = lent(where, label, g)
-            dtype = self.real if getattr(g, "dtype", None) == self.real else self.dtype
+            dtype = self.dtypes[-1]
+            if is_array(g):
+                dtype = next((each for each in self.dtypes if each == g.dtype), self.dtype)
+                self._check_dtype(where, label, g.dtype)
             own = (self.label, dtype), (self.label, self.shape)
             g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable, any_layout=True)
         if self._known() is not g and np.may_share_memory(g, self.p):
@@ -113,6 +120,17 @@ class ParameterArray:
         if writeable:
             self.unread = g if g.size and not np.may_share_memory(vector, g) else None
         return vector
+
+    def _check_dtype(self, where: str, label: str, dtype: np.dtype[Any]) -> None:
+        """Raise if a gradient has another dtype, with what can be done."""
+        if dtype in self.dtypes:
+            return
+        advice = f"; pass {label}.astype(np.{self.real})" if dtype.kind == "f" else ""
+        if dtype in FLOATS:
+            advice += f", or make the optimizer with grad_dtype={str(dtype)!r}"
+        elif dtype == np.uint16:
+            advice = "; for bfloat16 make the optimizer with grad_dtype='bfloat16'"
+        raise TypeError(f"{where}: {label} has dtype {dtype}, {self.label} is {self.dtype}{advice}")
 
     def fits(self, g: Any) -> TypeGuard[NDArray[Any]]:
         """Return True if g is a plain array of the right dtype and shape, in C order; others need a closer look."""
@@ -139,6 +157,8 @@ class Structure:
         ``check(where, label, array)`` raises unless an array is valid; by default writeable floats are.
     clears : bool, default: False
         True if gradients will be set to 0, so that they must be writeable and must not overlap.
+    grad_dtype : dtype, optional
+        That gradients may have, beside the dtype of the parameters.
 
     Attributes
     ----------
@@ -163,6 +183,7 @@ class Structure:
         params: Any,
         check: Callable[[str, str, Any], Any] | None = None,
         clears: bool = False,
+        grad_dtype: Any = None,
     ) -> None:
         check = check or (lambda where, label, array: check_array(where, label, array, writeable=True, any_layout=True))
         params = list(params) if isinstance(params, ONCE) else params
@@ -175,7 +196,7 @@ class Structure:
         self.params = params if isinstance(params, (list, tuple, Mapping)) else found[None][1]
         labelled = enumerate(found.items(), 1)
         self.arrays: dict[Any, ParameterArray] = {
-            k: ParameterArray(label, n, each) for n, (k, (label, each)) in labelled
+            k: ParameterArray(label, n, each, grad_dtype) for n, (k, (label, each)) in labelled
         }
         self.is_one = isinstance(self.params, np.ndarray)  # not a structure whose only key is None
         self.is_nested = not self.is_one and is_nested(self.params)
@@ -183,7 +204,7 @@ class Structure:
         self.vector = None
         if isinstance(params, ParameterVector):
             check(where, "params.vector", params.vector)
-            self.vector = ParameterArray("params", 0, params.vector)
+            self.vector = ParameterArray("params", 0, params.vector, grad_dtype)
             self.vector.memory = ("params.vector", params.vector), *found.values()
             for array in self.arrays.values():
                 array.memory += self.vector.memory[:1]

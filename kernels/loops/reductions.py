@@ -6,6 +6,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import multiply_add
+from ..storage import read as element
 from ..views import load, local, matrix_at, part, row_at, store, vector_at
 from .update import chained, unpack
 
@@ -122,7 +123,7 @@ def norms(measured, *stages):
     @device
     def add_squares(n, lanes, values, factor, common, c, p, g, slots):
         for i in range(n):  # a loop of its own: the squares below, in float64, halve the width of the vectors
-            gradient, parameter = prepared(common.scale * g[i], p[i], common)
+            gradient, parameter = prepared(common.scale * element(g, i, p), p[i], common)
             store(values, i, measured(parameter, gradient, *load(slots, i), c))
         for k in range(quantities):
             for i in range(n):
