@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import FLOATS
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
@@ -43,11 +44,11 @@ class Update:
     formula : Kernel
         The rule's own.
     blocks : Kernel
-        The rule's walk by blocks, which also takes gradients of other dtypes.
+        The rule's walk by blocks, which also takes gradients in bfloat16.
     kernel : Kernel
         Steps an array: one of the two.
     casts : bool
-        True if gradients may have another dtype than `dtype`.
+        True if gradients may have another dtype than the parameters.
     trust : Kernel or None
         Measures an array, before its step, for a trust ratio.
     place_of_lr : int
@@ -90,7 +91,7 @@ class Update:
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
         """Step one array by its flat gradient and the coefficients; return the norms of its blocks, if tracked."""
         norms = np.empty((QUANTITIES, -(-array.size // CODE_BLOCK))) if self.owner.track_norms else None
-        kernel = self.blocks if self.casts and g.dtype != self.dtype else self.kernel
+        kernel = self.blocks if self.casts and g.dtype not in FLOATS else self.kernel
         kernel(*self.arguments(array, vector, g, t, norms))
         array.clear_unread()
         return norms
@@ -107,7 +108,7 @@ class Update:
         owner, slots, low = self.owner, array.slots, None
         if self.trust is not None:
             vector = self.trusted(array, g, vector)
-        if not owner.by_blocks and not (self.casts and g.dtype != self.dtype):
+        if not owner.by_blocks and not (self.casts and g.dtype not in FLOATS):
             return array.size, vector, g, 0, array.p, *slots
         if owner.master_weights:
             low, *slots = slots
@@ -143,7 +144,7 @@ class Update:
 
     def gradient_norms(self, g: NDArray[Any], grad_scale: float) -> NDArray[np.float64]:
         """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite if too large for its dtype."""
-        if g.dtype == self.dtype:
+        if g.dtype in FLOATS:
             return _parts(join(reductions.norms, stages.gradient), 1, g.size, self.scaled(grad_scale), g, g)
         parts = np.empty((1, -(-g.size // CODE_BLOCK)))
         join(norm_blocks)(parts.size, parts[0], g)
@@ -159,7 +160,7 @@ class Update:
     def accumulate(self, is_first: bool, grad_scale: float, total: NDArray[Any], g: NDArray[Any]) -> None:
         """Overwrite a total by a scaled gradient if it is the first, else add it."""
         rule, vector = stages.start_accumulation if is_first else stages.accumulate, self.scaled(grad_scale)
-        if g.dtype == self.dtype:
+        if g.dtype in FLOATS:
             join(update, rule)(g.size, vector, g, 0, total)
         else:
             blocks, unrounded = -(-g.size // CODE_BLOCK), (self.key, 0, 0, 0)  # totals are floats
