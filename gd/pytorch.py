@@ -73,7 +73,7 @@ def from_torch(torch_optimizer: Any, optimizer: Optimizer, steps: int | None = N
         counts[key] = int(entry["step"]) if "step" in entry else int(bool(known))
         if steps is not None:
             counts[key] = check_integer("from_torch", "steps", steps, 0)
-    state = {name: value for name, value in state.items() if not name.endswith("step")}
+    state = {name: value for name, value in state.items() if not name.endswith(("step", "mu_product"))}
     state["steps"] = max(counts.values())
     if len(set(counts.values())) > 1:
         state |= {name_of(key, "step"): count for key, count in counts.items()}

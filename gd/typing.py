@@ -30,8 +30,8 @@ class Tensor(Protocol):
 
 
 Array = NDArray[Any] | Tensor
-Params = Array | Sequence[Array] | Iterator[Array] | Mapping[Any, Array]  # a ParameterVector is a mapping
-Grads = Array | Sequence[Array | None] | Iterator[Array | None] | Mapping[Any, Array | None]
+Params = Array | Sequence[Any] | Iterator[Any] | Mapping[Any, Any]  # of Array, or of sequences and mappings of them
+Grads = Params  # in which any array may be None
 Rate = float | Callable[[int], float]  # a number, or a schedule: a function of the number of steps taken before
 FilePath = str | PathLike[str]
 Reduction = Literal["mean", "sum", "none"]
@@ -53,18 +53,19 @@ class LossParameters(TypedDict, total=False):
 class OptimizerOptions(TypedDict, total=False):
     """Keywords that every optimizer takes: see `gd.Optimizer`."""
 
-    l1: float
-    l2: float
-    weight_decay: float
+    l1: Rate
+    l2: Rate
+    weight_decay: Rate
     proximal: bool
     maximize: bool
-    clip_value: float | None
-    clip_norm_each: float | None
-    clip_norm: float | None
+    clip_value: Rate | None
+    clip_norm_each: Rate | None
+    clip_norm: Rate | None
     skip_nonfinite: bool
-    ema: float | None
+    ema: Rate | None
     state_dtype: Literal["bfloat16", "int8"] | None
     param_dtype: Literal["bfloat16"] | None
+    grad_dtype: Literal["float32", "float64", "bfloat16"] | None
     master_weights: bool
     seed: int
     zero_grads: bool

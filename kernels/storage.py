@@ -319,7 +319,7 @@ def read(block, i, like):
         return lambda block, i, like: real(decode_16(block.halves[i]))
     if _is(block, Whole):
         return lambda block, i, like: real(join_halves(block.high[i], block.low[i]))
-    return lambda block, i, like: block[i]
+    return lambda block, i, like: real(block[i])
 
 
 @by_types

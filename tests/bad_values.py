@@ -59,6 +59,7 @@ class Numbers(NamedTuple):
 
 
 FRACTION = Range(0.0, 1.0, False, True)
+LIMIT = Range(0.0, inf, False, True)
 ANY = Range(-inf, inf, True, True)
 SPECS = {  # argument, or pattern of function.argument -> what it may be; what optimizers and rules declare is not here
     r"search\.Uniform\.(low|high)": REAL,
@@ -102,9 +103,9 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "class_weight": "weights of classes",
     "classes": Integer(1),
     "comm": "object",
-    "clip_norm": POSITIVE,
-    "clip_norm_each": POSITIVE,
-    "clip_value": POSITIVE,
+    "clip_norm": LIMIT,
+    "clip_norm_each": LIMIT,
+    "clip_value": LIMIT,
     "cooldown": Integer(0),
     "coordinates": Integer(1, endless=True),
     "div_factor": POSITIVE,

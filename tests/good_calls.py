@@ -56,7 +56,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"\w+\.(choose|coefficients|effective_lr|initial|trust|stepped|torch_scalars|rule|trust_norms)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
-    r"\w+\.(mu|mu_product|uses)": "likewise",
+    r"\w+\.(mu|uses)": "likewise",
     r"(LAMB|LARS)\.step_rows": "refused, whatever the arguments",
 }
 GUARD = 256  # bytes on each side of an array that nobody may write

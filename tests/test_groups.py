@@ -208,7 +208,7 @@ def test_groups_that_cannot_join_are_refused_and_change_nothing(tmp_path):
         ({"lr": 0.1}, TypeError, "group must be a dict with params, got"),
         ([np.ones(2)], TypeError, "group must be a dict with params, got"),
         ({"params": []}, ValueError, "group: params must hold at least one array, got none"),
-        ({"params": [[1.0]]}, TypeError, r"group: params\[0\] must be a NumPy array, got list"),
+        ({"params": [[1.0]]}, TypeError, r"group: params\[0\]\[0\] must be a NumPy array, got float"),
         ({"params": [p]}, ValueError, r"group: params\[1\] overlaps params\[0\]"),
         ({"params": {"a": np.ones(2)}}, TypeError, "group: params must be a list, as the optimizer's are, got dict"),
         ({"params": [np.ones(2)], "rho": 1}, TypeError, "group has an unexpected keyword 'rho'"),

@@ -190,7 +190,28 @@ def test_state_dict_resumes_bit_for_bit(name, rng, dtype):
     assert other.steps == 6
     assert np.array_equal(p, q)
     assert saved["steps"] == 3  # a copy: later steps left it alone
-    assert set(saved) == {"steps", *other.scalars, *(f"W.{slot}" for slot in other.slots)}
+    assert set(saved) == {"steps", *other.scalars, *other.derived, *(f"W.{slot}" for slot in other.slots)}
+
+
+def test_the_product_of_nadam_is_part_of_its_state(rng):
+    betas, gradients = (gd.schedules.OneCycle(0.1, 12).momentum, 0.999), rng.standard_normal((12, 6))
+    p, q = np.ones(6), np.ones(6)
+    whole, halves = (gd.NAdam(each, betas=betas) for each in (p, q))
+    for step, g in enumerate(gradients):
+        whole.step(g)
+        halves.step(g)
+        state = halves.state_dict()
+        assert state["mu_product"] == halves.mu_product < (0.9 if step else 1.0)
+        halves = gd.NAdam(q, betas=betas)
+        halves.load_state_dict(state)
+    assert np.array_equal(p, q)
+    fixed = gd.NAdam(p)
+    for g in gradients[:3]:
+        fixed.step(g)
+    older = fixed.state_dict()
+    product = older.pop("mu_product")  # which states of version 1 lack
+    fixed.load_state_dict(older)
+    assert fixed.mu_product == product == fixed.mu(1) * fixed.mu(2) * fixed.mu(3)
 
 
 def test_load_state_dict_refuses_what_does_not_match_and_changes_nothing(rng):

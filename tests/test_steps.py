@@ -469,8 +469,8 @@ SHARED = {
     "maximize": bool,
     "skip_nonfinite": bool,
 }
-OPTIONAL = {"clip_value": Range(0.0, math.inf, False), "clip_norm": Range(0.0, math.inf, False), "ema": Range(0.0, 1.0)}
-OPTIONAL["clip_norm_each"] = OPTIONAL["clip_norm"]
+OPTIONAL = dict.fromkeys(("clip_value", "clip_norm_each", "clip_norm"), Range(0.0, math.inf, False, True))
+OPTIONAL["ema"] = Range(0.0, 1.0)
 
 
 @settings(max_examples=400)

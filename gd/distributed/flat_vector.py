@@ -21,8 +21,8 @@ class FlatVector:
     size: int
     vector: NDArray[Any]
 
-    def __init__(self, where: str, params: Any) -> None:
-        self._structure = Structure(where, params)
+    def __init__(self, where: str, params: Any, grad_dtype: str | None = None) -> None:
+        self._structure = Structure(where, params, grad_dtype=grad_dtype)
         whole, arrays = self._structure.vector, list(self._structure.arrays.values())
         self._arrays = [whole] if whole is not None else arrays
         dtypes = {array.dtype for array in self._arrays}
@@ -55,11 +55,12 @@ class FlatVector:
         pieces = [array.shaped(g).reshape(-1) for array, g in sorted(pairs, key=lambda pair: pair[0].number)]
         if sum(piece.size for piece in pieces) < self.size:
             raise ValueError(f"{where}: {label} must have one for each array, got None")
-        if len(pieces) == 1:
-            return pieces[0]
-        if self._gradient is None:
-            self._gradient = aligned_empty(self.size, self.dtype)
-        return np.concatenate(pieces, out=self._gradient)
+        with np.errstate(over="ignore"):
+            if len(pieces) == 1:
+                return pieces[0].astype(self.dtype, copy=False)
+            if self._gradient is None:
+                self._gradient = aligned_empty(self.size, self.dtype)
+            return np.concatenate(pieces, out=self._gradient)
 
     def like_params(self, vector: NDArray[Any]) -> Any:
         """Return a vector in the structure of params."""

@@ -1,5 +1,6 @@
 """Adam and its variants: AdamW, Adamax, NAdam and RAdam."""
 
+from collections.abc import Callable
 from math import inf, sqrt
 from typing import Any, Literal, Unpack
 
@@ -143,7 +144,7 @@ class AdamW(Adam):
         bias_correction: bool = True,
         eps_inside: bool = False,
         eps_hat: bool = False,
-        weight_decay: float = 1e-2,
+        weight_decay: Rate = 1e-2,
         **options: Unpack[OptimizerOptions],  # pyright: ignore[reportGeneralTypeIssues]  # weight_decay is above, too
     ) -> None:
         options["weight_decay"] = weight_decay
@@ -240,16 +241,19 @@ class NAdam(Optimizer):
 
     Notes
     -----
-    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq`.
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq` and the number `mu_product`,
+    mu_1 ... mu_t.
 
     References
     ----------
     Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
     """
 
-    _mu_product: tuple[int, float] = 0, 1.0  # (t, mu_1 ... mu_t) of the last call
+    _mu_product: tuple[int, float] = 0, 1.0  # (t, mu_1 ... mu_t) of the last call, of the betas that each step had
     rule: Any = staticmethod(adam.nadam)
     slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
+    derived: tuple[str, ...] = ("mu_product",)
+    unsaved: dict[str, Callable[..., float]] = {"mu_product": lambda optimizer, steps: optimizer._product(steps)}
     unsigned: tuple[str, ...] = ("exp_avg_sq",)
     ranges: dict[str, Any] = {
         "betas": (UNIT, UNIT),
@@ -281,26 +285,37 @@ class NAdam(Optimizer):
         """Return mu_t."""
         return self.betas[0] * (1.0 - 0.5 * 0.96 ** (t * self.momentum_decay))
 
-    def mu_product(self, t: int) -> float:
+    @property
+    def mu_product(self) -> float:
+        """mu_1 ... mu_t of the steps taken."""
+        return self._product(self.steps)
+
+    @mu_product.setter
+    def mu_product(self, value: float) -> None:
+        vars(self)["_mu_product"] = self.steps, value
+
+    def _product(self, t: int) -> float:
         """Return mu_1 ... mu_t."""
         before, product = self._mu_product
+        if before == t:
+            return product
         if before != t - 1:
             product = 1.0
             for step in range(1, t):
                 product *= self.mu(step)
                 if product < 1e-30:  # 1 - product is 1
                     break
-        product *= self.mu(t)
+        product *= self.mu(t) if t else 1.0
         vars(self)["_mu_product"] = t, product
         return product
 
     def torch_scalars(self, t: int) -> dict[str, float]:
-        return {"mu_product": self.mu_product(t)}
+        return {"mu_product": self._product(t)}
 
     def coefficients(self, t: int, lr: float) -> adam.NAdamCoefficients:
         beta1, beta2 = self.betas
         _, v_scale = bias_corrections(self, t)
-        mu, mu_next, product = self.mu(t), self.mu(t + 1), self.mu_product(t)
+        mu, mu_next, product = self.mu(t), self.mu(t + 1), self._product(t)
         steps = lr * (1.0 - mu) / (1.0 - product), lr * mu_next / (1.0 - product * mu_next)
         return adam.NAdamCoefficients(
             beta1, 1.0 - beta1, beta2, 1.0 - beta2, *steps, v_scale, *split_eps(self, v_scale)

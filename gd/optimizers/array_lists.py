@@ -7,14 +7,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS, address
+from ..checks import address
 from ..kernels.array_layout import KNOWN
 from ..kernels.compiler import join
 from ..kernels.loops.array_lists import match
 from ..kernels.loops.reductions import NORM_BLOCK
 from ..kernels.settings import INTERPRETED
 from ..kernels.storage import CODE_BLOCK
-from ..parameters import ParameterArray
+from ..parameters import ParameterArray, Structure
 from .gradients import Gradients, Pairs, Scales
 from .parts import Part, combined_each
 from .tables import starts_of
@@ -30,50 +30,65 @@ class ArrayList:
 
     Parameters
     ----------
-    by_key : mapping of ParameterArray
+    structure : Structure
     written : bool
         Whether gradients are set to 0 by a step.
+    dtype : dtype, optional
+        Of the gradients; by default that of each array.
     """
 
     arrays: list[ParameterArray]
     parts: list[tuple[NDArray[np.intp], Part]]  # with the places of their arrays
     sizes: NDArray[np.intp]  # of all arrays, in elements
 
-    def __init__(self, by_key: Mapping[Any, ParameterArray], written: bool) -> None:
-        self.keys, self.arrays, self._written = list(by_key), list(by_key.values()), written
-        self._ordered = self.keys == list(range(len(self.arrays)))
-        self._likes = _objects([array.given for array in self.arrays])
-        self._at_likes = address(self._likes)
-        starts, self._bytes = np.array([[address(array.p), array.p.nbytes] for array in self.arrays]).T
+    def __init__(self, structure: Structure, written: bool, dtype: Any = None) -> None:
+        self.keys, self.arrays, self._written = list(structure.arrays), list(structure.arrays.values()), written
+        self._leaves = structure.leaves
+        self._ordered = structure.is_nested or self.keys == list(range(len(self.arrays)))
+        self._params = _objects([array.given for array in self.arrays])
+        self._likes = self._params if dtype is None else _objects([_like(each, dtype) for each in self._params])
+        starts, lengths = np.array([[address(array.p), array.p.nbytes] for array in self.arrays]).T
         self.sizes = np.array([array.size for array in self.arrays])
+        self._bytes = self.sizes * np.array([like.itemsize for like in self._likes])
         order = np.argsort(starts)
-        order = order[self._bytes[order] > 0]
-        self._begins, self._ends = starts[order], (starts + self._bytes)[order]
+        order = order[lengths[order] > 0]
+        self._begins, self._ends = starts[order], (starts + lengths)[order]
         self._totals: Mapping[int, NDArray[Any]] | None = None
         # Addresses that the last check found apart from the parameters, and the places of those that are not of None
         self._looked_at: tuple[Any, NDArray[np.intp] | None] = (None, None)
         places: dict[Update, list[int]] = {}
         for k, array in enumerate(self.arrays):
             places.setdefault(array.update, []).append(k)
-        self.parts = [(np.array(at), Part(update, [self.arrays[k] for k in at])) for update, at in places.items()]
+        self.parts = [
+            (np.array(at), Part(update, [self.arrays[k] for k in at], self._likes[at[0]].dtype))
+            for update, at in places.items()
+        ]
 
     @classmethod
-    def of(cls, arrays: Mapping[Any, ParameterArray], written: bool) -> Self | None:
-        """Return the list of some arrays, by key; None if they are few."""
-        given = arrays.values()
-        several = KNOWN and not INTERPRETED and len(arrays) >= FEWEST and any(array.size for array in given)
+    def of(cls, structure: Structure, written: bool, dtype: Any = None) -> Self | None:
+        """Return the list of the arrays of a structure; None if they are few."""
+        given = structure.arrays.values()
+        several = KNOWN and not INTERPRETED and len(given) >= FEWEST and any(array.size for array in given)
         plain = several and all(type(each) is np.ndarray for array in given for each in (array.p, *array.slots))
-        return cls(arrays, written) if plain else None
+        if dtype is not None and len({array.dtype for array in given}) > 1:
+            return None
+        return cls(structure, written, dtype) if plain else None
 
     def find(self, grads: Any, written: bool) -> "Many | None":
         """Return the gradients if they match; None if they need a closer look. With `written` they will be set to 0."""
+        grads = self._leaves(grads)
         if type(grads) is dict and list(grads) == self.keys:
             grads = grads.values()
         elif type(grads) not in (list, tuple) or not self._ordered or len(grads) != len(self.keys):
             return None
         written &= self._written
         objects, found = _objects(grads), np.empty(len(self.keys), np.intp)
-        join(match)(found.size, found, address(objects), self._at_likes, id(None), written)
+        if self._likes is not self._params:  # they tell no longer whether parameters are writeable
+            params = address(self._params)
+            join(match)(found.size, found, params, params, id(None), True)
+            if found.min() < 0:
+                return None
+        join(match)(found.size, found, address(objects), address(self._likes), id(None), written)
         marks = found.tobytes(), written
         if marks != self._looked_at[0]:
             last = np.searchsorted(self._begins, found + self._bytes) - 1  # array that begins before the gradient ends
@@ -119,7 +134,7 @@ class Many(Gradients):
         """Return the norms of the blocks of all scaled gradients, and where those of each gradient begin."""
         if self._last is not None and self._last[0] is scales:
             return self._last[1:]
-        floats = self.arrays[0].dtype in FLOATS
+        floats = self._some[0][1].floats
         blocks = -(-self._sizes // (NORM_BLOCK if floats else CODE_BLOCK))
         starts = starts_of(blocks)
         out = np.empty(starts[-1])
@@ -182,6 +197,12 @@ class Many(Gradients):
 def _of(scales: Scales, at: Any) -> float | NDArray[np.float64]:
     """Return the scales of the gradients at some places."""
     return np.array(scales)[at] if isinstance(scales, list) else scales
+
+
+def _like(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return an array of the shape and order of another, of a dtype, that has no memory."""
+    strides = [stride // array.itemsize * np.dtype(dtype).itemsize for stride in array.strides]
+    return np.lib.stride_tricks.as_strided(np.empty(1, dtype), array.shape, strides)
 
 
 def _objects(arrays: Collection[Any]) -> NDArray[Any]:

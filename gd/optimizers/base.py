@@ -38,15 +38,17 @@ class Optimizer(Protocols):
     ----------
     params : ndarray, or a list, tuple, dict or generator of ndarrays, or ParameterVector
         Updated in place; float32 or float64, contiguous in any order of their axes, writeable, without overlap in
-        memory. Gradients of another order are copied; norms and blocks of 8-bit states follow memory. One kernel call
-        steps 8 or more arrays, and another measures them where norms are needed first.
+        memory. Lists, tuples and dicts may hold further ones; gradients are such a tree, too, and the key of an array
+        is its path, such as ``"layers[0].w"``. Gradients in another order of axes are copied; norms and blocks of 8-bit
+        states follow memory. One kernel call steps 8 or more arrays, and another measures them where norms come first.
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other number of the
-        optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``.
+        optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``, and so may l1, l2,
+        weight_decay, the clip_ options and ema, such as ``ema=lambda step: (1 + step) / (10 + step)``.
     l1, l2 : float, default: 0
         Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
     weight_decay : float, default: 0
-        Decoupled decay (Loshchilov & Hutter 2019).
+        Decoupled decay (Loshchilov & Hutter 2019). It is multiplied by lr, whose schedule it follows therefore.
     proximal : bool, default: False
         Take l1, which must be above 0 here or in a group, by a proximal step (Duchi & Singer 2009; Parikh & Boyd 2014),
         so that parameters become exactly 0; its lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum`
@@ -56,7 +58,7 @@ class Optimizer(Protocols):
     maximize : bool, default: False
         Ascend instead of descend.
     clip_value : float, optional
-        The largest absolute value of an element of the gradient.
+        The largest absolute value of an element of the gradient. This and the following limits may be infinite.
     clip_norm_each : float, optional
         The largest Euclidean norm of the gradient of each array, which may be other in a group.
     clip_norm : float, optional
@@ -73,6 +75,9 @@ class Optimizer(Protocols):
     param_dtype : str, optional
         "bfloat16": params are uint16 arrays with the upper halves of float32 numbers (``tensor.view(torch.uint16)
         .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise, or float32.
+    grad_dtype : str, optional
+        "float64", "float32" or "bfloat16": gradients may be of this dtype, too. The pass that reads an element rounds
+        it to the dtype of its parameter, as ``astype`` would. Otherwise gradients of another dtype are refused.
     master_weights : bool, default: False
         Keep the lower halves of bfloat16 parameters as state, so that updates add up as in float32. Otherwise
         parameters are rounded stochastically.
@@ -116,18 +121,19 @@ class Optimizer(Protocols):
         lr: Rate,
         hyperparameters: dict[str, Any],
         *,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        weight_decay: float = 0.0,
+        l1: Rate = 0.0,
+        l2: Rate = 0.0,
+        weight_decay: Rate = 0.0,
         proximal: bool = False,
         maximize: bool = False,
-        clip_value: float | None = None,
-        clip_norm_each: float | None = None,
-        clip_norm: float | None = None,
+        clip_value: Rate | None = None,
+        clip_norm_each: Rate | None = None,
+        clip_norm: Rate | None = None,
         skip_nonfinite: bool = False,
-        ema: float | None = None,
+        ema: Rate | None = None,
         state_dtype: Literal["bfloat16", "int8"] | None = None,
         param_dtype: Literal["bfloat16"] | None = None,
+        grad_dtype: Literal["float32", "float64", "bfloat16"] | None = None,
         master_weights: bool = False,
         seed: int = 0,
         zero_grads: bool = False,
@@ -141,11 +147,13 @@ class Optimizer(Protocols):
             raise TypeError(f"{name}: unexpected keyword {next(iter(unknown))!r}")
         set_own(self, hyperparameters)
         shared = l1, l2, weight_decay, proximal, maximize, clip_value, clip_norm_each, clip_norm, skip_nonfinite, ema
-        storage = state_dtype, param_dtype, master_weights, seed, zero_grads, track_norms
+        storage = state_dtype, param_dtype, grad_dtype, master_weights, seed, zero_grads, track_norms
         set_shared(self, dict(zip(SHARED, shared + storage, strict=True)))
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
-        if self.by_blocks and state_dir is not None:
-            raise TypeError(f"{name}: state_dir takes no state_dtype, param_dtype, zero_grads or track_norms")
+        if (self.by_blocks or grad_dtype) and state_dir is not None:
+            raise TypeError(
+                f"{name}: state_dir takes no state_dtype, param_dtype, grad_dtype, zero_grads or track_norms"
+            )
         self.lr = lr
         self.steps, self.grad_norm, self.norms, self._lr_set = 0, None, None, False
         vars(self).update(self.scalars)
@@ -153,8 +161,8 @@ class Optimizer(Protocols):
         check_declaration(self)
         structure = structure_of(self, name, params)
         self.params = structure.params
-        if (state_dtype or param_dtype) and self.trust_norms is not None:
-            raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
+        if (state_dtype or param_dtype or grad_dtype == "bfloat16") and self.trust_norms is not None:
+            raise TypeError(f"{name}: state_dtype, param_dtype and bfloat16 are not for norms of whole arrays")
         self._specifications = check_groups(self, groups, structure)
         if state_dir is None or isinstance(state_dir, StateFolder):  # of the optimizer that has this group
             self._prepare(structure, state_dir)

@@ -42,7 +42,8 @@ class Declaration(ABC):
     ranges: dict[str, Any] = {}  # hyper-parameter -> Range, a tuple of them, bool, or f(where, name, value) -> value
     slots: tuple[str, ...] = ()  # names of the state arrays, in the order of the rule's arguments
     scalars: dict[str, float] = {}  # state that is a number: name -> initial value
-    unsaved: dict[str, Callable[..., float]] = {}  # those that states of version 0.1.0 lack: name -> f(optimizer)
+    derived: tuple[str, ...] = ()  # properties that are numbers of the state, too
+    unsaved: dict[str, Callable[..., float]] = {}  # numbers that older states lack: name -> f(optimizer, steps)
     unsigned: tuple[str, ...] = ()  # names of state arrays that are never negative, as 8 bits store them
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
     trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step
@@ -67,6 +68,7 @@ class Declaration(ABC):
     ema: float | None
     state_dtype: Literal["bfloat16", "int8"] | None
     param_dtype: Literal["bfloat16"] | None
+    grad_dtype: Literal["float32", "float64", "bfloat16"] | None
     master_weights: bool
     seed: int
     zero_grads: bool
@@ -87,7 +89,7 @@ class Declaration(ABC):
     _lr_set: bool = False  # True if lr was set after the construction
     _lr_of_step: float  # of the last step, where scalars need it
     _hyperparameters: tuple[str, ...]  # names of the rule's own
-    _schedules: dict[str, Any]  # of the rule's own: name -> schedule, or tuple with schedules
+    _schedules: dict[str, Any]  # other than lr: name -> schedule, or tuple with schedules
 
     def __init_subclass__(cls) -> None:
         if "coefficients" in vars(cls) and "by_array" not in vars(cls):  # a user's formula may not be meant for arrays

@@ -87,7 +87,9 @@ class Pairs(Gradients):
     def are_finite(self, scales: Scales) -> bool:
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = self._scaled(scales)
-            return all(np.isfinite(array.real.type(scale) * widened(g)).all() for (array, g), scale in scaled)
+            return all(
+                np.isfinite(array.real.type(scale) * widened(g, array.real)).all() for (array, g), scale in scaled
+            )
 
     def prepare(self, scales: Scales, steps: int | None) -> None:
         found: dict[Any, NDArray[Any]] = {}

@@ -10,7 +10,7 @@ from ..parameters import ParameterArray, Structure
 from .hyperparameters import OF_GROUPS
 from .state import State
 from .steps import Steps
-from .storage import OPTIONS, check_parameter
+from .storage import GRAD_DTYPES, OPTIONS, check_parameter
 
 if TYPE_CHECKING:
     from .base import Optimizer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def structure_of(optimizer: "Optimizer", where: str, params: Any) -> Structure:
     """Return the structure of params if the optimizer can step them, else raise."""
     check = functools.partial(check_parameter, param_dtype=optimizer.param_dtype)
-    return Structure(where, params, check, optimizer.zero_grads)
+    return Structure(where, params, check, optimizer.zero_grads, GRAD_DTYPES.get(optimizer.grad_dtype))
 
 
 def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> tuple[dict[str, Any], ...]:
@@ -30,6 +30,7 @@ def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> t
         raise TypeError(f"{where} must be a list of dicts, got {groups!r}")
     if groups and structure.is_one:
         raise ValueError(f"{where} needs params to be a list or a dict of arrays, got one array")
+    groups = [dict(group) for group in groups]
     allowed = {"params", "lr", *optimizer._hyperparameters, *OF_GROUPS}
     seen, arrays = set(), structure.arrays
     for k, group in enumerate(groups):
@@ -38,14 +39,16 @@ def check_groups(optimizer: "Optimizer", groups: Any, structure: Structure) -> t
         keys = group.get("params")
         if not isinstance(keys, (list, tuple)) or not keys or not all(isinstance(key, Hashable) for key in keys):
             raise TypeError(f"{where}[{k}]['params'] must be a list of keys of params, got {keys!r}")
+        keys = [each for key in keys for each in ([key] if key in arrays else structure.below(key) or [key])]
+        groups[k]["params"] = keys
         for key in keys:
             if key not in arrays or key in seen:
                 fault = "is in two groups" if key in seen else "is no key of params"
                 raise ValueError(f"{where}[{k}]['params']: {key!r} {fault}")
             seen.add(key)
-    if optimizer.proximal and not (optimizer.l1 or any(group.get("l1") for group in groups)):
+    if optimizer.proximal and not (optimizer.uses("l1") or any(group.get("l1") for group in groups)):
         raise ValueError(f"{optimizer._name}: l1 must be above 0 with proximal, got {optimizer.l1:g}")
-    return tuple(dict(group) for group in groups)
+    return tuple(groups)
 
 
 def make_groups(
@@ -55,11 +58,11 @@ def make_groups(
     folder: "StateFolder | None",
 ) -> "tuple[Optimizer, ...]":
     """Return an optimizer of the same class for each group, with the group's hyper-parameters in place of its own."""
-    own = {name: optimizer._schedules.get(name, getattr(optimizer, name)) for name in optimizer._hyperparameters}
-    shared = {name: getattr(optimizer, name) for name in (*OF_GROUPS, "ema", *OPTIONS)}
+    names = (*optimizer._hyperparameters, *OF_GROUPS, "ema", *OPTIONS)
+    own = {name: optimizer._schedules.get(name, getattr(optimizer, name)) for name in names}
     made, name = [], optimizer._name
     for k, group in enumerate(groups):
-        keywords: dict[str, Any] = {"lr": optimizer._lr} | own | shared | group | {"state_dir": folder}
+        keywords: dict[str, Any] = {"lr": optimizer._lr} | own | group | {"state_dir": folder}
         if not keywords["l1"] and "proximal" not in group:
             keywords["proximal"] = False  # nothing to take by a proximal step
         params = {key: arrays[key].given for key in keywords.pop("params")}
@@ -113,7 +116,7 @@ def _joined(where: str, params: Any, new: Structure) -> Any:
     if isinstance(params, Mapping):
         if not isinstance(new.params, Mapping):
             raise TypeError(f"{where}: params must be a dict, as the optimizer's are, got {type(new.params).__name__}")
-        if again := params.keys() & new.arrays.keys():
+        if again := params.keys() & new.params.keys():
             raise ValueError(f"{where}: params has the key {again.pop()!r}, which the optimizer has already")
         return {**params, **new.params}
     if isinstance(new.params, Mapping):

@@ -1,8 +1,9 @@
 """Checks, freezes and schedules the hyper-parameters of an optimizer."""
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ..checks import NON_NEGATIVE, POSITIVE, UNIT, Range, check_flag, check_number, check_numbers
+from ..checks import NON_NEGATIVE, UNIT, Range, check_flag, check_number, check_numbers
 from .storage import OPTIONS, check_options
 
 if TYPE_CHECKING:
@@ -13,6 +14,12 @@ SHARED = (
     *("clip_norm", "skip_nonfinite", "ema"),
     *OPTIONS,
 )
+LIMIT = Range(0.0, inf, includes_low=False, includes_high=True)  # infinite where a schedule sets no limit
+RANGES = {  # of those that may be schedules; some are None by default
+    **dict.fromkeys(("l1", "l2", "weight_decay"), NON_NEGATIVE),
+    **dict.fromkeys(("clip_value", "clip_norm_each", "clip_norm"), LIMIT),
+    "ema": UNIT,
+}
 OF_GROUPS = SHARED[: SHARED.index("clip_norm")]  # that a group may have; the others look at all arrays
 
 
@@ -20,11 +27,11 @@ def set_own(optimizer: "Optimizer", given: dict[str, Any]) -> None:
     """Check the hyper-parameters of the rule and make them attributes of the optimizer; note which are schedules."""
     optimizer._hyperparameters, optimizer._schedules = tuple(given), {}
     for name, value in given.items():
-        setattr(optimizer, name, _checked(optimizer, name, value))
+        setattr(optimizer, name, _checked(optimizer, name, value, optimizer.ranges[name]))
 
 
-def _checked(optimizer: "Optimizer", name: str, value: Any) -> Any:
-    where, allowed = optimizer._name, optimizer.ranges[name]
+def _checked(optimizer: "Optimizer", name: str, value: Any, allowed: Any) -> Any:
+    where = optimizer._name
     if allowed is not bool and not isinstance(allowed, (Range, tuple)):
         return allowed(where, name, value)
     several = isinstance(allowed, tuple) and isinstance(value, (tuple, list))
@@ -45,20 +52,13 @@ def check_value(where: str, name: str, value: Any, allowed: Any) -> Any:
 def set_shared(optimizer: "Optimizer", given: dict[str, Any]) -> None:
     """Check the hyper-parameters that all optimizers take, and make them attributes of the optimizer."""
     where = optimizer._name
-    for name, allowed in (("l1", NON_NEGATIVE), ("l2", NON_NEGATIVE), ("weight_decay", NON_NEGATIVE)):
-        setattr(optimizer, name, check_number(where, name, given[name], allowed))
+    for name, allowed in RANGES.items():
+        is_off = given[name] is None and allowed is not NON_NEGATIVE
+        setattr(optimizer, name, None if is_off else _checked(optimizer, name, given[name], allowed))
     for name in ("proximal", "maximize", "skip_nonfinite"):
         setattr(optimizer, name, check_flag(where, name, given[name]))
     if optimizer.proximal and not optimizer.has_rate:
         raise ValueError(f"{where}: proximal must be False, got True; lr alone does not tell how far {where} moves")
-    for name, allowed in (
-        ("clip_value", POSITIVE),
-        ("clip_norm_each", POSITIVE),
-        ("clip_norm", POSITIVE),
-        ("ema", UNIT),
-    ):
-        value = given[name]
-        setattr(optimizer, name, None if value is None else check_number(where, name, value, allowed))
     for name, value in check_options(where, {name: given[name] for name in OPTIONS}).items():
         setattr(optimizer, name, value)
 
@@ -69,9 +69,8 @@ def scheduled(optimizer: "Optimizer") -> float:
     if callable(lr):
         lr = check_number(where, f"lr({steps})", lr(steps), NON_NEGATIVE)
     for name, schedule in optimizer._schedules.items():
-        value, allowed = _at(schedule, steps), optimizer.ranges[name]
-        check: Any = check_number if isinstance(allowed, Range) else check_numbers
-        vars(optimizer)[name] = check(where, f"{name}({steps})", value, allowed)
+        value, allowed = _at(schedule, steps), optimizer.ranges.get(name) or RANGES[name]
+        vars(optimizer)[name] = check_value(where, f"{name}({steps})", value, allowed)
     return lr
 
 

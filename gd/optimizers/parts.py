@@ -26,14 +26,17 @@ COMMON = len(stages.CommonCoefficients._fields)
 
 
 class Part:
-    """Arrays that share one `Update`; methods take `rows`, which of them, and `g`, the addresses of their gradients."""
+    """Arrays that share one `Update`, and whose gradients have one dtype.
 
-    def __init__(self, update: Update, arrays: Sequence[ParameterArray]) -> None:
+    Methods take `rows`, which of them, and `g`, the addresses of their gradients.
+    """
+
+    def __init__(self, update: Update, arrays: Sequence[ParameterArray], dtype: np.dtype[Any]) -> None:
         self._update, self._owner, self._arrays = update, update.owner, arrays
         self._sizes = np.array([array.size for array in arrays])
         self._blocks, self._parts = (-(-self._sizes // size) for size in (CODE_BLOCK, reductions.NORM_BLOCK))
-        self._floats, self._real = arrays[0].dtype in FLOATS, np.empty(0, update.dtype)
-        self._gradient = np.empty(0, arrays[0].dtype)
+        self.floats, self._real, self._gradient = dtype in FLOATS, np.empty(0, update.dtype), np.empty(0, dtype)
+        self._is_own = dtype == update.dtype  # that which the walk of a rule is declared for
 
     # --- Tables, made when they are needed
 
@@ -57,10 +60,10 @@ class Part:
 
     @cached_property
     def _norms(self) -> Table:
-        if not self._floats:
+        if not self.floats:
             own = {"out": (np.empty(0), None, self._blocks), "g": (self._gradient, None, self._sizes)}
             return self._table(measure_many, join(norm_blocks), self._blocks, CODE_BLOCK, self._gradient.itemsize, own)
-        g, size = (self._real, None, self._sizes), self._real.itemsize
+        g, size = (self._gradient, None, self._sizes), self._gradient.itemsize
         own = {"out": (np.empty((1, 0)), None, 1, self._parts), "coefficients": self._coefficients(stages.gradient)}
         kernel, own = join(reductions.norms, stages.gradient), own | {"p": g, "g": g}
         return self._table(measure_many, kernel, self._parts, reductions.NORM_BLOCK, size, own)
@@ -69,7 +72,7 @@ class Part:
     def _trust(self) -> Table:
         vectors = list(self._vectors().values())[: 1 + len(self._owner.slots)]  # without the average of p
         own = {"out": (np.empty((2, 0)), None, 2, self._parts), "coefficients": self._coefficients(self._owner.rule)}
-        own |= {"p": vectors[0], "g": (self._real, None, self._sizes)} | dict(enumerate(vectors[1:]))
+        own |= {"p": vectors[0], "g": (self._gradient, None, self._sizes)} | dict(enumerate(vectors[1:]))
         moved = (1 + len(vectors)) * self._real.itemsize
         return self._table(measure_many, self._update.trust, self._parts, reductions.NORM_BLOCK, moved, own)
 
@@ -77,7 +80,7 @@ class Part:
     def _step(self) -> Table:
         owner, vectors = self._owner, self._vectors()
         moved = 2 * sum(each.itemsize for each, *_ in vectors.values()) + self._gradient.itemsize
-        if not owner.by_blocks:
+        if self._is_own and not owner.by_blocks:
             return self._table(
                 update_many, self._update.formula, self._sizes, 1, moved, vectors, self._given(owner.rule)
             )
@@ -92,7 +95,7 @@ class Part:
             "g": (self._gradient, None, self._sizes),
         }
         own |= dict(enumerate(slots))
-        return self._table(update_many, self._update.kernel, self._blocks, CODE_BLOCK, moved, own)
+        return self._table(update_many, self._update.blocks, self._blocks, CODE_BLOCK, moved, own)
 
     @cached_property
     def _sums(self) -> list[Table]:
@@ -102,7 +105,7 @@ class Part:
     def _sum(self, rule: Any) -> Table:
         total = self._real, None, self._sizes
         moved = 2 * self._real.itemsize + self._gradient.itemsize
-        if self._floats:
+        if self._is_own:
             given = self._given(rule)
             return self._table(update_many, join(update, rule), self._sizes, 1, moved, {"total": total}, given)
         own = self._chance(0, 0) | {
@@ -124,7 +127,7 @@ class Part:
 
     def measure(self, rows: Rows, g: NDArray[np.intp], scale: Scale, out: NDArray[np.intp]) -> None:
         """Write the norms of the blocks of scaled gradients to the addresses `out`; those in 16 bits are not scaled."""
-        if not self._floats:
+        if not self.floats:
             self._norms.walk(rows, out=out, g=g)
             return
         coefficients = self._scaled(scale)
@@ -158,7 +161,7 @@ class Part:
         if self._update.trust is not None:
             coefficients = self._trusted(rows, g, coefficients)
         words: dict[str, Any] = {"coefficients": _of_rows(coefficients), "g": g}
-        if self._owner.by_blocks:
+        if self._owner.by_blocks or not self._is_own:
             words |= {"steps": self._counts(rows) if steps is None else steps}
             words |= {"norms": norms} if self._owner.track_norms else {}
             words |= {"cleared": g} if self._owner.zero_grads else {}

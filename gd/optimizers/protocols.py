@@ -5,6 +5,7 @@ from typing import Any, Self
 from ..parameters import Structure
 from .declaration import Declaration
 from .hyperparameters import SHARED
+from .storage import GRAD_DTYPES
 
 FIXED = (*SHARED, "params", "groups")
 
@@ -37,7 +38,8 @@ class Protocols(Declaration):
         saved, orders = state.pop("saved"), state.pop("orders")
         vars(self).update(state)
         vars(self)["params"] = Structure(self._name, self.params, _any).reordered(orders)
-        self._prepare(Structure(self._name, self.params, _any, clears=self.zero_grads), None)
+        grad_dtype = GRAD_DTYPES.get(self.grad_dtype)
+        self._prepare(Structure(self._name, self.params, _any, self.zero_grads, grad_dtype), None)
         self.load_state_dict(saved)
 
     def __enter__(self) -> Self:
@@ -48,7 +50,7 @@ class Protocols(Declaration):
 
     def __repr__(self) -> str:
         lr = self._lr if callable(self._lr) else f"{self._lr:g}"
-        names = (*self._hyperparameters, *(name for name in SHARED if getattr(self, name)))
+        names = (*self._hyperparameters, *(name for name in SHARED if name in self._schedules or getattr(self, name)))
         given = "".join(f", {name}={self._schedules.get(name, getattr(self, name))}" for name in names)
         return f"{self._name}(lr={lr}{given})"
 

@@ -60,7 +60,7 @@ class ScheduleFreeAdamW(Optimizer):
     exact: tuple[str, ...] = ("z",)
     unsigned: tuple[str, ...] = ("exp_avg_sq",)
     scalars: dict[str, float] = {"weight_sum": 0.0, "lr_max": 0.0, "beta1": 1.0}
-    unsaved: dict[str, Callable[..., float]] = {"beta1": lambda optimizer: optimizer.betas[0]}
+    unsaved: dict[str, Callable[..., float]] = {"beta1": lambda optimizer, steps: optimizer.betas[0]}
     decays_itself = True
     evaluated = "averaged"
     has_rate = False

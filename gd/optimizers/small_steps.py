@@ -25,11 +25,12 @@ class SmallSteps:
 
     def __init__(self, owner: "Optimizer", structure: Structure) -> None:
         self._arrays, self._keys, self._is_list, self._shapes = _arrays(structure), None, False, None
+        self._leaves = structure.leaves if structure.is_nested else None
         if structure.vector is not None:
             self._shapes = structure.params._shapes
         elif not structure.is_one:
             self._keys = list(structure.arrays)
-            self._is_list = self._keys == list(range(len(self._keys)))
+            self._is_list = structure.is_nested or self._keys == list(range(len(self._keys)))
         self._state, self._attributes, self._update = owner._state, vars(owner), self._arrays[0].update
         self._coefficients = self._update.coefficients
         self._enter = refuse
@@ -58,7 +59,9 @@ class SmallSteps:
             if type(grads) is ParameterVector and self._is_known(grads):
                 grads = grads._vector
             return enter(state, t + 1, common, own, grads)
-        if type(grads) is dict and len(grads) == len(keys):
+        if self._leaves is not None:
+            grads = self._leaves(grads)
+        elif type(grads) is dict and len(grads) == len(keys):
             return enter(state, t + 1, common, own, *map(grads.get, keys))
         return enter(state, t + 1, common, own, *grads) if self._is_list and type(grads) in (list, tuple) else None
 

@@ -151,17 +151,19 @@ class State:
 
     def checked_numbers(self, where: str, state: Mapping[str, Any], others: Collection[str] = ()) -> dict[str, Any]:
         """Return the numbers of a state, else raise; `others` are its other names."""
-        older = {name: owner.unsaved[each](owner) for name, owner, each in self._scalars() if each in owner.unsaved}
-        state = older | {**state}
-        scalars = [name for name, _, _ in self._scalars()]
+        scalars = {name: (owner, each) for name, owner, each in self._scalars()}
+        older = {name for name, (owner, each) in scalars.items() if each in owner.unsaved and name not in state}
         counts = list(self._counts())
         counts = counts if any(name in state for name in counts) else []
-        expected = {"steps", *scalars, *counts, *others}
+        expected = {"steps", *scalars, *counts, *others} - older
         if state.keys() != expected:
             different = sorted(map(str, state.keys() ^ expected))
             raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
         numbers = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)}
-        return numbers | {name: check_number(where, f"state[{name!r}]", state[name], NON_NEGATIVE) for name in scalars}
+        for name, (owner, each) in scalars.items():
+            value = owner.unsaved[each](owner, numbers["steps"]) if name in older else state[name]
+            numbers[name] = check_number(where, f"state[{name!r}]", value, NON_NEGATIVE)
+        return numbers
 
     def restore_numbers(self, numbers: Mapping[str, Any]) -> None:
         """Restore the numbers of a state folder."""
@@ -169,13 +171,13 @@ class State:
 
     def set_numbers(self, numbers: Mapping[str, Any]) -> None:
         """Restore what `numbers` returned."""
-        for name, owner, each in self._scalars():
-            setattr(owner, each, numbers[name])
         counts = self._counts()
         for name, array in counts.items():
             array.steps = numbers.get(name, numbers["steps"])
         self.ragged = any(name in numbers for name in counts)
         self.set_steps(numbers["steps"])
+        for name, owner, each in self._scalars():
+            setattr(owner, each, numbers[name])
 
     def vectors(self, slot: str) -> dict[Any, NDArray[Any]]:
         """Return the state arrays of a slot as vectors, by key."""
@@ -205,7 +207,7 @@ class State:
 
     def _scalars(self) -> "Iterator[tuple[str, Optimizer, str]]":
         """Yield (name in a dict, optimizer, name of its attribute) for each number that an optimizer declares."""
-        for each in self._owner.scalars:
+        for each in (*self._owner.scalars, *self._owner.derived):
             yield each, self._owner, each
             for k, group in enumerate(self._groups):
                 yield f"groups[{k}].{each}", group, each

@@ -21,17 +21,19 @@ from ..checks import (
     check_array,
     check_indices,
     check_number,
+    lent,
 )
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops.update import sum_rows
 from ..kernels.storage import CODE_BLOCK
-from ..parameters import ParameterArray, ParameterVector, Structure
+from ..parameters import ParameterArray, ParameterVector, Structure, filled
 from .array_lists import ArrayList
 from .gradients import Gradients, Pairs, Scales
 from .hyperparameters import scheduled
 from .small_steps import SmallSteps
 from .state import State
+from .storage import GRAD_DTYPES, widened
 from .update import combined
 
 if TYPE_CHECKING:
@@ -74,11 +76,15 @@ class Steps:
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
         self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
         self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
+        limits = {"clip_norm", "clip_norm_each"}
+        self._limited = [each for each in (owner, *owner.groups) if limits & each._schedules.keys()]
         self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
         self._sums: Any = None  # accumulated gradients, in the structure of params
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
-        self._list = None if state.folder or structure.vector else ArrayList.of(structure.arrays, owner.zero_grads)
+        dtypes = [GRAD_DTYPES[owner.grad_dtype], None] if owner.grad_dtype else [None]
+        lists = (ArrayList.of(structure, owner.zero_grads, dtype) for dtype in dtypes)
+        self._lists = [] if state.folder or structure.vector else [each for each in lists if each is not None]
         self._small = None if state.folder else SmallSteps.of(owner, structure)
         self._choose()
 
@@ -87,7 +93,7 @@ class Steps:
         owner, structure = self._owner, self._structure
         detour = self._summed or self._looks_first or owner.scalars or owner.track_norms or self._state.folder
         detour = detour or self._state.is_averaged
-        owner._alone = structure.arrays[None] if structure.is_one and not detour else None
+        owner._alone = structure.arrays[None] if structure.is_one and not (detour or owner.grad_dtype) else None
         owner._small = None if detour or owner.by_blocks else self._small
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
@@ -115,8 +121,10 @@ class Steps:
 
     def _gradients(self, where: str, grads: Any, whole: bool = False, clears: bool = True) -> Gradients:
         """Return gradients, each with its array, if they match, else raise; `whole` and `clears` as in `Structure`."""
-        found = None if self._list is None else self._list.find(grads, clears)
-        return found or Pairs(self._structure.pairs(where, grads, whole, clears=clears))
+        for each in self._lists:
+            if (found := each.find(grads, clears)) is not None:
+                return found
+        return Pairs(self._structure.pairs(where, grads, whole, clears=clears))
 
     def _by(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients: all at once, or array by array."""
@@ -170,8 +178,11 @@ class Steps:
             if np.shape(grad_rows) != (0, array.shape[1]):
                 raise ValueError(f"{where}: grad_rows must have shape (0, {array.shape[1]}), got {np.shape(grad_rows)}")
             return self._rows(array, rows, np.empty(0, array.dtype), grad_scale)
-        own = {"dtype": (array.label, array.dtype), "shape": ("rows and columns", (rows.size, array.shape[1]))}
-        grad_rows = np.ascontiguousarray(check_array(where, "grad_rows", grad_rows, **own, any_layout=True))
+        grad_rows = lent(where, "grad_rows", grad_rows)
+        dtype = next((each for each in array.dtypes if each == getattr(grad_rows, "dtype", None)), array.dtype)
+        own = {"dtype": (array.label, dtype), "shape": ("rows and columns", (rows.size, array.shape[1]))}
+        grad_rows = check_array(where, "grad_rows", grad_rows, **own, any_layout=True)
+        grad_rows = np.ascontiguousarray(widened(grad_rows, array.dtype))
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
@@ -246,7 +257,8 @@ class Steps:
         owner, array = self._owner, self.whole
         assert array is not None  # see `is_possible`
         array.check_writeable(owner._name)
-        before, taken = (owner.steps, [getattr(owner, name) for name in owner.scalars]), np.zeros(1, np.intp)
+        before = {name: getattr(owner, name) for name in (*owner.scalars, *owner.derived)}
+        steps, taken = owner.steps, np.zeros(1, np.intp)
         with Interruption():
             try:
                 coefficients = self._ahead(array, count)
@@ -256,8 +268,8 @@ class Steps:
                 join(loop)(count, work, *arguments)
             finally:
                 if taken[0] < count:
-                    self._state.set_steps(before[0])
-                    for name, value in zip(owner.scalars, before[1], strict=True):
+                    self._state.set_steps(steps)
+                    for name, value in before.items():
                         setattr(owner, name, value)
                     self._ahead(array, int(taken[0]))
         return int(taken[0])
@@ -313,10 +325,8 @@ class Steps:
         arrays = self._structure.arrays
         if isinstance(self._sums, ParameterVector) and len(self._summed) == len(arrays):
             return self._sums
-        found = {key: self._sums[key] if each.number in self._summed else None for key, each in arrays.items()}
-        if self._structure.is_one:
-            return found[None]
-        return list(found.values()) if isinstance(self._owner.params, (list, tuple)) else found
+        found = (self._sums[key] if each.number in self._summed else None for key, each in arrays.items())
+        return filled(self._owner.params, found)
 
     # --- Norms
 
@@ -324,6 +334,8 @@ class Steps:
         """Return the scales of gradients that bring the norms within their limits, or None to skip the step."""
         if not self._looks_first:
             return grad_scale
+        for each in self._limited:
+            scheduled(each)  # as the coefficients, but those come after the norms
         owner, scales = self._owner, grad_scale
         norm = self._norm(given, scales)
         vars(owner)["grad_norm"] = norm
@@ -338,7 +350,7 @@ class Steps:
 
     def _clipped(self, given: Callable[[], Gradients], scales: Any, limit: float | None, norm: float) -> Any:
         """Return the scales that bring the norm of all gradients together within a limit."""
-        if limit is None or norm <= limit:
+        if limit is None or norm <= limit or limit == inf:
             return scales
         if norm == inf and self._are_finite(given(), scales):  # it is above the largest float
             scales = _times(scales, SMALLER)

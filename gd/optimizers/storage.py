@@ -20,13 +20,15 @@ from ..checks import (
 from ..kernels.storage import CODE_BLOCK, MOST, SCALE, SHIFT, stored_size
 
 DTYPES = ("bfloat16", "int8")
-OPTIONS = ("state_dtype", "param_dtype", "master_weights", "seed", "zero_grads", "track_norms")
+GRAD_DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": np.uint16}
+OPTIONS = ("state_dtype", "param_dtype", "grad_dtype", "master_weights", "seed", "zero_grads", "track_norms")
 MASTER = "master_low"  # the slot of the lower halves of bfloat16 parameters
 
 
 def check_options(where: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return {option: value} of the storage if all are valid, else raise."""
-    for name, allowed in (("state_dtype", DTYPES), ("param_dtype", DTYPES[:1])):
+    choices = ("state_dtype", DTYPES), ("param_dtype", DTYPES[:1]), ("grad_dtype", GRAD_DTYPES)
+    for name, allowed in choices:
         if given[name] is not None:
             check_choice(where, name, given[name], allowed)
     for name in ("master_weights", "zero_grads", "track_norms"):
@@ -48,9 +50,13 @@ def check_parameter(where: str, label: str, array: Any, param_dtype: str | None)
         check_array(where, label, array, dtype=halves, writeable=True, any_layout=True)
 
 
-def widened(p: NDArray[Any]) -> NDArray[Any]:
-    """Return parameters as floats: the array itself, or a float32 copy of bfloat16."""
-    return p if p.dtype in FLOATS else (p.astype(np.uint32) << 16).view(np.float32)
+def widened(p: NDArray[Any], dtype: Any = None) -> NDArray[Any]:
+    """Return an array as floats, by default in its dtype, or float32 for bfloat16; a copy only if it has another."""
+    floats = p if p.dtype in FLOATS else (p.astype(np.uint32) << 16).view(np.float32)
+    if dtype is None or floats.dtype == dtype:
+        return floats
+    with np.errstate(over="ignore"):
+        return floats.astype(dtype)
 
 
 def allocate(

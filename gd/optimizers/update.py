@@ -43,8 +43,12 @@ class Update:
         Made from the seed of stochastic rounding.
     formula : Kernel
         The rule's own.
+    blocks : Kernel
+        The rule's walk by blocks, which also takes gradients in bfloat16.
     kernel : Kernel
-        Steps an array: that one, or the rule's walk by blocks.
+        Steps an array: one of the two.
+    casts : bool
+        True if gradients may have another dtype than the parameters.
     trust : Kernel or None
         Measures an array, before its step, for a trust ratio.
     place_of_lr : int
@@ -57,6 +61,8 @@ class Update:
     stages: tuple[Callable[..., Any], ...]
     coefficients: Coefficients
     kernel: Callable[..., Any]
+    blocks: Any
+    casts: bool
     trust: Any
     key: np.uint64
     formula: Any
@@ -72,7 +78,8 @@ class Update:
         self._scaled = 1.0, np.array(stages.CommonCoefficients(), dtype)
         self._largest = float(np.finfo(dtype).max)
         self.formula = join(update, owner.rule, *self.stages)
-        self.kernel = join(update_blocks, owner.rule, *self.stages) if owner.by_blocks else self.formula
+        self.blocks = join(update_blocks, owner.rule, *self.stages)
+        self.kernel, self.casts = self.blocks if owner.by_blocks else self.formula, owner.grad_dtype is not None
         if by_chunks:
             self.kernel = Streamed(self.kernel)
         self.trust = None
@@ -84,7 +91,8 @@ class Update:
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
         """Step one array by its flat gradient and the coefficients; return the norms of its blocks, if tracked."""
         norms = np.empty((QUANTITIES, -(-array.size // CODE_BLOCK))) if self.owner.track_norms else None
-        self.kernel(*self.arguments(array, vector, g, t, norms))
+        kernel = self.blocks if self.casts and g.dtype not in FLOATS else self.kernel
+        kernel(*self.arguments(array, vector, g, t, norms))
         array.clear_unread()
         return norms
 
@@ -100,7 +108,7 @@ class Update:
         owner, slots, low = self.owner, array.slots, None
         if self.trust is not None:
             vector = self.trusted(array, g, vector)
-        if not owner.by_blocks:
+        if not owner.by_blocks and not (self.casts and g.dtype not in FLOATS):
             return array.size, vector, g, 0, array.p, *slots
         if owner.master_weights:
             low, *slots = slots
@@ -169,9 +177,9 @@ def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
     """Return the stages that the hyper-parameters ask for, in order."""
     wanted = {
         stages.clipped: owner.clip_value is not None,
-        stages.penalized: owner.l2 or (owner.l1 and not owner.proximal),
-        stages.decayed: owner.weight_decay and not owner.decays_itself,
-        stages.shrunk: owner.l1 and owner.proximal,
+        stages.penalized: owner.uses("l2") or (owner.uses("l1") and not owner.proximal),
+        stages.decayed: owner.uses("weight_decay") and not owner.decays_itself,
+        stages.shrunk: owner.uses("l1") and owner.proximal,
     }
     return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
 

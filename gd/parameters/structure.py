@@ -1,19 +1,20 @@
 """Structure: traverses the arrays that users pass as parameters, and matches gradients to them.
 
-A structure is one array, a list, tuple or dict of arrays, or a `ParameterVector`.
+A structure is one array, a list, tuple or dict of arrays or of further lists, tuples and dicts, or a `ParameterVector`.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FLOATS, check_apart, check_apart_from, check_array, lent, memory_order
+from ..checks import FLOATS, check_apart, check_apart_from, check_array, is_array, lent, memory_order
+from .trees import ONCE, entries, filled, is_nested, reader, replaced
 from .vector import ParameterVector
 
-ONCE = Iterator, ValuesView  # taken as a list: what can be read once, or cannot be indexed
+MOST_FAULTS = 6  # that a message lists
 
 
 def _nothing() -> None:
@@ -40,6 +41,8 @@ class ParameterArray:
         As of the array.
     real : dtype
         The dtype that kernels compute in: float32 for parameters in bfloat16.
+    dtypes : tuple of dtype
+        Those of its gradient.
     slots : tuple of ndarray
         State arrays.
     update : Update
@@ -62,18 +65,20 @@ class ParameterArray:
     size: int
     dtype: np.dtype[Any]
     real: np.dtype[Any]
+    dtypes: tuple[np.dtype[Any], ...]
     memory: tuple[tuple[str, NDArray[Any]], ...]
     slots: tuple[NDArray[Any], ...]
     update: Any  # an Update
     steps: int
     first_block: int
 
-    def __init__(self, label: str, number: int, array: NDArray[Any]) -> None:
+    def __init__(self, label: str, number: int, array: NDArray[Any], grad_dtype: Any = None) -> None:
         self.label, self.number, self.given, self.memory = label, number, array, ((label, array),)
         self.order = None if array.flags.c_contiguous else memory_order(array)
         self.shape, self.size, self.dtype, self.p = array.shape, array.size, array.dtype, self.flat(array)
         self._fitting = self.shape if self.order is None else None  # shape of gradients that are vectors as they are
         self.real = array.dtype if array.dtype in FLOATS else np.dtype(np.float32)
+        self.dtypes = self.dtype, self.real, *(() if grad_dtype is None else (np.dtype(grad_dtype),))
         self.slots, self.update, self.steps, self.first_block, self.unread = (), None, 0, 0, None
         self._known: Callable[[], Any] = _nothing
 
@@ -103,7 +108,10 @@ class ParameterArray:
             g = np.asarray(g)  # NumPy's functions of 0-d arrays return scalars
         if not self.fits(g):
             g = lent(where, label, g)
-            dtype = self.real if getattr(g, "dtype", None) == self.real else self.dtype
+            dtype = self.dtypes[-1]
+            if is_array(g):
+                dtype = next((each for each in self.dtypes if each == g.dtype), self.dtype)
+                self._check_dtype(where, label, g.dtype)
             own = (self.label, dtype), (self.label, self.shape)
             g = check_array(where, label, g, dtype=own[0], shape=own[1], writeable=writeable, any_layout=True)
         if self._known() is not g and np.may_share_memory(g, self.p):
@@ -112,6 +120,17 @@ class ParameterArray:
         if writeable:
             self.unread = g if g.size and not np.may_share_memory(vector, g) else None
         return vector
+
+    def _check_dtype(self, where: str, label: str, dtype: np.dtype[Any]) -> None:
+        """Raise if a gradient has another dtype, with what can be done."""
+        if dtype in self.dtypes:
+            return
+        advice = f"; pass {label}.astype(np.{self.real})" if dtype.kind == "f" else ""
+        if dtype in FLOATS:
+            advice += f", or make the optimizer with grad_dtype={str(dtype)!r}"
+        elif dtype == np.uint16:
+            advice = "; for bfloat16 make the optimizer with grad_dtype='bfloat16'"
+        raise TypeError(f"{where}: {label} has dtype {dtype}, {self.label} is {self.dtype}{advice}")
 
     def fits(self, g: Any) -> TypeGuard[NDArray[Any]]:
         """Return True if g is a plain array of the right dtype and shape, in C order; others need a closer look."""
@@ -133,25 +152,30 @@ class Structure:
     ----------
     where : str
         The caller, for messages.
-    params : ndarray, list, tuple, dict or iterator of ndarray, or ParameterVector
+    params : ndarray, or a tree or iterator of them, or ParameterVector
     check : callable, optional
         ``check(where, label, array)`` raises unless an array is valid; by default writeable floats are.
     clears : bool, default: False
         True if gradients will be set to 0, so that they must be writeable and must not overlap.
+    grad_dtype : dtype, optional
+        That gradients may have, beside the dtype of the parameters.
 
     Attributes
     ----------
     params
         As given; tensors of other libraries as arrays.
     arrays : dict of ParameterArray
-        By key: None for one array, an index or a name for several.
+        By key: None for one array, an index or a name for several, a path in a nested tree (see `entries`).
     vector : ParameterArray or None
         All arrays of a ParameterVector as one.
+    is_nested : bool
+        True if it is a tree of several levels.
     """
 
     params: Any
     arrays: dict[Any, ParameterArray]
     vector: ParameterArray | None
+    is_nested: bool
 
     def __init__(
         self,
@@ -159,6 +183,7 @@ class Structure:
         params: Any,
         check: Callable[[str, str, Any], Any] | None = None,
         clears: bool = False,
+        grad_dtype: Any = None,
     ) -> None:
         check = check or (lambda where, label, array: check_array(where, label, array, writeable=True, any_layout=True))
         params = list(params) if isinstance(params, ONCE) else params
@@ -171,13 +196,15 @@ class Structure:
         self.params = params if isinstance(params, (list, tuple, Mapping)) else found[None][1]
         labelled = enumerate(found.items(), 1)
         self.arrays: dict[Any, ParameterArray] = {
-            k: ParameterArray(label, n, each) for n, (k, (label, each)) in labelled
+            k: ParameterArray(label, n, each, grad_dtype) for n, (k, (label, each)) in labelled
         }
         self.is_one = isinstance(self.params, np.ndarray)  # not a structure whose only key is None
+        self.is_nested = not self.is_one and is_nested(self.params)
+        self._read: Callable[[Any], list[Any]] | None = None
         self.vector = None
         if isinstance(params, ParameterVector):
             check(where, "params.vector", params.vector)
-            self.vector = ParameterArray("params", 0, params.vector)
+            self.vector = ParameterArray("params", 0, params.vector, grad_dtype)
             self.vector.memory = ("params.vector", params.vector), *found.values()
             for array in self.arrays.values():
                 array.memory += self.vector.memory[:1]
@@ -193,19 +220,9 @@ class Structure:
         """Return the name of a state array in a dict: with the key of its array, if there are several."""
         return slot if self.is_one else f"{key}.{slot}"
 
-    def like(self, vectors: Mapping[Any, NDArray[Any] | None]) -> Any:
+    def like(self, vectors: Mapping[Any, NDArray[Any]]) -> Any:
         """Return vectors, by key, in the structure of params."""
-        if self.vector is not None:
-            copy = self.params.zeros_like()
-            for key, vector in vectors.items():
-                copy[key].reshape(-1)[:] = vector
-            return copy
-        shaped = {key: None if each is None else self.arrays[key].shaped(each) for key, each in vectors.items()}
-        if self.is_one:
-            return shaped[None]
-        if not isinstance(self.params, (list, tuple)):
-            return shaped
-        return getattr(self.params, "_make", type(self.params))(shaped.values())  # a named tuple, too
+        return filled(self.params, (self.arrays[key].shaped(each) for key, each in vectors.items()))
 
     def reordered(self, orders: Mapping[Any, tuple[int, ...]]) -> Any:
         """Return params with arrays in these orders of memory, which a pickle may lose; a list or dict stays itself."""
@@ -213,12 +230,27 @@ class Structure:
             return self.params
         for key, order in orders.items():
             self.arrays[key].order = order
-        params = self.like({key: array.flat(array.given) for key, array in self.arrays.items()})
-        if not isinstance(self.params, (list, dict)):
-            return params
-        for key in orders:
-            self.params[key] = params[key]
-        return self.params
+        arrays = self.arrays.items()
+        given = (each.shaped(each.flat(each.given)) if key in orders else each.given for key, each in arrays)
+        return replaced(self.params, filled(self.params, given))
+
+    def below(self, key: Any) -> list[Any]:
+        """Return the keys of all arrays in a container of a nested tree, given by its own key or path."""
+        return [each for each in self.arrays if str(each).startswith((f"{key}.", f"{key}["))] if self.is_nested else []
+
+    def leaves(self, grads: Any) -> Any:
+        """Return gradients in a nested tree as a list in the order of params; None if they need a closer look.
+
+        Those of other structures are returned as they are.
+        """
+        if not self.is_nested:
+            return grads
+        if self._read is None:
+            self._read = reader(self.params)
+        try:
+            return self._read(grads)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return None
 
     def pieces(self, vector: NDArray[Any]) -> list[tuple[ParameterArray, NDArray[Any]]]:
         """Return (array, its part of a vector) for every array of a ParameterVector."""
@@ -252,11 +284,17 @@ class Structure:
         arrays = self.arrays
         if self.vector is None and (known := self._known(grads)):
             return known
-        given = entries(where, name, grads)
+        if self.is_nested and (found := self.leaves(grads)) is not None:
+            labels = (array.label.replace("params", name, 1) for array in arrays.values())
+            given = dict(zip(arrays, zip(labels, found, strict=True), strict=True))
+        else:
+            given = entries(where, name, grads, arrays)
         if given.keys() != arrays.keys():
-            missing = [f"none for {arrays[key].label}" for key in arrays.keys() - given.keys()]
-            extra = [f"unknown {given[key][0]}" for key in given.keys() - arrays.keys()]
-            raise ValueError(f"{where}: {name} must have the structure of params; {'; '.join(missing + extra)}")
+            faults = [f"none for {array.label}" for key, array in arrays.items() if key not in given]
+            faults += [f"unknown {label}" for key, (label, _) in given.items() if key not in arrays]
+            if len(faults) > MOST_FAULTS:
+                faults[MOST_FAULTS - 1 :] = [f"and {len(faults) - MOST_FAULTS + 1} more"]
+            raise ValueError(f"{where}: {name} must have the structure of params; {'; '.join(faults)}")
         given = {key: entry for key, entry in given.items() if entry[1] is not None}
         pairs = [(arrays[key], arrays[key].gradient(where, *entry, clears)) for key, entry in given.items()]
         if len(arrays) > 1 and not all(arrays[key].knows(g) for key, (_, g) in given.items()):
@@ -265,9 +303,10 @@ class Structure:
 
     def _known(self, grads: Any) -> list[tuple[ParameterArray, NDArray[Any]]] | None:
         """Return the pairs of gradients that have all been looked at before, None if any needs a closer look."""
+        grads = self.leaves(grads)
         if type(grads) not in (list, tuple, dict) or len(grads) != len(self.arrays):
             return None
-        keys = grads if type(grads) is dict else range(len(grads))
+        keys = grads if type(grads) is dict else self.arrays if self.is_nested else range(len(grads))
         values = grads.values() if type(grads) is dict else grads
         pairs = [
             (array, g.reshape(-1))
@@ -304,27 +343,3 @@ def check_unfrozen(where: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> No
     for name, array in arrays:
         if not array.flags.writeable:
             raise ValueError(f"{where}: {name} has become read-only; set its flags.writeable to True to step it")
-
-
-def entries(where: str, name: str, arrays: Any) -> dict[Any, tuple[str, Any]]:
-    """Return {key: (label, array)} of an array, or a list, tuple, mapping or iterator of them; tensors become views."""
-    if isinstance(arrays, np.ndarray):
-        return {None: (name, arrays)}
-    if isinstance(arrays, (list, tuple)):
-        labelled = {k: (f"{name}[{k}]", array) for k, array in enumerate(arrays)}
-    elif isinstance(arrays, Mapping):
-        labelled = {key: (f"{name}[{key!r}]", array) for key, array in arrays.items()}
-    elif isinstance(arrays, ONCE):
-        return entries(where, name, list(arrays))
-    elif (array := lent(where, name, arrays)) is not arrays:
-        return {None: (name, array)}
-    else:
-        raise TypeError(
-            f"{where}: {name} must be a NumPy array, or a list, tuple or dict of them, got {type(arrays).__name__}"
-        )
-    if not labelled:
-        raise ValueError(f"{where}: {name} must hold at least one array, got none")
-    for key, (label, array) in labelled.items():
-        if type(array) is not np.ndarray:
-            labelled[key] = label, lent(where, label, array)
-    return labelled

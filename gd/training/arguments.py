@@ -19,7 +19,7 @@ from ..typing import FilePath, OptimizerOptions
 NAMES = [  # of what every optimizer takes, as far as it changes results
     name
     for name in OptimizerOptions.__annotations__
-    if name not in ("groups", "state_dir", "zero_grads", "track_norms")
+    if name not in ("groups", "state_dir", "grad_dtype", "zero_grads", "track_norms")
 ]
 
 

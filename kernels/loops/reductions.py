@@ -6,6 +6,7 @@ import numpy as np
 
 from ..compiler import device, loop
 from ..math import multiply_add
+from ..storage import read as element
 from ..views import load, local, matrix_at, part, row_at, store, vector_at
 from .update import chained, unpack
 
@@ -120,9 +121,10 @@ def norms(measured, *stages):
         return p[first:last], g[first:last], part(slots, first, last)
 
     @device
-    def add_squares(n, lanes, values, factor, common, c, p, g, slots):
+    def add_squares(n, lanes, values, factor, coefficients, p, g, slots):
+        common, c = scalars(coefficients)
         for i in range(n):  # a loop of its own: the squares below, in float64, halve the width of the vectors
-            gradient, parameter = prepared(common.scale * g[i], p[i], common)
+            gradient, parameter = prepared(common.scale * element(g, i, coefficients), p[i], common)
             store(values, i, measured(parameter, gradient, *load(slots, i), c))
         for k in range(quantities):
             for i in range(n):
@@ -131,16 +133,15 @@ def norms(measured, *stages):
 
     @device
     def sums(lanes, values, factor, coefficients, p, g, slots):
-        common, c = scalars(coefficients)
         for k in range(quantities):
             for lane in range(LANES):
                 lanes[k, lane] = 0
         whole = p.size // LANES * LANES
         for first in range(0, whole, LANES):
             pieces = pieces_of(p, g, slots, first, first + LANES)
-            add_squares(LANES, rows(lanes), rows(values), factor, common, c, *pieces)
+            add_squares(LANES, rows(lanes), rows(values), factor, coefficients, *pieces)
         pieces = pieces_of(p, g, slots, whole, p.size)
-        add_squares(p.size - whole, rows(lanes), rows(values), factor, common, c, *pieces)
+        add_squares(p.size - whole, rows(lanes), rows(values), factor, coefficients, *pieces)
 
     def body(start, stop, arguments):
         out, coefficients, p, g = arguments[:4]

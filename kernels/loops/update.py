@@ -10,6 +10,7 @@ import typing
 from ..compiler import device, loop
 from ..machine_code import overload
 from ..rules.stages import CommonCoefficients, averaged
+from ..storage import read as element
 from ..traffic import of_rows
 from ..views import load, numbers, part, store, vector_at
 from ..words import invoke
@@ -77,7 +78,7 @@ def update_slices(rule, *stages):
         common, c = scalars(coefficients)
         own, averages = slots[:taken], slots[taken:]
         for i in range(p.size):
-            gradient, parameter = prepared(common.scale * g[i], p[i], common)
+            gradient, parameter = prepared(common.scale * element(g, i, coefficients), p[i], common)
             new = rule(parameter, gradient, *load(own, i), c)
             p[i] = finished(new[0], common)
             store(own, i, new[1:])
