@@ -62,6 +62,7 @@ class ArrayList:
         """Return the list of some arrays, by key; None if they are few."""
         given = arrays.values()
         several = KNOWN and not INTERPRETED and len(arrays) >= FEWEST and any(array.size for array in given)
+        several = several and not any(array.update.by_shape for array in given)
         plain = several and all(type(each) is np.ndarray for array in given for each in (array.p, *array.slots))
         return cls(arrays, written) if plain else None
 

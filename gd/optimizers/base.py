@@ -151,8 +151,8 @@ class Optimizer(Protocols):
         self.choose()
         structure = structure_of(self, name, params)
         self.params = structure.params
-        if (state_dtype or param_dtype) and self.trust_norms is not None:
-            raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which measures whole arrays")
+        if (state_dtype or param_dtype) and not self.elementwise:
+            raise TypeError(f"{name}: state_dtype and param_dtype are not for {name}, which steps whole arrays")
         self._specifications = check_groups(self, groups, structure)
         if state_dir is None or isinstance(state_dir, StateFolder):  # of the optimizer that has this group
             self._prepare(structure, state_dir)

@@ -1,0 +1,150 @@
+"""Adafactor."""
+
+from math import inf, prod, sqrt
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import POSITIVE, UNIT, Range, check_number
+from ..kernels.compiler import join
+from ..kernels.loops.matrices import sum_matrix, tiles, update_matrix
+from ..kernels.rules import adafactor
+from ..typing import OptimizerOptions, Params, Rate
+from .base import Optimizer
+from .update import Update
+from .walk import COMMON, Walk
+
+MOST = COMMON + adafactor.AdafactorCoefficients._fields.index("most")
+
+
+class _Matrices(Walk):
+    """Algorithm 4: squares by row and column, then the size of the update, then the step; each reads the gradient."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        owner = self.owner
+        self._squares = join(sum_matrix, adafactor.squared, *self.stages)
+        self._updates = join(sum_matrix, adafactor.squared_update, *self.stages)
+        self._step = join(update_matrix, adafactor.factored_momentum if owner.momentum else adafactor.factored, *self.stages)
+
+    def walk(self, vector: NDArray[Any], p: NDArray[Any], g: NDArray[Any], *slots: NDArray[Any]) -> None:
+        owner: Any = self.owner
+        row_var, col_var, *others = slots
+        height, width = p.shape[-2:]
+        c = adafactor.AdafactorCoefficients(*self.own(vector))
+        if c.most < 0:
+            vector = vector.copy()
+            vector[MOST] = 1 / np.finfo(self.dtype).eps
+        scale = self.norm(p) / sqrt(p.size) if owner.scale_parameter else 1.0
+        p, g = p.reshape(-1, width), g.reshape(-1, width)
+        rows, columns = np.zeros(len(p), self.dtype), np.zeros((len(p) // height, width), self.dtype)
+        by_row, by_column = self._sums(self._squares, vector, rows, columns, p, g)
+        with np.errstate(all="ignore"):
+            for own, sums, count in ((row_var, by_row, width), (col_var, by_column, height)):
+                own[...] = c.beta2 * own + c.one_minus_beta2 * (sums.reshape(own.shape) / count)
+            means = row_var.mean(-2, dtype=float, keepdims=True)
+            rows[:] = np.sqrt(np.maximum(means, 1 / vector[MOST]) / row_var).ravel()
+            columns[...] = (1 / np.sqrt(col_var)).reshape(columns.shape)
+        ratio = max(owner.eps[1], scale) if owner.scale_parameter else 1.0
+        if owner.d < inf:
+            total = self._sums(self._updates, vector, rows, columns, p, g)[0].sum()
+            ratio /= max(1.0, sqrt(total / p.size) / owner.d)
+        vector = self.with_ratio(vector, ratio)
+        self._step(prod(tiles(len(columns), height, width)), vector, rows, columns, p, g, *(each.reshape(-1) for each in others))
+
+    def _sums(self, kernel: Any, vector: Any, rows: Any, columns: Any, p: Any, g: Any) -> tuple[NDArray[np.float64], Any]:
+        """Return the sums of each row and of each column of each matrix."""
+        matrices, width = columns.shape
+        above, beside = tiles(matrices, len(p) // matrices, width)
+        by_row, by_column = np.empty((beside, len(p))), np.empty((above, width), self.dtype)
+        kernel(above * beside, by_row, by_column, vector, rows, columns, p, g)
+        return by_row.sum(0), by_column.reshape(matrices, -1, width).sum(1, dtype=float)
+
+
+def _eps(where: str, name: str, value: Any) -> tuple[float | None, float]:
+    """Return eps if it is a pair of numbers, of which the first may be None, else raise."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{where}: {name} must be a pair of numbers, the first of which may be None, got {value!r}")
+    first, second = (None if k == 0 and each is None else check_number(where, f"{name}[{k}]", each, POSITIVE) for k, each in enumerate(value))
+    return first, second
+
+
+class Adafactor(Optimizer):
+    """Adafactor."""
+
+    rule: Any = staticmethod(adafactor.adafactor)
+    trust_norms: Any = staticmethod(adafactor.adafactor_norms)
+    walk: Any = _Matrices
+    slots: tuple[str, ...] = ("variance",)
+    decays_itself = True
+    has_rate = False
+    ranges: dict[str, Any] = {
+        "beta2_decay": Range(-inf, 0.0, includes_low=False),
+        "eps": _eps,
+        "d": Range(0.0, inf, includes_low=False, includes_high=True),
+        "relative_step": bool,
+        "scale_parameter": bool,
+        "momentum": UNIT,
+        "eps_inside": bool,
+        "min_size_to_factor": Range(1.0, inf),
+    }
+    beta2_decay: float
+    eps: tuple[float | None, float]
+    d: float
+    relative_step: bool
+    scale_parameter: bool
+    momentum: float
+    eps_inside: bool
+    min_size_to_factor: float
+
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-2,
+        beta2_decay: Rate = -0.8,
+        eps: tuple[float | None, float] = (None, 1e-3),
+        d: Rate = 1.0,
+        relative_step: bool = True,
+        scale_parameter: bool = True,
+        momentum: Rate = 0.0,
+        eps_inside: bool = False,
+        min_size_to_factor: float = 1,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        own = {"beta2_decay": beta2_decay, "eps": eps, "d": d, "relative_step": relative_step}
+        own |= {"scale_parameter": scale_parameter, "momentum": momentum, "eps_inside": eps_inside}
+        super().__init__(params, lr, own | {"min_size_to_factor": min_size_to_factor}, **options)
+
+    def choose(self) -> None:
+        if self.uses("momentum"):
+            self.rule, self.trust_norms = adafactor.adafactor_momentum, adafactor.adafactor_momentum_norms
+            self.slots = ("variance", "exp_avg")
+
+    def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]] | None:
+        if len(shape) < 2 or min(shape[-2:]) < self.min_size_to_factor:
+            return None
+        factors = {"row_var": (*shape[:-1], 1), "col_var": (*shape[:-2], 1, shape[-1])}
+        return factors | ({"exp_avg": shape} if self.uses("momentum") else {})
+
+    def trust(self, parameter: float, update: float, size: int) -> float:
+        root = sqrt(size)
+        scale = max(self.eps[1], parameter / root) if self.scale_parameter else 1.0
+        return scale / max(1.0, update / root / self.d)
+
+    def coefficients(self, t: int, lr: float) -> adafactor.AdafactorCoefficients:
+        eps, rate = self.eps[0], min(lr, 1.0 / sqrt(t)) if self.relative_step else lr
+        one_minus_beta2 = t**self.beta2_decay
+        added, most = (0.0, -1.0 if eps is None else 1.0 / eps)
+        if self.eps_inside:
+            added, most = 1e-30 if eps is None else eps, inf
+        return adafactor.AdafactorCoefficients(
+            1.0 - one_minus_beta2,
+            one_minus_beta2,
+            added,
+            most,
+            self.momentum,
+            1.0 - self.momentum,
+            1.0 - lr * self.weight_decay,
+            rate,
+        )
