@@ -1,6 +1,6 @@
 """Adafactor."""
 
-from math import inf, prod, sqrt
+from math import inf, sqrt
 from typing import Any, Unpack
 
 import numpy as np
@@ -39,27 +39,23 @@ class _Matrices(Walk):
         scale = self.norm(p) / sqrt(p.size) if owner.scale_parameter else 1.0
         p, g = p.reshape(-1, width), g.reshape(-1, width)
         rows, columns = np.zeros(len(p), self.dtype), np.zeros((len(p) // height, width), self.dtype)
-        by_row, by_column = self._sums(self._squares, vector, rows, columns, p, g)
+        matrices, (above, beside) = len(columns), tiles(len(columns), height, width)
+        by_row, by_column = np.empty((beside, len(p))), np.empty((above, width), self.dtype)
+        arguments = vector, rows, columns, p, g
+        self._squares(above * beside, by_row, by_column, *arguments)
+        by_column = by_column.reshape(matrices, -1, width).sum(1, dtype=float)
         with np.errstate(all="ignore"):
-            for own, sums, count in ((row_var, by_row, width), (col_var, by_column, height)):
+            for own, sums, count in ((row_var, by_row.sum(0), width), (col_var, by_column, height)):
                 own[...] = c.beta2 * own + c.one_minus_beta2 * (sums.reshape(own.shape) / count)
             means = row_var.mean(-2, dtype=float, keepdims=True)
             rows[:] = np.sqrt(np.maximum(means, 1 / vector[MOST]) / row_var).ravel()
             columns[...] = (1 / np.sqrt(col_var)).reshape(columns.shape)
         ratio = max(owner.eps[1], scale) if owner.scale_parameter else 1.0
         if owner.d < inf:
-            total = self._sums(self._updates, vector, rows, columns, p, g)[0].sum()
-            ratio /= max(1.0, sqrt(total / p.size) / owner.d)
-        vector = self.with_ratio(vector, ratio)
-        self._step(prod(tiles(len(columns), height, width)), vector, rows, columns, p, g, *(each.reshape(-1) for each in others))
-
-    def _sums(self, kernel: Any, vector: Any, rows: Any, columns: Any, p: Any, g: Any) -> tuple[NDArray[np.float64], Any]:
-        """Return the sums of each row and of each column of each matrix."""
-        matrices, width = columns.shape
-        above, beside = tiles(matrices, len(p) // matrices, width)
-        by_row, by_column = np.empty((beside, len(p))), np.empty((above, width), self.dtype)
-        kernel(above * beside, by_row, by_column, vector, rows, columns, p, g)
-        return by_row.sum(0), by_column.reshape(matrices, -1, width).sum(1, dtype=float)
+            self._updates(above * beside, by_row, None, *arguments)
+            ratio /= max(1.0, sqrt(by_row.sum() / p.size) / owner.d)
+        others = [each.reshape(-1) for each in others]
+        self._step(above * beside, self.with_ratio(vector, ratio), rows, columns, p, g, *others)
 
 
 def _eps(where: str, name: str, value: Any) -> tuple[float | None, float]:
@@ -71,7 +67,69 @@ def _eps(where: str, name: str, value: Any) -> tuple[float | None, float]:
 
 
 class Adafactor(Optimizer):
-    """Adafactor."""
+    """Adafactor: Adam's second moments from the means of rows and columns, in steps as long as the parameters' scale.
+
+    For a matrix, or the last two axes of an array (beta2 = 1 - t**beta2_decay)::
+
+        r <- beta2 * r + (1 - beta2) * mean(g**2 of each row)
+        c <- beta2 * c + (1 - beta2) * mean(g**2 of each column)
+        v  = r * c / max(mean(r), eps[0])
+        u  = g / sqrt(max(v, eps[0]**2))
+        p <- (1 - lr * weight_decay) * p - alpha * u / max(1, rms(u) / d)
+        alpha = max(eps[1], rms(p)) * min(lr, 1 / sqrt(t))
+
+    For a vector, v <- beta2 * v + (1 - beta2) * g**2. rms is the root of the mean of squares over an array.
+
+    Parameters
+    ----------
+    params, **options
+        See `Optimizer`. Lists of arrays with matrices among them are stepped one by one. Not for state_dtype,
+        param_dtype, `step_rows`, proximal and `Distributed`.
+    lr : float or callable, default: 1e-2
+        The largest relative step.
+    beta2_decay : float, default: -0.8
+        Below or at 0.
+    eps : (float or None, float), default: (None, 1e-3)
+        Above 0: what keeps 1 / sqrt(v) finite, by default the distance from 1 to the next number of the dtype (with
+        eps_inside 1e-30), and the smallest scale of the parameters.
+    d : float, default: 1
+        The largest root mean square of u, above 0; math.inf for no limit.
+    relative_step : bool, default: True
+        Whether lr is limited by 1 / sqrt(t).
+    scale_parameter : bool, default: True
+        Whether alpha has the factor max(eps[1], rms(p)).
+    momentum : float, default: 0
+        In [0, 1): p is moved by the mean m <- momentum * m + (1 - momentum) * alpha * u, u after its limit.
+    eps_inside : bool, default: False
+        Add eps[0] to g**2, as in the paper, rather than bound v; mean(r) is not bounded then.
+    min_size_to_factor : float, default: 1
+        Arrays whose last two axes are not both as long are stepped as vectors.
+
+    Notes
+    -----
+    The defaults are `torch.optim.Adafactor`'s, which calls p's scale and lr so, too. The paper and optax's
+    ``adafactor(lr)`` are ``relative_step=False, eps_inside=True, min_size_to_factor=128`` (optax; there
+    ``clipping_threshold`` is d and ``weight_decay_rate`` is lr * weight_decay; it factors the two longest axes, gd and
+    PyTorch the last two). Keras's is ``eps_inside=True``.
+
+    A matrix is walked three times, or twice with d=inf, and p is read once more for its scale: 24 bytes an element in
+    float32, 32 with momentum. State: `row_var` and `col_var`, one number for each row and column, or `variance` of
+    vectors; `exp_avg` with momentum.
+
+    References
+    ----------
+    Shazeer & Stern, "Adafactor: adaptive learning rates with sublinear memory cost", ICML 2018, algorithms 4 and 5.
+
+    Examples
+    --------
+    >>> import gd, numpy as np
+    >>> W = np.ones((100, 200), np.float32)
+    >>> optimizer = gd.Adafactor(W)
+    >>> optimizer.step(np.ones_like(W))
+    True
+    >>> {name: array.shape for name, array in optimizer.state_dict().items() if name != "steps"}
+    {'row_var': (100, 1), 'col_var': (1, 200)}
+    """
 
     rule: Any = staticmethod(adafactor.adafactor)
     trust_norms: Any = staticmethod(adafactor.adafactor_norms)

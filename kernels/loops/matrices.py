@@ -8,13 +8,16 @@ import typing
 
 import numpy as np
 
+from numba import types
+
 from ..compiler import device, loop
+from ..machine_code import by_types
 from ..math import maximum
 from ..vectors import largest, summed
 from ..views import load, local, part, store, vector_at
 from .update import around, average, slots_of, unpack
 
-ROWS, COLUMNS = 64, 2048  # of a tile
+ROWS, COLUMNS = 64, 4096  # of a tile: of fewer columns, 4096 x 4096 takes a tenth longer
 FACTORS = 2  # arguments that a rule takes besides those of `update`: of the row, and of the column
 room_of = local(COLUMNS)
 total_of = summed(lambda x: x)
@@ -52,7 +55,7 @@ def tile_at(item, rows, columns):
 def sum_matrix(rule, *stages):
     """Sum a quantity of each element; arguments: row_sums, column_sums, coefficients, rows, columns, p, g.
 
-    row_sums are (tiles beside each other, rows), in float64, and column_sums (tiles above each other, columns).
+    row_sums are (tiles beside each other, rows), in float64, and column_sums (tiles above each other, columns) or None.
     """
     scalars = unpack(rule)
     prepared, _ = around(stages)
@@ -64,18 +67,16 @@ def sum_matrix(rule, *stages):
             gradient, parameter = prepared(common.scale * g[i], p[i], common)
             value = rule(parameter, gradient, row, columns[i], c)
             values[i] = value
-            sums[i] += value
+            add_to(sums, i, value)
 
     def body(start, stop, arguments):
         row_sums, column_sums, coefficients, rows, columns, p, g = arguments
         width, room = columns.shape[1], room_of(p)
         for item in range(start, stop):
             tile = tile_at(item, rows, columns)
-            sums = vector_at(column_sums, tile.strip * width + tile.left, tile.width)
+            sums = zeros_at(column_sums, tile.strip * width + tile.left, tile.width)
             factors = vector_at(columns, tile.matrix * width + tile.left, tile.width)
             values = vector_at(room, 0, tile.width)
-            for i in range(sums.size):
-                sums[i] = 0
             for k in range(tile.first, tile.last):
                 begin = k * width + tile.left
                 parts = vector_at(p, begin, tile.width), vector_at(g, begin, tile.width)
@@ -83,6 +84,33 @@ def sum_matrix(rule, *stages):
                 row_sums[tile.place, k] = total_of((values,), ())
 
     return body
+
+
+@by_types
+def zeros_at(x, start, size):
+    """Set n elements to 0 and return them; None where there are none."""
+    if x == types.none:
+        return lambda x, start, size: None
+
+    def cleared(x, start, size):
+        found = vector_at(x, start, size)
+        for i in range(size):
+            found[i] = 0
+        return found
+
+    return cleared
+
+
+@by_types
+def add_to(x, i, value):
+    """Add to an element, or do nothing where there are none."""
+    if x == types.none:
+        return lambda x, i, value: None
+
+    def add(x, i, value):
+        x[i] += value
+
+    return add
 
 
 def _step(rule, stages):
@@ -141,11 +169,9 @@ def update_matrix_and_maxima(rule, *stages):
         width, room = columns.shape[1], room_of(p)
         for item in range(start, stop):
             tile = tile_at(item, rows, columns)
-            maxima = vector_at(column_maxima, tile.strip * width + tile.left, tile.width)
+            maxima = zeros_at(column_maxima, tile.strip * width + tile.left, tile.width)
             factors = vector_at(columns, tile.matrix * width + tile.left, tile.width)
             values = vector_at(room, 0, tile.width)
-            for i in range(maxima.size):
-                maxima[i] = 0
             for k in range(tile.first, tile.last):
                 begin = k * width + tile.left
                 slots = (values, *part(arguments[7:], begin, begin + tile.width))
