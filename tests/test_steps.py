@@ -15,7 +15,7 @@ from gd.checks.values import Range
 from gd.optimizers import OPTIMIZERS
 
 NAMES = sorted(OPTIMIZERS)
-ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].trust_norms]
+ELEMENTWISE = [name for name in NAMES if OPTIMIZERS[name].elementwise]
 
 
 def states_equal(a, b):
@@ -371,7 +371,7 @@ def test_bad_rows_are_refused_and_nothing_changes(rng):
     ):
         with pytest.raises(error, match=match):
             optimizer.step_rows(*arguments)
-    with pytest.raises(TypeError, match=r"LAMB.step_rows: LAMB measures whole arrays"):
+    with pytest.raises(TypeError, match=r"LAMB.step_rows: LAMB steps whole arrays"):
         gd.LAMB(np.ones((4, 2))).step_rows(None, np.array([0]), np.ones((1, 2)))
     assert (params["E"] == 1).all()
     assert optimizer.steps == 0

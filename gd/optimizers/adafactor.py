@@ -6,13 +6,12 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import POSITIVE, UNIT, Range, check_number
+from ..checks import POSITIVE, UNIT, Range, check_number, shown
 from ..kernels.compiler import join
 from ..kernels.loops.matrices import sum_matrix, tiles, update_matrix
 from ..kernels.rules import adafactor
 from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
-from .update import Update
 from .walk import COMMON, Walk
 
 MOST = COMMON + adafactor.AdafactorCoefficients._fields.index("most")
@@ -23,10 +22,10 @@ class _Matrices(Walk):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        owner = self.owner
+        rule = adafactor.factored_momentum if self.owner.uses("momentum") else adafactor.factored
         self._squares = join(sum_matrix, adafactor.squared, *self.stages)
         self._updates = join(sum_matrix, adafactor.squared_update, *self.stages)
-        self._step = join(update_matrix, adafactor.factored_momentum if owner.momentum else adafactor.factored, *self.stages)
+        self._step = join(update_matrix, rule, *self.stages)
 
     def walk(self, vector: NDArray[Any], p: NDArray[Any], g: NDArray[Any], *slots: NDArray[Any]) -> None:
         owner: Any = self.owner
@@ -61,9 +60,9 @@ class _Matrices(Walk):
 def _eps(where: str, name: str, value: Any) -> tuple[float | None, float]:
     """Return eps if it is a pair of numbers, of which the first may be None, else raise."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise TypeError(f"{where}: {name} must be a pair of numbers, the first of which may be None, got {value!r}")
-    first, second = (None if k == 0 and each is None else check_number(where, f"{name}[{k}]", each, POSITIVE) for k, each in enumerate(value))
-    return first, second
+        raise TypeError(f"{where}: {name} must be (number or None, number), got {shown(value)}")
+    first = None if value[0] is None else check_number(where, f"{name}[0]", value[0], POSITIVE)
+    return first, check_number(where, f"{name}[1]", value[1], POSITIVE)
 
 
 class Adafactor(Optimizer):

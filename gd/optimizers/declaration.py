@@ -99,8 +99,8 @@ class Declaration(ABC):
         """Return how far a constant gradient of 1 moves p in a step, in the end: more than lr with momentum."""
         return lr
 
-    def trust(self, parameter: float, update: float, size: int) -> float:  # pyright: ignore[reportReturnType]  # only with trust_norms
-        """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array of a size."""
+    def trust(self, parameter: float, update: float, size: int) -> float:  # pyright: ignore[reportReturnType]
+        """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array; if any."""
 
     def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]] | None:
         """Return {slot: shape} of an array that `walk` steps, None if the rule steps it as a vector.

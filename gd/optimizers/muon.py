@@ -6,7 +6,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import NON_NEGATIVE, POSITIVE, REAL, UNIT, aligned_empty, check_choice, check_integer
+from ..checks import NON_NEGATIVE, POSITIVE, REAL, UNIT, Range, aligned_empty, check_choice
 from ..kernels.compiler import join
 from ..kernels.loops.products import multiply, rows_of_block
 from ..kernels.loops.update import update
@@ -20,6 +20,7 @@ from .walk import COMMON, Walk
 
 ADJUSTMENTS = {
     "original": lambda rows, columns: sqrt(max(1.0, rows / columns)),
+    "original_transposed": lambda rows, columns: sqrt(max(1.0, columns / rows)),
     "match_rms_adamw": lambda rows, columns: 0.2 * sqrt(max(rows, columns)),
 }
 
@@ -56,7 +57,7 @@ class _Matrices(Walk):
         rows, product = rows_of_block(len(x)), join(multiply)
         items = -(-len(x) // rows)
         with single_threaded_blas():
-            for _ in range(owner.ns_steps):
+            for _ in range(int(owner.ns_steps)):
                 product(items, rows, gram, x, x, 1, x[:0], first)
                 product(items, rows, polynomial, gram, gram, 0, gram, first)
                 product(items, rows, new, polynomial, x, 0, x, second)
@@ -65,11 +66,6 @@ class _Matrices(Walk):
 
 
 EMA = CommonCoefficients._fields.index("ema")
-
-
-def _steps(where: str, name: str, value: Any) -> int:
-    """Return ns_steps if it is a number of steps, else raise."""
-    return check_integer(where, name, value, 1)
 
 
 def _adjustment(where: str, name: str, value: Any) -> str:
@@ -106,10 +102,11 @@ class Muon(Optimizer):
     eps : float, default: 1e-7
         Above 0: the smallest divisor of U.
     ns_steps : int, default: 5
-        At least 1.
-    adjust_lr_fn : {"original", "match_rms_adamw"}
-        The ratio: sqrt(max(1, rows / columns)), or 0.2 * sqrt(max(rows, columns)), with which lr and weight_decay of
-        AdamW can be kept.
+        1 to 99.
+    adjust_lr_fn : {"original", "original_transposed", "match_rms_adamw"}
+        The ratio: sqrt(max(1, rows / columns)), for matrices of (outputs, inputs) as in PyTorch;
+        sqrt(max(1, columns / rows)), for those of (inputs, outputs) as in gd's networks; 0.2 * sqrt(max(rows,
+        columns)), with which lr and weight_decay of AdamW can be kept.
     use_muon : bool, default: True
         False for matrices that shall take Adam's step, in a group: embeddings, and the last layer of a network.
     adam_betas : (float, float), default: (0.9, 0.999)
@@ -121,10 +118,9 @@ class Muon(Optimizer):
 
     Notes
     -----
-    Names and defaults are `torch.optim.Muon`'s, which refuses what is no matrix; that such arrays take Adam's step is as
-    in ``optax.contrib.muon``. A matrix is (rows, columns) as stored: a dense layer's in gd is (inputs, outputs), the
-    transpose of PyTorch's, which "original" treats otherwise. PyTorch iterates in bfloat16, gd in the parameters'
-    dtype: steps differ by about 1 %. optax also corrects the bias of B, which changes steps only with nesterov.
+    Names and defaults are `torch.optim.Muon`'s, which refuses what is no matrix; that such arrays take Adam's step is
+    as in ``optax.contrib.muon``. PyTorch iterates in bfloat16, gd in the parameters' dtype: steps differ by about 1 %.
+    optax has the ratio "original_transposed", and corrects the bias of B, which changes steps only with nesterov.
 
     The products are SciPy's BLAS, on gd's threads: ns_steps * (4 n**2 m + 2 n**3) operations for n <= m. State:
     `momentum_buffer` of matrices; `exp_avg` and `exp_avg_sq` of others. A step also takes room for two matrices and two
@@ -132,8 +128,8 @@ class Muon(Optimizer):
 
     References
     ----------
-    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is scalable for LLM
-    training", 2025 ("match_rms_adamw").
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is scalable for
+    LLM training", 2025 ("match_rms_adamw").
 
     Examples
     --------
@@ -157,7 +153,7 @@ class Muon(Optimizer):
         "nesterov": bool,
         "ns_coefficients": (REAL, REAL, REAL),
         "eps": POSITIVE,
-        "ns_steps": _steps,
+        "ns_steps": Range(1.0, 100.0),
         "adjust_lr_fn": _adjustment,
         "use_muon": bool,
         "adam_betas": (UNIT, UNIT),
@@ -167,8 +163,8 @@ class Muon(Optimizer):
     nesterov: bool
     ns_coefficients: tuple[float, float, float]
     eps: float
-    ns_steps: int
-    adjust_lr_fn: Literal["original", "match_rms_adamw"]
+    ns_steps: float
+    adjust_lr_fn: Literal["original", "original_transposed", "match_rms_adamw"]
     use_muon: bool
     adam_betas: tuple[float, float]
     adam_eps: float
@@ -182,7 +178,7 @@ class Muon(Optimizer):
         ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
         eps: float = 1e-7,
         ns_steps: int = 5,
-        adjust_lr_fn: Literal["original", "match_rms_adamw"] = "original",
+        adjust_lr_fn: Literal["original", "original_transposed", "match_rms_adamw"] = "original",
         use_muon: bool = True,
         adam_betas: tuple[Rate, Rate] = (0.9, 0.999),
         adam_eps: Rate = 1e-8,
@@ -194,6 +190,10 @@ class Muon(Optimizer):
         own |= {"adam_betas": adam_betas, "adam_eps": adam_eps}
         options["weight_decay"] = weight_decay
         super().__init__(params, lr, own, **options)
+
+    def choose(self) -> None:
+        if self.ns_steps % 1:
+            raise ValueError(f"Muon: ns_steps must be an integer, got {self.ns_steps:g}")
 
     @property
     def betas(self) -> tuple[float, float]:

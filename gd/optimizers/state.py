@@ -81,7 +81,8 @@ class State:
                 if vector is not None and not apart:
                     array.slots = tuple(piece for _, piece in next(pieces, ()))
                 else:
-                    array.slots = tuple(self._allocated(array, slot) for slot in array.update.slots)
+                    slots: tuple[str, ...] = array.update.slots
+                    array.slots = tuple(self._allocated(array, slot) for slot in slots)
 
     def _allocated(self, array: ParameterArray, slot: str) -> NDArray[Any]:
         """Return a new state array for a slot of an array: a vector, unless it has a shape of its own."""

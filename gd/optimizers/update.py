@@ -132,7 +132,7 @@ class Update:
         slots = array.slots[: len(self.owner.slots)]  # without the average of p
         parts = _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
         norms = parts.ravel().tolist() if parts.shape[1] == 1 else combined(parts)
-        return self.with_ratio(vector, self.owner.trust(*norms, array.size))
+        return self.with_ratio(vector, self.owner.trust(norms[0], norms[1], array.size))
 
     def with_ratio(self, vector: NDArray[Any], ratio: float) -> NDArray[Any]:
         """Return the coefficients with the rule's `lr` multiplied by a ratio."""

@@ -413,7 +413,8 @@ def muon(
     buffer *= momentum
     buffer += (1 - momentum) * g
     u = (1 - momentum) * g + momentum * buffer if nesterov else buffer
-    ratio = 0.2 * np.sqrt(max(p.shape)) if adjust_lr_fn == "match_rms_adamw" else np.sqrt(max(1, p.shape[0] / p.shape[1]))
+    rows, columns = p.shape[::-1] if adjust_lr_fn == "original_transposed" else p.shape
+    ratio = 0.2 * np.sqrt(max(p.shape)) if adjust_lr_fn == "match_rms_adamw" else np.sqrt(max(1, rows / columns))
     p -= lr * ratio * newton_schulz(u, ns_coefficients, ns_steps, eps)
 
 

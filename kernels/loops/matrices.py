@@ -6,8 +6,6 @@ for any number of threads. Several matrices of one shape lie one after the other
 
 import typing
 
-import numpy as np
-
 from numba import types
 
 from ..compiler import device, loop
@@ -29,9 +27,11 @@ def tiles(matrices, rows, columns):
 
 
 class Tile(typing.NamedTuple):
-    first: int  # row, of all matrices
+    """Where a tile lies: rows first to last of all matrices, and so many columns from `left` on."""
+
+    first: int
     last: int
-    left: int  # column
+    left: int
     width: int
     matrix: int
     strip: int  # row of tiles
@@ -155,7 +155,7 @@ def update_matrix(rule, *stages):
 def update_matrix_and_maxima(rule, *stages):
     """Step as `update_matrix` does; arguments: row_maxima, column_maxima, and those of that.
 
-    The maxima are those of the rule's first slot, which is not kept; their shapes are those of the sums of `sum_matrix`.
+    The maxima are those of the rule's first slot, which is not kept; their shapes are those of `sum_matrix`'s sums.
     """
     step = _step(rule, stages)
 
