@@ -59,13 +59,15 @@ class State:
         updates: dict[Any, Update] = {}
         arrays, pieces = structure.arrays, iter(())
 
-        def add(array: ParameterArray) -> None:
+        def add(array: ParameterArray) -> tuple[str, ...]:
+            """Give an array its `Update`; return the names of its slots."""
             shapes = owner.shapes(array.shape) if array.size else None
             slots = self.slots if shapes is None else (*shapes, *average)
             kind = Update if shapes is None else owner.walk
             if (array.real, slots, kind) not in updates:
                 updates[array.real, slots, kind] = kind(owner, array.real, slots, folder is not None)
             array.update = updates[array.real, slots, kind]
+            return slots
 
         for group in groups:
             structure.adopt(group._structure.arrays)
@@ -77,11 +79,10 @@ class State:
             pieces = zip(*(structure.pieces(slot) for slot in vector.slots), strict=True)
         for array in arrays.values():
             if array.update is None:
-                add(array)
+                slots = add(array)
                 if vector is not None and not apart:
                     array.slots = tuple(piece for _, piece in next(pieces, ()))
                 else:
-                    slots: tuple[str, ...] = array.update.slots
                     array.slots = tuple(self._allocated(array, slot) for slot in slots)
 
     def _allocated(self, array: ParameterArray, slot: str) -> NDArray[Any]:
