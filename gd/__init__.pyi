@@ -92,6 +92,7 @@ from .optimizers import ASGD as ASGD
 from .optimizers import AdEMAMix as AdEMAMix
 from .optimizers import AdaBelief as AdaBelief
 from .optimizers import Adadelta as Adadelta
+from .optimizers import Adafactor as Adafactor
 from .optimizers import Adagrad as Adagrad
 from .optimizers import Adam as Adam
 from .optimizers import AdamW as AdamW
@@ -100,6 +101,7 @@ from .optimizers import LAMB as LAMB
 from .optimizers import LARS as LARS
 from .optimizers import Lion as Lion
 from .optimizers import Momentum as Momentum
+from .optimizers import Muon as Muon
 from .optimizers import NAdam as NAdam
 from .optimizers import Nesterov as Nesterov
 from .optimizers import Optimizer as Optimizer
@@ -107,6 +109,7 @@ from .optimizers import RAdam as RAdam
 from .optimizers import RMSprop as RMSprop
 from .optimizers import Rprop as Rprop
 from .optimizers import SGD as SGD
+from .optimizers import SM3 as SM3
 from .optimizers import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .optimizers import Yogi as Yogi
 from .optimizers import optimizer as optimizer

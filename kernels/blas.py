@@ -172,6 +172,13 @@ def product(a, b, transpose_b, out):
 
 
 @device
+def whole_product(a, b, transpose_b, out):
+    """Compute out = a @ b, or a @ b.T, for large operands, which BLAS packs."""
+    lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
+    _gemm(transpose_b, False, False, out.shape[1], len(a), a.shape[1], b, 0, ldb, a, 0, lda, out, 0, ldc)
+
+
+@device
 def column_product(a, b, first, last, out):
     """Compute columns first to last of out = a @ b, by pieces of the inner dimension."""
     inner = a.shape[1]

@@ -53,11 +53,11 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Distributed\.(check_batches|has_saved|read|write)": "called by fit with what it has checked",
     r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
-    r"\w+\.(choose|coefficients|effective_lr|initial|trust|stepped|torch_scalars|rule|trust_norms)": (
+    r"\w+\.(choose|coefficients|effective_lr|initial|shapes|trust|stepped|torch_scalars|rule|trust_norms)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
     r"\w+\.(mu|uses)": "likewise",
-    r"(LAMB|LARS)\.step_rows": "refused, whatever the arguments",
+    r"(LAMB|LARS|Adafactor|SM3|Muon)\.step_rows": "refused, whatever the arguments",
 }
 GUARD = 256  # bytes on each side of an array that nobody may write
 ROWS, COLUMNS, CLASSES = 5, 3, 4
@@ -515,7 +515,7 @@ def _(world, each):
     while isinstance(params, np.ndarray) and "groups" in world.wanted:
         params = structure(world)
     groups = () if isinstance(params, np.ndarray) else [{"params": [1 if isinstance(params, list) else "b"], "lr": 0.1}]
-    whole = OPTIMIZERS[each.owner.__name__].trust_norms or "state_dir" in world.wanted
+    whole = not OPTIMIZERS[each.owner.__name__].elementwise or "state_dir" in world.wanted
     state_dtype = None if whole else "int8"
     return {"params": params, "groups": groups, "state_dtype": state_dtype}
 

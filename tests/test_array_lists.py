@@ -11,7 +11,7 @@ import pytest
 import gd
 from gd.optimizers import OPTIMIZERS, array_lists
 
-NAMES = sorted(name for name, each in OPTIMIZERS.items() if not each.trust_norms)
+NAMES = sorted(name for name, each in OPTIMIZERS.items() if each.elementwise)
 VARIANTS = [(name, {}) for name in NAMES] + [
     ("Adam", {"ema": 0.5, "clip_value": 0.5, "weight_decay": 0.1, "l1": 0.01}),
     ("Adam", {"lr": lambda step: 0.1 / (1 + step), "groups": [{"params": list(range(3, 30, 2)), "lr": 0.3}]}),

@@ -95,7 +95,7 @@ def test_optimizers_use_the_whole_vector(name, dtype):
 
 
 @x86
-@pytest.mark.parametrize("name", [name for name, each in sorted(OPTIMIZERS.items()) if not each.trust_norms])
+@pytest.mark.parametrize("name", [name for name, each in sorted(OPTIMIZERS.items()) if each.elementwise])
 def test_optimizers_in_few_bits_use_the_whole_vector(name):
     """Both loops: that of the rule, and that of the codes of all 8-bit states."""
     optimizer = OPTIMIZERS[name](np.zeros(300, np.uint16), state_dtype="int8", param_dtype="bfloat16")

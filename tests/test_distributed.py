@@ -25,7 +25,7 @@ from gd.optimizers import OPTIMIZERS as ALL
 from gd.version import to_install
 
 ROOT = Path(__file__).parent.parent
-ELEMENTWISE = [name for name, cls in ALL.items() if cls.trust_norms is None]
+ELEMENTWISE = [name for name, cls in ALL.items() if cls.elementwise]
 LIMIT = 120  # seconds of a run
 
 

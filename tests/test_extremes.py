@@ -8,7 +8,7 @@ from gd import reference
 from gd.optimizers import OPTIMIZERS
 
 NAMES = sorted(OPTIMIZERS)
-ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].trust_norms]
+ELEMENTWISE = [name for name in NAMES if OPTIMIZERS[name].elementwise]
 EXTREMES = [(np.float32, 1e38), (np.float32, 3.4e38), (np.float32, 1e-45), (np.float64, 1e200), (np.float64, 5e-324)]
 EXTREMES += [(dtype, bad) for dtype in (np.float32, np.float64) for bad in (np.nan, np.inf, -np.inf)]
 extremes = pytest.mark.parametrize("dtype, extreme", EXTREMES, ids=lambda x: x.__name__ if isinstance(x, type) else x)

@@ -15,7 +15,7 @@ from gd.checks.values import Range
 from gd.optimizers import OPTIMIZERS
 
 NAMES = sorted(OPTIMIZERS)
-ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].trust_norms]
+ELEMENTWISE = [name for name in NAMES if OPTIMIZERS[name].elementwise]
 
 
 def states_equal(a, b):
@@ -371,7 +371,7 @@ def test_bad_rows_are_refused_and_nothing_changes(rng):
     ):
         with pytest.raises(error, match=match):
             optimizer.step_rows(*arguments)
-    with pytest.raises(TypeError, match=r"LAMB.step_rows: LAMB measures whole arrays"):
+    with pytest.raises(TypeError, match=r"LAMB.step_rows: LAMB steps whole arrays"):
         gd.LAMB(np.ones((4, 2))).step_rows(None, np.array([0]), np.ones((1, 2)))
     assert (params["E"] == 1).all()
     assert optimizer.steps == 0
@@ -422,6 +422,9 @@ RATES = {  # name -> rate on the quadratic and on Rosenbrock's function, and hyp
     "AdEMAMix": (0.01, gd.schedules.CosineDecay(5e-3, 19_000), {"betas": (0.9, 0.999, 0.99)}),
     "ADOPT": (0.05, gd.schedules.CosineDecay(0.02, 19_000), {"betas": (0.9, 0.99)}),
     "ScheduleFreeAdamW": (0.1, 0.02, {}),
+    "Adafactor": (gd.schedules.CosineDecay(0.05, 4900), gd.schedules.CosineDecay(0.02, 19_000), {}),
+    "SM3": (0.5, 0.5, {}),
+    "Muon": (0.05, 0.02, {"weight_decay": 0.0}),
 }
 
 

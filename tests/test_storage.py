@@ -14,7 +14,7 @@ from gd.kernels.compiler import splitting
 from gd.kernels.storage import stored_size
 from gd.optimizers import OPTIMIZERS
 
-STORED = [name for name in OPTIMIZERS if not OPTIMIZERS[name].trust_norms]
+STORED = [name for name in OPTIMIZERS if OPTIMIZERS[name].elementwise]
 STATEFUL = [name for name in STORED if OPTIMIZERS[name].slots != OPTIMIZERS[name].exact]
 SMALL = ("bfloat16", "int8")
 SIZES = [1, 7, 255, 256, 257, 1000, 5000]

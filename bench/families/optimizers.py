@@ -1,6 +1,7 @@
 """Optimizers: one step on a vector, with a given gradient."""
 
 from functools import partial
+from math import isqrt
 
 import numpy as np
 
@@ -16,7 +17,21 @@ VARIANTS = {
     "torch foreach": {"foreach": True},
     "torch fused": {"fused": True},
 }
-TORCH = ("SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Rprop", "ASGD")
+TORCH = (
+    "SGD",
+    "Adagrad",
+    "RMSprop",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "Rprop",
+    "ASGD",
+    "Adafactor",
+)
+WALKS = {"Adafactor": ("1r", "1r", "1r", "2r1w in place"), "SM3": ("3r2w in place",)}  # of a matrix
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
 OPTAX = {  # with gd's formula and defaults
     "SGD": lambda optax: optax.sgd(1e-3),
@@ -33,6 +48,7 @@ OPTAX = {  # with gd's formula and defaults
     "LARS": lambda optax: optax.lars(1.0),
     "AdEMAMix": lambda optax: optax.contrib.ademamix(1e-3),
     "ADOPT": lambda optax: optax.contrib.adopt(1e-3),
+    "SM3": lambda optax: optax.sm3(0.1),
 }
 NUMEXPR = {  # (array to write, expression) in order; s and t are states, c1 and c2 Adam's bias corrections
     "SGD": (("p", "p - 1e-3 * g"),),
@@ -56,11 +72,15 @@ DEEPSPEED = ("Adagrad", "Adam", "AdamW", "Lion")
 
 
 class Optimizers(Family):
-    """One step of each optimizer, with its default hyper-parameters."""
+    """One step of each optimizer, with its default hyper-parameters; of those with a walk, on a matrix."""
 
     name = "optimizers"
     headline = ("SGD", "Momentum", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "LAMB")
     whats = tuple(OPTIMIZERS)
+
+    def sizes_of(self, what):
+        """Return the sizes of a full run; Muon's products grow with the power 3/2 of the size."""
+        return tuple(size for size in super().sizes_of(what) if what != "Muon" or size <= 1_000_000)
 
     def makers(self, case):
         """Return a maker for each library; all get equal parameters and gradients."""
@@ -68,6 +88,8 @@ class Optimizers(Family):
         if what in TORCH:
             made |= {name: partial(self._torch, VARIANTS[name]) for name in VARIANTS}
             made["torch compiled"] = self._torch_compiled
+        if what == "Muon":
+            made["torch loop"] = partial(self._torch, {})
         if what not in FUSED:
             made.pop("torch fused", None)
         if case.dtype == "float32":
@@ -78,7 +100,13 @@ class Optimizers(Family):
         return {name: partial(maker, case) for name, maker in made.items()}
 
     def ceiling(self, case):
-        """Return the walk of an update with this number of states; LAMB and LARS also compute norms."""
+        """Return the walk of an update with this number of states; some also compute norms; None for Muon's products."""
+        if case.what == "Muon":
+            return None, None
+        if case.what in WALKS:
+            mixes = WALKS[case.what]
+            walks = [ceilings.walk(mix, vectors(case, ceilings.MIXES[mix][0])) for mix in mixes]
+            return mixes[-1], Side(lambda: [walk() for walk in walks])
         optimizer = OPTIMIZERS[case.what](np.ones(1, case.dtype))
         arrays = vectors(case, 2 + len(optimizer.slots))
         mix = ceilings.in_place(len(optimizer.slots))
@@ -93,13 +121,20 @@ class Optimizers(Family):
 
         return mix, Side(call)
 
+    def flops(self, case):
+        """Return those of Muon's products; others are read from the assembly."""
+        if case.what != "Muon":
+            return None
+        rows, columns = _shape(case)
+        return 5 * (4 * rows**2 * columns + 2 * rows**3)
+
     def _gd(self, case):
-        p, g = vectors(case, 2)
+        p, g = _arrays(case)
         optimizer = OPTIMIZERS[case.what](p)
         return Side(lambda: optimizer.step(g), lambda: [p])
 
     def _numpy(self, case):
-        p, g = vectors(case, 2)
+        p, g = _arrays(case)
         optimizer = reference.Optimizer(case.what, {"p": p})
         return Side(lambda: optimizer.step({"p": g}), lambda: [p])
 
@@ -120,7 +155,7 @@ class Optimizers(Family):
     def _parameter(self, case):
         import torch
 
-        p, g = vectors(case, 2)
+        p, g = _arrays(case)
         tensor = torch.nn.Parameter(torch.from_numpy(p))
         tensor.grad = torch.from_numpy(g)
         return tensor, p
@@ -136,7 +171,7 @@ class Optimizers(Family):
             return optax.apply_updates(p, updates), state
 
         compiled = jax.jit(step, donate_argnums=(0, 1))
-        p, g = (jax.numpy.array(each) for each in vectors(case, 2))
+        p, g = (jax.numpy.array(each) for each in _arrays(case))
         now = [p, transformation.init(p)]
 
         def call():
@@ -188,3 +223,14 @@ class Optimizers(Family):
             "Lion": lambda: DeepSpeedCPULion([tensor], lr=1e-4),
         }
         return Side(made[case.what]().step, lambda: [p])
+
+
+def _arrays(case):
+    """Return parameters and gradient: vectors, or matrices for optimizers that have a walk of their own."""
+    return [each if OPTIMIZERS[case.what].walk is None else each.reshape(_shape(case)) for each in vectors(case, 2)]
+
+
+def _shape(case):
+    """Return the shape nearest to a square."""
+    rows = next(rows for rows in range(isqrt(case.size), 0, -1) if case.size % rows == 0)
+    return rows, case.size // rows

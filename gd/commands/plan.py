@@ -11,7 +11,7 @@ from ..optimizers import DTYPES, OPTIMIZERS
 from ..plan import COLLECTIVES, SCALINGS, Network, Rates, plot, rows_of_a_node, step, table
 from .arguments import Failure, HelpFormatter, check_compiled, draw, positive_integers, try_plot
 
-NAMES = {name.lower(): name for name, each in OPTIMIZERS.items() if each.trust_norms is None}
+NAMES = {name.lower(): name for name, each in OPTIMIZERS.items() if each.elementwise}
 NODES = [2**k for k in range(11)]
 PARAMETERS = 100_000_000
 MEASURED = 2**25  # elements to time: with more, the time per element is the same

@@ -47,7 +47,7 @@ class Distributed:
     Parameters
     ----------
     optimizer_class : type
-        Such as `gd.Adam`; not LAMB and LARS, whose trust ratio measures whole arrays.
+        Such as `gd.Adam`; not LAMB, LARS, Adafactor, SM3 and Muon, which step whole arrays.
     params : as for every optimizer
         Of one dtype. All ranks start with the parameters of rank 0. A ParameterVector or one array is fastest: the
         arrays of a list or a dict are copied into a vector and back in each step.

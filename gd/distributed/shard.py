@@ -37,10 +37,8 @@ def check_class(where: str, cls: Any) -> None:
     """Raise unless a class is an optimizer that can step a shard."""
     if not isinstance(cls, type) or not issubclass(cls, Optimizer) or isabstract(cls):
         raise TypeError(f"{where}: optimizer_class must be an optimizer such as gd.Adam, got {cls!r}")
-    if cls.trust_norms is not None:
-        raise ValueError(
-            f"{where}: optimizer_class must be elementwise, got {cls.__name__}, which measures whole arrays"
-        )
+    if not cls.elementwise:
+        raise ValueError(f"{where}: optimizer_class must be elementwise, got {cls.__name__}, which steps whole arrays")
 
 
 def compile_steps(optimizer_class: type[Optimizer], dtype: np.dtype[Any], options: Mapping[str, Any]) -> None:

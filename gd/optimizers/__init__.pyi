@@ -2,6 +2,7 @@
 
 from .adabelief import AdaBelief as AdaBelief
 from .adadelta import Adadelta as Adadelta
+from .adafactor import Adafactor as Adafactor
 from .adagrad import Adagrad as Adagrad
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
@@ -17,6 +18,7 @@ from .declaration import check_optimizer as check_optimizer
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
 from .lion import Lion as Lion
+from .muon import Muon as Muon
 from .rmsprop import RMSprop as RMSprop
 from .rprop import Rprop as Rprop
 from .schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
@@ -24,6 +26,7 @@ from .sgd import Momentum as Momentum
 from .sgd import Nesterov as Nesterov
 from .sgd import SGD as SGD
 from .short_form import optimizer as optimizer
+from .sm3 import SM3 as SM3
 from .steps import Together as Together
 from .storage import DTYPES as DTYPES
 from .yogi import Yogi as Yogi

@@ -69,6 +69,7 @@ class ArrayList:
         """Return the list of the arrays of a structure; None if they are few."""
         given = structure.arrays.values()
         several = KNOWN and not INTERPRETED and len(given) >= FEWEST and any(array.size for array in given)
+        several = several and not any(array.update.by_shape for array in given)
         plain = several and all(type(each) is np.ndarray for array in given for each in (array.p, *array.slots))
         if dtype is not None and len({array.dtype for array in given}) > 1:
             return None

@@ -161,8 +161,8 @@ class Optimizer(Protocols):
         check_declaration(self)
         structure = structure_of(self, name, params)
         self.params = structure.params
-        if (state_dtype or param_dtype or grad_dtype == "bfloat16") and self.trust_norms is not None:
-            raise TypeError(f"{name}: state_dtype, param_dtype and bfloat16 are not for norms of whole arrays")
+        if (state_dtype or param_dtype or grad_dtype == "bfloat16") and not self.elementwise:
+            raise TypeError(f"{name}: state_dtype, param_dtype and bfloat16 are not for {name}, which steps whole arrays")
         self._specifications = check_groups(self, groups, structure)
         if state_dir is None or isinstance(state_dir, StateFolder):  # of the optimizer that has this group
             self._prepare(structure, state_dir)
@@ -289,7 +289,7 @@ class Optimizer(Protocols):
         KeyError
             If there is no such key.
         TypeError, ValueError
-            If rows or grad_rows do not fit; for LAMB and LARS, whose step needs whole arrays.
+            If rows or grad_rows do not fit; for optimizers that step whole arrays, such as LAMB and Muon.
 
         Examples
         --------

@@ -47,6 +47,8 @@ class Declaration(ABC):
     unsigned: tuple[str, ...] = ()  # names of state arrays that are never negative, as 8 bits store them
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
     trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step
+    walk: Any = None  # the class of `Walk` that steps the arrays of which `shapes` tells the state
+    elementwise: bool = True  # False with a trust ratio or a walk, whose steps need whole arrays; set for each class
     steady: bool = False  # True if, after the first step, the coefficients depend on the learning rate alone
     by_array: bool = False  # True if `coefficients` also takes an array of steps, whose coefficients are arrays
     evaluated: str = "parameters"  # what `fit` judges: these, or "averaged" ones
@@ -94,6 +96,7 @@ class Declaration(ABC):
     def __init_subclass__(cls) -> None:
         if "coefficients" in vars(cls) and "by_array" not in vars(cls):  # a user's formula may not be meant for arrays
             cls.by_array = False
+        cls.elementwise = cls.trust_norms is None and cls.walk is None
         home, _, module = cls.__module__.rpartition(".")
         if home == __package__ and module in ("protocols", "base"):  # what all have in common
             return
@@ -113,8 +116,15 @@ class Declaration(ABC):
         """Return how far a constant gradient of 1 moves p in a step, in the end: more than lr with momentum."""
         return lr
 
-    def trust(self, parameter: float, update: float) -> float:  # pyright: ignore[reportReturnType]  # only with trust_norms
-        """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array."""
+    def trust(self, parameter: float, update: float, size: int) -> float:  # pyright: ignore[reportReturnType]
+        """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array; if any."""
+
+    def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]] | None:
+        """Return {slot: shape} of an array that `walk` steps, None if the rule steps it as a vector.
+
+        State of another shape than the array's has as many axes, some of length 1, so that the two broadcast.
+        """
+        return None
 
     def stepped(self, lr: float) -> None:
         """Update the scalars of the state, before `steps` counts a step at this rate."""

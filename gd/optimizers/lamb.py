@@ -75,7 +75,7 @@ class LAMB(Optimizer):
         own = {"betas": betas, "eps": eps, "bias_correction": bias_correction}
         super().__init__(params, lr, own | {"eps_inside": eps_inside, "eps_hat": eps_hat}, **options)
 
-    def trust(self, parameter: float, update: float) -> float:
+    def trust(self, parameter: float, update: float, size: int) -> float:
         return parameter / update if parameter > 0 and update > 0 else 1.0
 
     def coefficients(self, t: int, lr: float) -> lamb.LAMBCoefficients:

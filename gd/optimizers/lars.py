@@ -57,7 +57,7 @@ class LARS(Optimizer):
     ) -> None:
         super().__init__(params, lr, {"momentum": momentum, "trust_coefficient": trust_coefficient}, **options)
 
-    def trust(self, parameter: float, update: float) -> float:
+    def trust(self, parameter: float, update: float, size: int) -> float:
         return self.trust_coefficient * parameter / update if parameter > 0 and update > 0 else 1.0
 
     def coefficients(self, t: int, lr: float) -> lars.LARSCoefficients:

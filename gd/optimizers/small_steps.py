@@ -41,7 +41,7 @@ class SmallSteps:
         arrays = _arrays(structure)
         update = arrays[0].update
         alike = all(array.update is update and _is_plain(array) for array in arrays)
-        if not alike or update.owner is not owner or update.trust is not None or owner.groups:
+        if not alike or update.owner is not owner or not owner.elementwise or owner.groups:
             return None
         is_small = sum(array.size for array in arrays) < update.formula.parallel_from  # it is not split over threads
         return SmallSteps(owner, structure) if is_small and len(arrays) <= MOST_ARRAYS else None

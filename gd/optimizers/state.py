@@ -1,5 +1,6 @@
 """State: the state arrays and numbers of an optimizer, saved to and loaded from a dict or a folder."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -55,42 +56,53 @@ class State:
         self._owner, self._structure, self._groups, self.folder = owner, structure, groups, folder
         average = () if owner.ema is None else ("ema",)
         self.slots, self.ragged = ((MASTER,) if owner.master_weights else ()) + owner.slots + average, False
-        updates: dict[np.dtype[Any], Update] = {}
+        updates: dict[Any, Update] = {}
         arrays, pieces = structure.arrays, iter(())
 
-        def add(array: ParameterArray) -> None:
-            if array.real not in updates:
-                updates[array.real] = Update(owner, array.real, self.slots, folder is not None)
-            array.update = updates[array.real]
+        def add(array: ParameterArray) -> tuple[str, ...]:
+            """Give an array its `Update`; return the names of its slots."""
+            shapes = owner.shapes(array.shape) if array.size else None
+            slots = self.slots if shapes is None else (*shapes, *average)
+            kind = Update if shapes is None else owner.walk
+            if (array.real, slots, kind) not in updates:
+                updates[array.real, slots, kind] = kind(owner, array.real, slots, folder is not None)
+            array.update = updates[array.real, slots, kind]
+            return slots
 
         for group in groups:
             structure.adopt(group._structure.arrays)
         vector = structure.vector
-        apart = bool(groups) or owner.by_blocks  # blocks of 256 do not end where arrays do
+        apart = bool(groups) or owner.by_blocks or owner.walk is not None  # blocks of 256 do not end where arrays do
         if vector is not None:
             add(vector)
             vector.slots = () if apart else tuple(self._allocated(vector, slot) for slot in self.slots)
             pieces = zip(*(structure.pieces(slot) for slot in vector.slots), strict=True)
         for array in arrays.values():
             if array.update is None:
-                add(array)
+                slots = add(array)
                 if vector is not None and not apart:
                     array.slots = tuple(piece for _, piece in next(pieces, ()))
                 else:
-                    array.slots = tuple(self._allocated(array, slot) for slot in self.slots)
+                    array.slots = tuple(self._allocated(array, slot) for slot in slots)
 
     def _allocated(self, array: ParameterArray, slot: str) -> NDArray[Any]:
-        """Return a new state array for a slot of an array."""
-        owner, p = self._owner, array.p
+        """Return a new state array for a slot of an array: a vector, unless it has a shape of its own."""
+        owner, p, shape = self._owner, array.p, array.shape
+        if array.update.by_shape:
+            shape = (owner.shapes(array.shape) or {}).get(slot, shape)
+        if shape != array.shape:
+            p = np.empty(math.prod(shape), array.dtype)  # only its size and dtype count
 
         def initial() -> float | NDArray[Any]:
             return widened(p) if slot == "ema" else owner.initial(slot, widened(p))
 
         if self.folder is not None:
             order = "" if array.order is None else f" in the order {array.order} of axes"
-            return self.folder.vector(array.label + order, slot, p, initial)
-        state_dtype = None if slot in (*owner.exact, "ema") else owner.state_dtype
-        return allocate(slot, self.slots, p, initial(), state_dtype, slot in owner.unsigned)
+            vector = self.folder.vector(array.label + order, slot, p, initial)
+        else:
+            state_dtype = None if slot in (*owner.exact, "ema") else owner.state_dtype
+            vector = allocate(slot, array.update.slots, p, initial(), state_dtype, slot in owner.unsigned)
+        return vector if shape == array.shape else vector.reshape(shape)
 
     def check(self) -> None:
         """Raise unless this process may step."""
@@ -199,7 +211,9 @@ class State:
         """
         for key, array in self._structure.arrays.items():
             for slot, values in zip(array.update.slots, array.slots, strict=True):
-                if values.size == array.size:
+                if values.ndim > 1:
+                    yield self._structure.name(key, slot), values
+                elif values.size == array.size:
                     yield self._structure.name(key, slot), array.shaped(values)
                 else:
                     axes = "" if array.order is None else f".axes_{'_'.join(map(str, array.order))}"

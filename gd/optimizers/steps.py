@@ -92,7 +92,7 @@ class Steps:
         """Set the shorter ways of `Optimizer.step`, which take steps that are nothing but kernel calls."""
         owner, structure = self._owner, self._structure
         detour = self._summed or self._looks_first or owner.scalars or owner.track_norms or self._state.folder
-        detour = detour or self._state.is_averaged
+        detour = detour or self._state.is_averaged or owner.walk
         owner._alone = structure.arrays[None] if structure.is_one and not (detour or owner.grad_dtype) else None
         owner._small = None if detour or owner.by_blocks else self._small
 
@@ -164,8 +164,8 @@ class Steps:
             given = "state_dtype, param_dtype, zero_grads or track_norms"
             raise TypeError(f"{where}: rows cannot be stepped where {given} is given")
         grad_scale = check_number(where, "grad_scale", grad_scale, REAL)
-        if owner.trust_norms is not None:
-            raise TypeError(f"{where}: {owner._name} measures whole arrays, it cannot step single rows")
+        if not owner.elementwise:
+            raise TypeError(f"{where}: {owner._name} steps whole arrays, it cannot step single rows")
         arrays = self._structure.arrays
         if not isinstance(key, Hashable) or key not in arrays:
             raise KeyError(f"{where}: key must be one of {', '.join(map(repr, arrays))}, got {key!r}")
@@ -225,7 +225,7 @@ class Steps:
     def whole(self) -> ParameterArray | None:
         """The array of all parameters of a ParameterVector, as long as they step together."""
         owner, apart = self._owner, self._state.ragged
-        apart = apart or owner.groups or owner.trust_norms or owner.by_blocks or self._clips_each
+        apart = apart or owner.groups or not owner.elementwise or owner.by_blocks or self._clips_each
         return None if apart else self._structure.vector
 
     @property

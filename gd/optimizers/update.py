@@ -67,6 +67,7 @@ class Update:
     key: np.uint64
     formula: Any
     place_of_lr: int
+    by_shape = False  # True for a `Walk`, which needs the shapes of arrays
 
     def __init__(
         self, owner: "Optimizer", dtype: np.dtype[Any], slots: tuple[str, ...], by_chunks: bool = False
@@ -84,8 +85,9 @@ class Update:
             self.kernel = Streamed(self.kernel)
         self.trust = None
         self.place_of_lr = 0
-        if owner.trust_norms is not None:
+        if not owner.elementwise:
             self.place_of_lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
+        if owner.trust_norms is not None:
             self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
 
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
@@ -137,7 +139,11 @@ class Update:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
         slots = array.slots[: len(self.owner.slots)]  # without the average of p
         parts = _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
-        ratio = self.owner.trust(*(parts.ravel().tolist() if parts.shape[1] == 1 else combined(parts)))
+        norms = parts.ravel().tolist() if parts.shape[1] == 1 else combined(parts)
+        return self.with_ratio(vector, self.owner.trust(norms[0], norms[1], array.size))
+
+    def with_ratio(self, vector: NDArray[Any], ratio: float) -> NDArray[Any]:
+        """Return the coefficients with the rule's `lr` multiplied by a ratio."""
         vector, lr = vector.copy(), float(vector[self.place_of_lr]) * ratio
         vector[self.place_of_lr] = lr if abs(lr) <= self._largest else lr * inf  # without a warning that it overflows
         return vector
