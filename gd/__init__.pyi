@@ -92,6 +92,8 @@ from .optimizers import Adagrad as Adagrad
 from .optimizers import Adam as Adam
 from .optimizers import AdamW as AdamW
 from .optimizers import Adamax as Adamax
+from .optimizers import Adan as Adan
+from .optimizers import FTRL as FTRL
 from .optimizers import LAMB as LAMB
 from .optimizers import LARS as LARS
 from .optimizers import Lion as Lion

@@ -45,6 +45,17 @@ VARIANTS = {
     "LARS": [{"l2": 0.1, "momentum": 0.5, "trust_coefficient": 0.1}],
     "AdEMAMix": [{"warmup": 10, "alpha": 8.0}, {"eps": 1e-3, "eps_hat": True, "betas": (0.8, 0.9, 0.99)}],
     "ADOPT": [{"clip": False}, {"betas": (0.8, 0.99), "eps": 0.5}],
+    "Adan": [
+        {"weight_decay": 0.1, "betas": (0.9, 0.5, 0.95)},
+        {"weight_decay": 0.1, "no_prox": True, "eps": 1e-3, "eps_hat": True},
+        {"eps": 1e-3, "eps_inside": True},
+    ],
+    "FTRL": [
+        {"l1": 0.3, "l2": 0.1, "beta": 1.0, "lr": 0.1},
+        {"initial_accumulator_value": 0.0, "l2_shrinkage": 0.1, "l1": 0.01},
+        {"learning_rate_power": -0.7, "l1": 0.1},
+        {"learning_rate_power": 0.0, "initial_accumulator_value": 0.0, "lr": 0.01},
+    ],
     "ScheduleFreeAdamW": [
         {"warmup_steps": 10, "r": 1.0, "weight_decay": 0.1},
         {"lr": lambda step: 0.01 / (1 + step), "betas": (0.5, 0.9), "weight_lr_power": 1.0},

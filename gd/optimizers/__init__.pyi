@@ -8,11 +8,13 @@ from .adam import AdamW as AdamW
 from .adam import Adamax as Adamax
 from .adam import NAdam as NAdam
 from .adam import RAdam as RAdam
+from .adan import Adan as Adan
 from .ademamix import AdEMAMix as AdEMAMix
 from .adopt import ADOPT as ADOPT
 from .asgd import ASGD as ASGD
 from .base import Optimizer as Optimizer
 from .declaration import OPTIMIZERS as OPTIMIZERS
+from .ftrl import FTRL as FTRL
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
 from .lion import Lion as Lion

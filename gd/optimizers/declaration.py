@@ -35,6 +35,7 @@ class Declaration(ABC):
     by_array: bool = False  # True if `coefficients` also takes an array of steps, whose coefficients are arrays
     evaluated: str = "parameters"  # what `fit` judges: these, or "averaged" ones
     decays_itself: bool = False  # True if weight_decay is a coefficient of the rule
+    penalizes_itself: bool = False  # True if l1 and l2 are coefficients of the rule
     has_rate: bool = True  # False if not lr alone tells how far a step moves, or p is no iterate: no proximal step
     bias_correction: bool = True  # for optimizers without this hyper-parameter
     eps_hat: bool = False  # likewise

@@ -169,7 +169,7 @@ def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
     """Return the stages that the hyper-parameters ask for, in order."""
     wanted = {
         stages.clipped: owner.clip_value is not None,
-        stages.penalized: owner.l2 or (owner.l1 and not owner.proximal),
+        stages.penalized: (owner.l2 or (owner.l1 and not owner.proximal)) and not owner.penalizes_itself,
         stages.decayed: owner.weight_decay and not owner.decays_itself,
         stages.shrunk: owner.l1 and owner.proximal,
     }

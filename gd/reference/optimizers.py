@@ -321,6 +321,60 @@ def schedule_free_adamw(
     p[...] = beta1 * x + (1 - beta1) * z
 
 
+def adan(
+    p,
+    g,
+    state,
+    t,
+    lr=1e-3,
+    betas=(0.98, 0.92, 0.99),
+    eps=1e-8,
+    no_prox=False,
+    eps_inside=False,
+    eps_hat=False,
+    weight_decay=0.0,
+):
+    """Xie et al. 2022, algorithm 1 without restarts; betas are 1 minus the paper's."""
+    beta1, beta2, beta3 = betas
+    m, v, n = (_slot(state, name, p) for name in ("exp_avg", "exp_avg_diff", "exp_avg_sq"))
+    before = _slot(state, "previous_grad", p, g)
+    change = g - before
+    before[...] = g
+    m += (1 - beta1) * (g - m)
+    v += (1 - beta2) * (change - v)
+    n += (1 - beta3) * ((g + beta2 * change) ** 2 - n)
+    eta = lr / _root(n, eps, eps_inside, eps_hat, 1 - beta3**t)
+    if no_prox:
+        p *= 1 - lr * weight_decay
+    p -= eta * (m / (1 - beta1**t) + beta2 * v / (1 - beta2**t))
+    if not no_prox:
+        p /= 1 + lr * weight_decay
+
+
+def ftrl(
+    p,
+    g,
+    state,
+    t,
+    lr=1e-3,
+    learning_rate_power=-0.5,
+    initial_accumulator_value=0.1,
+    l2_shrinkage=0.0,
+    beta=0.0,
+    l1=0.0,
+    l2=0.0,
+):
+    """McMahan et al. 2013, algorithm 1, with the further powers and penalties of TensorFlow."""
+    n, z = _slot(state, "accumulator", p, initial_accumulator_value), _slot(state, "linear", p)
+    before = n**-learning_rate_power
+    n += g * g
+    after = n**-learning_rate_power
+    z += g + l2_shrinkage * p - (after - before) / lr * p
+    led = np.abs(z) > l1
+    p[...] = 0
+    p[led] = -(z - np.sign(z) * l1)[led] / ((beta + after) / lr + l2)[led]
+
+
 def _slot(state, name, p, value=0.0):
     if name not in state:
         state[name] = np.full_like(p, value)
@@ -374,4 +428,6 @@ OPTIMIZERS: dict[str, tuple[Any, dict[str, float]]] = {
     "AdEMAMix": (ademamix, {}),
     "ADOPT": (adopt, {}),
     "ScheduleFreeAdamW": (schedule_free_adamw, {}),
+    "Adan": (adan, {}),
+    "FTRL": (ftrl, {}),
 }

@@ -36,6 +36,8 @@ class Optimizer:
         self.weight_decay = defaults.get("weight_decay", 0.0) if weight_decay is None else weight_decay
         if "weight_decay" in signature(self.formula).parameters:  # the formula applies it itself
             self.keywords, self.weight_decay = {**self.keywords, "weight_decay": self.weight_decay}, 0.0
+        if "l1" in signature(self.formula).parameters:
+            self.keywords, self.l1, self.l2 = {**self.keywords, "l1": l1, "l2": l2}, 0.0, 0.0
         self.lr: Any = self.formula.__defaults__[0] if lr is None else lr
         self.state = {key: {} for key in params}
         self.ema, self.averages = ema, {key: p.copy() for key, p in params.items()} if ema is not None else {}
