@@ -422,6 +422,8 @@ RATES = {  # name -> rate on the quadratic and on Rosenbrock's function, and hyp
     "AdEMAMix": (0.01, gd.schedules.CosineDecay(5e-3, 19_000), {"betas": (0.9, 0.999, 0.99)}),
     "ADOPT": (0.05, gd.schedules.CosineDecay(0.02, 19_000), {"betas": (0.9, 0.99)}),
     "ScheduleFreeAdamW": (0.1, 0.02, {}),
+    "Adan": (0.05, 0.02, {}),
+    "FTRL": (0.5, 0.5, {}),
 }
 
 

@@ -11,7 +11,8 @@ from ..checks import FLOATS
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
-from ..kernels.loops.update import coefficients_of, update, update_rows
+from ..kernels.loops.some_rows import group_rows, update_rows
+from ..kernels.loops.update import coefficients_of, update
 from ..kernels.random_numbers import key_of
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
@@ -108,18 +109,26 @@ class Update:
         numbers = self.key, t, array.number, array.first_block
         return blocks, *numbers, vector, norms, cleared, array.p, low, g, *slots
 
-    def step_rows(self, array: ParameterArray, vector: NDArray[Any], rows: NDArray[np.intp], g: NDArray[Any]) -> None:
-        """Step some rows of a matrix by the gradient of each; no row comes twice."""
+    def step_rows(
+        self,
+        array: ParameterArray,
+        vector: NDArray[Any],
+        found: NDArray[np.intp],
+        order: NDArray[np.intp],
+        starts: NDArray[np.intp],
+        g: NDArray[Any],
+    ) -> None:
+        """Step the rows `found` of a matrix, each by a group of rows of g: see `grouped`."""
         shape = array.shape
-        if array.order is not None:  # rows do not lie in one piece
+        if array.order is not None:  # rows do not lie in one piece; each has one row of g
             matrices = [array.shaped(each) for each in (array.p, *array.slots)]
-            taken = [matrix.take(rows, 0) for matrix in matrices]
-            self.formula(g.size, vector, g, 0, *(each.reshape(-1) for each in taken))
+            taken = [matrix.take(found, 0) for matrix in matrices]
+            self.formula(g.size, vector, g.reshape(-1), 0, *(each.reshape(-1) for each in taken))
             for matrix, each in zip(matrices, taken, strict=True):
-                matrix[rows] = each
+                matrix[found] = each
             return
-        arguments = rows, g.reshape(rows.size, shape[1]), array.p.reshape(shape), len(array.slots), self.bound(array)
-        join(update_rows)(rows.size, vector, *arguments)
+        arguments = g, array.p.reshape(shape), len(array.slots), self.bound(array)
+        join(update_rows)(order.size, vector, found, order, starts, *arguments)
 
     def bound(self, array: ParameterArray) -> Any:
         """Return the step of an array, bound to it, for loops that compute or look up its gradient piece by piece."""
@@ -182,6 +191,17 @@ def _parts(kernel: Callable[..., Any], quantities: int, size: int, *arguments: N
     parts = np.empty((quantities, blocks))
     kernel(blocks, parts, *arguments)
     return parts
+
+
+def grouped(rows: NDArray[np.intp], most: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the different ones of some rows of `most`, the positions of all, and where those of each begin and end."""
+    n = rows.size
+    bits = (2 * n).bit_length()
+    size, shift = (most, 0) if most <= 4 * n else (2**bits, 64 - bits)
+    found, order, starts = np.empty(n, np.intp), np.empty(n, np.intp), np.zeros(n + 2, np.intp)
+    join(group_rows)(1, rows, np.zeros(size, np.int32), found, order, starts, shift)
+    count = int(starts[-1])
+    return found[:count], order, starts[: count + 1]
 
 
 def combined(parts: NDArray[np.float64]) -> list[float]:

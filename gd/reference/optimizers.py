@@ -340,9 +340,12 @@ def adan(
     before = _slot(state, "previous_grad", p, g)
     change = g - before
     before[...] = g
-    m += (1 - beta1) * (g - m)
-    v += (1 - beta2) * (change - v)
-    n += (1 - beta3) * ((g + beta2 * change) ** 2 - n)
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * change
+    n *= beta3
+    n += (1 - beta3) * (g + beta2 * change) ** 2
     eta = lr / _root(n, eps, eps_inside, eps_hat, 1 - beta3**t)
     if no_prox:
         p *= 1 - lr * weight_decay
@@ -370,9 +373,9 @@ def ftrl(
     n += g * g
     after = n**-learning_rate_power
     z += g + l2_shrinkage * p - (after - before) / lr * p
-    led = np.abs(z) > l1
-    p[...] = 0
-    p[led] = -(z - np.sign(z) * l1)[led] / ((beta + after) / lr + l2)[led]
+    with np.errstate(invalid="ignore"):  # where all is 0
+        led = -(z - np.sign(z) * l1) / ((beta + after) / lr + l2)
+    np.copyto(p, np.where(np.abs(z) <= l1, 0, led))
 
 
 def _slot(state, name, p, value=0.0):
