@@ -101,6 +101,7 @@ from .optimizers import Momentum as Momentum
 from .optimizers import NAdam as NAdam
 from .optimizers import Nesterov as Nesterov
 from .optimizers import Optimizer as Optimizer
+from .optimizers import Prodigy as Prodigy
 from .optimizers import RAdam as RAdam
 from .optimizers import RMSprop as RMSprop
 from .optimizers import Rprop as Rprop

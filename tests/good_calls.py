@@ -50,11 +50,11 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Distributed\.(check_batches|has_saved|read|write)": "called by fit with what it has checked",
     r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
-    r"\w+\.(choose|coefficients|effective_lr|initial|trust|stepped|torch_scalars|rule|trust_norms)": (
+    r"\w+\.(choose|coefficients|effective_lr|initial|trust|estimate|stepped|torch_scalars|rule|trust_norms)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
     r"\w+\.(mu|mu_product|uses)": "likewise",
-    r"(LAMB|LARS)\.step_rows": "refused, whatever the arguments",
+    r"(LAMB|LARS|Prodigy)\.step_rows": "refused, whatever the arguments",
 }
 GUARD = 256  # bytes on each side of an array that nobody may write
 ROWS, COLUMNS, CLASSES = 5, 3, 4

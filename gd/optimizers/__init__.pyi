@@ -18,6 +18,7 @@ from .ftrl import FTRL as FTRL
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
 from .lion import Lion as Lion
+from .prodigy import Prodigy as Prodigy
 from .rmsprop import RMSprop as RMSprop
 from .rprop import Rprop as Rprop
 from .schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW

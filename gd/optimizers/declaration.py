@@ -30,7 +30,9 @@ class Declaration(ABC):
     unsaved: dict[str, Callable[..., float]] = {}  # those that states of version 0.1.0 lack: name -> f(optimizer)
     unsigned: tuple[str, ...] = ()  # names of state arrays that are never negative, as 8 bits store them
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
-    trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step
+    trust_norms: Any = None  # what to measure of each array before its step, for `trust`, or else for `estimate`
+    estimates: bool = False  # True if the coefficients follow from sums over all arrays: see `estimate`
+    signed: tuple[str, ...] = ()  # names of scalars that may be negative
     steady: bool = False  # True if, after the first step, the coefficients depend on the learning rate alone
     by_array: bool = False  # True if `coefficients` also takes an array of steps, whose coefficients are arrays
     evaluated: str = "parameters"  # what `fit` judges: these, or "averaged" ones
@@ -99,6 +101,9 @@ class Declaration(ABC):
 
     def trust(self, parameter: float, update: float) -> float:  # pyright: ignore[reportReturnType]  # only with trust_norms
         """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array."""
+
+    def estimate(self, sums: list[float]) -> None:
+        """Note what follows from the sums of `trust_norms`, here and in all groups, for `coefficients` and `stepped`."""
 
     def stepped(self, lr: float) -> None:
         """Update the scalars of the state, before `steps` counts a step at this rate."""

@@ -7,7 +7,7 @@ kernels, while signals wait; `_count` notes what was done. `Optimizer.step` has 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import inf, isfinite
+from math import fsum, inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,6 +54,10 @@ class Together:
     def norm(self, parts: NDArray[np.float64]) -> list[float]:
         """Return the norm of each row of `parts`, which are norms themselves."""
         return combined(parts)
+
+    def sum(self, parts: NDArray[np.float64]) -> list[float]:
+        """Return the sum of each row of `parts`, rounded once, so that their order does not matter."""
+        return [fsum(row) if isfinite(row.sum()) else nan for row in parts]
 
     def is_true(self, found: bool) -> bool:
         """Return True if a condition, which is `found` here, holds for all arrays."""
@@ -128,6 +132,9 @@ class Steps:
             state.count_apart()
         state.check()
         given.prepare(scales, None if state.ragged else owner.steps)
+        if owner.estimates:
+            owner.estimate(self.together.sum(given.sums()))
+            given.prepare(scales, None if state.ragged else owner.steps)
         with Interruption(), state.change():
             norms = given.step()
             self._note_norms(norms, given, scales)
@@ -215,7 +222,7 @@ class Steps:
             for array in arrays:
                 array.steps += 1
         if owner.scalars:
-            for each in {array.update.owner for array in arrays}:
+            for each in (owner, *owner.groups) if owner.estimates else {array.update.owner for array in arrays}:
                 each.stepped(each._lr_of_step)
         state.set_steps(owner.steps + 1 if steps is None else steps)
 

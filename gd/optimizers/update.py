@@ -47,7 +47,7 @@ class Update:
     kernel : Kernel
         Steps an array: that one, or the rule's walk by blocks.
     trust : Kernel or None
-        Measures an array, before its step, for a trust ratio.
+        Measures an array, before its step, for a trust ratio or an estimate.
     place_of_lr : int
         Index of the rule's coefficient `lr`, where there is a trust ratio.
     """
@@ -78,7 +78,9 @@ class Update:
             self.kernel = Streamed(self.kernel)
         self.trust = None
         self.place_of_lr = 0
-        if owner.trust_norms is not None:
+        if owner.estimates:
+            self.trust = join(reductions.sums, owner.trust_norms, *self.stages)
+        elif owner.trust_norms is not None:
             self.place_of_lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
             self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
 
@@ -99,7 +101,7 @@ class Update:
     ) -> tuple[Any, ...]:
         """Return the arguments of the kernel for step t + 1 of one array."""
         owner, slots, low = self.owner, array.slots, None
-        if self.trust is not None:
+        if self.trust is not None and not owner.estimates:
             vector = self.trusted(array, g, vector)
         if not owner.by_blocks:
             return array.size, vector, g, 0, array.p, *slots
@@ -136,12 +138,16 @@ class Update:
 
     def trusted(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
-        slots = array.slots[: len(self.owner.slots)]  # without the average of p
-        parts = _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
+        parts = self.measured(array, g, vector)
         ratio = self.owner.trust(*(parts.ravel().tolist() if parts.shape[1] == 1 else combined(parts)))
         vector, lr = vector.copy(), float(vector[self.place_of_lr]) * ratio
         vector[self.place_of_lr] = lr if abs(lr) <= self._largest else lr * inf  # without a warning that it overflows
         return vector
+
+    def measured(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what the kernel `trust` finds in the blocks of an array, a row for each quantity."""
+        slots = array.slots[: len(self.owner.slots)]  # without the average of p
+        return _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
 
     def gradient_norms(self, g: NDArray[Any], grad_scale: float) -> NDArray[np.float64]:
         """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite if too large for its dtype."""

@@ -1,4 +1,4 @@
-"""Steps of some rows of a matrix, such as an embedding's: the gradients of a row that comes several times are summed."""
+"""Steps of some rows of a matrix, such as an embedding's: gradients of one row are summed before its step."""
 
 import numpy as np
 
