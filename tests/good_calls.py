@@ -228,6 +228,7 @@ COMMON = {
     "activation_parameters": lambda world: {"negative_slope": 0.2},
     "base_batch": lambda world: 16,
     "batch": lambda world: 32,
+    "beta3": lambda world: 0.9,
     "callbacks": lambda world: [lambda history: False],
     "clip_norm": lambda world: 1.0,
     "clip_norm_each": lambda world: 0.5,

@@ -73,7 +73,7 @@ class Declaration(ABC):
     _specifications: Sequence[dict[str, Any]]  # of the groups, as given
     _lr: Rate
     _lr_set: bool = False  # True if lr was set after the construction
-    _lr_of_step: float  # of the last step, where scalars need it
+    _lr_of_step: float = 0.0  # of the last step, where scalars need it
     _hyperparameters: tuple[str, ...]  # names of the rule's own
     _schedules: dict[str, Any]  # of the rule's own: name -> schedule, or tuple with schedules
 

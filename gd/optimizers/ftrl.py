@@ -32,8 +32,8 @@ class FTRL(Optimizer):
     Parameters
     ----------
     params, **options
-        See `Optimizer`; but l1 and l2 are those of the formula: the minimum is that of loss + l1 * |p| + l2 / 2 * p**2
-        over all gradients so far, where other optimizers add the penalty to each gradient. Hence proximal is no option.
+        See `Optimizer`; but l1 and l2 are those of the formula: they count once for the sum of all gradients so far,
+        where other optimizers add the penalty to each gradient. Hence they are larger, and proximal is no option.
     lr : float or callable, default: 1e-3
         The learning rate; the paper's alpha. A schedule does not rescale the sums in z.
     learning_rate_power : float, default: -0.5
@@ -62,6 +62,7 @@ class FTRL(Optimizer):
     exact: tuple[str, ...] = ("accumulator", "linear")
     unsigned: tuple[str, ...] = ("accumulator",)
     penalizes_itself = True
+    steady = True
     has_rate = False
     ranges: dict[str, Any] = {
         "learning_rate_power": _power,

@@ -143,13 +143,13 @@ class Prodigy(Optimizer):
         return sqrt(self.betas[1]) if self.beta3 is None else self.beta3
 
     def estimate(self, sums: list[float]) -> None:
-        r, s = self._decay * self.d_numerator + sums[0], sums[1]
-        d, found = self.d, self.d_coef * r / s if s > 0 else 0.0
-        if not isfinite(found):
-            self._next = d, self.d_max, self.d_numerator
-        else:
-            largest = max(self.d_max, found)
+        d, largest, r, s = self.d, self.d_max, self._decay * self.d_numerator + sums[0], sums[1]
+        if isfinite(r) and isfinite(s):
+            found = self.d_coef * r / s if s > 0 else 0.0
+            largest = max(largest, found)
             self._next = min(largest, self.growth_rate * (max(d, found) if d == self.d0 else d)), largest, r
+        else:
+            self._next = d, largest, self.d_numerator
         for group in self.groups:
             group._next = self._next  # pyright: ignore[reportAttributeAccessIssue]  # groups are of the same class
 
