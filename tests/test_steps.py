@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import gd
 from gd.checks.values import Range
 from gd.optimizers import OPTIMIZERS
+from gd.optimizers.update import grouped
 
 NAMES = sorted(OPTIMIZERS)
 ELEMENTWISE = [name for name in NAMES if not OPTIMIZERS[name].trust_norms]
@@ -324,6 +325,37 @@ def test_rows_step_as_a_matrix_of_their_own(name, keywords, rng, dtype, walk):
     untouched = np.setdiff1d(np.arange(300), touched)
     assert np.array_equal(matrix[untouched], before[untouched])
     assert optimizer.steps == 3
+
+
+GOLDEN = 0x9E3779B97F4A7C15  # by which rows are scattered over a table
+LAST_OF_TABLE = [k * pow(GOLDEN, -1, 2**64) % 2**64 for k in range(2**64 - 40, 2**64)]  # rows that all come to its end
+
+
+@pytest.mark.parametrize("most", [40, 300, 10**6, 2**62])
+@pytest.mark.parametrize("n", [1, 2, 33, 1000])
+def test_positions_are_grouped_by_rows(most, n, rng):
+    rows = np.minimum(rng.integers(0, most, n), rng.integers(0, most, n))
+    rows[n // 2 :] = rng.choice(rows[: n // 2 + 1], n - n // 2)
+    if most == 2**62:
+        rows[: n // 2] = rng.choice([row for row in LAST_OF_TABLE if row < most], n // 2)
+    found, order, starts = grouped(rows, most)
+    different, first = np.unique(rows, return_index=True)
+    assert np.array_equal(found, different[np.argsort(first)])
+    expected = [np.flatnonzero(rows == row) for row in found]
+    assert np.array_equal(order, np.concatenate(expected))
+    assert np.array_equal(starts, np.cumsum([0, *map(len, expected)]))
+
+
+@pytest.mark.parametrize("cast", [np.int32, np.uint8, np.int64])
+def test_rows_of_any_integers_and_any_number_of_threads_give_the_same_bits(cast, rng, dtype):
+    start, results = rng.standard_normal((200, 5)).astype(dtype), []
+    rows, g = np.minimum(rng.geometric(0.03, 900), 200) - 1, rng.standard_normal((900, 5)).astype(dtype)
+    for parallel_from in (np.inf, 1):
+        with gd.kernels.compiler.splitting(parallel_from):
+            matrix = start.copy()
+            gd.Adagrad(matrix).step_rows(None, rows.astype(cast), g)
+            results.append(matrix)
+    assert np.array_equal(*results)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant")

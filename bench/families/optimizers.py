@@ -140,7 +140,7 @@ class Optimizers(Family):
 
         compiled = jax.jit(step, donate_argnums=(0, 1))
         p, g = (jax.numpy.array(each) for each in vectors(case, 2))
-        now = [p, transformation.init(p)]
+        now = [p, jax.tree.map(jax.numpy.copy, transformation.init(p))]  # a state may hold p itself
 
         def call():
             now[:] = compiled(*now, g)

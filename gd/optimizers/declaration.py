@@ -103,7 +103,7 @@ class Declaration(ABC):
         """Return the trust ratio, which multiplies the rule's coefficient `lr`, from the norms of an array."""
 
     def estimate(self, sums: list[float]) -> None:
-        """Note what follows from the sums of `trust_norms`, here and in all groups, for `coefficients` and `stepped`."""
+        """Note what follows from the sums of `trust_norms`, here and in groups, for `coefficients` and `stepped`."""
 
     def stepped(self, lr: float) -> None:
         """Update the scalars of the state, before `steps` counts a step at this rate."""
