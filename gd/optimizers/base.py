@@ -279,7 +279,7 @@ class Optimizer(Protocols):
         KeyError
             If there is no such key.
         TypeError, ValueError
-            If rows or grad_rows do not fit; for LAMB and LARS, whose step needs whole arrays.
+            If rows or grad_rows do not fit; for LAMB, LARS and Prodigy, whose step needs whole arrays.
 
         Examples
         --------
