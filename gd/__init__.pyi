@@ -97,6 +97,8 @@ from .optimizers import Adagrad as Adagrad
 from .optimizers import Adam as Adam
 from .optimizers import AdamW as AdamW
 from .optimizers import Adamax as Adamax
+from .optimizers import Adan as Adan
+from .optimizers import FTRL as FTRL
 from .optimizers import LAMB as LAMB
 from .optimizers import LARS as LARS
 from .optimizers import Lion as Lion
@@ -105,6 +107,7 @@ from .optimizers import Muon as Muon
 from .optimizers import NAdam as NAdam
 from .optimizers import Nesterov as Nesterov
 from .optimizers import Optimizer as Optimizer
+from .optimizers import Prodigy as Prodigy
 from .optimizers import RAdam as RAdam
 from .optimizers import RMSprop as RMSprop
 from .optimizers import Rprop as Rprop

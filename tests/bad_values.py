@@ -96,6 +96,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "base_batch": Integer(1),
     "batch": Integer(1),
     "batch_size": Integer(1),
+    "beta3": UNIT,
     "betas": Numbers(UNIT),
     "boundaries": Numbers(Integer(1), fixed=False),
     "callbacks": "functions",
@@ -206,7 +207,9 @@ def spec_of(call, name):
     each, value = call.public, call.arguments[name]
     declared = OPTIMIZERS[each.owner.__name__].ranges if each.owner and each.owner.__name__ in OPTIMIZERS else {}
     if name in declared and each.kind == "constructor":
-        return declared[name] if declared[name] is bool or isinstance(declared[name], (Range, tuple)) else bool
+        if declared[name] is bool or isinstance(declared[name], (Range, tuple)):
+            return declared[name]
+        return SPECS.get(name, bool)
     activation = activation_of(each) if each.owner is None else None
     if activation is not None and name in activation.parameters:
         return Integer(1) if name == "pieces" else activation.parameters[name][1]

@@ -53,11 +53,11 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"Distributed\.(check_batches|has_saved|read|write)": "called by fit with what it has checked",
     r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
-    r"\w+\.(choose|coefficients|effective_lr|initial|shapes|trust|stepped|torch_scalars|rule|trust_norms)": (
+    r"\w+\.(choose|coefficients|effective_lr|initial|shapes|trust|estimate|stepped|torch_scalars|rule|trust_norms)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
     r"\w+\.(mu|uses)": "likewise",
-    r"(LAMB|LARS|Adafactor|SM3|Muon)\.step_rows": "refused, whatever the arguments",
+    r"(LAMB|LARS|Prodigy|Adafactor|SM3|Muon)\.step_rows": "refused, whatever the arguments",
 }
 GUARD = 256  # bytes on each side of an array that nobody may write
 ROWS, COLUMNS, CLASSES = 5, 3, 4
@@ -231,6 +231,7 @@ COMMON = {
     "activation_parameters": lambda world: {"negative_slope": 0.2},
     "base_batch": lambda world: 16,
     "batch": lambda world: 32,
+    "beta3": lambda world: 0.9,
     "callbacks": lambda world: [lambda history: False],
     "clip_norm": lambda world: 1.0,
     "clip_norm_each": lambda world: 0.5,

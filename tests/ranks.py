@@ -22,6 +22,7 @@ SIZE, STEPS, EPOCHS = 10_007, 100, 10  # of neither is any a multiple of a shard
 OPTIMIZERS = {  # name: class, options
     "clipped": (gd.Adam, {"lr": 0.01, "clip_norm": 1.0, "skip_nonfinite": True, "ema": 0.9, "weight_decay": 0.01}),
     "int8": (gd.Adam, {"lr": gd.schedules.CosineDecay(0.1, STEPS), "state_dtype": "int8", "track_norms": True}),
+    "estimated": (gd.Prodigy, {"d0": 1e-4, "weight_decay": 0.1, "skip_nonfinite": True}),
     "averaged": (gd.ScheduleFreeAdamW, {"lr": 0.01}),
 }
 

@@ -25,7 +25,7 @@ from gd.optimizers import OPTIMIZERS as ALL
 from gd.version import to_install
 
 ROOT = Path(__file__).parent.parent
-ELEMENTWISE = [name for name, cls in ALL.items() if cls.elementwise]
+SHARDED = [name for name, cls in ALL.items() if cls.elementwise or cls.estimates]
 LIMIT = 120  # seconds of a run
 
 
@@ -43,7 +43,7 @@ def one_thread():
         yield
 
 
-@pytest.mark.parametrize("name, state_dtype", [*((name, None) for name in ELEMENTWISE), ("Adam", "int8")])
+@pytest.mark.parametrize("name, state_dtype", [*((name, None) for name in SHARDED), ("Adam", "int8")])
 def test_one_rank_has_the_bits_of_the_optimizer_itself(name, state_dtype):
     start = gradients(4)
     p, q, options = start[0].copy(), start[0].copy(), {"clip_norm": 1.0, "state_dtype": state_dtype}

@@ -52,6 +52,21 @@ VARIANTS = {
     ],
     "SM3": [{"momentum": 0.0}, {"eps": 0.0, "momentum": 0.5}],
     "Muon": [{"adam_betas": (0.8, 0.9), "adam_eps": 1e-3, "momentum": 0.5}],
+    "Adan": [
+        {"weight_decay": 0.1, "betas": (0.9, 0.5, 0.95)},
+        {"weight_decay": 0.1, "no_prox": True, "eps": 1e-3, "eps_hat": True},
+        {"eps": 1e-3, "eps_inside": True},
+    ],
+    "FTRL": [
+        {"l1": 0.3, "l2": 0.1, "beta": 1.0, "lr": 0.1},
+        {"initial_accumulator_value": 0.0, "l2_shrinkage": 0.1, "l1": 0.01},
+        {"learning_rate_power": -0.7, "l1": 0.1},
+        {"learning_rate_power": 0.0, "initial_accumulator_value": 0.0, "lr": 0.01},
+    ],
+    "Prodigy": [
+        {"weight_decay": 0.1, "d0": 1e-3, "d_coef": 2.0, "bias_correction": True},
+        {"beta3": 0.9, "growth_rate": 1.5, "d0": 1e-2, "safeguard_warmup": True, "lr": lambda step: 0.1 * (step + 1)},
+    ],
     "ScheduleFreeAdamW": [
         {"warmup_steps": 10, "r": 1.0, "weight_decay": 0.1},
         {"lr": lambda step: 0.01 / (1 + step), "betas": (0.5, 0.9), "weight_lr_power": 1.0},
@@ -349,7 +364,7 @@ def test_hyperparameters_out_of_range_are_refused(name, parameter, allowed):
     elif isinstance(allowed, tuple):
         bad = [tuple(each.low - 1 for each in allowed), 0.5, (0.5,), None]
     else:
-        bad = [1, "yes", None]
+        bad = [1, "yes", *([] if parameter == "beta3" else [None])]
     for value in bad:
         with pytest.raises((TypeError, ValueError), match=rf"{name}: {parameter}(\[\d\])? must be"):
             OPTIMIZERS[name](np.ones(3), **{parameter: value})

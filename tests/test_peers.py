@@ -201,6 +201,20 @@ OPTAX = [
     ("LARS", {"l2": 0.1, "momentum": 0.5}, lambda o: o.lars(1.0, weight_decay=0.1, momentum=0.5)),
     ("AdEMAMix", {}, lambda o: o.contrib.ademamix(1e-3)),
     ("ADOPT", {}, lambda o: o.contrib.adopt(1e-3)),
+    ("Adan", {"betas": (0.98, 0.5, 0.99)}, lambda o: o.adan(1e-3, b2=0.5, eps_root=0.0)),
+    (
+        "Adan",
+        {"betas": (0.9, 0.5, 0.95), "eps": 1e-4, "eps_inside": True, "weight_decay": 0.1, "no_prox": True},
+        lambda o: o.adan(1e-3, 0.9, 0.5, 0.95, eps=0.0, eps_root=1e-4, weight_decay=0.1),
+    ),
+    ("Prodigy", {"bias_correction": True}, lambda o: o.contrib.prodigy()),
+    (
+        "Prodigy",
+        {"bias_correction": True, "weight_decay": 0.1, "beta3": 0.9, "d0": 1e-3, "d_coef": 0.5, "eps": 1e-3},
+        lambda o: o.contrib.prodigy(
+            beta3=0.9, eps=1e-3, estim_lr0=1e-3, estim_lr_coef=0.5, weight_decay=0.1, safeguard_warmup=False
+        ),
+    ),
     ("ScheduleFreeAdamW", {}, lambda o: o.contrib.schedule_free_adamw()),
     ("ScheduleFreeAdamW", {"weight_decay": 0.1}, lambda o: o.contrib.schedule_free_adamw(weight_decay=0.1)),
 ]

@@ -92,8 +92,8 @@ def test_bytes_of_rows_and_losses():
     matrix = np.ones((50, 10), np.float32)
     optimizer = gd.SGD(matrix)
     rows = profiled(lambda: optimizer.step_rows(None, np.array([3, 1, 3]), np.ones((3, 10), np.float32)))
-    assert rows["update_rows-sgd"].bytes == 2 * (8 + 3 * 40)
-    assert rows["sum_rows"].bytes == 2 * 40 + 3 * 40 + 3 * 8 + 3 * 8
+    assert rows["group_rows"].bytes == 8 * (3 + 3 + 3 + 5)
+    assert rows["update_rows-sgd"].bytes == 8 * (2 + 3 + 3) + 3 * 40 + 2 * 2 * 40
 
 
 def test_bytes_of_linear_models():

@@ -170,7 +170,7 @@ def test_a_models_own_l1_is_refused_beside_it(rng):
         gd.fit(model, rng.random((9, 3)), rng.random(9), optimizer, progress=False)
 
 
-@pytest.mark.parametrize("name", ["Rprop", "ASGD", "LAMB", "LARS", "ScheduleFreeAdamW"])
+@pytest.mark.parametrize("name", ["Rprop", "ASGD", "LAMB", "LARS", "ScheduleFreeAdamW", "FTRL", "Prodigy"])
 def test_it_is_refused_where_lr_is_not_the_length_of_steps(name):
     with pytest.raises(ValueError, match=f"{name}: proximal must be False, got True; lr alone does not tell how far"):
         OPTIMIZERS[name](np.ones(3), l1=0.1, proximal=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import gd
 from gd.checks.values import Range
 from gd.optimizers import OPTIMIZERS
+from gd.optimizers.update import grouped
 
 NAMES = sorted(OPTIMIZERS)
 ELEMENTWISE = [name for name in NAMES if OPTIMIZERS[name].elementwise]
@@ -326,6 +327,37 @@ def test_rows_step_as_a_matrix_of_their_own(name, keywords, rng, dtype, walk):
     assert optimizer.steps == 3
 
 
+GOLDEN = 0x9E3779B97F4A7C15  # by which rows are scattered over a table
+LAST_OF_TABLE = [k * pow(GOLDEN, -1, 2**64) % 2**64 for k in range(2**64 - 40, 2**64)]  # rows that all come to its end
+
+
+@pytest.mark.parametrize("most", [40, 300, 10**6, 2**62])
+@pytest.mark.parametrize("n", [1, 2, 33, 1000])
+def test_positions_are_grouped_by_rows(most, n, rng):
+    rows = np.minimum(rng.integers(0, most, n), rng.integers(0, most, n))
+    rows[n // 2 :] = rng.choice(rows[: n // 2 + 1], n - n // 2)
+    if most == 2**62:
+        rows[: n // 2] = rng.choice([row for row in LAST_OF_TABLE if row < most], n // 2)
+    found, order, starts = grouped(rows, most)
+    different, first = np.unique(rows, return_index=True)
+    assert np.array_equal(found, different[np.argsort(first)])
+    expected = [np.flatnonzero(rows == row) for row in found]
+    assert np.array_equal(order, np.concatenate(expected))
+    assert np.array_equal(starts, np.cumsum([0, *map(len, expected)]))
+
+
+@pytest.mark.parametrize("cast", [np.int32, np.uint8, np.int64])
+def test_rows_of_any_integers_and_any_number_of_threads_give_the_same_bits(cast, rng, dtype):
+    start, results = rng.standard_normal((200, 5)).astype(dtype), []
+    rows, g = np.minimum(rng.geometric(0.03, 900), 200) - 1, rng.standard_normal((900, 5)).astype(dtype)
+    for parallel_from in (np.inf, 1):
+        with gd.kernels.compiler.splitting(parallel_from):
+            matrix = start.copy()
+            gd.Adagrad(matrix).step_rows(None, rows.astype(cast), g)
+            results.append(matrix)
+    assert np.array_equal(*results)
+
+
 @pytest.mark.filterwarnings("ignore:Sparse invariant")
 def test_rows_equal_pytorch_sparse_adam(rng):
     torch = pytest.importorskip("torch")
@@ -425,6 +457,9 @@ RATES = {  # name -> rate on the quadratic and on Rosenbrock's function, and hyp
     "Adafactor": (gd.schedules.CosineDecay(0.05, 4900), gd.schedules.CosineDecay(0.02, 19_000), {}),
     "SM3": (0.5, 0.5, {}),
     "Muon": (0.05, 0.02, {"weight_decay": 0.0}),
+    "Adan": (0.05, 0.02, {}),
+    "FTRL": (0.5, 0.5, {}),
+    "Prodigy": (1.0, 1.0, {}),
 }
 
 
@@ -483,7 +518,7 @@ def test_a_wrong_hyperparameter_raises_and_names_itself(data):
     allowed = {**OPTIMIZERS[name].ranges, **SHARED, **OPTIONAL}
     keyword = data.draw(st.sampled_from(sorted(allowed)))
     value = data.draw(_bad_value(allowed[keyword]))
-    if keyword in OPTIONAL and value is None:
+    if keyword in (*OPTIONAL, "beta3") and value is None:
         return
     with pytest.raises((TypeError, ValueError), match=f"^{name}: {keyword}"):
         OPTIMIZERS[name]({"a": np.ones(2)}, **{keyword: value})

@@ -49,7 +49,10 @@ OPTAX = {  # with gd's formula and defaults
     "AdEMAMix": lambda optax: optax.contrib.ademamix(1e-3),
     "ADOPT": lambda optax: optax.contrib.adopt(1e-3),
     "SM3": lambda optax: optax.sm3(0.1),
+    "Adan": lambda optax: optax.adan(1e-3, b2=0.5, eps_root=0.0),
+    "Prodigy": lambda optax: optax.contrib.prodigy(),
 }
+OPTIONS = {"Adan": {"betas": (0.98, 0.5, 0.99)}, "Prodigy": {"bias_correction": True}}  # where optax's formula differs
 NUMEXPR = {  # (array to write, expression) in order; s and t are states, c1 and c2 Adam's bias corrections
     "SGD": (("p", "p - 1e-3 * g"),),
     "Momentum": (("s", "0.9 * s - 1e-2 * g"), ("p", "p + s")),
@@ -130,12 +133,12 @@ class Optimizers(Family):
 
     def _gd(self, case):
         p, g = _arrays(case)
-        optimizer = OPTIMIZERS[case.what](p)
+        optimizer = OPTIMIZERS[case.what](p, **OPTIONS.get(case.what, {}))
         return Side(lambda: optimizer.step(g), lambda: [p])
 
     def _numpy(self, case):
         p, g = _arrays(case)
-        optimizer = reference.Optimizer(case.what, {"p": p})
+        optimizer = reference.Optimizer(case.what, {"p": p}, **OPTIONS.get(case.what, {}))
         return Side(lambda: optimizer.step({"p": g}), lambda: [p])
 
     def _torch(self, options, case):
@@ -172,7 +175,7 @@ class Optimizers(Family):
 
         compiled = jax.jit(step, donate_argnums=(0, 1))
         p, g = (jax.numpy.array(each) for each in _arrays(case))
-        now = [p, transformation.init(p)]
+        now = [p, jax.tree.map(jax.numpy.copy, transformation.init(p))]  # a state may hold p itself
 
         def call():
             now[:] = compiled(*now, g)

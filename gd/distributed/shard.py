@@ -28,6 +28,10 @@ class AllShards(Together):
         """Return the norms over all shards."""
         return super().norm(np.concatenate(self._ranks.gather(parts), axis=1))
 
+    def sum(self, parts: NDArray[np.float64]) -> list[float]:
+        """Return the sums over all shards."""
+        return super().sum(np.concatenate(self._ranks.gather(parts), axis=1))
+
     def is_true(self, found: bool) -> bool:
         """Return True if a condition, which is `found` here, holds for the shards of all ranks."""
         return not self._ranks.sum(not found)
@@ -37,7 +41,7 @@ def check_class(where: str, cls: Any) -> None:
     """Raise unless a class is an optimizer that can step a shard."""
     if not isinstance(cls, type) or not issubclass(cls, Optimizer) or isabstract(cls):
         raise TypeError(f"{where}: optimizer_class must be an optimizer such as gd.Adam, got {cls!r}")
-    if not cls.elementwise:
+    if not (cls.elementwise or cls.estimates):
         raise ValueError(f"{where}: optimizer_class must be elementwise, got {cls.__name__}, which steps whole arrays")
 
 

@@ -166,6 +166,9 @@ class Many(Gradients):
             (at, part, rows, g, part.coefficients(rows, _of(scales, at), steps)) for at, part, rows, g in self._some
         ]
 
+    def sums(self) -> NDArray[np.float64]:
+        return np.concatenate([part.sums(rows, g, vectors) for _, part, rows, g, vectors in self._prepared], axis=1)
+
     def step(self) -> NDArray[np.float64] | None:
         tracked, parts = self.arrays[0].update.owner.track_norms, None
         if tracked:

@@ -46,13 +46,16 @@ class Declaration(ABC):
     unsaved: dict[str, Callable[..., float]] = {}  # numbers that older states lack: name -> f(optimizer, steps)
     unsigned: tuple[str, ...] = ()  # names of state arrays that are never negative, as 8 bits store them
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
-    trust_norms: Any = None  # with a trust ratio: what to measure of each array before its step
+    trust_norms: Any = None  # what to measure of each array before its step, for `trust`, or else for `estimate`
     walk: Any = None  # the class of `Walk` that steps the arrays of which `shapes` tells the state
-    elementwise: bool = True  # False with a trust ratio or a walk, whose steps need whole arrays; set for each class
+    elementwise: bool = True  # False where steps need whole arrays, to measure or to walk; set for each class
+    estimates: bool = False  # True if the coefficients follow from sums over all arrays: see `estimate`
+    signed: tuple[str, ...] = ()  # names of scalars that may be negative
     steady: bool = False  # True if, after the first step, the coefficients depend on the learning rate alone
     by_array: bool = False  # True if `coefficients` also takes an array of steps, whose coefficients are arrays
     evaluated: str = "parameters"  # what `fit` judges: these, or "averaged" ones
     decays_itself: bool = False  # True if weight_decay is a coefficient of the rule
+    penalizes_itself: bool = False  # True if l1 and l2 are coefficients of the rule
     has_rate: bool = True  # False if not lr alone tells how far a step moves, or p is no iterate: no proximal step
     bias_correction: bool = True  # for optimizers without this hyper-parameter
     eps_hat: bool = False  # likewise
@@ -89,7 +92,7 @@ class Declaration(ABC):
     _specifications: Sequence[dict[str, Any]]  # of the groups, as given
     _lr: Rate
     _lr_set: bool = False  # True if lr was set after the construction
-    _lr_of_step: float  # of the last step, where scalars need it
+    _lr_of_step: float = 0.0  # of the last step, where scalars need it
     _hyperparameters: tuple[str, ...]  # names of the rule's own
     _schedules: dict[str, Any]  # other than lr: name -> schedule, or tuple with schedules
 
@@ -125,6 +128,9 @@ class Declaration(ABC):
         State of another shape than the array's has as many axes, some of length 1, so that the two broadcast.
         """
         return None
+
+    def estimate(self, sums: list[float]) -> None:
+        """Note what follows from the sums of `trust_norms`, here and in groups, for `coefficients` and `stepped`."""
 
     def stepped(self, lr: float) -> None:
         """Update the scalars of the state, before `steps` counts a step at this rate."""

@@ -44,6 +44,10 @@ class Gradients(ABC):
         """Compute the coefficients of a step after so many; None if arrays differ in the number of steps they took."""
 
     @abstractmethod
+    def sums(self) -> NDArray[np.float64]:
+        """Return the sums of blocks of what the optimizer measures, a row for each quantity; to call when prepared."""
+
+    @abstractmethod
     def step(self) -> NDArray[np.float64] | None:
         """Take the step that was prepared, and count it where arrays differ; return the norms of blocks, if tracked.
 
@@ -102,6 +106,9 @@ class Pairs(Gradients):
             if vector is None:
                 vector = found[key] = array.update.coefficients.vector(t, scale, reuse)
             self._work.append((array, g, vector, t))
+
+    def sums(self) -> NDArray[np.float64]:
+        return _joined([array.update.measured(array, g, vector) for array, g, vector, _ in self._work])
 
     def step(self) -> NDArray[np.float64] | None:
         parts = []

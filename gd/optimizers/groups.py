@@ -68,6 +68,8 @@ def make_groups(
         params = {key: arrays[key].given for key in keywords.pop("params")}
         make = functools.partial(type(optimizer), params, **keywords)
         made.append(renamed(f"{name}:", f"{name}: groups[{k}]:", make))
+        if optimizer.estimates:  # all share the estimate, and this group may join later
+            vars(made[-1]).update({each: getattr(optimizer, each) for each in optimizer.scalars})
     return tuple(made)
 
 

@@ -158,7 +158,7 @@ class Part:
         norms: NDArray[np.intp] | None,
     ) -> None:
         """Step by gradients and coefficients; write the norms of blocks to the addresses `norms`, if tracked."""
-        if self._update.trust is not None:
+        if self._update.trust is not None and not self._owner.estimates:
             coefficients = self._trusted(rows, g, coefficients)
         words: dict[str, Any] = {"coefficients": _of_rows(coefficients), "g": g}
         if self._owner.by_blocks or not self._is_own:
@@ -167,13 +167,24 @@ class Part:
             words |= {"cleared": g} if self._owner.zero_grads else {}
         self._step.walk(rows, **words)
 
-    def _trusted(self, rows: Rows, g: NDArray[np.intp], coefficients: NDArray[Any]) -> NDArray[Any]:
-        """Return the coefficients with the rule's `lr` multiplied by the trust ratio of each array."""
-        parts = np.repeat(self._parts if rows is None else self._parts[rows], 2)
-        starts = starts_of(parts)
+    def _measured(
+        self, rows: Rows, g: NDArray[np.intp], coefficients: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Return what the kernel `trust` writes: both quantities of each array in blocks, and where those begin."""
+        starts = starts_of(np.repeat(self._parts if rows is None else self._parts[rows], 2))
         out = np.empty(starts[-1])
         self._trust.walk(rows, out=address(out) + 8 * starts[:-1:2], coefficients=_of_rows(coefficients), g=g)
-        both = combined_each(out, starts).tolist()
+        return out, starts
+
+    def sums(self, rows: Rows, g: NDArray[np.intp], coefficients: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the sums of the blocks of all arrays, a row for each of both quantities."""
+        out, starts = self._measured(rows, g, coefficients)
+        is_second = np.repeat(np.arange(starts.size - 1) % 2, np.diff(starts)) == 1
+        return np.stack([out[~is_second], out[is_second]])
+
+    def _trusted(self, rows: Rows, g: NDArray[np.intp], coefficients: NDArray[Any]) -> NDArray[Any]:
+        """Return the coefficients with the rule's `lr` multiplied by the trust ratio of each array."""
+        both = combined_each(*self._measured(rows, g, coefficients)).tolist()
         sizes = (self._sizes if rows is None else self._sizes[rows]).tolist()
         ratios = [self._owner.trust(*each) for each in zip(both[::2], both[1::2], sizes, strict=True)]
         place, largest = self._update.place_of_lr, np.finfo(self._real.dtype).max

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import NON_NEGATIVE, check_array, check_integer, check_number
+from ..checks import NON_NEGATIVE, REAL, check_array, check_integer, check_number
 from ..kernels.interruption import Interruption
 from ..parameters import ParameterArray, Structure
 from .state_folder import StateFolder
@@ -171,10 +171,13 @@ class State:
         if state.keys() != expected:
             different = sorted(map(str, state.keys() ^ expected))
             raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
-        numbers = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)}
+        numbers: dict[str, Any] = {
+            name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)
+        }
         for name, (owner, each) in scalars.items():
             value = owner.unsaved[each](owner, numbers["steps"]) if name in older else state[name]
-            numbers[name] = check_number(where, f"state[{name!r}]", value, NON_NEGATIVE)
+            allowed = REAL if each in owner.signed else NON_NEGATIVE
+            numbers[name] = check_number(where, f"state[{name!r}]", value, allowed)
         return numbers
 
     def restore_numbers(self, numbers: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ kernels, while signals wait; `_count` notes what was done. `Optimizer.step` has 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import inf, isfinite
+from math import fsum, inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..checks import (
 )
 from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
-from ..kernels.loops.update import sum_rows
+from ..kernels.loops.some_rows import sum_rows
 from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray, ParameterVector, Structure, filled
 from .array_lists import ArrayList
@@ -34,7 +34,7 @@ from .hyperparameters import scheduled
 from .small_steps import SmallSteps
 from .state import State
 from .storage import GRAD_DTYPES, widened
-from .update import combined
+from .update import combined, grouped
 
 if TYPE_CHECKING:
     from .base import Optimizer
@@ -56,6 +56,10 @@ class Together:
     def norm(self, parts: NDArray[np.float64]) -> list[float]:
         """Return the norm of each row of `parts`, which are norms themselves."""
         return combined(parts)
+
+    def sum(self, parts: NDArray[np.float64]) -> list[float]:
+        """Return the sum of each row of `parts`, rounded once, so that their order does not matter."""
+        return [fsum(row) if isfinite(row.sum()) else nan for row in parts]
 
     def is_true(self, found: bool) -> bool:
         """Return True if a condition, which is `found` here, holds for all arrays."""
@@ -136,6 +140,9 @@ class Steps:
             state.count_apart()
         state.check()
         given.prepare(scales, None if state.ragged else owner.steps)
+        if owner.estimates:
+            owner.estimate(self.together.sum(given.sums()))
+            given.prepare(scales, None if state.ragged else owner.steps)
         with Interruption(), state.change():
             norms = given.step()
             self._note_norms(norms, given, scales)
@@ -177,22 +184,32 @@ class Steps:
         if not rows.size:  # a batch without any of the rows is a step all the same
             if np.shape(grad_rows) != (0, array.shape[1]):
                 raise ValueError(f"{where}: grad_rows must have shape (0, {array.shape[1]}), got {np.shape(grad_rows)}")
-            return self._rows(array, rows, np.empty(0, array.dtype), grad_scale)
+            none = np.empty((0, array.shape[1]), array.dtype)
+            return self._rows(array, rows, rows, np.zeros(1, np.intp), none, grad_scale)
         grad_rows = lent(where, "grad_rows", grad_rows)
         dtype = next((each for each in array.dtypes if each == getattr(grad_rows, "dtype", None)), array.dtype)
         own = {"dtype": (array.label, dtype), "shape": ("rows and columns", (rows.size, array.shape[1]))}
         grad_rows = check_array(where, "grad_rows", grad_rows, **own, any_layout=True)
         grad_rows = np.ascontiguousarray(widened(grad_rows, array.dtype))
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
-        order = np.argsort(rows, kind="stable")
-        rows = rows[order]
-        starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1], [True])))
-        summed = aligned_empty((starts.size - 1) * array.shape[1], array.dtype)
-        join(sum_rows)(starts.size - 1, summed.reshape(starts.size - 1, array.shape[1]), grad_rows, order, starts)
-        return self._rows(array, rows[starts[:-1]], summed, grad_scale)
+        found, order, starts = grouped(rows, array.shape[0])
+        if self._looks_first or array.order is not None:  # each needs the sums, the first in the order of the matrix
+            groups = np.argsort(found)
+            summed = aligned_empty(found.size * array.shape[1], array.dtype).reshape(found.size, array.shape[1])
+            join(sum_rows)(found.size, summed, grad_rows, order, starts, groups)
+            found, grad_rows, order, starts = found[groups], summed, np.arange(found.size), np.arange(found.size + 1)
+        return self._rows(array, found, order, starts, grad_rows, grad_scale)
 
-    def _rows(self, array: ParameterArray, rows: NDArray[np.intp], g: NDArray[Any], grad_scale: float) -> bool:
-        if (scales := self._looked_at(Pairs([(array, g)]), grad_scale)) is None:
+    def _rows(
+        self,
+        array: ParameterArray,
+        found: NDArray[np.intp],
+        order: NDArray[np.intp],
+        starts: NDArray[np.intp],
+        g: NDArray[Any],
+        grad_scale: float,
+    ) -> bool:
+        if (scales := self._looked_at(Pairs([(array, g.reshape(-1))]), grad_scale)) is None:
             return False
         state = self._state
         if len(self._structure.arrays) > 1:
@@ -201,7 +218,7 @@ class Steps:
         scale = scales[0] if isinstance(scales, list) else scales
         vector = array.update.coefficients.vector(array.steps if state.ragged else self._owner.steps, scale)
         with Interruption(), state.change():
-            array.update.step_rows(array, vector, rows, g)
+            array.update.step_rows(array, vector, found, order, starts, g)
             self._count([array], max(self._owner.steps, array.steps + 1) if state.ragged else None)
         return True
 
@@ -215,7 +232,7 @@ class Steps:
             for array in arrays:
                 array.steps += 1
         if owner.scalars:
-            for each in {array.update.owner for array in arrays}:
+            for each in (owner, *owner.groups) if owner.estimates else {array.update.owner for array in arrays}:
                 each.stepped(each._lr_of_step)
         state.set_steps(owner.steps + 1 if steps is None else steps)
 

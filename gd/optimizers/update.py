@@ -11,7 +11,8 @@ from ..checks import FLOATS
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.blocks import norm_blocks, update_blocks
-from ..kernels.loops.update import coefficients_of, update, update_rows
+from ..kernels.loops.some_rows import group_rows, update_rows
+from ..kernels.loops.update import coefficients_of, update
 from ..kernels.random_numbers import key_of
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
@@ -50,7 +51,7 @@ class Update:
     casts : bool
         True if gradients may have another dtype than the parameters.
     trust : Kernel or None
-        Measures an array, before its step, for a trust ratio.
+        Measures an array, before its step, for a trust ratio or an estimate.
     place_of_lr : int
         Index of the rule's coefficient `lr`, where there is a trust ratio.
     """
@@ -85,10 +86,12 @@ class Update:
             self.kernel = Streamed(self.kernel)
         self.trust = None
         self.place_of_lr = 0
-        if not owner.elementwise:
+        if owner.estimates:
+            self.trust = join(reductions.sums, owner.trust_norms, *self.stages)
+        elif not owner.elementwise:
             self.place_of_lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
-        if owner.trust_norms is not None:
-            self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
+            if owner.trust_norms is not None:
+                self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
 
     def step(self, array: ParameterArray, vector: NDArray[Any], g: NDArray[Any], t: int) -> NDArray[np.float64] | None:
         """Step one array by its flat gradient and the coefficients; return the norms of its blocks, if tracked."""
@@ -108,7 +111,7 @@ class Update:
     ) -> tuple[Any, ...]:
         """Return the arguments of the kernel for step t + 1 of one array."""
         owner, slots, low = self.owner, array.slots, None
-        if self.trust is not None:
+        if self.trust is not None and not owner.estimates:
             vector = self.trusted(array, g, vector)
         if not owner.by_blocks and not (self.casts and g.dtype not in FLOATS):
             return array.size, vector, g, 0, array.p, *slots
@@ -118,18 +121,26 @@ class Update:
         numbers = self.key, t, array.number, array.first_block
         return blocks, *numbers, vector, norms, cleared, array.p, low, g, *slots
 
-    def step_rows(self, array: ParameterArray, vector: NDArray[Any], rows: NDArray[np.intp], g: NDArray[Any]) -> None:
-        """Step some rows of a matrix by the gradient of each; no row comes twice."""
+    def step_rows(
+        self,
+        array: ParameterArray,
+        vector: NDArray[Any],
+        found: NDArray[np.intp],
+        order: NDArray[np.intp],
+        starts: NDArray[np.intp],
+        g: NDArray[Any],
+    ) -> None:
+        """Step the rows `found` of a matrix, each by a group of rows of g: see `grouped`."""
         shape = array.shape
-        if array.order is not None:  # rows do not lie in one piece
+        if array.order is not None:  # rows do not lie in one piece; each has one row of g
             matrices = [array.shaped(each) for each in (array.p, *array.slots)]
-            taken = [matrix.take(rows, 0) for matrix in matrices]
-            self.formula(g.size, vector, g, 0, *(each.reshape(-1) for each in taken))
+            taken = [matrix.take(found, 0) for matrix in matrices]
+            self.formula(g.size, vector, g.reshape(-1), 0, *(each.reshape(-1) for each in taken))
             for matrix, each in zip(matrices, taken, strict=True):
-                matrix[rows] = each
+                matrix[found] = each
             return
-        arguments = rows, g.reshape(rows.size, shape[1]), array.p.reshape(shape), len(array.slots), self.bound(array)
-        join(update_rows)(rows.size, vector, *arguments)
+        arguments = g, array.p.reshape(shape), len(array.slots), self.bound(array)
+        join(update_rows)(order.size, vector, found, order, starts, *arguments)
 
     def bound(self, array: ParameterArray) -> Any:
         """Return the step of an array, bound to it, for loops that compute or look up its gradient piece by piece."""
@@ -137,8 +148,7 @@ class Update:
 
     def trusted(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[Any]:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of an array."""
-        slots = array.slots[: len(self.owner.slots)]  # without the average of p
-        parts = _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
+        parts = self.measured(array, g, vector)
         norms = parts.ravel().tolist() if parts.shape[1] == 1 else combined(parts)
         return self.with_ratio(vector, self.owner.trust(norms[0], norms[1], array.size))
 
@@ -147,6 +157,11 @@ class Update:
         vector, lr = vector.copy(), float(vector[self.place_of_lr]) * ratio
         vector[self.place_of_lr] = lr if abs(lr) <= self._largest else lr * inf  # without a warning that it overflows
         return vector
+
+    def measured(self, array: ParameterArray, g: NDArray[Any], vector: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what the kernel `trust` finds in the blocks of an array, a row for each quantity."""
+        slots = array.slots[: len(self.owner.slots)]  # without the average of p
+        return _parts(self.trust, 2, array.size, vector, array.p, g, *slots)
 
     def gradient_norms(self, g: NDArray[Any], grad_scale: float) -> NDArray[np.float64]:
         """Return the norms of a flat gradient's blocks, times |grad_scale|; infinite if too large for its dtype."""
@@ -183,7 +198,7 @@ def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
     """Return the stages that the hyper-parameters ask for, in order."""
     wanted = {
         stages.clipped: owner.clip_value is not None,
-        stages.penalized: owner.uses("l2") or (owner.uses("l1") and not owner.proximal),
+        stages.penalized: (owner.uses("l2") or (owner.uses("l1") and not owner.proximal)) and not owner.penalizes_itself,
         stages.decayed: owner.uses("weight_decay") and not owner.decays_itself,
         stages.shrunk: owner.uses("l1") and owner.proximal,
     }
@@ -196,6 +211,17 @@ def _parts(kernel: Callable[..., Any], quantities: int, size: int, *arguments: N
     parts = np.empty((quantities, blocks))
     kernel(blocks, parts, *arguments)
     return parts
+
+
+def grouped(rows: NDArray[np.intp], most: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the different ones of some rows of `most`, the positions of all, and where those of each begin and end."""
+    n = rows.size
+    bits = (2 * n).bit_length()
+    size, shift = (most, 0) if most <= 4 * n else (2**bits, 64 - bits)
+    found, order, starts = np.empty(n, np.intp), np.empty(n, np.intp), np.zeros(n + 2, np.intp)
+    join(group_rows)(1, rows, np.zeros(size, np.int32), found, order, starts, shift)
+    count = int(starts[-1])
+    return found[:count], order, starts[: count + 1]
 
 
 def combined(parts: NDArray[np.float64]) -> list[float]:

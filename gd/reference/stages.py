@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .optimizers import OPTIMIZERS
+from .optimizers import OPTIMIZERS, TOGETHER
 
 
 class Optimizer:
@@ -36,6 +36,8 @@ class Optimizer:
         self.weight_decay = defaults.get("weight_decay", 0.0) if weight_decay is None else weight_decay
         if "weight_decay" in signature(self.formula).parameters:  # the formula applies it itself
             self.keywords, self.weight_decay = {**self.keywords, "weight_decay": self.weight_decay}, 0.0
+        if "l1" in signature(self.formula).parameters:
+            self.keywords, self.l1, self.l2 = {**self.keywords, "l1": l1, "l2": l2}, 0.0, 0.0
         self.lr: Any = self.formula.__defaults__[0] if lr is None else lr
         self.state = {key: {} for key in params}
         self.ema, self.averages = ema, {key: p.copy() for key, p in params.items()} if ema is not None else {}
@@ -50,6 +52,7 @@ class Optimizer:
         if self.clip_norm is not None:
             norm = np.sqrt(sum(np.sum(np.square(grad_scale * g)) for g in grads.values()))
             grad_scale = grad_scale * _within(self.clip_norm, norm)
+        found = {}
         for key, p in self.params.items():
             g = grads[key]
             if grad_scale != 1 or self.maximize:
@@ -62,7 +65,13 @@ class Optimizer:
                 g = g + self.l1 * np.sign(p)
             if self.weight_decay:
                 p *= 1 - lr * self.weight_decay
-            self.formula(p, g, self.state[key], self.steps, **{**self.keywords, "lr": lr})
+            found[key] = g
+        arguments = [(p, found[key], self.state[key]) for key, p in self.params.items()]
+        if self.formula in TOGETHER:
+            arguments = [tuple(map(list, zip(*arguments, strict=True)))]
+        for each in arguments:
+            self.formula(*each, self.steps, **{**self.keywords, "lr": lr})
+        for key, p in self.params.items():
             if self.proximal:
                 np.copyto(p, np.sign(p) * np.maximum(np.abs(p) - self._effective(lr) * self.l1, 0))
             if self.ema is not None:

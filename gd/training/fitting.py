@@ -53,7 +53,7 @@ def fit(
     A network's step has two phases: forward and backward passes by blocks of rows; then each tile of a weight gradient
     is computed, and the optimizer updates its weights while it is in cache. A linear model's mini-batches run in
     compiled code without returning to Python. If the optimizer needs the whole gradient first (clip_norm,
-    skip_nonfinite, LAMB, LARS, groups), the gradient is written to memory, and Python handles every batch.
+    skip_nonfinite, LAMB, LARS, Prodigy, groups), the gradient is written to memory, and Python handles every batch.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def measure_many():
 
 @device
 def _walk(start, stop, starts, rows, given):
-    k = _last_up_to(starts, start)
+    k = last_up_to(starts, start)
     while start < stop:
         invoke_words(row_at(rows, k), given, start - starts[k], min(stop, starts[k + 1]) - starts[k])
         k += 1
@@ -53,7 +53,7 @@ def _walk(start, stop, starts, rows, given):
 
 
 @device
-def _last_up_to(starts, i):
+def last_up_to(starts, i):
     """Return the last k with starts[k] <= i, of ascending numbers."""
     low, high = 0, starts.size
     while high - low > 1:

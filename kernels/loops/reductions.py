@@ -105,6 +105,53 @@ def _traffic(size, out, coefficients, *operands):
     return out.nbytes + sum(each.nbytes for each in {id(each): each for each in operands}.values())
 
 
+def _square(value, factor, total):
+    scaled = factor * np.float64(value)
+    return multiply_add(scaled, scaled, total)
+
+
+_square = device(_square)
+_plain = device(lambda value, factor, total: total + np.float64(value))
+
+
+def _by_lanes(measured, stages, add):
+    """Return the number of quantities of `measured`, and f(lanes, values, factor, coefficients, p, g, slots).
+
+    The function writes running sums of a block, to which `add` adds each value.
+    """
+    scalars, prepared = unpack(measured), chained(stages)
+    quantities = len(typing.get_type_hints(getattr(measured, "py_func", measured))["return"]._fields)
+    rows = _first_rows(quantities)
+
+    @device
+    def pieces_of(p, g, slots, first, last):
+        return p[first:last], g[first:last], part(slots, first, last)
+
+    @device
+    def add_values(n, lanes, values, factor, coefficients, p, g, slots):
+        common, c = scalars(coefficients)
+        for i in range(n):  # a loop of its own: the sums below, in float64, halve the width of the vectors
+            gradient, parameter = prepared(common.scale * element(g, i, coefficients), p[i], common)
+            store(values, i, measured(parameter, gradient, *load(slots, i), c))
+        for k in range(quantities):
+            for i in range(n):
+                lanes[k][i] = add(values[k][i], factor, lanes[k][i])
+
+    @device
+    def sums_of(lanes, values, factor, coefficients, p, g, slots):
+        for k in range(quantities):
+            for lane in range(LANES):
+                lanes[k, lane] = 0
+        whole = p.size // LANES * LANES
+        for first in range(0, whole, LANES):
+            pieces = pieces_of(p, g, slots, first, first + LANES)
+            add_values(LANES, rows(lanes), rows(values), factor, coefficients, *pieces)
+        pieces = pieces_of(p, g, slots, whole, p.size)
+        add_values(p.size - whole, rows(lanes), rows(values), factor, coefficients, *pieces)
+
+    return quantities, sums_of
+
+
 @loop(parallel_from=16, traffic=_traffic)
 def norms(measured, *stages):
     """Items are blocks; arguments: out (quantities, blocks), coefficients, p, g, *slots; only out is written.
@@ -112,36 +159,8 @@ def norms(measured, *stages):
     Writes the Euclidean norm of every quantity that `measured` returns for an element. Squares are
     summed in float64; if they overflow or underflow, they are summed again, scaled by a power of two.
     """
-    scalars, prepared = unpack(measured), chained(stages)
-    quantities = len(typing.get_type_hints(getattr(measured, "py_func", measured))["return"]._fields)
-    rows, room = _first_rows(quantities), local(quantities * LANES)
-
-    @device
-    def pieces_of(p, g, slots, first, last):
-        return p[first:last], g[first:last], part(slots, first, last)
-
-    @device
-    def add_squares(n, lanes, values, factor, coefficients, p, g, slots):
-        common, c = scalars(coefficients)
-        for i in range(n):  # a loop of its own: the squares below, in float64, halve the width of the vectors
-            gradient, parameter = prepared(common.scale * element(g, i, coefficients), p[i], common)
-            store(values, i, measured(parameter, gradient, *load(slots, i), c))
-        for k in range(quantities):
-            for i in range(n):
-                scaled = factor * np.float64(values[k][i])
-                lanes[k][i] = multiply_add(scaled, scaled, lanes[k][i])
-
-    @device
-    def sums(lanes, values, factor, coefficients, p, g, slots):
-        for k in range(quantities):
-            for lane in range(LANES):
-                lanes[k, lane] = 0
-        whole = p.size // LANES * LANES
-        for first in range(0, whole, LANES):
-            pieces = pieces_of(p, g, slots, first, first + LANES)
-            add_squares(LANES, rows(lanes), rows(values), factor, coefficients, *pieces)
-        pieces = pieces_of(p, g, slots, whole, p.size)
-        add_squares(p.size - whole, rows(lanes), rows(values), factor, coefficients, *pieces)
+    quantities, sums_of = _by_lanes(measured, stages, _square)
+    room = local(quantities * LANES)
 
     def body(start, stop, arguments):
         out, coefficients, p, g = arguments[:4]
@@ -151,14 +170,34 @@ def norms(measured, *stages):
         for block in range(start, stop):
             first, last = block * NORM_BLOCK, min((block + 1) * NORM_BLOCK, p.size)
             operands = part(arguments[4:], first, last)
-            sums(lanes, values, 1.0, coefficients, p[first:last], g[first:last], operands)
+            sums_of(lanes, values, 1.0, coefficients, p[first:last], g[first:last], operands)
             for k in range(quantities):
                 total, factor = sum_of_lanes(row_at(lanes, k)), 1.0
                 if not (SMALL < total < LARGE):
                     factor = UP if total <= SMALL else DOWN
-                    sums(again, values, factor, coefficients, p[first:last], g[first:last], operands)
+                    sums_of(again, values, factor, coefficients, p[first:last], g[first:last], operands)
                     total = sum_of_lanes(row_at(again, k))
                 out[k, block] = np.sqrt(total) / factor
+
+    return body
+
+
+@loop(parallel_from=16, traffic=_traffic)
+def sums(measured, *stages):
+    """As `norms`, with the sum of every quantity in float64."""
+    quantities, sums_of = _by_lanes(measured, stages, _plain)
+    room = local(quantities * LANES)
+
+    def body(start, stop, arguments):
+        out, coefficients, p, g = arguments[:4]
+        lanes = matrix_at(room(out), 0, quantities, LANES)
+        values = matrix_at(room(p), 0, quantities, LANES)
+        for block in range(start, stop):
+            first, last = block * NORM_BLOCK, min((block + 1) * NORM_BLOCK, p.size)
+            operands = part(arguments[4:], first, last)
+            sums_of(lanes, values, 1.0, coefficients, p[first:last], g[first:last], operands)
+            for k in range(quantities):
+                out[k, block] = sum_of_lanes(row_at(lanes, k))
 
     return body
 

@@ -11,9 +11,7 @@ from ..compiler import device, loop
 from ..machine_code import overload
 from ..rules.stages import CommonCoefficients, averaged
 from ..storage import read as element
-from ..traffic import of_rows
 from ..views import load, numbers, part, store, vector_at
-from ..words import invoke
 
 
 @loop(parallel_from=16_384, flush=True, traffic="- r - rw", given="x[:] x[:] int")
@@ -25,45 +23,6 @@ def update(rule, *stages):
         coefficients, g, first, p = arguments[:4]
         n = stop - start
         step(coefficients, vector_at(p, start, n), vector_at(g, start - first, n), part(arguments[4:], start, stop))
-
-    return body
-
-
-def _traffic_of_rows(size, coefficients, rows, g, p, slots, step):
-    return rows.nbytes + g.nbytes + 2 * (1 + slots) * of_rows(p, size)
-
-
-@loop(parallel_from=256, flush=True, traffic=_traffic_of_rows)
-def update_rows():
-    """Step some rows of a matrix, each by a row of g.
-
-    Arguments: coefficients, rows, g, p (the matrix), slots (how many), step (an `update` of the matrix as a vector).
-    """
-
-    def body(start, stop, arguments):
-        coefficients, rows, g, _, _, step = arguments
-        columns = g.shape[1]
-        for k in range(start, stop):
-            begin = rows[k] * columns
-            invoke(step, begin, begin + columns, (coefficients, vector_at(g, k * columns, columns), begin))
-
-    return body
-
-
-@loop(parallel_from=256, traffic="w r")
-def sum_rows():
-    """Sum groups of rows; arguments: out, g, order, starts: out[k] = sum of g[order[starts[k] : starts[k + 1]]]."""
-
-    def body(start, stop, arguments):
-        out, g, order, starts = arguments
-        for k in range(start, stop):
-            total, first = out[k], g[order[starts[k]]]
-            for i in range(total.size):
-                total[i] = first[i]
-            for j in range(starts[k] + 1, starts[k + 1]):
-                row = g[order[j]]
-                for i in range(total.size):
-                    total[i] += row[i]
 
     return body
 
