@@ -117,6 +117,7 @@ class StepGate:
     """The gate of an optimizer's step: ``enter(state, steps, common, own, *gradients)``.
 
     The dict `state` gets the new count of steps; `common` and `own` are the coefficients, as tuples of floats.
+    ``_rebind(view, p, *slots)`` gives the step of one array other arrays, if they are plain.
 
     Parameters
     ----------
@@ -140,7 +141,18 @@ class StepGate:
         for (p, vector, slots), view in zip(arrays, views, strict=True):
             words += [id(view), vector.ctypes.data, p.size, *(each.ctypes.data for each in slots)]
         table = np.array(words, np.int64)
-        self.enter = builtin("gd_step_gate", table.ctypes.data, (table, arrays, views, guards, objects))
+        self._kept = [table, arrays, views, guards, objects]
+        self.enter, self._rebind = (
+            builtin(name, table.ctypes.data, self._kept) for name in ("gd_step_gate", "gd_rebind_gate")
+        )
+
+    def rebind(self, p, slots):
+        """Step p and these slots, of its shape, from now on; return True if they are plain, else change nothing."""
+        view = p.view()
+        if not self._rebind(view, p, *slots):
+            return False
+        self._kept[1:4] = slots, view, p
+        return True
 
     def __reduce__(self):
         raise TypeError("a gate knows arrays by their addresses: whoever is copied with its arrays makes a new one")

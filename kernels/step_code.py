@@ -22,6 +22,7 @@ NORMS, COMBINE, NORM_BLOCK, NORM_FIELDS = 0, 2, 3, 4
 def write(module):
     """Emit the gates of steps."""
     _write_step(module)
+    _write_rebind(module)
     _write_rule(module)
     _write_norm(module)
 
@@ -111,20 +112,11 @@ def _write_rule(module):
     several = b.add(slots, WORD(2))
     w.require(w.equal(count, b.add(several, WORD(STATE))))
     p = w.load(arrays)
-    kind, ndim, size, double = _sized(w, p)
+    size, double = _sized(w, p)
     w.require(b.or_(w.compare(parts, ">", 0), w.compare(size, "<=", w.field(MOST))))
     code = w.nth(w.table, b.add(b.zext(double, WORD), WORD(RULES)))
     w.require(w.compare(code, "!=", 0))
-    bytes_ = b.mul(size, b.select(double, WORD(8), WORD(4)))
-    with cgutils.for_range(b, several, intp=WORD) as outer:
-        each = w.nth(arrays, outer.index)
-        is_g = w.equal(outer.index, 1)
-        w.require_like(each, p, kind, ndim, b.select(is_g, STATUS(READABLE), STATUS(READABLE | WRITEABLE)))
-        begin = w.load(each, DATA)
-        with cgutils.for_range(b, outer.index, intp=WORD) as inner:
-            start = w.load(w.nth(arrays, inner.index), DATA)
-            apart = b.or_(w.compare(b.add(begin, bytes_), "<=", start), w.compare(begin, ">=", b.add(start, bytes_)))
-            w.require(apart)
+    _require_apart(w, arrays, several, p, b.mul(size, b.select(double, WORD(8), WORD(4))), read=1)
     coefficients = _coefficients(w, b.add(objects, WORD(8)), w.field(RULE_COEFFICIENTS), double)
 
     words = w.room(b.add(w.times(slots, 2), WORD(7)))
@@ -144,15 +136,47 @@ def _write_rule(module):
     w.end_true()
 
 
+def _require_apart(w, arrays, count, like, size, read):
+    """Go on only if objects are arrays like another, of `size` bytes, apart, and writeable but for number `read`."""
+    b, kind, ndim = w.builder, w.kind(like), w.load(like, NDIM, STATUS)
+    with cgutils.for_range(b, count, intp=WORD) as outer:
+        each, is_read = w.nth(arrays, outer.index), w.equal(outer.index, read)
+        w.require_like(each, like, kind, ndim, b.select(is_read, STATUS(READABLE), STATUS(READABLE | WRITEABLE)))
+        begin = w.load(each, DATA)
+        with cgutils.for_range(b, outer.index, intp=WORD) as inner:
+            other = w.load(w.nth(arrays, inner.index), DATA)
+            is_apart = w.compare(b.add(begin, size), "<=", other), w.compare(begin, ">=", b.add(other, size))
+            w.require(b.or_(*is_apart))
+
+
+def _write_rebind(module):
+    """Emit gate(view, p, *slots): give the step of one array another p, of which there is a view, and other slots."""
+    w = GateWriter(module, "gd_rebind_gate")
+    b, (_, objects, count) = w.builder, w.function.args
+    arrays, slots, own = b.add(objects, WORD(8)), w.field(SLOTS), b.add(w.table, WORD(8 * ARRAYS))
+    w.require(b.and_(w.equal(w.field(COUNT), 1), w.equal(count, b.add(slots, WORD(2)))))
+    before = w.load(own, 8 * VIEW)
+    size = b.mul(w.load(own, 8 * SIZE), b.select(w.equal(w.kind(before), STATUS(FLOAT64)), WORD(8), WORD(4)))
+    _require_apart(w, arrays, b.add(slots, WORD(1)), before, size, read=-1)
+    p = w.load(arrays)
+    w.store(w.load(objects), own, 8 * VIEW)
+    w.store(w.load(p, DATA), own, 8 * ELEMENTS)
+    with cgutils.for_range(b, slots, intp=WORD) as loop:
+        data = w.load(w.nth(arrays, b.add(loop.index, WORD(1))), DATA)
+        w.store(data, own, w.times(b.add(loop.index, WORD(FIRST_SLOT)), 8))
+    w.store(p, w.field(GUARDS))
+    w.end_true()
+
+
 def _sized(w, x):
-    """Return (kind, dimensions, elements, whether it is float64) of an array of floats that is not empty."""
+    """Return (elements, whether it is float64) of an array of floats that is not empty."""
     w.require_type(x, np.ndarray)
-    kind, ndim = w.kind(x), w.load(x, NDIM, STATUS)
+    kind = w.kind(x)
     double = w.equal(kind, STATUS(FLOAT64))
     w.require(w.builder.or_(double, w.equal(kind, STATUS(FLOAT32))))
-    size = w.size(x, ndim)
+    size = w.size(x, w.load(x, NDIM, STATUS))
     w.require(w.compare(size, ">", 0))
-    return kind, ndim, size, double
+    return size, double
 
 
 def _write_norm(module):
@@ -163,7 +187,7 @@ def _write_norm(module):
     w = GateWriter(module, "gd_norm_gate")
     b, (_, objects, count) = w.builder, w.function.args
     vector = w.load(objects)
-    _, _, length, double = _sized(w, vector)
+    length, double = _sized(w, vector)
     code, block = w.nth(w.table, b.add(b.zext(double, WORD), WORD(NORMS))), w.field(NORM_BLOCK)
     w.require(b.and_(w.compare(code, "!=", 0), w.compare(count, ">", 1)))
     total, gradients, several = cgutils.alloca_once_value(b, WORD(0)), b.add(objects, WORD(8)), b.sub(count, WORD(1))
@@ -174,7 +198,7 @@ def _write_norm(module):
     elements = cgutils.alloca_once_value(b, WORD(0))
     with cgutils.for_range(b, several, intp=WORD) as loop:
         g = w.nth(gradients, loop.index)
-        _, _, size, is_double = _sized(w, g)
+        size, is_double = _sized(w, g)
         w.require(w.equal(is_double, double))
         w.require_flags(g, READABLE)
         b.store(b.add(b.load(elements), size), elements)

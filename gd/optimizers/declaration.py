@@ -78,7 +78,7 @@ class Declaration(ABC):
         if "coefficients" in vars(cls) and "by_array" not in vars(cls):  # a user's formula may not be meant for arrays
             cls.by_array = False
         home, _, module = cls.__module__.rpartition(".")
-        if home == __package__ and module in ("protocols", "base"):  # what all have in common
+        if home == __package__ and module in ("protocols", "rebinding", "base"):  # what all have in common
             return
         if home == __package__:  # not those of users
             OPTIMIZERS[cls.__name__] = cls  # pyright: ignore[reportArgumentType]  # all of gd's are Optimizers

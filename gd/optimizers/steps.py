@@ -74,14 +74,19 @@ class Steps:
     together: Together
 
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
-        self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
+        self._owner, self._state, self.together = owner, state, Together()
         self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
         self.looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
         self._sums: Any = None  # accumulated gradients, in the structure of params
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
-        self._list = None if state.folder or structure.vector else ArrayList.of(structure.arrays, owner.zero_grads)
-        self._small = None if state.folder else SmallSteps.of(owner, structure)
+        self.use(structure)
+
+    def use(self, structure: Structure) -> None:
+        """Step the arrays of a structure, which have their state."""
+        owner, folder, self._structure = self._owner, self._state.folder, structure
+        self._list = None if folder or structure.vector else ArrayList.of(structure.arrays, owner.zero_grads)
+        self._small = None if folder else SmallSteps.of(owner, structure)
         self._choose()
 
     def _choose(self) -> None:
