@@ -19,7 +19,7 @@ if any(_root.glob("gd-*.dist-info")):
         stacklevel=2,
     )
 
-from . import activations, batches, initializers, losses, math, optimizers, pytorch, schedules, search
+from . import activations, batches, functional, initializers, losses, math, optimizers, pytorch, schedules, search
 from .activations import activation, dropout, dropout_backward
 from .checks import Range
 from .distributed import Distributed
@@ -54,9 +54,9 @@ __all__ = [
     "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor", "Range",
     "__version__", "activation", "activations", "averaged", "batches", "check_rule", "dropout", "dropout_backward",
-    "fit", "get_threads", "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient",
-    "load", "load_model", "logistic_regression_gradient", "loss", "losses", "math", "one_hot", "optimizer",
-    "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
+    "fit", "functional", "get_threads", "gradient_check", "initializers", "linear_model_gradient",
+    "linear_regression_gradient", "load", "load_model", "logistic_regression_gradient", "loss", "losses", "math",
+    "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
     "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip

@@ -6,14 +6,14 @@ here, and has changed nothing if a check raises.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from ctypes import addressof, c_char
+from ctypes import addressof, c_char, c_int64
 from itertools import pairwise
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..kernels.array_layout import PAGE, PLACED_FROM
+from ..kernels.array_layout import DATA, KNOWN, PAGE, PLACED_FROM
 from .interchange import lent
 from .values import shown
 
@@ -192,7 +192,7 @@ def check_out(
 
 def _same_memory(a: NDArray[Any], b: NDArray[Any]) -> bool:
     """Return True if two contiguous arrays begin at the same address."""
-    return a is b or a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+    return a is b or address(a) == address(b)
 
 
 def check_labels(where: str, name: str, labels: Any, rows: int, classes: int) -> NDArray[np.intp]:
@@ -259,4 +259,6 @@ def aligned_full(size: int, dtype: DTypeLike, value: Any, place: int = PAGE // 2
 
 def address(array: NDArray[Any]) -> int:
     """Return the memory address of the first element of an array."""
+    if KNOWN:  # in a fifth of the time
+        return c_int64.from_address(id(array) + DATA).value
     return array.__array_interface__["data"][0]

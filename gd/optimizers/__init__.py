@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 
 from .base import Optimizer
 from .declaration import OPTIMIZERS, check_optimizer
+from .functions import function_of, initial_state
 from .short_form import optimizer
 from .steps import Together
 from .storage import DTYPES
@@ -17,4 +18,7 @@ for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
 
-__all__ = ["DTYPES", "OPTIMIZERS", "Optimizer", "Together", "check_optimizer", "optimizer", *OPTIMIZERS]
+__all__ = [
+    "DTYPES", "OPTIMIZERS", "Optimizer", "Together", "check_optimizer", "function_of", "initial_state", "optimizer",
+    *OPTIMIZERS,
+]  # fmt: skip

@@ -17,6 +17,8 @@ from .base import Optimizer as Optimizer
 from .declaration import OPTIMIZERS as OPTIMIZERS
 from .declaration import check_optimizer as check_optimizer
 from .ftrl import FTRL as FTRL
+from .functions import function_of as function_of
+from .functions import initial_state as initial_state
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
 from .lion import Lion as Lion

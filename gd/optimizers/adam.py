@@ -297,7 +297,7 @@ class NAdam(Optimizer):
     def _product(self, t: int) -> float:
         """Return mu_1 ... mu_t."""
         before, product = self._mu_product
-        if before == t:
+        if before == t:  # a rule that steps arrays one by one asks again
             return product
         if before != t - 1:
             product = 1.0

@@ -12,13 +12,13 @@ from ..typing import Array, FilePath, Grads, Integers, Params, Rate
 from .declaration import check_declaration
 from .groups import add_group, check_groups, make_groups, structure_of
 from .hyperparameters import SHARED, set_own, set_shared
-from .protocols import Protocols
+from .rebinding import Rebinding
 from .state import State
 from .state_folder import StateFolder
 from .steps import Steps
 
 
-class Optimizer(Protocols):
+class Optimizer(Rebinding):
     """The base class of all optimizers: it owns arguments, state and traversal.
 
     A step takes the gradient g and the parameters p of each array through these stages, in the same pass over memory

@@ -101,7 +101,7 @@ class Declaration(ABC):
             cls.by_array = False
         cls.elementwise = cls.trust_norms is None and cls.walk is None
         home, _, module = cls.__module__.rpartition(".")
-        if home == __package__ and module in ("protocols", "base"):  # what all have in common
+        if home == __package__ and module in ("protocols", "rebinding", "base"):  # what all have in common
             return
         if home == __package__:  # not those of users
             OPTIMIZERS[cls.__name__] = cls  # pyright: ignore[reportArgumentType]  # all of gd's are Optimizers

@@ -1,13 +1,16 @@
 """Small steps: those of few elements in plain arrays, which compiled code checks and takes (see `kernels.gates`)."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import FLOATS
-from ..kernels.gates import MOST_ARRAYS, OPEN, StepGate, refuse
+from ..kernels.compiler import join
+from ..kernels.gates import MOST_ARRAYS, OPEN, NormGate, StepGate, refuse
+from ..kernels.loops import reductions
 from ..kernels.loops.update import coefficients_of
-from ..kernels.rules.stages import CommonCoefficients
+from ..kernels.rules.stages import CommonCoefficients, gradient
 from ..parameters import ParameterArray, ParameterVector, Structure
 
 if TYPE_CHECKING:
@@ -33,7 +36,8 @@ class SmallSteps:
             self._is_list = structure.is_nested or self._keys == list(range(len(self._keys)))
         self._state, self._attributes, self._update = owner._state, vars(owner), self._arrays[0].update
         self._coefficients = self._update.coefficients
-        self._enter = refuse
+        self._enter, self._structure = refuse, structure
+        self._gate: StepGate | None = None
 
     @staticmethod
     def of(owner: "Optimizer", structure: Structure) -> "SmallSteps | None":
@@ -79,7 +83,34 @@ class SmallSteps:
             arrays = [(array.given, array.p, array.slots) for array in self._arrays]
             guards = [each for array in self._arrays for _, each in array.memory]
             count = len(CommonCoefficients._fields) + len(coefficients_of(self._update.owner.rule)._fields)
-            self._enter = StepGate(self._update.formula, count, arrays, guards).enter
+            self._gate = StepGate(self._update.formula, count, arrays, guards)
+            self._enter = self._gate.enter
+
+    def rebind(self, p: Any, state: Any) -> bool:
+        """Step another array, if it is the only one and plain, as `Optimizer.rebind` does; else change nothing."""
+        array, gate = self._arrays[0], self._gate
+        if gate is None or not self._structure.is_one or type(p) is not np.ndarray or p.shape != array.shape:
+            return False
+        slots: list[Any]
+        if state is None:
+            slots = [each.reshape(array.shape) for each in array.slots]
+        elif type(state) is dict and len(state) == len(array.slots):
+            slots = list(map(state.get, self._update.slots))
+        else:
+            return False
+        self._gate, self._enter = None, refuse  # where Ctrl-C ends this, the next step makes another gate
+        plain = gate.rebind(p, slots)
+        if plain:
+            array.rebind(p, array.slots if state is None else tuple(each.reshape(-1) for each in slots))
+            self._attributes["params"] = self._structure.params = p
+        self._gate, self._enter = gate, gate.enter
+        return plain
+
+
+@cache
+def norm_gate() -> NormGate:
+    """Return the gate of the norm of small gradients."""
+    return NormGate(join(reductions.norms, gradient), join(reductions.combine), reductions.NORM_BLOCK)
 
 
 def _arrays(structure: Structure) -> list[ParameterArray]:

@@ -142,14 +142,14 @@ class State:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers, and a copy of every state array."""
-        return self.numbers() | {name: slot.copy() for name, slot in self._named_slots()}
+        return self.numbers() | {name: slot.copy() for _, name, slot in self.named_slots()}
 
     def load(self, where: str, state: Any) -> None:
         """Restore what `to_dict` returned."""
         if not isinstance(state, Mapping):
             raise TypeError(f"{where}: state must be a dict, got {type(state).__name__}")
         self.check()
-        slots = dict(self._named_slots())
+        slots = {name: slot for _, name, slot in self.named_slots()}
         numbers = self.checked_numbers(where, state, slots.keys())
         own, arrays = "this optimizer's", {}
         for name, slot in slots.items():
@@ -207,20 +207,20 @@ class State:
         """Return each array under the name of its count of steps."""
         return {self._structure.name(key, "step"): array for key, array in self._structure.arrays.items()}
 
-    def _named_slots(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Yield (name, state array in the shape of its parameters) for each slot of each array.
+    def named_slots(self) -> Iterator[tuple[Any, str, NDArray[Any]]]:
+        """Yield (key, name, state array in the shape of its parameters) for each slot of each array.
 
         States in 8 bits stay vectors of blocks, named after the order of axes, in which alone they can be loaded.
         """
         for key, array in self._structure.arrays.items():
             for slot, values in zip(array.update.slots, array.slots, strict=True):
                 if values.ndim > 1:
-                    yield self._structure.name(key, slot), values
+                    yield key, self._structure.name(key, slot), values
                 elif values.size == array.size:
-                    yield self._structure.name(key, slot), array.shaped(values)
+                    yield key, self._structure.name(key, slot), array.shaped(values)
                 else:
                     axes = "" if array.order is None else f".axes_{'_'.join(map(str, array.order))}"
-                    yield self._structure.name(key, slot + axes), values
+                    yield key, self._structure.name(key, slot + axes), values
 
     def _scalars(self) -> "Iterator[tuple[str, Optimizer, str]]":
         """Yield (name in a dict, optimizer, name of its attribute) for each number that an optimizer declares."""

@@ -73,29 +73,36 @@ class Steps:
     ----------
     together : Together
         Replaced where arrays are shards, so that norms are those of all shards.
+    looks_first : bool
+        True if a step needs norms of the gradients before it.
     """
 
     together: Together
 
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
-        self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
+        self._owner, self._state, self.together = owner, state, Together()
         self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
         limits = {"clip_norm", "clip_norm_each"}
         self._limited = [each for each in (owner, *owner.groups) if limits & each._schedules.keys()]
-        self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
+        self.looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
         self._sums: Any = None  # accumulated gradients, in the structure of params
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
+        self.use(structure)
+
+    def use(self, structure: Structure) -> None:
+        """Step the arrays of a structure, which have their state."""
+        owner, folder, self._structure = self._owner, self._state.folder, structure
         dtypes = [GRAD_DTYPES[owner.grad_dtype], None] if owner.grad_dtype else [None]
         lists = (ArrayList.of(structure, owner.zero_grads, dtype) for dtype in dtypes)
-        self._lists = [] if state.folder or structure.vector else [each for each in lists if each is not None]
-        self._small = None if state.folder else SmallSteps.of(owner, structure)
+        self._lists = [] if folder or structure.vector else [each for each in lists if each is not None]
+        self._small = None if folder else SmallSteps.of(owner, structure)
         self._choose()
 
     def _choose(self) -> None:
         """Set the shorter ways of `Optimizer.step`, which take steps that are nothing but kernel calls."""
         owner, structure = self._owner, self._structure
-        detour = self._summed or self._looks_first or owner.scalars or owner.track_norms or self._state.folder
+        detour = self._summed or self.looks_first or owner.scalars or owner.track_norms or self._state.folder
         detour = detour or self._state.is_averaged or owner.walk
         owner._alone = structure.arrays[None] if structure.is_one and not (detour or owner.grad_dtype) else None
         owner._small = None if detour or owner.by_blocks else self._small
@@ -133,7 +140,7 @@ class Steps:
     def _by(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients: all at once, or array by array."""
         given = self._gradients(where, grads, self.whole is not None)
-        if not given.arrays or (scales := self._looked_at(given, grad_scale)) is None:
+        if not given.arrays or (scales := self.looked_at(given, grad_scale)) is None:
             return False
         owner, state, structure = self._owner, self._state, self._structure
         if given.arrays[0] is not structure.vector and len(given.arrays) < len(structure.arrays):
@@ -193,7 +200,7 @@ class Steps:
         grad_rows = np.ascontiguousarray(widened(grad_rows, array.dtype))
         check_apart_from(where, [("grad_rows", grad_rows)], [(each.label, each.p) for each in arrays.values()])
         found, order, starts = grouped(rows, array.shape[0])
-        if self._looks_first or array.order is not None:  # each needs the sums, the first in the order of the matrix
+        if self.looks_first or array.order is not None:  # each needs the sums, the first in the order of the matrix
             groups = np.argsort(found)
             summed = aligned_empty(found.size * array.shape[1], array.dtype).reshape(found.size, array.shape[1])
             join(sum_rows)(found.size, summed, grad_rows, order, starts, groups)
@@ -209,7 +216,7 @@ class Steps:
         g: NDArray[Any],
         grad_scale: float,
     ) -> bool:
-        if (scales := self._looked_at(Pairs([(array, g.reshape(-1))]), grad_scale)) is None:
+        if (scales := self.looked_at(Pairs([(array, g.reshape(-1))]), grad_scale)) is None:
             return False
         state = self._state
         if len(self._structure.arrays) > 1:
@@ -248,7 +255,7 @@ class Steps:
     @property
     def is_possible(self) -> bool:
         """True if `step` and `run` can step: nothing needs the whole gradient first, and all arrays step together."""
-        return self.whole is not None and not self._looks_first and not self._summed
+        return self.whole is not None and not self.looks_first and not self._summed
 
     def step(self, loop: Callable[..., Any], pieces: Iterable[tuple[Any, ...]]) -> None:
         """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece.
@@ -347,9 +354,9 @@ class Steps:
 
     # --- Norms
 
-    def _looked_at(self, given: Gradients, grad_scale: float) -> Scales | None:
+    def looked_at(self, given: Gradients, grad_scale: float) -> Scales | None:
         """Return the scales of gradients that bring the norms within their limits, or None to skip the step."""
-        if not self._looks_first:
+        if not self.looks_first:
             return grad_scale
         for each in self._limited:
             scheduled(each)  # as the coefficients, but those come after the norms

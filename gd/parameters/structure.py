@@ -82,6 +82,11 @@ class ParameterArray:
         self.slots, self.update, self.steps, self.first_block, self.unread = (), None, 0, 0, None
         self._known: Callable[[], Any] = _nothing
 
+    def rebind(self, array: NDArray[Any], slots: tuple[NDArray[Any], ...]) -> None:
+        """Stand for another array of the same shape, dtype and order, with other state arrays."""
+        memory, p = ((self.memory[0][0], array), *self.memory[1:]), self.flat(array)
+        vars(self).update(given=array, p=p, slots=slots, memory=memory, unread=None, _known=_nothing)  # all at once
+
     def flat(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return an array of this shape as a vector in the order of the parameters: a copy if it has another order."""
         return (array if self.order is None else array.transpose(self.order)).reshape(-1)
