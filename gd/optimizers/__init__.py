@@ -8,7 +8,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from .base import Optimizer
+from .borrowed import BorrowedArrays, slots_of
 from .declaration import OPTIMIZERS
+from .hyperparameters import OF_GROUPS
 from .steps import Together
 from .storage import DTYPES
 
