@@ -56,11 +56,12 @@ class Tensors:
         self._views = [p.detach() if _is_dense(p) else p.detach().contiguous() for p in self.params]
         self._copied = [k for k, p in enumerate(self.params) if not _is_dense(p)]
         self._strides, self._dtypes = list(map(strides_of, self._views)), [p.dtype for p in self.params]
-        self._owners = owners
+        self._owners, self._memory = owners, [*self.params]  # and their states
         if owners:
             self._borrowed = BorrowedArrays(label, list(map(_array, self._views)), owners)
             self._adopt()
-        self._memory = self._looked_up()
+        self._known = self._entries()
+        self._known_addresses = self._addresses()
 
     def _adopt(self) -> None:
         """Make state arrays of the tensors of the optimizer's state, and add those that it lacks."""
@@ -85,13 +86,16 @@ class Tensors:
             if entry:
                 state[p] = entry
             states.append([_array(entry[name]) for name in slots])
+            self._memory += [entry[name] for name in slots]
         self._borrowed.use(states)
 
-    def _looked_up(self) -> list[int]:
-        """Return the addresses of parameters and states."""
-        entries = map(self._owner.state.get, self.params)
-        tensors = chain.from_iterable(entry.values() for entry in entries if entry)
-        return list(map(address, chain(self.params, tensors)))
+    def _entries(self) -> list[Any]:
+        """Return the keys and the tensors of the optimizer's state."""
+        state = self._owner.state
+        return [*state, *chain.from_iterable(entry.values() for entry in state.values() if isinstance(entry, dict))]
+
+    def _addresses(self) -> list[int]:
+        return list(map(address, self._memory))
 
     def _look(self, group: dict[str, Any]) -> list[Any]:
         """Return the learning rate and the other hyper-parameters of a group."""
@@ -103,7 +107,10 @@ class Tensors:
         params = [p for group in groups for p in group["params"]]
         if len(params) != len(self._all) or len(groups) != len(self._groups) or not all(map(is_, params, self._all)):
             return False
-        if any(p.grad is not None for p in self._others) or self._looked_up() != self._memory:
+        entries = self._entries()
+        if len(entries) != len(self._known) or not all(map(is_, entries, self._known)):
+            return False
+        if any(p.grad is not None for p in self._others) or self._addresses() != self._known_addresses:
             return False
         for k, group in enumerate(groups):
             values = self._look(group)
