@@ -8,9 +8,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from .base import Optimizer
-from .borrowed import BorrowedArrays, slots_of
+from .borrowed import BorrowedArrays
 from .declaration import OPTIMIZERS
-from .hyperparameters import OF_GROUPS
 from .steps import Together
 from .storage import DTYPES
 
@@ -18,4 +17,4 @@ for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
 
-__all__ = ["DTYPES", "OPTIMIZERS", "Optimizer", "Together", *OPTIMIZERS]
+__all__ = ["DTYPES", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", *OPTIMIZERS]

@@ -10,15 +10,18 @@ from ..checks import FLOATS
 from ..kernels.interruption import Interruption
 from ..kernels.settings import INTERPRETED
 from ..parameters import Structure
-from .array_lists import ArrayList
+from .array_lists import FEWEST, ArrayList
 from .coefficients import Coefficients
 from .gradients import Gradients, Pairs
-from .hyperparameters import SHARED
+from .hyperparameters import OF_GROUPS, SHARED
 from .storage import MASTER, allocate, check_parameter, widened
 from .update import Update, stages_of
 
 if TYPE_CHECKING:
     from .base import Optimizer
+
+
+OPTIONS = (*(name for name in OF_GROUPS if name != "clip_norm_each"), "state_dtype", "master_weights", "seed")
 
 
 class BorrowedArrays:
@@ -31,18 +34,29 @@ class BorrowedArrays:
     params : sequence of ndarray
     owners : sequence of Optimizer
         Of each array.
+
+    Attributes
+    ----------
+    options : tuple of str
+        What the owners may be given, besides what is their own.
     """
+
+    options = OPTIONS
 
     def __init__(self, where: str, params: "Sequence[NDArray[Any]]", owners: "Sequence[Optimizer]") -> None:
         self._where, self._structure = where, Structure(where, list(params), _check)
-        self._arrays, self._list = list(self._structure.arrays.values()), None
+        self._arrays = list(self._structure.arrays.values())
         updates: dict[Any, Update] = {}
         for array, owner in zip(self._arrays, owners, strict=True):
             key = owner, array.real
             if key not in updates:
-                updates[key] = Update(owner, array.real, slots_of(owner))
+                updates[key] = Update(owner, array.real, ((MASTER,) if owner.master_weights else ()) + owner.slots)
             array.update = updates[key]
         self._updates = list(updates.values())
+
+    def slots(self, k: int) -> tuple[str, ...]:
+        """Return the names of the state arrays of an array, in order."""
+        return self._arrays[k].update.slots
 
     def new_slot(self, k: int, slot: str) -> NDArray[Any]:
         """Return a new state array of an array, in its shape and order."""
@@ -56,8 +70,7 @@ class BorrowedArrays:
         """Take the state arrays of each array, which have its shape and order."""
         for array, slots in zip(self._arrays, states, strict=True):
             array.slots = tuple(array.flat(slot) for slot in slots)
-        if not INTERPRETED:
-            self._list = ArrayList(self._structure.arrays, False)
+        self._list = ArrayList(self._structure.arrays, False)
 
     def renew(self, owner: "Optimizer", new: "Optimizer") -> bool:
         """Give an owner the hyper-parameters of another; return False if those need other kernels or states."""
@@ -83,13 +96,11 @@ class BorrowedArrays:
             counts[has] += 1
             return True
         together = int(own[0]) if own.min() == own.max() else None
-        many: Gradients | None
-        if self._list is not None:
-            many = self._list.at(found, found)  # the caller holds the gradients
-        else:
-            many = Pairs([(array, array.flat(gradient(k))) for k, array in enumerate(self._arrays) if found[k]])
+        many: Gradients | None = self._list.at(found, found)  # the caller holds the gradients
         if many is None:
             return False
+        if INTERPRETED or len(self._arrays) < FEWEST:
+            many = Pairs([(array, array.flat(gradient(k))) for k, array in enumerate(self._arrays) if found[k]])
         if together is None:
             for array, t in zip(many.arrays, own.tolist(), strict=True):
                 array.steps = int(t)
@@ -107,7 +118,7 @@ class BorrowedArrays:
         return bool(array.size and plain and owner.trust_norms is None and not owner.by_blocks)
 
     def step_rows(self, k: int, rows: NDArray[np.intp], values: NDArray[Any], count: NDArray[Any]) -> None:
-        """Step some rows of an array, each by its gradient; no row comes twice. `count` is the array's, of one entry."""
+        """Step some rows of an array, each by its gradient; no row comes twice. `count` holds the array's steps."""
         array = self._arrays[k]
         shape, vector = array.shape, array.update.coefficients.vector(int(count[0]), 1.0)
         array.shape = shape[0], array.size // shape[0]  # a row holds all but the first axis
@@ -119,14 +130,9 @@ class BorrowedArrays:
             array.shape = shape
 
 
-def slots_of(owner: "Optimizer") -> tuple[str, ...]:
-    """Return the names of the state arrays of an array, in order."""
-    return ((MASTER,) if owner.master_weights else ()) + owner.slots
-
-
 def _kind(owner: "Optimizer") -> Any:
     """Return what kernels and states depend on."""
-    return owner.rule, slots_of(owner), stages_of(owner), owner.state_dtype, owner.seed
+    return owner.rule, owner.slots, stages_of(owner), owner.state_dtype, owner.master_weights, owner.seed
 
 
 def _check(where: str, label: str, array: Any) -> None:

@@ -10,6 +10,7 @@ from ..optimizers import OPTIMIZERS
 from .conversion import from_torch, to_torch
 
 CLASSES = ("Optimizer", *OPTIMIZERS)
+__all__ = ["from_torch", "to_torch"]  # an import of * must not need PyTorch
 
 
 def __getattr__(name: str) -> Any:
@@ -21,8 +22,7 @@ def __getattr__(name: str) -> Any:
         if error.name != "torch":
             raise
         raise ImportError(f"gd.pytorch.{name} needs PyTorch: python -m pip install torch", name="torch") from None
-    globals().update({each: getattr(classes, each) for each in CLASSES})
-    return globals()[name]
+    return getattr(classes, name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The classes of gd.pytorch, made from gd's registry of optimizers and, where it has the name, the class of torch.optim."""
+"""The classes of gd.pytorch, made from gd's registry of optimizers and the classes of torch.optim of their names."""
 
 import inspect
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from ..optimizers import OPTIMIZERS
 from .optimizer import Optimizer
 
 RENAMED = {"RMSprop": {"alpha": "rho"}}  # arguments of torch.optim -> gd's
-HEAD = """{name} as a `torch.optim.Optimizer`: the formula of `gd.{name}` on tensors; see `gd.pytorch.Optimizer`.
+DOCUMENTATION = """{name} as a `torch.optim.Optimizer`: the formula of `gd.{name}`, as `gd.pytorch.Optimizer` steps it.
 
-Its arguments are those of {twin}, and {others}.
+The arguments are those of `{origin}.{name}`, in their order, and keywords that only `gd.{name}` has.
 """
 
 
@@ -24,21 +24,22 @@ def _made(name: str, formula: Any) -> Any:
     def __init__(self: Any, params: Iterable[Any], *given: Any, **keywords: Any) -> None:
         if twin is None:
             bound = expected.bind(params, *given, **keywords).arguments
-            Optimizer.__init__(self, params, formula, **{k: v for k, v in bound.items() if k not in ("params", "options")}, **bound.get("options", {}))
+            del bound["params"]
+            Optimizer.__init__(self, params, formula, **bound.pop("options", {}), **bound)
             return
-        self._options = {k: keywords.pop(k) for k in tuple(keywords) if k not in expected.parameters}
+        self._options = {key: keywords.pop(key) for key in tuple(keywords) if key not in expected.parameters}
         self.check_names(self._options)
         twin.__init__(self, params, *given, **keywords)
-        self._step_supports_amp_scaling = False  # GradScaler unscales the gradients
+        self._step_supports_amp_scaling = False  # so GradScaler unscales the gradients itself
 
-    others = "keywords that the formula has besides" if twin else "keywords"
     own = {
         "__init__": __init__,
-        "__doc__": HEAD.format(name=name, twin=f"`{(twin or formula).__module__.split('.')[0]}...{name}`", others=others),
+        "__doc__": DOCUMENTATION.format(name=name, origin="torch.optim" if twin else "gd"),
         "__module__": "gd.pytorch",
+        "__signature__": expected.replace(return_annotation=inspect.Signature.empty),
         "formula": formula,
         "has_l2": twin is not None and name != "AdamW",
-        "renamed": RENAMED.get(name, {}) if twin else {},
+        "renamed": RENAMED.get(name, {}),
     }
     return type(name, (Optimizer, twin) if twin else (Optimizer,), own)
 

@@ -1,18 +1,17 @@
 """Optimizer: a torch.optim.Optimizer whose formula is one of gd's."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from ..optimizers import OF_GROUPS
+from ..optimizers import BorrowedArrays
 from ..optimizers import Optimizer as Formula
 from .tensors import Tensors, check_tensor, plain
-
-OF_TENSORS = (*(name for name in OF_GROUPS if name != "clip_norm_each"), "state_dtype", "master_weights", "seed")
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -56,8 +55,8 @@ class Optimizer(torch.optim.Optimizer):
 
     formula: Any = None  # the class of gd
     has_l2 = False  # True if weight_decay is l2, as in most of torch.optim
-    renamed: dict[str, str] = {}  # names of torch.optim -> gd's
-    _options: dict[str, Any] = {}  # arguments that the class of torch.optim lacks
+    renamed: ClassVar[dict[str, str]] = {}  # names of torch.optim -> gd's
+    _options: Mapping[str, Any] = MappingProxyType({})  # arguments that the class of torch.optim lacks
     _tensors: Tensors | None = None
 
     def __init__(self, params: Iterable[Any], formula: Any, **arguments: Any) -> None:
@@ -78,7 +77,7 @@ class Optimizer(torch.optim.Optimizer):
     def check_names(self, names: Iterable[str]) -> None:
         """Raise TypeError if one is no argument of the formula."""
         for name in names:
-            if name not in (*_defaults(self.formula), *OF_TENSORS) or (self.has_l2 and name == "l2"):
+            if name not in (*_defaults(self.formula), *BorrowedArrays.options) or (self.has_l2 and name == "l2"):
                 advice = "; call torch.nn.utils.clip_grad_norm_ before step" * name.startswith("clip_norm")
                 advice = "; here it is weight_decay" if name == "l2" else advice
                 raise TypeError(f"{self.label()}: unexpected keyword {name!r}{advice}")
@@ -168,4 +167,4 @@ def _defaults(formula: Any) -> dict[str, Any]:
 
 @lru_cache
 def _names(formula: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for name in (*_defaults(formula), *OF_TENSORS) if name != "lr"))
+    return tuple(dict.fromkeys(name for name in (*_defaults(formula), *BorrowedArrays.options) if name != "lr"))

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch.autograd.graph import increment_version
 
 from ..checks import memory_order
-from ..optimizers import BorrowedArrays, slots_of
+from ..optimizers import BorrowedArrays
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
 
 DTYPES = torch.float32, torch.float64, torch.bfloat16
-address, strides_of = torch.Tensor.data_ptr, torch.Tensor.stride
+address, is_contiguous, strides_of = torch.Tensor.data_ptr, torch.Tensor.is_contiguous, torch.Tensor.stride
 
 
 class Tensors:
@@ -55,7 +55,10 @@ class Tensors:
         self._others = [p for p in self._all if id(p) not in active]
         self._views = [p.detach() if _is_dense(p) else p.detach().contiguous() for p in self.params]
         self._copied = [k for k, p in enumerate(self.params) if not _is_dense(p)]
-        self._strides, self._dtypes = list(map(strides_of, self._views)), [p.dtype for p in self.params]
+        self._strides = list(map(strides_of, self._views))
+        if all(map(is_contiguous, self._views)):
+            self._strides = None  # nothing to compare
+        self._dtypes = [p.dtype for p in self.params]
         self._owners, self._memory = owners, [*self.params]  # and their states
         if owners:
             self._borrowed = BorrowedArrays(label, list(map(_array, self._views)), owners)
@@ -71,7 +74,7 @@ class Tensors:
         names = (*(("step",) if formula.__name__ != "SGD" else ()), *self._scalars)  # as in torch.optim
         states = []
         for k, (p, view, owner) in enumerate(zip(self.params, self._views, self._owners, strict=True)):
-            entry, slots = dict(state.get(p, ())), slots_of(owner)
+            entry, slots = dict(state.get(p, ())), self._borrowed.slots(k)
             self._counts[k, 0] = any(entry.get(name) is not None for name in slots)
             for name in slots:
                 given = entry.get(name)
@@ -133,7 +136,12 @@ class Tensors:
         grads, has, sparse = [p.grad for p in self.params], slice(None), []
         try:
             found = np.fromiter(map(address, grads), np.intp, len(grads))
-            fit = list(map(strides_of, grads)) == self._strides and [g.dtype for g in grads] == self._dtypes
+            fit = (
+                all(map(is_contiguous, grads))
+                if self._strides is None
+                else self._strides == list(map(strides_of, grads))
+            )
+            fit = fit and self._dtypes == [g.dtype for g in grads]
         except (TypeError, RuntimeError):  # of None and of sparse gradients, which have no address
             fit = False
         if not fit:
