@@ -12,6 +12,7 @@ from .ademamix import AdEMAMix as AdEMAMix
 from .adopt import ADOPT as ADOPT
 from .asgd import ASGD as ASGD
 from .base import Optimizer as Optimizer
+from .borrowed import BorrowedArrays as BorrowedArrays
 from .declaration import OPTIMIZERS as OPTIMIZERS
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
