@@ -35,6 +35,8 @@ class Tensors(Family):
         name, _, kind = case.what.partition(",")
         variants = {each: VARIANTS[each] for each in VARIANTS if each != "torch fused" or name in FUSED}
         made = {each: partial(self._torch, name, f",{kind}", case, options) for each, options in variants.items()}
+        if case.dtype != "float32" and f",{kind}" == HALF:
+            return {"numpy": partial(self._numpy, name, case)}
         return {
             "gd": partial(self._torch, name, f",{kind}", case, None),
             "numpy": partial(self._numpy, name, case),
@@ -70,6 +72,6 @@ class Tensors(Family):
 def _rounded(case: Case):
     """Return parameters and gradients, which bfloat16 holds exactly if the case is one of it."""
     found = vectors(case, 2)
-    if HALF in case.what:
+    if HALF in case.what and case.dtype == "float32":
         found = [(each.view(np.uint32) & 0xFFFF0000).view(np.float32) for each in found]
     return found

@@ -62,7 +62,7 @@ class BorrowedArrays:
         """Return a new state array of an array, in its shape and order."""
         array, slots = self._arrays[k], self._arrays[k].update.slots
         owner, p = array.update.owner, array.p
-        value = None if slot == MASTER else owner.initial(slot, widened(p))
+        value = 0.0 if slot == MASTER else owner.initial(slot, widened(p))
         state_dtype = None if slot in owner.exact else owner.state_dtype
         return array.shaped(allocate(slot, slots, p, value, state_dtype, slot in owner.unsigned))
 

@@ -64,7 +64,7 @@ class Tensors:
             self._borrowed = BorrowedArrays(label, list(map(_array, self._views)), owners)
             self._adopt()
         self._known = self._entries()
-        self._known_addresses = self._addresses()
+        self._addresses = list(map(address, self._memory))
 
     def _adopt(self) -> None:
         """Make state arrays of the tensors of the optimizer's state, and add those that it lacks."""
@@ -74,7 +74,7 @@ class Tensors:
         names = (*(("step",) if formula.__name__ != "SGD" else ()), *self._scalars)  # as in torch.optim
         states = []
         for k, (p, view, owner) in enumerate(zip(self.params, self._views, self._owners, strict=True)):
-            entry, slots = dict(state.get(p, ())), self._borrowed.slots(k)
+            entry, slots = state.get(p, {}), self._borrowed.slots(k)
             self._counts[k, 0] = any(entry.get(name) is not None for name in slots)
             for name in slots:
                 given = entry.get(name)
@@ -97,9 +97,6 @@ class Tensors:
         state = self._owner.state
         return [*state, *chain.from_iterable(entry.values() for entry in state.values() if isinstance(entry, dict))]
 
-    def _addresses(self) -> list[int]:
-        return list(map(address, self._memory))
-
     def _look(self, group: dict[str, Any]) -> list[Any]:
         """Return the learning rate and the other hyper-parameters of a group."""
         return [plain(group.get(name)) for name in self._watched]
@@ -113,7 +110,7 @@ class Tensors:
         entries = self._entries()
         if len(entries) != len(self._known) or not all(map(is_, entries, self._known)):
             return False
-        if any(p.grad is not None for p in self._others) or self._addresses() != self._known_addresses:
+        if any(p.grad is not None for p in self._others) or list(map(address, self._memory)) != self._addresses:
             return False
         for k, group in enumerate(groups):
             values = self._look(group)
@@ -133,33 +130,28 @@ class Tensors:
             return
         for k in self._copied:
             self._views[k].copy_(self.params[k])
-        grads, has, sparse = [p.grad for p in self.params], slice(None), []
+        grads: list[Any] = [p.grad for p in self.params]
+        has, sparse, stepped = slice(None), [], self.params
         try:
             found = np.fromiter(map(address, grads), np.intp, len(grads))
-            fit = (
-                all(map(is_contiguous, grads))
-                if self._strides is None
-                else self._strides == list(map(strides_of, grads))
-            )
+            if self._strides is None:
+                fit = all(map(is_contiguous, grads))
+            else:
+                fit = self._strides == list(map(strides_of, grads))
             fit = fit and self._dtypes == [g.dtype for g in grads]
         except (TypeError, RuntimeError):  # of None and of sparse gradients, which have no address
             fit = False
         if not fit:
+            stepped = [p for p, g in zip(self.params, grads, strict=True) if g is not None]
             grads, sparse = self._fitted(grads)
-            found = np.fromiter((0 if g is None else address(g) for g in grads), np.intp, len(grads))
-            has = np.array([g is not None for g in grads], bool)
+            found, has = _addresses(grads), np.array([g is not None for g in grads], bool)
         counts = self._counts.numpy()
         self._set_scalars(counts)
         if not self._borrowed.step(found, counts[:, 0], has, lambda k: _array(grads[k])):
-            grads = [None if g is None else g.clone() for g in grads]
-            found = np.fromiter((0 if g is None else address(g) for g in grads), np.intp, len(grads))
-            self._borrowed.step(found, counts[:, 0], has, lambda k: _array(grads[k]))
+            grads = [None if g is None else g.clone() for g in grads]  # some share the memory of parameters
+            self._borrowed.step(_addresses(grads), counts[:, 0], has, lambda k: _array(grads[k]))
         for k, g in sparse:
             self._borrowed.step_rows(k, g.indices()[0].numpy(), g.values().contiguous().numpy(), counts[k : k + 1, 0])
-        stepped = self.params
-        if not fit:
-            rows = {k for k, _ in sparse}
-            stepped = [p for k, p in enumerate(self.params) if grads[k] is not None or k in rows]
         increment_version(stepped)
         for k in self._copied:
             if self.params[k].grad is not None:
@@ -204,6 +196,11 @@ class Tensors:
                 if key not in found:
                     found[key] = list(owner.torch_scalars(int(counts[k, 0])).values())
                 counts[k, 1:] = found[key]
+
+
+def _addresses(grads: list[Any]) -> NDArray[np.intp]:
+    """Return the addresses of gradients; 0 for None."""
+    return np.fromiter((0 if g is None else address(g) for g in grads), np.intp, len(grads))
 
 
 def check_tensor(where: str, p: torch.Tensor) -> None:
