@@ -448,4 +448,4 @@ def test_importing_gd_does_not_import_torch():
         "except ImportError as error: print(error)"
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "gd.pytorch.AdamW needs PyTorch: python -m pip install torch"
+    assert out.strip() == "gd.pytorch.AdamW needs PyTorch, which is not installed"

@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ImportError(f"gd.pytorch.{name} needs PyTorch: python -m pip install torch", name="torch") from None
+        raise ImportError(f"gd.pytorch.{name} needs PyTorch, which is not installed", name="torch") from None
     return getattr(classes, name)
 
 
