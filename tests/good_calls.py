@@ -54,6 +54,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"\w+\.(write_gradients|backpropagate|descend|divisors|with_means)": "called by fit with what it has checked",
     r"Distributed\.(check_batches|has_saved|read|write)": "called by fit with what it has checked",
     r"optimizers\.Together(\.\w+)?": "puts norms together that kernels took",
+    r"optimizers\.BorrowedArrays(\.\w+)?": "called by gd.pytorch with what it has checked",
     r"search\.\w+\.(sample|narrowed|code)": "called by narrowing_search with its own trials",
     r"\w+\.(choose|coefficients|effective_lr|initial|shapes|trust|estimate|stepped|torch_scalars|rule|trust_norms)": (
         "what a subclass defines, and Optimizer calls with its own numbers"

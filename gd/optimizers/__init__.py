@@ -8,6 +8,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from .base import Optimizer
+from .borrowed import BorrowedArrays
 from .declaration import OPTIMIZERS, check_optimizer
 from .functions import function_of, initial_state
 from .short_form import optimizer
@@ -19,6 +20,6 @@ for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
 globals().update(OPTIMIZERS)
 
 __all__ = [
-    "DTYPES", "OPTIMIZERS", "Optimizer", "Together", "check_optimizer", "function_of", "initial_state", "optimizer",
-    *OPTIMIZERS,
+    "DTYPES", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", "check_optimizer", "function_of",
+    "initial_state", "optimizer", *OPTIMIZERS,
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from .ademamix import AdEMAMix as AdEMAMix
 from .adopt import ADOPT as ADOPT
 from .asgd import ASGD as ASGD
 from .base import Optimizer as Optimizer
+from .borrowed import BorrowedArrays as BorrowedArrays
 from .declaration import OPTIMIZERS as OPTIMIZERS
 from .declaration import check_optimizer as check_optimizer
 from .ftrl import FTRL as FTRL

@@ -90,6 +90,13 @@ class ArrayList:
             if found.min() < 0:
                 return None
         join(match)(found.size, found, address(objects), address(self._likes), id(None), written)
+        return self.at(found, objects, written)
+
+    def at(self, found: NDArray[np.intp], objects: Any, written: bool = False) -> "Many | None":
+        """Return the gradients at addresses, 0 for None, that match; None unless all lie apart from the parameters.
+
+        `objects` hold their memory.
+        """
         marks = found.tobytes(), written
         if marks != self._looked_at[0]:
             last = np.searchsorted(self._begins, found + self._bytes) - 1  # array that begins before the gradient ends

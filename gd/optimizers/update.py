@@ -74,7 +74,7 @@ class Update:
         self, owner: "Optimizer", dtype: np.dtype[Any], slots: tuple[str, ...], by_chunks: bool = False
     ) -> None:
         self.owner, self.dtype, self.slots = owner, dtype, slots
-        self.stages = _stages(owner)
+        self.stages = stages_of(owner)
         self.coefficients = Coefficients(owner, dtype)
         self.key = key_of(owner.seed)
         self._scaled = 1.0, np.array(stages.CommonCoefficients(), dtype)
@@ -196,7 +196,7 @@ class Update:
         return vector
 
 
-def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
+def stages_of(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
     """Return the stages that the hyper-parameters ask for, in order."""
     wanted = {
         stages.clipped: owner.clip_value is not None,

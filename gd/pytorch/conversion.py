@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from .checks import check_integer
-from .optimizers import Optimizer
-from .parameters import ParameterArray
+from ..checks import check_integer
+from ..optimizers import Optimizer
+from ..parameters import ParameterArray
 
 
 def to_torch(optimizer: Optimizer, torch_optimizer: Any) -> None:

@@ -1,0 +1,7 @@
+"""See `bench.families.tensors`."""
+
+FAMILY = "tensors"
+
+
+def test_step(measured):
+    measured()
