@@ -34,7 +34,7 @@ from .models import (
     logistic_regression_gradient,
     softmax_regression_gradient,
 )
-from .optimizers import Optimizer
+from .optimizers import LBFGS, Optimizer
 from .parameters import ParameterVector
 from .predictor import Predictor, load_model
 from .preprocessing import Normalizer, one_hot
@@ -48,7 +48,7 @@ LayerNorms = GradientNorms  # its former name: it has nothing to do with layer n
 globals().update(activations.public_functions() | losses.public_functions() | optimizers.OPTIMIZERS)
 
 __all__ = [
-    "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
+    "LBFGS", "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
     "__version__", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
     "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
