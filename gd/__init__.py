@@ -23,6 +23,7 @@ from . import activations, batches, initializers, losses, optimizers, pytorch, s
 from .activations import dropout, dropout_backward
 from .distributed import Distributed
 from .files import CheckpointError, load, save
+from .minimization import minimize
 from .models import (
     MLP,
     GradientCheck,
@@ -52,7 +53,7 @@ __all__ = [
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
     "__version__", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
     "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
-    "logistic_regression_gradient", "losses", "one_hot", "optimizers", "profile", "pytorch", "save",
+    "logistic_regression_gradient", "losses", "minimize", "one_hot", "optimizers", "profile", "pytorch", "save",
     "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from .base import Optimizer as Optimizer
 from .declaration import OPTIMIZERS as OPTIMIZERS
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
+from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion
 from .rmsprop import RMSprop as RMSprop
 from .rprop import Rprop as Rprop

@@ -152,7 +152,8 @@ class LBFGS:
         """
         if not callable(closure):
             raise TypeError(f"LBFGS.step: closure must be a function that returns (loss, grads), got {shown(closure)}")
-        return [loss for loss, _ in self._iterations(closure)][0]
+        (loss, _), *_ = self._iterations(closure)
+        return loss
 
     def _iterations(self, closure: Closure) -> Iterator[tuple[float, NDArray[Any]]]:
         """Yield loss and gradient at first, and after each iteration."""

@@ -78,7 +78,7 @@ def strong_wolfe(
 
 
 def interpolated(a: Point, b: Point, least: float, most: float) -> float:
-    """Return where the cubic through two points, a.t < b.t, has its minimum, within limits; the middle if it has none."""
+    """Return where the cubic through two points, a.t < b.t, is lowest, within limits; their middle if nowhere."""
     if isfinite(a.loss) and isfinite(b.loss):
         d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
         square = d1 * d1 - a.slope * b.slope

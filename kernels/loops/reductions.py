@@ -240,7 +240,7 @@ def dots():
 
 @loop(parallel_from=16, traffic="w rw - r - r")
 def add_then_dots():
-    """Items are blocks; arguments: sums (one per block), q, scale, x, factor, y: q = scale * (q + factor * x); q * y."""
+    """Items are blocks; arguments: sums (one per block of q * y), q = scale * (q + factor * x), scale, x, factor, y."""
 
     def body(start, stop, arguments):
         sums, q, scale, x, factor, y = arguments
