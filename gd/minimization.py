@@ -149,7 +149,8 @@ def minimize(
             except StopIteration:
                 status, message = 99, "The callback raised StopIteration."
                 break
-        square = float(gradient @ gradient)  # at least the square of the largest element
+        with np.errstate(over="ignore"):
+            square = float(np.dot(gradient, gradient))  # at least the square of the largest element
         if (not isfinite(square) and not np.isfinite(gradient).all()) or (value is not None and not isfinite(value)):
             status, message = ENDS["not finite"]
             break

@@ -27,7 +27,7 @@ def both(x):
     return square(x), gradient(x)
 
 
-RATES = {"LARS": 0.02, "LAMB": 0.1, "SGD": 0.1, "Adadelta": 300.0, "Adagrad": 0.5, "ASGD": 0.1}
+RATES = {"LARS": 5.0, "LAMB": 0.1, "SGD": 0.1, "Adadelta": 10.0, "Adagrad": 0.5, "ASGD": 0.1}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -108,8 +108,9 @@ def test_x0_becomes_a_vector(shape):
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Momentum"])
 def test_x_stays_within_bounds_and_comes_to_the_corner(name, bounds):
     seen = []
-    options = {"lr": gd.schedules.CosineDecay(0.1, 400), "maxiter": 400}
-    found = gd.minimize(square, np.full(3, 9.0), jac=gradient, bounds=bounds, callback=seen.append, method=name, options=options)
+    options = {"lr": gd.schedules.CosineDecay(0.2, 400), "maxiter": 400}
+    more = {"bounds": bounds, "callback": seen.append, "method": name, "options": options}
+    found = gd.minimize(square, np.full(3, 4.0), jac=gradient, **more)
     np.testing.assert_allclose(found.x, [0.5, -1, 0.5], atol=1e-4)
     assert (np.array(seen) <= [0.5, 0.5, 9]).all()
     assert found.success

@@ -171,7 +171,7 @@ class LBFGS:
             if slope > -self.tolerance_change:
                 self.ended = "change"
                 return
-            t = self.lr if self.steps else self.lr * min(1.0, 1.0 / float(np.abs(g).sum()))
+            t = self.lr if self.steps else self.lr * min(1.0, 1.0 / float(np.abs(g).sum(dtype=np.float64)))
             x = np.concatenate([array.p for array in self._arrays])
             try:
                 point = self._moved(closure, x, d, t, Point(0.0, loss, slope, g), iteration == self.max_iter)
@@ -244,9 +244,10 @@ class LBFGS:
         """Return the direction d of the next step, and the slope g . d; take the last step into the history."""
         if self._last is not None:
             s, before = self._last
-            y = np.subtract(g, before, out=before)
+            with np.errstate(over="ignore"):
+                y = np.subtract(g, before, out=before)
             product = self._dot(y, s)
-            if product > CURVED:
+            if CURVED < product < inf:
                 self._history.append((s, y, 1.0 / product))
                 self._scale = product / self._dot(y, y)
             self._last = None
@@ -318,7 +319,7 @@ class LBFGS:
         arrays = {}
         for name in ("ro", "old_stps", "old_dirs", "last_step", "prev_flat_grad"):
             like = (own, expected[name].dtype), (own, shapes.get(name, (pairs, self._size)))
-            arrays[name] = check_array(where, f"state[{name!r}]", state[name], dtype=like[0], shape=like[1]).copy()
+            arrays[name] = check_array(where, f"state[{name!r}]", state[name], dtype=like[0], shape=like[1], any_size=True).copy()
         self.steps, self.evaluations, self._scale = steps, evaluations, scale
         self._history.clear()
         self._history.extend(zip(arrays["old_stps"], arrays["old_dirs"], arrays["ro"].tolist(), strict=True))

@@ -30,8 +30,9 @@ def strong_wolfe(
         loss(t) <= loss(0) + c1 * t * slope(0)   and   |slope(t)| <= c2 * |slope(0)|
 
     Nocedal & Wright 2006, algorithms 3.5 and 3.6, with cubic interpolation (3.59) and the safeguards of minFunc, which
-    PyTorch has, too. It is the best point that was found if none is in a bracket shorter than tolerance / length, or
-    after `MOST` trials. A point that is not finite must have an infinite loss: it counts as too far.
+    PyTorch has, too. (PyTorch's bracket may begin at a lower point that does not meet the first condition, and then it
+    finds none.) If a bracket is shorter than tolerance / length, or after `MOST` trials, it is the lowest point so far
+    that meets the first condition. A point that is not finite must have an infinite loss: it counts as too far.
     """
 
     def is_too_high(point: Point) -> bool:
@@ -53,7 +54,7 @@ def strong_wolfe(
         before, point, trials = point, evaluate(t), trials + 1
     else:
         before = start
-    low, high = (before, point) if before.loss <= point.loss else (point, before)
+    low, high = (before, point) if is_too_high(point) or before.loss <= point.loss else (point, before)
     was_near = False
     while trials < MOST and abs(high.t - low.t) * length >= tolerance:
         first, last = sorted((low, high), key=lambda each: each.t)
@@ -66,8 +67,6 @@ def strong_wolfe(
         point, trials = evaluate(t), trials + 1
         if is_too_high(point) or point.loss >= low.loss:
             high = point
-            if high.loss < low.loss:
-                low, high = high, low
         else:
             if is_flat(point):
                 return point, trials + 1
@@ -82,7 +81,7 @@ def interpolated(a: Point, b: Point, least: float, most: float) -> float:
     if isfinite(a.loss) and isfinite(b.loss):
         d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.t - b.t)
         square = d1 * d1 - a.slope * b.slope
-        if square >= 0:
+        if 0 <= square < inf:
             d2 = sqrt(square)
             below = b.slope - a.slope + 2 * d2
             t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / below) if below else -inf

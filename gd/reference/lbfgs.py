@@ -66,7 +66,8 @@ def wolfe(phi, phi0, slope0, alpha, length, tolerance, c1=1e-4, c2=0.9, most=25)
         last, now, trials = now, (alpha, *phi(alpha)), trials + 1
     if trials == most:
         last = (0.0, phi0, slope0)
-    low, high = sorted((last, now), key=lambda point: point[1])
+    too_high = now[1] > phi0 + c1 * now[0] * slope0 or now[1] >= last[1]
+    low, high = (last, now) if too_high else (now, last)
     return zoom(phi, phi0, slope0, low, high, trials, length, tolerance, c1, c2, most)
 
 
@@ -84,7 +85,7 @@ def zoom(phi, phi0, slope0, low, high, trials, length, tolerance, c1, c2, most):
         hesitates = close
         point = (alpha, *phi(alpha))
         if point[1] > phi0 + c1 * alpha * slope0 or point[1] >= low[1]:
-            low, high = sorted((low, point), key=lambda each: each[1])
+            high = point
         elif abs(point[2]) <= -c2 * slope0:
             return alpha
         else:
