@@ -19,7 +19,7 @@ if any(_root.glob("gd-*.dist-info")):
         stacklevel=2,
     )
 
-from . import activations, batches, initializers, losses, optimizers, pytorch, schedules, search
+from . import activations, batches, functional, initializers, losses, optimizers, pytorch, schedules, search
 from .activations import dropout, dropout_backward
 from .distributed import Distributed
 from .files import CheckpointError, load, save
@@ -51,10 +51,10 @@ globals().update(activations.public_functions() | losses.public_functions() | op
 __all__ = [
     "LBFGS", "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
     "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
-    "__version__", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "get_threads",
-    "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load", "load_model",
-    "logistic_regression_gradient", "losses", "minimize", "one_hot", "optimizers", "profile", "pytorch", "save",
-    "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
+    "__version__", "activations", "averaged", "batches", "dropout", "dropout_backward", "fit", "functional",
+    "get_threads", "gradient_check", "initializers", "linear_model_gradient", "linear_regression_gradient", "load",
+    "load_model", "logistic_regression_gradient", "losses", "minimize", "one_hot", "optimizers", "profile", "pytorch",
+    "save", "scale_lr_for_batch", "schedules", "search", "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip
 

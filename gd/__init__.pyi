@@ -2,6 +2,7 @@
 
 from . import activations as activations
 from . import batches as batches
+from . import functional as functional
 from . import initializers as initializers
 from . import losses as losses
 from . import optimizers as optimizers

@@ -29,7 +29,10 @@ from .words import LAUNCH
 from .writer import LOOKED_UP, OBJECTS, POOL
 
 lookup = (ctypes.c_int64 * LOOKED_UP)(*map(id, OBJECTS))
-BUILTINS = ("gd_enter", "gd_bind", "gd_map_gate", "gd_loss_gate", "gd_label_gate", "gd_step_gate")
+BUILTINS = (
+    *("gd_enter", "gd_bind", "gd_map_gate", "gd_loss_gate", "gd_label_gate"),
+    *("gd_step_gate", "gd_rule_gate", "gd_norm_gate"),
+)
 FLUSH_TO_ZERO = 1 << 15  # a bit of MXCSR, a thread's control register
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 
-from . import gate_code
+from . import gate_code, step_code
 from .array_layout import C_ORDER, DATA, DTYPE, FLAGS, FORTRAN_ORDER, KIND, NDIM, OBJECT, SHAPE, STRIDES, TYPE
 from .words import BODY, HEAD, LAUNCH, STATUS, WORD, WORDS
 from .writer import NOTHING, NUMBERS, POINTER, POOL, Writer, position
@@ -27,6 +27,7 @@ def module():
     _write_enter(module)
     _write_bind(module)
     gate_code.write(module)
+    step_code.write(module)
     return module
 
 

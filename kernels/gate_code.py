@@ -29,11 +29,6 @@ from .writer import CLOSED, EMPTY, FROM_DESCR, NOTHING, POINTER, SET_BASE, UINT8
 # Fields of the table of a map or a loss. CODES: apart from all operands in float32 and in float64, over the first, over
 # the second. RANGES: the lowest, the highest and the default of each number, in float64.
 OPERANDS, NUMBERS, LARGEST, WIDTH, SKIPPED, BLOCK, CODES, RANGES = 0, 1, 2, 3, 4, 5, 6, 12
-# Fields of the table of a step. GUARDS: the address of a list of arrays (objects) that must be writeable. ARRAYS: for
-# each array a view (object) of p, the address of its elements, their number, and the addresses of its slots.
-COUNT, CODE, FLUSH, COEFFICIENTS, SLOTS, TOTAL, GUARDED, GUARDS, ARRAYS = range(9)
-VIEW, ELEMENTS, SIZE, FIRST_SLOT = range(4)
-FIRST = 4  # position of the first gradient in the arguments of a step
 
 MAP, LOSS, LABELS = "map", "loss", "labels"  # what a gate runs
 FLOAT32, FLOAT64, INDEX = (  # kinds of dtypes: see `KIND`
@@ -47,14 +42,13 @@ SINGLE, DOUBLE = ir.FloatType(), ir.DoubleType()
 
 
 def write(module):
-    """Emit all gates."""
+    """Emit the gates of functions; those of steps are in `step_code`."""
     _write_map(module, "gd_map_gate")
     _write_map(module, "gd_loss_gate", LOSS)
     _write_map(module, "gd_label_gate", LABELS)
-    _write_step(module)
 
 
-class _Gate(Writer):
+class GateWriter(Writer):
     """Writes a builtin gate(*objects), which returns None where something that it requires does not hold."""
 
     def __init__(self, module, name):
@@ -64,9 +58,11 @@ class _Gate(Writer):
         self.require(self.equal(self.known(CLOSED), 0))
 
     def field(self, k):
+        """Return a field of the table."""
         return self.load(self.table, 8 * k)
 
     def compare(self, a, sign, b):
+        """Compare two words with a sign."""
         return self.builder.icmp_signed(sign, a, a.type(b) if isinstance(b, int) else b)
 
     def require(self, condition):
@@ -76,6 +72,7 @@ class _Gate(Writer):
         self.builder.position_at_end(met)
 
     def require_type(self, x, kind):
+        """Go on only if x is exactly of a type."""
         self.require(self.equal(self.load(x, TYPE), self.known(kind)))
 
     def kind(self, x):
@@ -83,6 +80,7 @@ class _Gate(Writer):
         return self.builder.and_(self.load(self.load(x, DTYPE), KIND[0], STATUS), STATUS(KIND[1]))
 
     def require_flags(self, x, flags):
+        """Go on only if an array has these flags."""
         flags = STATUS(flags) if isinstance(flags, int) else flags
         self.require(self.equal(self.builder.and_(self.load(x, FLAGS, STATUS), flags), flags))
 
@@ -166,6 +164,12 @@ class _Gate(Writer):
         self.call("Py_IncRef", NOTHING, none)
         self.builder.ret(none)
 
+    def end_true(self):
+        """Return True."""
+        true = self.known(True)
+        self.call("Py_IncRef", NOTHING, true)
+        self.end(true)
+
 
 def _write_map(module, name, form=MAP):
     """Emit gate(parts, out, *operands, *numbers): the result, or (value, gradient) of a loss.
@@ -175,7 +179,7 @@ def _write_map(module, name, form=MAP):
     wrong, gradient, prediction, target, scale, *numbers), and walks blocks; that of a loss with labels takes (values,
     gradient, prediction, labels, scale), and walks rows. Its gate is gate(parts, out, x, labels).
     """
-    w = _Gate(module, name)
+    w = GateWriter(module, name)
     b, (_, objects, count) = w.builder, w.function.args
     parts, objects = w.integer(w.load(objects), WORD(0)), b.add(objects, WORD(8))
     operands, numbers, width = w.field(OPERANDS), w.field(NUMBERS), w.field(WIDTH)
@@ -307,73 +311,3 @@ def _write_map(module, name, form=MAP):
     for k, each in enumerate((value, out)):
         w.call("PyTuple_SetItem", STATUS, pair, WORD(k), each)
     w.end(pair)
-
-
-def _write_step(module):
-    """Emit gate(state, steps, common, own, *gradients): step all arrays, set state["steps"], and return True.
-
-    `common` and `own` are tuples of floats, the coefficients. A signal cannot come between the step and its count.
-    """
-    w = _Gate(module, "gd_step_gate")
-    b, (_, objects, count) = w.builder, w.function.args
-    arrays, slots = w.field(COUNT), w.field(SLOTS)
-    gradients, width = b.add(objects, WORD(8 * FIRST)), b.add(slots, WORD(FIRST_SLOT))
-    w.require(w.equal(count, b.add(arrays, WORD(FIRST))))
-
-    def place(k):
-        return b.add(w.table, b.add(w.times(b.mul(k, width), 8), WORD(8 * ARRAYS)))
-
-    guards = w.field(GUARDS)
-    with cgutils.for_range(b, w.field(GUARDED), intp=WORD) as loop:
-        w.require_flags(w.nth(guards, loop.index), WRITEABLE)
-    with cgutils.for_range(b, arrays, intp=WORD) as outer:
-        g, own = w.nth(gradients, outer.index), place(outer.index)
-        view = w.load(own, 8 * VIEW)
-        kind = w.kind(view)
-        w.require_like(g, view, kind, w.load(view, NDIM, STATUS), READABLE)
-        begin, itemsize = w.load(g, DATA), b.select(w.equal(kind, STATUS(FLOAT64)), WORD(8), WORD(4))
-        end = b.add(begin, b.mul(w.load(own, 8 * SIZE), itemsize))
-        with cgutils.for_range(b, arrays, intp=WORD) as inner:
-            other = place(inner.index)
-            start = w.load(other, 8 * ELEMENTS)
-            stop = b.add(start, b.mul(w.load(other, 8 * SIZE), itemsize))
-            w.require(b.or_(w.compare(end, "<=", start), w.compare(begin, ">=", stop)))
-
-    # The coefficients as a vector: a word for each, of which the next number overwrites the second half in float32
-    double = w.equal(w.kind(w.load(place(WORD(0)), 8 * VIEW)), STATUS(FLOAT64))
-    coefficients, length = w.room(b.add(w.field(COEFFICIENTS), WORD(1))), cgutils.alloca_once_value(b, WORD(0))
-    for k in (2, 3):
-        numbers = w.load(objects, 8 * k)
-        is_tuple = w.call("PyType_IsSubtype", STATUS, w.load(numbers, TYPE), w.known(tuple))
-        w.require(w.compare(is_tuple, "!=", 0))
-        size = w.call("PyTuple_Size", WORD, numbers)
-        w.require(w.compare(b.add(b.load(length), size), "<=", w.field(COEFFICIENTS)))
-        with cgutils.for_range(b, size, intp=WORD) as loop:
-            number = w.call("PyTuple_GetItem", WORD, numbers, loop.index)
-            w.require_type(number, float)
-            at = b.mul(b.add(b.load(length), loop.index), b.select(double, WORD(8), WORD(4)))
-            w.store(w.word_of(w.load(number, OBJECT, DOUBLE), double), b.add(coefficients, at))
-        b.store(b.add(b.load(length), size), length)
-    w.require(w.equal(b.load(length), w.field(COEFFICIENTS)))
-
-    before, flush = w.control(), b.trunc(w.field(FLUSH), STATUS)
-    words, lock = w.room(b.add(w.times(slots, 2), WORD(7))), w.unlocked(w.field(TOTAL))
-    w.set_control(b.or_(before, flush))
-    with cgutils.for_range(b, arrays, intp=WORD) as loop:
-        own = place(loop.index)
-        size, g = w.load(own, 8 * SIZE), w.load(w.nth(gradients, loop.index), DATA)
-        p = w.load(own, 8 * ELEMENTS)
-        for k, word in enumerate((coefficients, w.field(COEFFICIENTS), g, size, 0, p, size)):
-            w.store(word, words, 8 * k)
-        with cgutils.for_range(b, slots, intp=WORD) as inner:
-            at = b.add(words, w.times(inner.index, 16))
-            w.store(w.nth(own, b.add(inner.index, WORD(FIRST_SLOT))), at, 7 * 8)
-            w.store(size, at, 8 * 8)
-        w.run(w.field(CODE), WORD(1), size, words, b.add(words, WORD(5 * 8)))  # the body of `update` raises nothing
-    w.set_control(before)
-    lock()
-    done = w.call("PyDict_SetItem", STATUS, w.load(objects), w.known("steps"), w.load(objects, 8))
-    w.fail_if(w.compare(done, "!=", 0))
-    true = w.known(True)
-    w.call("Py_IncRef", NOTHING, true)
-    w.end(true)

@@ -30,7 +30,6 @@ from . import observation
 from .array_layout import KNOWN
 from .entry import FLUSH_TO_ZERO, builtin, lookup
 from .gate_code import (
-    ARRAYS,
     BLOCK,
     CODES,
     LABELS,
@@ -47,6 +46,7 @@ from .gate_code import (
 )
 from .machine_code import signature_of
 from .settings import DEBUG, INTERPRETED
+from .step_code import ARRAYS, COMBINE, NORM_BLOCK, NORM_FIELDS, NORMS, RULES
 from .writer import CLOSED, EMPTY, FROM_DESCR, SET_BASE
 
 ABI_VERSION = 0  # positions in the table of functions that NumPy promises to extensions
@@ -144,6 +144,63 @@ class StepGate:
 
     def __reduce__(self):
         raise TypeError("a gate knows arrays by their addresses: whoever is copied with its arrays makes a new one")
+
+
+class RuleGate:
+    """The gate of a rule, on arrays of the caller: ``enter(parts, common, own, p, g, *slots)``.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        An `update`.
+    coefficients, slots : int
+        The numbers of coefficients and of state arrays.
+    """
+
+    def __init__(self, kernel, coefficients, slots):
+        self._kernel, self._slots, self.least = kernel, slots, kernel.parallel_from
+        flush = FLUSH_TO_ZERO if kernel.loop.flush else 0
+        self._table = np.array([0, 0, flush, coefficients, slots, self.least - 1], np.int64)
+        self.enter = builtin("gd_rule_gate", self._table.ctypes.data, self._table) if OPEN else refuse
+
+    def admit(self, dtype):
+        """Run the kernel's body from now on for arrays of this dtype."""
+        if OPEN:
+            x = np.empty(0, dtype)
+            kinds = signature_of((x, x, 0, x, *[x] * self._slots))
+            self._table[RULES + (dtype == np.float64)] = self._kernel.address(kinds)
+
+    def split(self, common, own, p, *others):
+        """Step arrays of a size that may be split over threads; None if they are not plain."""
+        if type(p) is np.ndarray and p.size >= self.least:
+            return self._kernel.through(self, p.size, common, own, p, *others)
+        return None
+
+
+class NormGate:
+    """The gate of the norm of small gradients: ``enter(coefficients, *gradients)``.
+
+    Parameters
+    ----------
+    kernel, combine : Kernel
+        Of the norms of blocks, and of the norm of these.
+    block : int
+        Elements of a block.
+    """
+
+    def __init__(self, kernel, combine, block):
+        self._kernel, self._combine, self._table = kernel, combine, np.zeros(NORM_FIELDS, np.int64)
+        self._table[NORM_BLOCK] = block
+        self.enter = refuse
+
+    def admit(self, dtype, several):
+        """Measure arrays of this dtype from now on; with `several` also those of more than one block."""
+        if OPEN:
+            matrix, x = np.empty((1, 0)), np.empty(0, dtype)
+            self._table[NORMS + (dtype == np.float64)] = self._kernel.address(signature_of((matrix, x, x, x)))
+            if several:
+                self._table[COMBINE] = self._combine.address(signature_of((matrix[0], matrix)))
+            self.enter = builtin("gd_norm_gate", self._table.ctypes.data, self._table)
 
 
 def close(by=1):

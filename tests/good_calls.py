@@ -18,11 +18,13 @@ from scipy.sparse import csr_array
 
 import gd
 from gd.activations.functions import ACTIVATIONS
+from gd.functional import FUNCTIONS, initial_state
 from gd.optimizers import OPTIMIZERS
 from gd.search import Choice, LogUniform, Uniform
 
 OWN = (  # modules whose names are public, though gd does not export them
-    "activations batches comparison estimators initializers losses optimizers pytorch schedules search surfaces"
+    "activations batches comparison estimators functional initializers losses optimizers pytorch schedules search "
+    "surfaces"
 ).split()
 HOMES = (  # rooms and modules of which gd exports what is public, if anything
     "checks commands datasets distributed files models parameters plan predictor preprocessing profiling reference "
@@ -181,7 +183,13 @@ class Call(NamedTuple):
         elif self.receiver is not None:
             function = getattr(self.receiver, self.public.own)
         several = [each for each in parameters_of(self.public) if each.kind is each.VAR_POSITIONAL]
-        positional = arguments.pop(several[0].name, ()) if several else ()
+        positional = []
+        for parameter in parameters_of(self.public) if several else ():
+            if parameter.kind is not parameter.VAR_POSITIONAL:
+                positional += [arguments.pop(parameter.name)] if parameter.name in arguments else []
+                continue
+            positional += arguments.pop(parameter.name, ())
+            break
         result = function(*positional, **arguments)
         if self.public.name == "save":
             return gd.load(arguments["path"])
@@ -545,6 +553,25 @@ def _(world, each):
 @good(r"\w+\.ema_params")
 def _(world, each):
     return {"self": each.owner(structure(world), ema=0.5)}
+
+
+@good(*(rf"functional\.{name}" for name in FUNCTIONS))
+def _(world, each):
+    kind = next(kind for name, kind in OPTIMIZERS.items() if name.lower() == each.own)
+    p = world.floats(4, 3)
+    state = tuple(map(world.place, initial_state(FUNCTIONS[each.own], p, ema=0.9)))
+    given = {"p": p, "g": world.floats(4, 3), "state": state, "t": 1, "ema": 0.9, "needed": ("state", "ema")}
+    return given | ({"scalars": {}} if kind.scalars else {})
+
+
+@good(r"optimizers\.function_of")
+def _(world, each):
+    return {"kind": gd.Adam}
+
+
+@good(r"optimizers\.initial_state")
+def _(world, each):
+    return {"function": gd.functional.adam, "p": world.floats(4, 3)}
 
 
 @good(r"pytorch\.(to|from)_torch")

@@ -7,9 +7,12 @@ editor and a type checker see them by these files; no one edits them by hand.
 import inspect
 import sys
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 import gd
-from gd import activations, losses, optimizers
+from gd import activations, functional, losses, optimizers
 
 ROOT = Path(gd.__file__).parent
 HEAD = "# Written by `python tests/stubs.py`: do not edit.\n"
@@ -21,6 +24,7 @@ def stubs():
         ROOT / "activations" / "__init__.pyi": _activations(),
         ROOT / "losses" / "__init__.pyi": _room(losses),
         ROOT / "optimizers" / "__init__.pyi": _room(optimizers),
+        ROOT / "functional.pyi": _functional(),
         ROOT / "__init__.pyi": _gd(),
     }
 
@@ -34,6 +38,18 @@ def _activations():
     for name, function in made.items():
         if name not in written:
             lines.append(f"def {name}{inspect.signature(function)}: ...".replace("'", ""))
+    return "\n".join(lines) + "\n"
+
+
+def _functional():
+    made = functional.FUNCTIONS
+    lines = [HEAD, "from collections.abc import Callable", "from typing import Any, Literal, Union\n"]
+    lines += ["from numpy.typing import NDArray\n", "from .optimizers import function_of as function_of"]
+    lines += ["from .optimizers import initial_state as initial_state\n", "FUNCTIONS: dict[str, Callable[..., bool]]\n"]
+    array = str(NDArray[Any])
+    for name, function in made.items():
+        signature = str(inspect.signature(function)).replace(array, "NDArray[Any]").replace("typing.", "")
+        lines.append(f"def {name}{signature}: ...")
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 
 from .base import Optimizer
 from .declaration import OPTIMIZERS
+from .functions import function_of, initial_state
 from .lbfgs import LBFGS
 from .steps import Together
 from .storage import DTYPES
@@ -17,4 +18,6 @@ for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
 
-__all__ = ["DTYPES", "LBFGS", "OPTIMIZERS", "Optimizer", "Together", *OPTIMIZERS]
+__all__ = [
+    "DTYPES", "LBFGS", "OPTIMIZERS", "Optimizer", "Together", "function_of", "initial_state", *OPTIMIZERS,
+]  # fmt: skip

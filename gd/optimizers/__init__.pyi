@@ -13,6 +13,8 @@ from .adopt import ADOPT as ADOPT
 from .asgd import ASGD as ASGD
 from .base import Optimizer as Optimizer
 from .declaration import OPTIMIZERS as OPTIMIZERS
+from .functions import function_of as function_of
+from .functions import initial_state as initial_state
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
 from .lbfgs import LBFGS as LBFGS

@@ -284,6 +284,8 @@ class NAdam(Optimizer):
     def mu_product(self, t: int) -> float:
         """Return mu_1 ... mu_t."""
         before, product = self._mu_product
+        if before == t:  # a rule that steps arrays one by one asks again
+            return product
         if before != t - 1:
             product = 1.0
             for step in range(1, t):

@@ -44,10 +44,15 @@ class Coefficients:
         self._given: tuple[Any, ...] = None, None, (), ()  # lr, grad_scale, and what `values` returned for them
         self._format = self._values = None
 
-    def values(self, t: int, grad_scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return the coefficients of step t + 1 in float64: those of all optimizers, and those of the rule."""
+    def values(
+        self, t: int, grad_scale: float, rate: float | None = None
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return the coefficients of step t + 1 in float64: those of all optimizers, and those of the rule.
+
+        `rate` is the learning rate, by default that of the owner.
+        """
         owner = self._owner
-        given = owner._lr
+        given = owner._lr if rate is None else rate
         varies = self._varies or callable(given)
         lr: Any = given
         kept_lr, kept_scale, common, own = self._given

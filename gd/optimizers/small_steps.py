@@ -1,13 +1,16 @@
 """Small steps: those of few elements in plain arrays, which compiled code checks and takes (see `kernels.gates`)."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..checks import FLOATS
-from ..kernels.gates import MOST_ARRAYS, OPEN, StepGate, refuse
+from ..kernels.compiler import join
+from ..kernels.gates import MOST_ARRAYS, OPEN, NormGate, StepGate, refuse
+from ..kernels.loops import reductions
 from ..kernels.loops.update import coefficients_of
-from ..kernels.rules.stages import CommonCoefficients
+from ..kernels.rules.stages import CommonCoefficients, gradient
 from ..parameters import ParameterArray, ParameterVector, Structure
 
 if TYPE_CHECKING:
@@ -77,6 +80,12 @@ class SmallSteps:
             guards = [each for array in self._arrays for _, each in array.memory]
             count = len(CommonCoefficients._fields) + len(coefficients_of(self._update.owner.rule)._fields)
             self._enter = StepGate(self._update.formula, count, arrays, guards).enter
+
+
+@cache
+def norm_gate() -> NormGate:
+    """Return the gate of the norm of small gradients."""
+    return NormGate(join(reductions.norms, gradient), join(reductions.combine), reductions.NORM_BLOCK)
 
 
 def _arrays(structure: Structure) -> list[ParameterArray]:

@@ -67,6 +67,8 @@ class Steps:
     ----------
     together : Together
         Replaced where arrays are shards, so that norms are those of all shards.
+    looks_first : bool
+        True if a step needs norms of the gradients before it.
     """
 
     together: Together
@@ -74,7 +76,7 @@ class Steps:
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
         self._owner, self._structure, self._state, self.together = owner, structure, state, Together()
         self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
-        self._looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
+        self.looks_first = owner.skip_nonfinite or owner.clip_norm is not None or self._clips_each
         self._sums: Any = None  # accumulated gradients, in the structure of params
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
@@ -85,7 +87,7 @@ class Steps:
     def _choose(self) -> None:
         """Set the shorter ways of `Optimizer.step`, which take steps that are nothing but kernel calls."""
         owner, structure = self._owner, self._structure
-        detour = self._summed or self._looks_first or owner.scalars or owner.track_norms or self._state.folder
+        detour = self._summed or self.looks_first or owner.scalars or owner.track_norms or self._state.folder
         detour = detour or self._state.is_averaged
         owner._alone = structure.arrays[None] if structure.is_one and not detour else None
         owner._small = None if detour or owner.by_blocks else self._small
@@ -121,7 +123,7 @@ class Steps:
     def _by(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients: all at once, or array by array."""
         given = self._gradients(where, grads, self.whole is not None)
-        if not given.arrays or (scales := self._looked_at(given, grad_scale)) is None:
+        if not given.arrays or (scales := self.looked_at(given, grad_scale)) is None:
             return False
         owner, state, structure = self._owner, self._state, self._structure
         if given.arrays[0] is not structure.vector and len(given.arrays) < len(structure.arrays):
@@ -181,7 +183,7 @@ class Steps:
         return self._rows(array, rows[starts[:-1]], summed, grad_scale)
 
     def _rows(self, array: ParameterArray, rows: NDArray[np.intp], g: NDArray[Any], grad_scale: float) -> bool:
-        if (scales := self._looked_at(Pairs([(array, g)]), grad_scale)) is None:
+        if (scales := self.looked_at(Pairs([(array, g)]), grad_scale)) is None:
             return False
         state = self._state
         if len(self._structure.arrays) > 1:
@@ -220,7 +222,7 @@ class Steps:
     @property
     def is_possible(self) -> bool:
         """True if `step` and `run` can step: nothing needs the whole gradient first, and all arrays step together."""
-        return self.whole is not None and not self._looks_first and not self._summed
+        return self.whole is not None and not self.looks_first and not self._summed
 
     def step(self, loop: Callable[..., Any], pieces: Iterable[tuple[Any, ...]]) -> None:
         """Take a step by a loop that computes the gradient of a ParameterVector itself, piece by piece.
@@ -320,9 +322,9 @@ class Steps:
 
     # --- Norms
 
-    def _looked_at(self, given: Gradients, grad_scale: float) -> Scales | None:
+    def looked_at(self, given: Gradients, grad_scale: float) -> Scales | None:
         """Return the scales of gradients that bring the norms within their limits, or None to skip the step."""
-        if not self._looks_first:
+        if not self.looks_first:
             return grad_scale
         owner, scales = self._owner, grad_scale
         norm = self._norm(given, scales)

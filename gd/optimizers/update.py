@@ -160,9 +160,11 @@ class Update:
 
     def scaled(self, grad_scale: float) -> NDArray[Any]:
         """Return the coefficients that only scale a gradient; they are read only."""
-        if self._scaled[0] != grad_scale:
-            self._scaled = grad_scale, np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
-        return self._scaled[1]
+        scale, vector = self._scaled  # read once: threads may share an Update
+        if scale != grad_scale:
+            vector = np.array(stages.CommonCoefficients(scale=grad_scale), self.dtype)
+            self._scaled = grad_scale, vector
+        return vector
 
 
 def _stages(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:

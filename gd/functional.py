@@ -1,0 +1,21 @@
+"""The rules of all optimizers as functions of arrays that the caller owns: nothing is kept between calls.
+
+There is one function for each optimizer, under its name in lower case. Its options are the optimizer's, with the same
+defaults, and a call gives the same bits as the optimizer's step::
+
+    optimizer = gd.Adam(p, lr=0.1)
+    optimizer.step(g)
+
+    m, v = gd.functional.initial_state(gd.functional.adam, p)
+    gd.functional.adam(p, g, m, v, t=1, lr=0.1)
+
+The functions suit programs that keep parameters and state themselves, or that bring one parameter and its gradient at
+a time. `gd.Optimizer.rebind` gives an optimizer other arrays.
+"""
+
+from .optimizers import OPTIMIZERS, function_of, initial_state
+
+FUNCTIONS = {name.lower(): function_of(kind, name.lower(), __name__) for name, kind in OPTIMIZERS.items()}
+globals().update(FUNCTIONS)
+
+__all__ = ["function_of", "initial_state", *FUNCTIONS]
