@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from thinc.optimizers import Optimizer as Stock
 
 from . import functional
 from .kernels.compiler import join
@@ -22,7 +23,7 @@ BETAS = "beta1", "beta2", "beta3"
 Key = tuple[int, str]
 
 
-class Optimizer:
+class Optimizer(Stock):  # as spaCy checks, but without its constructor
     """An optimizer in Thinc's protocol: it is called with one array and its gradient at a time.
 
     Parameters
@@ -50,6 +51,13 @@ class Optimizer:
         The options that change.
     """
 
+    learn_rate: Any
+    L2: Any
+    grad_clip: Any
+    averages: dict[Key, Any] | None
+    nr_update: dict[Key, int]
+    schedules: dict[str, Iterator[Any]]
+
     def __init__(
         self,
         name: str,
@@ -62,9 +70,9 @@ class Optimizer:
         **options: Any,
     ) -> None:
         self._function, self.L2_is_weight_decay = functional.FUNCTIONS[name.lower()], L2_is_weight_decay
-        self.averages: dict[Key, Any] | None = {} if use_averages else None
-        self.nr_update: dict[Key, int] = defaultdict(int)
-        self.schedules: dict[str, Iterator[Any]] = {}
+        self.averages = {} if use_averages else None
+        self.nr_update = defaultdict(int)
+        self.schedules = {}
         self._states: dict[Key, Any] = {}
         self._own, self._given = tuple(options), {}
         for option, value in {"learn_rate": learn_rate, "L2": L2, "grad_clip": grad_clip, **options}.items():

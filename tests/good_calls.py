@@ -27,8 +27,8 @@ OWN = (  # modules whose names are public, though gd does not export them
     "surfaces"
 ).split()
 HOMES = (  # rooms and modules of which gd exports what is public, if anything
-    "checks commands datasets distributed files models parameters plan predictor preprocessing profiling reference "
-    "runtime training typing version"
+    "checks commands datasets distributed files functional minimization models parameters plan predictor preprocessing profiling reference "
+    "runtime thinc training typing version"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",

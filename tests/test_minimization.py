@@ -103,7 +103,8 @@ def test_x0_becomes_a_vector(shape):
 
 
 @pytest.mark.parametrize(
-    "bounds", [Bounds([-1, -1, -1], [0.5, 0.5, np.inf]), [(-1, 0.5), (-1, 0.5), (-1, None)], [(-1, 0.5)] * 2 + [(-1, 9)]]
+    "bounds",
+    [Bounds([-1, -1, -1], [0.5, 0.5, np.inf]), [(-1, 0.5), (-1, 0.5), (-1, None)], [(-1, 0.5)] * 2 + [(-1, 9)]],
 )
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Momentum"])
 def test_x_stays_within_bounds_and_comes_to_the_corner(name, bounds):

@@ -319,7 +319,9 @@ class LBFGS:
         arrays = {}
         for name in ("ro", "old_stps", "old_dirs", "last_step", "prev_flat_grad"):
             like = (own, expected[name].dtype), (own, shapes.get(name, (pairs, self._size)))
-            arrays[name] = check_array(where, f"state[{name!r}]", state[name], dtype=like[0], shape=like[1], any_size=True).copy()
+            arrays[name] = check_array(
+                where, f"state[{name!r}]", state[name], dtype=like[0], shape=like[1], any_size=True
+            ).copy()
         self.steps, self.evaluations, self._scale = steps, evaluations, scale
         self._history.clear()
         self._history.extend(zip(arrays["old_stps"], arrays["old_dirs"], arrays["ro"].tolist(), strict=True))
