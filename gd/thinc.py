@@ -30,8 +30,9 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
     ----------
     name : str
         Of an optimizer, such as "Adam".
-    learn_rate : float, list or iterator
-        A number, or one for each call of `step_schedules`, of which the last stays. So may be all numbers below.
+    learn_rate : float, list, iterator or Schedule
+        A number, or one for each call of `step_schedules`, of which the last stays. So may be all numbers below. Of a
+        `thinc.api.Schedule` those of its steps, as if there were no scores and keys.
     L2 : float, default: 0
         Coefficient of decoupled weight decay, which comes before the step (Thinc's comes behind it), or of a penalty.
     L2_is_weight_decay : bool, default: True
@@ -73,9 +74,11 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
         self.averages = {} if use_averages else None
         self.nr_update = defaultdict(int)
         self.schedules = {}
+        self._step = 0  # which Thinc 9 reads
         self._states: dict[Key, Any] = {}
         self._own, self._given = tuple(options), {}
         for option, value in {"learn_rate": learn_rate, "L2": L2, "grad_clip": grad_clip, **options}.items():
+            value = value.to_generator() if hasattr(value, "to_generator") else value
             if isinstance(value, (list, Iterator)):
                 self.schedules[option] = iter(value)
                 value = next(self.schedules[option])
@@ -83,6 +86,7 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
 
     def step_schedules(self) -> None:
         """Take the next number of each schedule."""
+        self._step += 1
         for option, schedule in self.schedules.items():
             setattr(self, option, next(schedule, getattr(self, option)))
         self._given = {}
