@@ -1,6 +1,6 @@
 """The families of cases, one per module; `families` returns all of them."""
 
-from . import activations, gradients, lists, losses, low_bit, optimizers, training
+from . import activations, closures, gradients, lists, losses, low_bit, optimizers, training
 
 __all__ = ["families"]
 
@@ -11,6 +11,7 @@ def families():
         optimizers.Optimizers(),
         lists.Lists(),
         low_bit.LowBit(),
+        closures.Closures(),
         activations.Activations(),
         losses.Losses(),
         gradients.Gradients(),

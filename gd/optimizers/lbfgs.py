@@ -268,13 +268,17 @@ class LBFGS:
 
     def _dot(self, x: NDArray[Any], y: NDArray[Any]) -> float:
         join(reductions.dots)(self._sums.size, self._sums, x, y)
-        return float(self._sums.sum())
+        return self._total()
+
+    def _total(self) -> float:
+        """Return the sum over blocks; of one block in a tenth of the time."""
+        return self._sums.item() if self._sums.size == 1 else float(np.add.reduce(self._sums))
 
     def _add_then_dot(self, q: NDArray[Any], scale: float, x: NDArray[Any], factor: float, y: NDArray[Any]) -> float:
         """Set q = scale * (q + factor * x), and return q . y."""
         real = self._dtype.type
         join(reductions.add_then_dots)(self._sums.size, self._sums, q, real(scale), x, real(factor), y)
-        return float(self._sums.sum())
+        return self._total()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as a flat dict of numbers and copies of arrays, as `gd.save` takes it.
