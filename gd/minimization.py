@@ -157,7 +157,7 @@ def minimize(
         if (limits is not None or square <= largest_square) and _residual(x, gradient, limits) <= gtol:
             status, message = ENDS["gradient"]
             break
-        if ftol is not None:
+        if ftol is not None and value is not None:
             lowest, since = (value, 0) if value < lowest - ftol else (min(value, lowest), since + 1)
             if since >= patience:
                 message = f"fun fell by less than ftol in {patience} iterations."

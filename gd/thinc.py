@@ -93,7 +93,7 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        vars(self)["_given"] = {}
+        super().__setattr__("_given", {})
 
     def __call__(self, key: Key, weights: Any, gradient: Any, *, lr_scale: float = 1.0) -> tuple[Any, Any]:
         """Step an array in place, set its gradient to 0, and return both; an empty gradient changes nothing."""
@@ -124,7 +124,7 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
         own |= {"betas": betas} if betas else {}
         own |= {"clip_norm_each": float(self.grad_clip)} if self.grad_clip else {}
         own |= {"weight_decay" if self.L2_is_weight_decay else "l2": float(self.L2)}
-        vars(self)["_given"] = own
+        super().__setattr__("_given", own)
         return own
 
 

@@ -1,7 +1,8 @@
 """Time gd inside other programs against their own optimizers: the table of docs/clients.md.
 
-python docs/examples/clients.py [scipy thinc pyribs flower], with the extra `clients`. Both sides take turns in one process;
-each line is the median, and the ratio gd / own. For the peak memory of Flower: ``flower-memory gd`` and ``flower-memory own``.
+python docs/examples/clients.py [scipy thinc pyribs flower], with the extra `clients`. Both sides take turns in one
+process; each line has the medians, and the ratio gd / own. For the peak memory of Flower: ``flower-memory gd`` and
+``flower-memory own``.
 """
 
 import re
@@ -39,7 +40,7 @@ def compare(what, ours, theirs, rounds, each=1):
     print(f"{what}: gd {a:.1f} us, own {b:.1f} us, ratio {a / b:.2f}", flush=True)
 
 
-def adam(fun, x0, args=(), jac=None, maxiter=1000, lr=1e-3, **unknown):
+def adam(fun, x0, args=(), jac=None, maxiter=1000, lr=1e-3, **unknown):  # noqa: ARG001  # what SciPy passes to all methods
     """Adam as SciPy's users write it for `method=`."""
     import scipy.optimize
 
