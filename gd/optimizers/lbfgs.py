@@ -124,7 +124,7 @@ class LBFGS:
         self._places[0] = slice(0, place)
         self._arrays = [structure.vector] if structure.vector else list(structure.arrays.values())
         self._dtype, self._size = first.dtype, place
-        self._sums = np.empty(-(-place // reductions.NORM_BLOCK))
+        self._sums = np.zeros(-(-place // reductions.NORM_BLOCK))
         self.steps, self.evaluations, self.loss, self.ended = 0, 0, None, ""
         self._history: deque[tuple[NDArray[Any], NDArray[Any], float]] = deque(maxlen=self.history_size)
         self._scale = 1.0  # of the initial inverse Hessian
