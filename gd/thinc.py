@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from thinc.optimizers import Optimizer as Stock
 
 from . import functional
 from .kernels.compiler import join
 from .kernels.loops.elementwise import map_elements_over_first
 from .kernels.rules.averages import toward
 from .optimizers import OPTIMIZERS
-from .optimizers.base import Optimizer as Base
+from .optimizers import Optimizer as Base
+
+try:
+    from thinc.optimizers import Optimizer as Stock
+except ImportError:  # what reads all modules reads this one, too
+    Stock: Any = object
 
 LARGEST_DECAY = 0.9999  # of averages: Thinc's
 BETAS = "beta1", "beta2", "beta3"
