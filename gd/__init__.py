@@ -25,6 +25,7 @@ from .checks import Range
 from .distributed import Distributed
 from .files import CheckpointError, load, save
 from .losses import loss
+from .minimization import minimize
 from .models import (
     MLP,
     GradientCheck,
@@ -36,7 +37,7 @@ from .models import (
     logistic_regression_gradient,
     softmax_regression_gradient,
 )
-from .optimizers import Optimizer, optimizer
+from .optimizers import LBFGS, Optimizer, optimizer
 from .parameters import ParameterVector
 from .predictor import Predictor, load_model
 from .preprocessing import Normalizer, one_hot
@@ -51,13 +52,13 @@ LayerNorms = GradientNorms  # its former name: it has nothing to do with layer n
 globals().update(activations.public_functions() | losses.public_functions() | optimizers.OPTIMIZERS)
 
 __all__ = [
-    "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head", "History",
-    "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor", "Range",
-    "__version__", "activation", "activations", "averaged", "batches", "check_rule", "dropout", "dropout_backward",
-    "fit", "functional", "get_threads", "gradient_check", "initializers", "linear_model_gradient",
+    "LBFGS", "MLP", "Checkpoint", "CheckpointError", "Distributed", "EarlyStopping", "GradientCheck", "Head",
+    "History", "GradientNorms", "LayerNorms", "LinearModel", "Normalizer", "Optimizer", "ParameterVector", "Predictor",
+    "Range", "__version__", "activation", "activations", "averaged", "batches", "check_rule", "dropout",
+    "dropout_backward", "fit", "functional", "get_threads", "gradient_check", "initializers", "linear_model_gradient",
     "linear_regression_gradient", "load", "load_model", "logistic_regression_gradient", "loss", "losses", "math",
-    "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules", "search",
-    "softmax_regression_gradient", "threads", "warmup",
+    "minimize", "one_hot", "optimizer", "optimizers", "profile", "pytorch", "save", "scale_lr_for_batch", "schedules",
+    "search", "softmax_regression_gradient", "threads", "warmup",
     *activations.public_functions(), *losses.public_functions(), *optimizers.OPTIMIZERS,
 ]  # fmt: skip
 

@@ -79,6 +79,7 @@ from .losses import quantile as quantile
 from .losses import smooth_l1 as smooth_l1
 from .losses import softmax_cross_entropy as softmax_cross_entropy
 from .losses import squared_hinge as squared_hinge
+from .minimization import minimize as minimize
 from .models import GradientCheck as GradientCheck
 from .models import Head as Head
 from .models import LinearModel as LinearModel
@@ -102,6 +103,7 @@ from .optimizers import Adan as Adan
 from .optimizers import FTRL as FTRL
 from .optimizers import LAMB as LAMB
 from .optimizers import LARS as LARS
+from .optimizers import LBFGS as LBFGS
 from .optimizers import Lion as Lion
 from .optimizers import Momentum as Momentum
 from .optimizers import Muon as Muon

@@ -27,9 +27,8 @@ OWN = (  # modules whose names are public, though gd does not export them
     "surfaces"
 ).split()
 HOMES = (  # rooms and modules of which gd exports what is public, if anything
-    "checks commands datasets distributed files math models parameters plan predictor preprocessing profiling "
-    "reference "
-    "rule_check runtime training typing version"
+    "checks commands datasets distributed files math minimization models parameters plan predictor preprocessing "
+    "profiling reference rule_check runtime thinc training typing version"
 ).split()
 EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"CheckpointError": "an exception",
@@ -61,6 +60,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     ),
     r"\w+\.(mu|uses)": "likewise",
     r"(LAMB|LARS|Prodigy|Adafactor|SM3|Muon)\.step_rows": "refused, whatever the arguments",
+    r"minimize": "takes array-likes, as SciPy does; tests/test_minimization.py makes bad calls",
 }
 GUARD = 256  # bytes on each side of an array that nobody may write
 ROWS, COLUMNS, CLASSES = 5, 3, 4
@@ -530,6 +530,17 @@ def _(world, each):
     return {"params": params, "groups": groups, "state_dtype": state_dtype}
 
 
+@good("LBFGS")
+def _(world, each):
+    return {"params": structure(world), "max_eval": 5}
+
+
+@good(r"LBFGS\.step")
+def _(world, each):
+    optimizer = instance(each.owner, world)
+    return {"self": optimizer, "closure": lambda: (1.0, like(optimizer.params, lambda p: world.floats(*p.shape)))}
+
+
 @good("Distributed")
 def _(world, each):
     given = {"optimizer_class": gd.Adam, "params": structure(world), "comm": Communicator()}
@@ -583,6 +594,10 @@ def _(world, each):
 @good(r"\w+\.load_state_dict")
 def _(world, each):
     optimizer = instance(each.owner, world)
+    if isinstance(optimizer, gd.LBFGS):  # whose history is empty before a step
+        params = structure(world)
+        optimizer = gd.LBFGS(params)
+        optimizer.step(lambda: (sum(float((p**4).sum()) for p in leaves(params)), like(params, lambda p: 4 * p**3)))
     state = like(optimizer.state_dict(), lambda value: world.place(value) if isinstance(value, np.ndarray) else value)
     return {"self": optimizer, "state": state}
 

@@ -1,6 +1,6 @@
 """The families of cases, one per module; `families` returns all of them."""
 
-from . import activations, gradients, lists, losses, low_bit, optimizers, tensors, training
+from . import activations, closures, gradients, lists, losses, low_bit, optimizers, tensors, training
 
 __all__ = ["families"]
 
@@ -12,6 +12,7 @@ def families():
         lists.Lists(),
         low_bit.LowBit(),
         tensors.Tensors(),
+        closures.Closures(),
         activations.Activations(),
         losses.Losses(),
         gradients.Gradients(),

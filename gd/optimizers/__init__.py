@@ -11,6 +11,7 @@ from .base import Optimizer
 from .borrowed import BorrowedArrays
 from .declaration import OPTIMIZERS, check_optimizer
 from .functions import function_of, initial_state
+from .lbfgs import LBFGS
 from .short_form import optimizer
 from .steps import Together
 from .storage import DTYPES
@@ -20,6 +21,6 @@ for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
 globals().update(OPTIMIZERS)
 
 __all__ = [
-    "DTYPES", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", "check_optimizer", "function_of",
+    "DTYPES", "LBFGS", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", "check_optimizer", "function_of",
     "initial_state", "optimizer", *OPTIMIZERS,
 ]  # fmt: skip

@@ -22,6 +22,7 @@ from .functions import function_of as function_of
 from .functions import initial_state as initial_state
 from .lamb import LAMB as LAMB
 from .lars import LARS as LARS
+from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion
 from .muon import Muon as Muon
 from .prodigy import Prodigy as Prodigy

@@ -26,6 +26,7 @@ from .activations import (
     softmax_backward,
     softplus,
 )
+from .lbfgs import lbfgs
 from .losses import (
     LOSSES,
     binary_cross_entropy_with_logits,
@@ -85,8 +86,8 @@ __all__ = [
     "ACTIVATIONS", "LOSSES", "OPTIMIZERS", "Optimizer", "ROW_ACTIVATIONS", "adabelief", "adadelta", "adafactor",
     "adagrad", "adam", "adamax", "adan", "ademamix", "adopt", "asgd", "bfloat16", "binary_cross_entropy_with_logits",
     "elu", "elu_derivative", "epsilon_insensitive", "forward", "from_8_bits", "from_bfloat16", "ftrl", "gelu",
-    "gelu_derivative", "hinge", "huber", "inside", "kl_divergence", "lamb", "lars", "linear_model_gradient", "lion",
-    "log_softmax", "log_softmax_backward", "loss_and_gradients", "mae", "maxout", "maxout_backward", "mean",
+    "gelu_derivative", "hinge", "huber", "inside", "kl_divergence", "lamb", "lars", "lbfgs", "linear_model_gradient",
+    "lion", "log_softmax", "log_softmax_backward", "loss_and_gradients", "mae", "maxout", "maxout_backward", "mean",
     "mish_derivative", "momentum", "mse", "muon", "nadam", "nesterov", "normal_cdf", "normal_density", "poisson",
     "predict", "prodigy", "quantile", "radam", "rmsprop", "rprop", "schedule_free_adamw", "sech", "sgd", "sigmoid",
     "sm3", "smooth_l1", "softmax", "softmax_backward", "softmax_cross_entropy", "softplus", "squared_hinge",

@@ -12,7 +12,7 @@ from ..distributed import Distributed
 from ..files import require_safetensors
 from ..kernels.interruption import Interruption
 from ..models import MLP, Model
-from ..optimizers import Optimizer
+from ..optimizers import LBFGS, Optimizer
 from ..runtime import check_progress, progress_bar, single_threaded_blas
 from ..typing import FilePath
 from .averages import check_average, undistributed
@@ -161,6 +161,11 @@ def fit(
         raise TypeError(f"fit: sample_weight must be None where comm is given, got {type(sample_weight).__name__}")
     if comm is not None and not isinstance(optimizer, Distributed):
         raise TypeError(f"fit: optimizer must be a gd.Distributed where comm is given, got {type(optimizer).__name__}")
+    if isinstance(optimizer, LBFGS):
+        closure = "lambda: model.loss_and_gradients(X, y)"
+        raise TypeError(
+            f"fit: optimizer must step by batches, got LBFGS; call its step({closure}) with all data instead"
+        )
     if not isinstance(optimizer, (Optimizer, Distributed)):
         raise TypeError(f"fit: optimizer must be one of gd's, such as gd.Adam, got {type(optimizer).__name__}")
     if isinstance(optimizer, Distributed) and comm is not optimizer.comm:

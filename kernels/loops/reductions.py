@@ -246,3 +246,50 @@ def _first_rows(n):
         return device(lambda matrix: (row_at(matrix, 0),))
     before = _first_rows(last)
     return device(lambda matrix: (*before(matrix), row_at(matrix, last)))
+
+
+@device
+def block_dot(lanes, x, y):
+    """Return the sum of the products of two blocks, in float64, by lanes."""
+    for lane in range(LANES):
+        lanes[lane] = 0
+    whole = x.size // LANES
+    for k in range(whole):
+        xs, ys = x[k * LANES : (k + 1) * LANES], y[k * LANES : (k + 1) * LANES]
+        for lane in range(LANES):
+            lanes[lane] = multiply_add(np.float64(xs[lane]), np.float64(ys[lane]), lanes[lane])
+    total = sum_of_lanes(lanes)
+    for i in range(whole * LANES, x.size):
+        total += np.float64(x[i]) * np.float64(y[i])
+    return total
+
+
+@loop(parallel_from=16, traffic="w r")
+def dots():
+    """Items are blocks; arguments: sums (one per block), x, y."""
+
+    def body(start, stop, arguments):
+        sums, x, y = arguments
+        lanes = lanes_of(sums)
+        for block in range(start, stop):
+            first, last = block * NORM_BLOCK, min((block + 1) * NORM_BLOCK, x.size)
+            sums[block] = block_dot(lanes, x[first:last], y[first:last])
+
+    return body
+
+
+@loop(parallel_from=16, traffic="w rw - r - r")
+def add_then_dots():
+    """Items are blocks; arguments: sums (one per block of q * y), q = scale * (q + factor * x), scale, x, factor, y."""
+
+    def body(start, stop, arguments):
+        sums, q, scale, x, factor, y = arguments
+        lanes = lanes_of(sums)
+        for block in range(start, stop):
+            first, last = block * NORM_BLOCK, min((block + 1) * NORM_BLOCK, q.size)
+            qs, xs = q[first:last], x[first:last]
+            for i in range(qs.size):
+                qs[i] = scale * multiply_add(factor, xs[i], qs[i])
+            sums[block] = block_dot(lanes, qs, y[first:last])
+
+    return body

@@ -1,0 +1,7 @@
+"""See `bench.families.closures`."""
+
+FAMILY = "closures"
+
+
+def test_step(measured):
+    measured()
