@@ -10,4 +10,6 @@ del validate_data
 
 from .classes import LinearRegressor, LogisticClassifier, MLPClassifier, MLPRegressor, SoftmaxClassifier  # noqa: E402
 
-__all__ = ["LinearRegressor", "LogisticClassifier", "MLPClassifier", "MLPRegressor", "SoftmaxClassifier"]
+from .linear import SGDClassifier, SGDOneClassSVM, SGDRegressor  # noqa: E402
+
+__all__ = ["LinearRegressor", "LogisticClassifier", "MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor", "SoftmaxClassifier"]
