@@ -15,7 +15,8 @@ from ..typing import Rate
 from .base import Rows
 from .documentation import documented
 from .guards import keep
-from .kinds import Classifier, Linear, Network, Regressor, sigmoids
+from .kinds import Classifier, Linear, Regressor, sigmoids
+from .solvers import SolvedNetwork, steps
 
 _LOGISTIC = "binary_cross_entropy_with_logits", "logistic"
 
@@ -238,7 +239,7 @@ class SoftmaxClassifier(Classifier, Linear):
 
 
 @documented(lr=0.001)
-class MLPClassifier(Classifier, Network):
+class MLPClassifier(Classifier, SolvedNetwork):
     """A network of dense layers with a softmax output, trained by gradient descent: `gd.MLP`.
 
     If y is a matrix of 0 and 1, rows have several labels or none: each column has a sigmoid output of its own.
@@ -266,8 +267,8 @@ class MLPClassifier(Classifier, Network):
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
-        *,
         activation: str = "relu",
+        *,
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
@@ -275,16 +276,28 @@ class MLPClassifier(Classifier, Network):
         optimizer: str = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
-        batch_size: int = 128,
+        batch_size: int | Literal["auto"] | None = None,
         max_iter: int = 200,
         tol: float = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        solver: Literal["adam", "sgd", "lbfgs"] | None = None,
+        alpha: float | None = None,
+        learning_rate: Literal["constant", "invscaling", "adaptive"] | None = None,
+        learning_rate_init: float | None = None,
+        power_t: float | None = None,
+        shuffle: bool | None = None,
+        momentum: float | None = None,
+        nesterovs_momentum: bool | None = None,
+        beta_1: float | None = None,
+        beta_2: float | None = None,
+        epsilon: float | None = None,
+        max_fun: int | None = None,
     ) -> None:
         keep(self, locals())
 
@@ -292,8 +305,9 @@ class MLPClassifier(Classifier, Network):
     _multilabel = False
 
     def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP:
-        loss = "binary_cross_entropy_with_logits" if self._multilabel else "softmax_cross_entropy"
-        return self._network(features, dtype, seed, len(self.classes_), loss)
+        one = len(self.classes_) == 2 and self._solver() is not None  # an output for two classes
+        loss = "binary_cross_entropy_with_logits" if one or self._multilabel else "softmax_cross_entropy"
+        return self._network(features, dtype, seed, 1 if one and not self._multilabel else len(self.classes_), loss)
 
     def _targets(self, y: Any, dtype: np.dtype, reset: bool) -> NDArray[Any]:
         several, where = y.ndim == 2 and y.shape[1] > 1, type(self).__name__
@@ -326,8 +340,14 @@ class MLPClassifier(Classifier, Network):
         """Return the logits as other classifiers do; of several labels of shape (rows, labels)."""
         return self._outputs(X) if self._multilabel else super().decision_function(X)
 
+    def _outputs(self, X: Rows) -> NDArray[Any]:
+        outputs = super()._outputs(X)
+        return np.hstack([0 * outputs, outputs]) if outputs.shape[1] == 1 else outputs
+
     def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
         return sigmoids(outputs, function) if self._multilabel else function(outputs)
+
+    partial_fit = available_if(steps)(Classifier.partial_fit)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -336,7 +356,7 @@ class MLPClassifier(Classifier, Network):
 
 
 @documented(lr=0.001)
-class MLPRegressor(Regressor, Network):
+class MLPRegressor(Regressor, SolvedNetwork):
     """A network of dense layers with a linear output, trained by gradient descent: `gd.MLP`.
 
     <targets>
@@ -363,10 +383,10 @@ class MLPRegressor(Regressor, Network):
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str = "relu",
         *,
         loss: str = "mse",
         loss_parameters: Mapping[str, Any] | None = None,
-        activation: str = "relu",
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.0,
@@ -374,15 +394,27 @@ class MLPRegressor(Regressor, Network):
         optimizer: str = "Adam",
         lr: Rate = 0.001,
         optimizer_options: Mapping[str, Any] | None = None,
-        batch_size: int = 128,
+        batch_size: int | Literal["auto"] | None = None,
         max_iter: int = 200,
         tol: float = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
+        solver: Literal["adam", "sgd", "lbfgs"] | None = None,
+        alpha: float | None = None,
+        learning_rate: Literal["constant", "invscaling", "adaptive"] | None = None,
+        learning_rate_init: float | None = None,
+        power_t: float | None = None,
+        shuffle: bool | None = None,
+        momentum: float | None = None,
+        nesterovs_momentum: bool | None = None,
+        beta_1: float | None = None,
+        beta_2: float | None = None,
+        epsilon: float | None = None,
+        max_fun: int | None = None,
     ) -> None:
         keep(self, locals())
 
@@ -395,6 +427,8 @@ class MLPRegressor(Regressor, Network):
         return super()._as_trained(y).reshape(len(y), -1)
 
     def _model(self, features: int, dtype: np.dtype, seed: int) -> MLP:
-        return self._network(
-            features, dtype, seed, self._shape[0] if self._shape else 1, self._units.loss, self._units.parameters
-        )
+        outputs, units = self._shape[0] if self._shape else 1, self._units
+        loss, parameters = (units.loss, units.parameters) if units else (self.loss, self.loss_parameters)
+        return self._network(features, dtype, seed, outputs, loss, parameters)
+
+    partial_fit = available_if(steps)(Regressor.partial_fit)
