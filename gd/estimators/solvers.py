@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {  # of the parameters that have scikit-learn's names
     "solver": "adam",
     "alpha": 0.0001,
     "learning_rate": "constant",
-    "learning_rate_init": 0.001,
+    "learning_rate_init": None,  # that is lr
     "power_t": 0.5,
     "shuffle": True,
     "momentum": 0.9,
@@ -49,7 +49,7 @@ DEFAULTS: dict[str, Any] = {  # of the parameters that have scikit-learn's names
     "epsilon": 1e-8,
     "max_fun": 15000,
 }
-_OWN = {"optimizer": "Adam", "lr": 0.001, "optimizer_options": None, "l1": 0.0, "l2": 0.0, "weight_decay": 0.0}
+_OWN = {"optimizer": "Adam", "optimizer_options": None, "l1": 0.0, "l2": 0.0, "weight_decay": 0.0}
 _RANGES = {"alpha": NON_NEGATIVE, "learning_rate_init": POSITIVE, "power_t": NON_NEGATIVE, "momentum": UNIT}
 _RANGES |= {"beta_1": UNIT, "beta_2": UNIT, "epsilon": POSITIVE, "tol": NON_NEGATIVE, "validation_fraction": OPEN_UNIT}
 MOST = 200  # rows of a batch
@@ -85,7 +85,9 @@ class SolvedNetwork(Network):
         others = [each for each, default in _OWN.items() if getattr(self, each) != default]
         if others:
             raise ValueError(f"{name}: {others[0]} must be left out with {', '.join(given)}, which choose a solver")
-        own = SimpleNamespace(**DEFAULTS | given)
+        own = SimpleNamespace(**DEFAULTS | {"learning_rate_init": self.lr} | given)
+        if own.learning_rate_init != self.lr != 0.001:
+            raise ValueError(f"{name}: lr must be left out with learning_rate_init, got {self.lr!r}")
         for argument, allowed in _RANGES.items():
             check_number(name, argument, getattr(own, argument, getattr(self, argument, None)), allowed)
         check_choice(name, "solver", own.solver, ("adam", "sgd", "lbfgs"))
@@ -109,7 +111,7 @@ class SolvedNetwork(Network):
         from the last fit's parameters, and from its optimizer's state if that fits (with a solver, without it).
         """
         own = self._solver()
-        return super().fit(X, y, sample_weight) if own is None else self._solve(own, X, y, sample_weight, False)
+        return super().fit(X, y, sample_weight) if own is None else self._solve(own, X, y, sample_weight)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, reset_targets: bool | None = None) -> Self:
         own = self._solver()
@@ -117,11 +119,11 @@ class SolvedNetwork(Network):
             return super()._partial_fit(X, y, sample_weight, reset_targets)
         if self.early_stopping:
             raise ValueError(f"{type(self).__name__}: partial_fit does not support early_stopping=True")
-        return self._solve(own, X, y, sample_weight, True)
+        return self._solve(own, X, y, sample_weight, True, reset_targets)
 
     @all_or_nothing
-    def _solve(self, own: Any, X: Any, y: Any, sample_weight: Any, more: bool) -> Self:
-        """Train by a solver; `more` for one more epoch."""
+    def _solve(self, own: Any, X: Any, y: Any, sample_weight: Any, more: bool = False, reset: Any = None) -> Self:
+        """Train by a solver; `more` for one more epoch, `reset` if its targets are the first ones."""
         name, last = type(self).__name__, dict(vars(self))
         known = {"coefs_", "intercepts_"} <= last.keys() and (self.warm_start or more)
         X, y = self._checked(X, y, reset=not (known and "n_features_in_" in last))
@@ -133,7 +135,8 @@ class SolvedNetwork(Network):
                     f"Previously got {last['classes_']}, `y` has {found}"
                 )
         self._units, self._aside, self._statistics = None, None, None
-        y = self._targets(y, X.dtype, reset=not (more or (known and "classes_" in last)))
+        reset = not (known and last.keys() & {"classes_", "_shape"}) if reset is None else reset
+        y = self._targets(y, X.dtype, reset)
         weights, rng = self._weights_of_rows(y, sample_weight), self._rng()
         weights = np.empty(0, X.dtype) if weights is None else weights.astype(X.dtype)
         model = self._trained = self._model(X.shape[1], X.dtype, 0)
