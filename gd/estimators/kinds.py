@@ -229,7 +229,11 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     loss: str
     loss_parameters: Mapping[str, Any] | None
 
-    _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared", "squared_error")
+    _losses = (
+        *(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)),
+        "squared",
+        "squared_error",
+    )
     _several = True
     _shape: tuple[int, ...]  # of a row of y
     _kind: tuple[bool, bool, tuple[int, ...]]  # of the loss, whether there are intercepts, and of the outputs

@@ -53,7 +53,48 @@ _RANGES = {
 _AVERAGING = "_standard_coef", "_standard_intercept", "_average_coef", "_average_intercept"
 
 
-class Stochastic(BaseEstimator):
+class ExampleWeights:
+    """Base class of linear models whose rows have weights, and whose weights may be sparse."""
+
+    coef_: Any
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Any:
+        """Return checked rows, targets and weights of rows; `reset` if they are the first ones."""
+        given: Any = (X,) if y is None else (X, y)
+        checks: Any = {"accept_sparse": "csr", "accept_large_sparse": False, "dtype": [np.float64, np.float32]}
+        found = validate_data(self, *given, **checks, order="C", reset=reset)
+        X, y = (found, np.ones(found.shape[0])) if y is None else found
+        name, weights = type(self).__name__, np.ones(X.shape[0], X.dtype)
+        if sample_weight is not None:
+            weights = real_array(name, "sample_weight", sample_weight).astype(X.dtype)
+            weights = np.full(X.shape[0], weights) if weights.ndim == 0 else weights
+        if weights.shape != (X.shape[0],):
+            raise ValueError(f"{name}: sample_weight must have shape ({X.shape[0]},), got {weights.shape}")
+        if not np.isfinite(weights).all():
+            raise ValueError(f"{name}: sample_weight must be finite, got NaN or infinity")
+        if not getattr(self, "early_stopping", False) and not weights.any():
+            raise ValueError(f"{name}: sample_weight must be other than zero for some row, got zero for all")
+        return X, y, weights
+
+    def sparsify(self) -> Any:
+        """Make `coef_` a sparse matrix, which takes less memory if l1 made most weights 0; return self."""
+        check_is_fitted(self)
+        self.coef_ = csr_matrix(self.coef_)
+        return self
+
+    def densify(self) -> Any:
+        """Make `coef_` an array, as it is at first; return self."""
+        check_is_fitted(self)
+        self.coef_ = self.coef_.toarray() if issparse(self.coef_) else self.coef_
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # pyright: ignore[reportAttributeAccessIssue]
+        tags.input_tags.sparse = True
+        return tags
+
+
+class Stochastic(ExampleWeights, BaseEstimator):
     """Base class: the steps, their rates, when they end, and averages of the weights."""
 
     penalty: str | None = "l2"
@@ -112,24 +153,6 @@ class Stochastic(BaseEstimator):
         """Return l1 and l2 of the objective: mean loss + l1 |w| + l2 / 2 |w|**2."""
         share = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty or "")
         return (0.0, 0.0) if share is None else (share * self._strength(), (1 - share) * self._strength())
-
-    def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Any:
-        """Return checked rows, targets and weights of rows; `reset` if they are the first ones."""
-        given: Any = (X,) if y is None else (X, y)
-        checks: Any = {"accept_sparse": "csr", "accept_large_sparse": False, "dtype": [np.float64, np.float32]}
-        found = validate_data(self, *given, **checks, order="C", reset=reset)
-        X, y = (found, np.ones(found.shape[0])) if y is None else found
-        name, weights = type(self).__name__, np.ones(X.shape[0], X.dtype)
-        if sample_weight is not None:
-            weights = real_array(name, "sample_weight", sample_weight).astype(X.dtype)
-            weights = np.full(X.shape[0], weights) if weights.ndim == 0 else weights
-        if weights.shape != (X.shape[0],):
-            raise ValueError(f"{name}: sample_weight must have shape ({X.shape[0]},), got {weights.shape}")
-        if not np.isfinite(weights).all():
-            raise ValueError(f"{name}: sample_weight must be finite, got NaN or infinity")
-        if not self.early_stopping and not weights.any():
-            raise ValueError(f"{name}: sample_weight must be other than zero for some row, got zero for all")
-        return X, y, weights
 
     def _held_out(self, splitter: Any, y: Any, weights: Any) -> Any:
         """Return where the rows are that early stopping holds back, or None."""
@@ -274,20 +297,3 @@ class Stochastic(BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-
-    def sparsify(self) -> Any:
-        """Make `coef_` a sparse matrix, which takes less memory if l1 made most weights 0; return self."""
-        check_is_fitted(self)
-        self.coef_ = csr_matrix(self.coef_)
-        return self
-
-    def densify(self) -> Any:
-        """Make `coef_` an array, as it is at first; return self."""
-        check_is_fitted(self)
-        self.coef_ = self.coef_.toarray() if issparse(self.coef_) else self.coef_
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

@@ -188,7 +188,6 @@ def _sparse_row(of, place):
     return vector_at(of.data, first, count), vector_at(of.indices, first, count)
 
 
-@device
 def _sparse_dot(row, w):
     x, columns = row
     total = w.dtype.type(0)
@@ -197,7 +196,6 @@ def _sparse_dot(row, w):
     return total
 
 
-@device
 def _sparse_add(row, w, factor):
     x, columns = row
     squares, sizes = w.dtype.type(0), w.dtype.type(0)
@@ -207,6 +205,9 @@ def _sparse_add(row, w, factor):
         squares += after * after
         sizes += abs(after)
     return squares, sizes
+
+
+_sparse_dot, _sparse_add = device(_sparse_dot, reassociate=True), device(_sparse_add, reassociate=True)
 
 
 @device
