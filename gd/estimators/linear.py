@@ -128,6 +128,8 @@ class SGDClassifier(LinearClassifier, Stochastic):
     ['yes']
     """
 
+    class_weight: Any
+
     loss_functions = LOSSES
     _losses = LOSSES
     _rates = (*Stochastic._rates, *PASSIVE)

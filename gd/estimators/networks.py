@@ -29,11 +29,14 @@ class MLPClassifier(Classifier, SolvedNetwork):
     ----------
     <network>
     <class_weight>
+    <solver>
     <shared>
     classes_ : ndarray of shape (classes,)
         Of several labels the numbers of the columns.
     coefs_, intercepts_ : list of ndarray
         Weights of shape (fan_in, fan_out), and biases, of each layer.
+    loss_, best_loss_, best_validation_score_, t_, n_layers_, n_outputs_, out_activation_
+        As scikit-learn's, with a solver.
 
     Examples
     --------
@@ -127,7 +130,7 @@ class MLPClassifier(Classifier, SolvedNetwork):
     def _probabilities(self, outputs: NDArray[Any], function: Callable[..., Any]) -> NDArray[Any]:
         return sigmoids(outputs, function) if self._multilabel else function(outputs)
 
-    partial_fit = available_if(steps)(Classifier.partial_fit)
+    partial_fit: Any = available_if(steps)(Classifier.partial_fit)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -146,9 +149,12 @@ class MLPRegressor(Regressor, SolvedNetwork):
     <network>
     loss, loss_parameters : str, default: "mse"; dict, optional
         As in `LinearRegressor`.
+    <solver>
     <shared>
     coefs_, intercepts_ : list of ndarray
         Weights of shape (fan_in, fan_out), and biases, of each layer.
+    loss_, best_loss_, best_validation_score_, t_, n_layers_, n_outputs_, out_activation_
+        As scikit-learn's, with a solver.
 
     Examples
     --------
@@ -211,4 +217,4 @@ class MLPRegressor(Regressor, SolvedNetwork):
         loss, parameters = (units.loss, units.parameters) if units else (self.loss, self.loss_parameters)
         return self._network(features, dtype, seed, outputs, loss, parameters)
 
-    partial_fit = available_if(steps)(Regressor.partial_fit)
+    partial_fit: Any = available_if(steps)(Regressor.partial_fit)

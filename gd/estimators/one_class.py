@@ -42,6 +42,7 @@ class SGDOneClassSVM(OutlierMixin, Stochastic):
     [1, -1]
     """
 
+    nu: float
     loss = "hinge"
 
     def __init__(
@@ -62,7 +63,7 @@ class SGDOneClassSVM(OutlierMixin, Stochastic):
         keep(self, locals())
 
     def _strength(self) -> float:
-        return self.nu  # pyright: ignore[reportAttributeAccessIssue]
+        return self.nu
 
     _pull = property(_strength)
 
@@ -97,7 +98,7 @@ class SGDOneClassSVM(OutlierMixin, Stochastic):
 
     def _fit(self, X: Any, sample_weight: Any, epochs: int, start: Any) -> None:
         rows, targets, weights = self._checked(X, None, sample_weight, reset=start is not None)
-        seed = check_random_state(self.random_state).randint(0, SEEDS)  # pyright: ignore[reportAttributeAccessIssue]
+        seed = check_random_state(self.random_state).randint(0, SEEDS)
         start = [start[0], 1.0 if start[1] is None else start[1]] if start else None
         self._train(rows, [targets], [weights], [seed], epochs, None, start)
 

@@ -265,7 +265,7 @@ class SolvedNetwork(Network):
             warnings.warn(f"batch_size={size} is larger than the {n} rows: it is clipped", UserWarning, stacklevel=5)
         epochs, self.n_iter_ = 1 if more else self.max_iter, 0
         while self.n_iter_ < epochs:
-            total, order = 0.0, shuffle(order, random_state=rng) if own.shuffle else order
+            total, order = 0.0, np.asarray(shuffle(order, random_state=rng)) if own.shuffle else order
             for rows in cut(order, min(size, n)):
                 loss, scale = self._gradient(own, X, y, rows, out)
                 total += loss * rows.size

@@ -62,7 +62,7 @@ class ExampleWeights:
         """Return checked rows, targets and weights of rows; `reset` if they are the first ones."""
         given: Any = (X,) if y is None else (X, y)
         checks: Any = {"accept_sparse": "csr", "accept_large_sparse": False, "dtype": [np.float64, np.float32]}
-        found = validate_data(self, *given, **checks, order="C", reset=reset)
+        found: Any = validate_data(self, *given, **checks, order="C", reset=reset)
         X, y = (found, np.ones(found.shape[0])) if y is None else found
         name, weights = type(self).__name__, np.ones(X.shape[0], X.dtype)
         if sample_weight is not None:
@@ -97,6 +97,20 @@ class ExampleWeights:
 class Stochastic(ExampleWeights, BaseEstimator):
     """Base class: the steps, their rates, when they end, and averages of the weights."""
 
+    loss: str
+    alpha: float
+    fit_intercept: bool
+    max_iter: int
+    tol: float | None
+    shuffle: bool
+    verbose: int
+    random_state: int | np.random.RandomState | None
+    learning_rate: str
+    eta0: float
+    power_t: float
+    validation_fraction: float
+    warm_start: bool
+    average: bool | int
     penalty: str | None = "l2"
     l1_ratio: float | None = 0.0
     early_stopping = False
@@ -111,7 +125,6 @@ class Stochastic(ExampleWeights, BaseEstimator):
     _pull = 0.0  # the derivative by the intercept of what the objective of one class has beside the losses
 
     def _check_arguments(self, partial: bool = False) -> None:
-        own: Any = self
         name = type(self).__name__
         for argument in _RANGES.keys() & vars(self).keys():
             check_number(name, argument, getattr(self, argument), _RANGES[argument])
@@ -119,13 +132,13 @@ class Stochastic(ExampleWeights, BaseEstimator):
             check_flag(name, argument, getattr(self, argument))
         for argument in ("max_iter", "n_iter_no_change"):
             check_integer(name, argument, getattr(self, argument), 1)
-        check_choice(name, "learning_rate", own.learning_rate, self._rates)
-        check_choice(name, "loss", own.loss, tuple(self._losses))
-        check_number(name, "eta0", own.eta0, NON_NEGATIVE if own.learning_rate == "optimal" else POSITIVE)
-        if own.tol is not None:
-            check_number(name, "tol", own.tol, NON_NEGATIVE)
-        if not isinstance(own.average, (bool, np.bool_)):
-            check_integer(name, "average", own.average, 0)
+        check_choice(name, "learning_rate", self.learning_rate, self._rates)
+        check_choice(name, "loss", self.loss, tuple(self._losses))
+        check_number(name, "eta0", self.eta0, NON_NEGATIVE if self.learning_rate == "optimal" else POSITIVE)
+        if self.tol is not None:
+            check_number(name, "tol", self.tol, NON_NEGATIVE)
+        if not isinstance(self.average, (bool, np.bool_)):
+            check_integer(name, "average", self.average, 0)
         if self.penalty is not None:
             check_choice(name, "penalty", self.penalty, ("l2", "l1", "elasticnet"))
         if self.l1_ratio is not None:
@@ -134,12 +147,12 @@ class Stochastic(ExampleWeights, BaseEstimator):
             raise ValueError(f"{name}: l1_ratio must be set when penalty is 'elasticnet', got None")
         if partial and self.early_stopping:
             raise ValueError(f"{name}: early_stopping should be False with partial_fit, which sees a part of the data")
-        if own.learning_rate == "optimal" and self._strength() == 0:
+        if self.learning_rate == "optimal" and self._strength() == 0:
             raise ValueError(f"{name}: alpha must be > 0 since learning_rate is 'optimal', whose rates are 1 / alpha")
-        if own.learning_rate in PASSIVE and own.loss != self._passive_loss:
+        if self.learning_rate in PASSIVE and self.loss != self._passive_loss:
             only = f"only works with loss {self._passive_loss!r}"
-            raise ValueError(f"{name}: Learning rate {own.learning_rate!r} {only}, got {own.loss!r}")
-        if own.power_t < 0:
+            raise ValueError(f"{name}: Learning rate {self.learning_rate!r} {only}, got {self.loss!r}")
+        if self.power_t < 0:
             warnings.warn(
                 "Negative values for `power_t` are deprecated: the rates would grow with each step",
                 FutureWarning,
@@ -147,7 +160,7 @@ class Stochastic(ExampleWeights, BaseEstimator):
             )
 
     def _strength(self) -> float:
-        return self.alpha  # pyright: ignore[reportAttributeAccessIssue]
+        return self.alpha
 
     def _penalties(self) -> tuple[float, float]:
         """Return l1 and l2 of the objective: mean loss + l1 |w| + l2 / 2 |w|**2."""
@@ -158,8 +171,7 @@ class Stochastic(ExampleWeights, BaseEstimator):
         """Return where the rows are that early stopping holds back, or None."""
         if not self.early_stopping:
             return None
-        own: Any = self
-        split = splitter(test_size=own.validation_fraction, random_state=own.random_state)
+        split = splitter(test_size=self.validation_fraction, random_state=self.random_state)
         held = np.zeros(len(y), bool)
         held[next(split.split(np.zeros((len(y), 1)), y))[1]] = True
         if not weights[held].any():
@@ -174,8 +186,7 @@ class Stochastic(ExampleWeights, BaseEstimator):
 
     def _last(self, *inits: Any) -> list[Any]:
         """Return where a fit starts: what was given, else with warm_start the attributes; None are zeros."""
-        own: Any = self
-        last = self._given() if own.warm_start and hasattr(self, "coef_") else [None, None]
+        last = self._given() if self.warm_start and hasattr(self, "coef_") else [None, None]
         for name in ("coef_", "intercept_", "offset_", "classes_", "t_", *_AVERAGING):
             vars(self).pop(name, None)
         return [old if new is None else new for new, old in zip(inits, last, strict=True)]
@@ -193,7 +204,6 @@ class Stochastic(ExampleWeights, BaseEstimator):
 
         It starts with weights and intercepts, None for zeros; if `start` itself is None, it goes on from the last call.
         """
-        own: Any = self
         shape, t, averages = (len(targets), X.shape[1]), 1.0, [None, None]
         if start is None:
             start, t = self._given(), self.t_
@@ -207,19 +217,18 @@ class Stochastic(ExampleWeights, BaseEstimator):
         problems = zip(targets, weights, seeds, range(shape[0]), strict=True)
         self.n_iter_ = max([self._descend(X, *problem, t, epochs, held, *arrays) for problem in problems])
         self.t_ = t + self.n_iter_ * X.shape[0]
-        self._set(*(arrays[2:] if own.average and own.average <= self.t_ - 1 else arrays[:2]))
-        if own.average:
+        self._set(*(arrays[2:] if self.average and self.average <= self.t_ - 1 else arrays[:2]))
+        if self.average:
             vars(self).update(zip(_AVERAGING, arrays, strict=True))
 
     def _set(self, w: NDArray[Any], b: NDArray[Any]) -> None:
         self.coef_, self.intercept_ = w, b
 
     def _descend(self, X, y, weights, seed, k, t, epochs, held, coef, intercept, average, of_intercept) -> int:
-        """Train row k of the weights, in place; return how many epochs it took. Rows in `held` are validated instead."""
-        own: Any = self
-        n, w, dtype, passive = X.shape[0], coef[k], X.dtype, PASSIVE.get(own.learning_rate, 0)
+        """Train row k of the weights, in place; return how many epochs it took. Rows in `held` are for validation."""
+        n, w, dtype, passive = X.shape[0], coef[k], X.dtype, PASSIVE.get(self.learning_rate, 0)
         (l1, l2), y = self._penalties(), y.astype(dtype)
-        rule, *parameters = LOSSES[own.loss]
+        rule, *parameters = LOSSES[self.loss]
         numbers = [dtype.type(getattr(self, each) if isinstance(each, str) else each) for each in parameters]
         state = np.zeros(steps.STATE)
         state[[steps.B, steps.AVERAGE_B, steps.SCALE, steps.DIVISOR]] = intercept[k], of_intercept[k], 1, 1
@@ -227,12 +236,12 @@ class Stochastic(ExampleWeights, BaseEstimator):
         arguments = {
             "state": state,
             "w": w,
-            "average": average[k] if own.average else w[:0],
+            "average": average[k] if self.average else w[:0],
             "missed": np.zeros_like(w) if l1 else w[:0],
             "weights": weights,
             "l1": float(l1),
             "l2": float(l2),
-            "decay": (SPARSE_DECAY if issparse(X) else 1.0) * bool(own.fit_intercept),
+            "decay": (SPARSE_DECAY if issparse(X) else 1.0) * bool(self.fit_intercept),
             "pull": self._pull,
             "passive": passive,
             "smallest": 1e-6 if dtype == np.float32 else 1e-9,
@@ -241,14 +250,14 @@ class Stochastic(ExampleWeights, BaseEstimator):
         }
         kernel = join(steps.step_by_sparse_examples if issparse(X) else steps.step_by_examples)
         order, again = np.arange(n), np.arange(n)
-        if own.shuffle:
+        if self.shuffle:
             join(steps.permute)(n, again, int(seed) or 1)
-        epoch, eta, best, waited = 0, own.eta0, np.inf, 0
+        epoch, eta, best, waited = 0, self.eta0, np.inf, 0
         while epoch < epochs:
             epoch, order = epoch + 1, order[again]
             rows = order if held is None else order[~held[order]]
             state[[steps.LOSS, steps.PENALTY]] = 0
-            of_epoch = {"order": rows, "rates": self._rates_from(t, rows.size, eta), "averaged": int(t) - own.average}
+            of_epoch = {"order": rows, "rates": self._rates_from(t, rows.size, eta), "averaged": int(t) - self.average}
             kernel(rows.size, *(of_epoch | arguments).values())
             t += rows.size
             if not np.isfinite(state[steps.B]) or not np.isfinite(w).all():
@@ -259,26 +268,25 @@ class Stochastic(ExampleWeights, BaseEstimator):
             figure = (state[steps.LOSS] + (0 if passive else state[steps.PENALTY])) / rows.size
             if held is not None:
                 figure = -self._judged(X[held] @ w * state[steps.SCALE] + state[steps.B], y[held], weights[held])
-            if own.verbose:
+            if self.verbose:
                 print(f"-- Epoch {epoch}: {'objective' if held is None else 'minus the validation score'} {figure:.6f}")
-            waited = waited + 1 if own.tol is not None and figure > best - own.tol else 0
+            waited = waited + 1 if self.tol is not None and figure > best - self.tol else 0
             best = min(best, figure)
             if waited >= self.n_iter_no_change:
-                if own.learning_rate != "adaptive" or eta <= 1e-6:
+                if self.learning_rate != "adaptive" or eta <= 1e-6:
                     break
                 eta, waited = eta / 5, 0
-        if own.average:
+        if self.average:
             average[k] = (average[k] + state[steps.FACTOR] * w) / state[steps.DIVISOR]
         w *= dtype.type(state[steps.SCALE])
         intercept[k], of_intercept[k] = state[steps.B], state[steps.AVERAGE_B]
         return epoch
 
-    def _rates_from(self, t: float, n: int, eta: float) -> NDArray[np.float64]:
+    def _rates_from(self, t: float, n: int, eta: float) -> NDArray[Any]:
         """Return the rates of n steps, of which the first is step t."""
-        own: Any = self
-        if own.learning_rate == "invscaling":
-            return own.eta0 / (t + np.arange(n)) ** own.power_t
-        if own.learning_rate != "optimal":
+        if self.learning_rate == "invscaling":
+            return self.eta0 / (t + np.arange(n)) ** self.power_t
+        if self.learning_rate != "optimal":
             return np.full(n, float(eta))
         alpha = self._strength()  # at first the rate is of the size that Bottou expects of the weights
         return 1 / (alpha * (np.sqrt(np.sqrt(alpha)) / alpha + (t + np.arange(n)) - 1))
@@ -289,8 +297,7 @@ class Stochastic(ExampleWeights, BaseEstimator):
 
     def _warn(self) -> None:
         """Warn if a fit took all its epochs."""
-        own: Any = self
-        if own.tol is not None and self.n_iter_ == own.max_iter:
+        if self.tol is not None and self.n_iter_ == self.max_iter:
             warnings.warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
                 "fit.",
