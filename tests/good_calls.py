@@ -800,6 +800,7 @@ def _(world, each):
     given = data_of_estimator(world, each.owner)
     own = {"optimizer_options": {"clip_norm": 1.0}, "loss_parameters": {}, "hidden_layer_sizes": (4,)}
     own |= {"early_stopping": False, "class_weight": {0: 1.0, 1: 2.0}}
+    given |= {"coef_init": None, "intercept_init": None, "offset_init": None}
     named = {p.name for p in parameters_of(each)}
     needed = ("max_iter", "hidden_layer_sizes", "random_state")
     return {**given, **{k: v for k, v in own.items() if k in named}, "needed": needed}

@@ -10,8 +10,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 from gd.estimators import (  # noqa: E402
     LinearRegressor,
     LogisticClassifier,
+    LogisticRegression,
     MLPClassifier,
     MLPRegressor,
+    SGDClassifier,
+    SGDOneClassSVM,
+    SGDRegressor,
     SoftmaxClassifier,
 )
 
@@ -22,6 +26,12 @@ ESTIMATORS = [
     SoftmaxClassifier(lr=0.1, **QUICK),
     MLPClassifier((16,), lr=0.02, **QUICK),
     MLPRegressor((16,), lr=0.02, **QUICK),
+    MLPClassifier((16,), solver="adam", lr=0.02, **QUICK),
+    MLPRegressor((16,), solver="lbfgs", **QUICK),
+    LogisticRegression(),
+    SGDClassifier(**QUICK),
+    SGDRegressor(**QUICK),
+    SGDOneClassSVM(**QUICK),
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -89,6 +89,7 @@ LONG = {  # of the full tier, as they take some seconds: mostly new processes, w
         "test_the_map_names_kernels_compiled_and_loaded[off]",
     ),
     "test_readme.py": ("test_examples_draw_their_pictures",),
+    "test_scikit_names.py": ("test_tests_of_scikit_learn_pass",),
     "test_search.py": ("test_the_example_runs",),
     "test_training.py": ("test_killed_trainings_resume_with_the_same_bits",),
 }

@@ -50,7 +50,7 @@ class Estimator(BaseEstimator):
     optimizer: str | type
     lr: Rate
     optimizer_options: Mapping[str, Any] | None
-    batch_size: int
+    batch_size: int | str | None
     max_iter: int
     tol: float
     n_iter_no_change: int
@@ -63,6 +63,7 @@ class Estimator(BaseEstimator):
     loss_curve_: list[float]
     validation_scores_: list[float] | None
     n_features_in_: int
+    _batch: int  # rows of a batch
     _trained: Any  # a LinearModel, or an MLP of one head
     _optimizer: Optimizer
 
@@ -247,7 +248,7 @@ class Estimator(BaseEstimator):
             if argument in (self.optimizer_options or {}):
                 raise TypeError(f"{name}: optimizer_options must not hold {argument!r}")
         check_optimizer(name, "optimizer", self.optimizer)
-        check_integer(name, "batch_size", self.batch_size, 1)
+        self._batch = 128 if self.batch_size is None else check_integer(name, "batch_size", self.batch_size, 1)
         share = check_number(name, "validation_fraction", self.validation_fraction, OPEN_UNIT)
         rule = EarlyStopping(patience, tol, restore_best=bool(self.early_stopping))
         return rule, check_integer(name, "max_iter", self.max_iter, 1), share
@@ -312,8 +313,16 @@ class Estimator(BaseEstimator):
 
     def _counted(self, X: Any, y: Any, sample_weight: Any, relative: bool = True) -> tuple[Any, Any, Any]:
         """Return the rows that count, their targets and weights; these are None if all are equal, or 1 if absolute."""
-        name = type(self).__name__
-        weights = np.ones(len(y))
+        weights = self._weights_of_rows(y, sample_weight)
+        weights = np.ones(len(y)) if weights is None else weights
+        weights = (weights / weights.max() if relative else weights).astype(X.dtype)
+        if not weights.all():
+            X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
+        return X, y, None if (weights == (weights[0] if relative else 1)).all() else weights
+
+    def _weights_of_rows(self, y: Any, sample_weight: Any) -> NDArray[np.float64] | None:
+        """Return the checked weights of rows times those of their classes, or None if there are neither."""
+        name, weights = type(self).__name__, np.ones(len(y))
         if sample_weight is not None:
             weights = real_array(name, "sample_weight", lent(name, "sample_weight", sample_weight)).astype(np.float64)
             weights = np.full(len(y), weights) if weights.ndim == 0 else weights
@@ -328,16 +337,13 @@ class Estimator(BaseEstimator):
         if not weights.any():
             factors = "sample_weight" if of_classes is None else "sample_weight times class_weight"
             raise ValueError(f"{name}: {factors} must be above zero for some row, got zero for all")
-        weights = (weights / weights.max() if relative else weights).astype(X.dtype)
-        if not weights.all():
-            X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
-        return X, y, None if (weights == (weights[0] if relative else 1)).all() else weights
+        return None if sample_weight is None and of_classes is None else weights
 
     def _run(self, X, y, weights, epochs: int, rng: np.random.RandomState, validation, rule, relative=True) -> History:
         seed, data = _seed(rng), (X, y)
-        given: dict[str, Any] = {"batch_size": self.batch_size, "seed": seed, "sample_weight": weights}
+        given: dict[str, Any] = {"batch_size": self._batch, "seed": seed, "sample_weight": weights}
         if weights is not None and not relative:  # batches take them as they are: the mean of all rows is not known
-            order = list(cut(shuffled(len(weights), seed, 0), self.batch_size))
+            order = list(cut(shuffled(len(weights), seed, 0), self._batch))
             data = ((X[rows], y[rows], weights[rows]) for rows in order), None
             given = {"steps_per_epoch": len(order)}
         history = fit(
@@ -355,7 +361,7 @@ class Estimator(BaseEstimator):
         diverged = not last <= first + max(self.tol, abs(first) / 10)  # less is noise, as of a start at the minimum
         history.loss = [self._loss_shown(loss, y, weights) for loss in history.loss]
         if epochs > 1 and (diverged or not history.stopped):
-            what = f"ended by max_iter={epochs}, before the loss reached a plateau; {_advice(X, self.batch_size)}"
+            what = f"ended by max_iter={epochs}, before the loss reached a plateau; {_advice(X, self._batch)}"
             if diverged:
                 what = f"diverged: the loss rose from {history.loss[0]:.3g} to {history.loss[-1]:.3g}; lower lr, or "
                 what += "scale the columns of X, as sklearn.preprocessing.StandardScaler does"

@@ -15,7 +15,7 @@ _SHARED = """optimizer : str, default: "Adam"
         Further arguments of the optimizer, such as ``{{"clip_norm": 1.0}}``. With
         ``{{"proximal": True}}`` and the optimizer "SGD", "Momentum" or "Nesterov", l1 makes weights of linear
         estimators exactly 0: those that are 0 at the minimum.
-    batch_size : int, default: 128
+    batch_size : int, default: 128 (with a solver, "auto": 200 or all rows)
         Rows of a step: 1 is stochastic gradient descent, all rows batch gradient descent.
     max_iter : int, default: 200
         The largest number of epochs.
@@ -56,6 +56,26 @@ _NETWORK = """hidden_layer_sizes : int or sequence of int, default: (100,)
     dropout : float or sequence of float, default: 0
         The probability that a hidden unit is dropped in training; see `gd.MLP`."""
 
+_SOLVER = """solver : {"adam", "sgd", "lbfgs"}, optional
+        This and the parameters below are scikit-learn's. If one of them is given, or batch_size="auto", the network is
+        trained as scikit-learn 1.9 does, to its results: see docs/estimators.md. None means its default. `lr` is
+        learning_rate_init then, two classes have one output, targets are as they are, and `optimizer`,
+        `optimizer_options`, `l1`, `l2` and `weight_decay` must be left out.
+    alpha : float, default: 1e-4
+        The penalty alpha / 2 of the squares of weights, but not of biases, beside the sum of losses.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default: "constant"
+        The rate of "sgd": learning_rate_init; that, divided by (rows so far + 1)**power_t, or divided by 5 whenever
+        training would end.
+    learning_rate_init, power_t : float, default: lr, 0.5
+    shuffle : bool, default: True
+        Draw the order of rows in each epoch.
+    momentum, nesterovs_momentum : float, bool, default: 0.9, True
+        Of "sgd".
+    beta_1, beta_2, epsilon : float, default: 0.9, 0.999, 1e-8
+        Of "adam"; epsilon is added as with `eps_hat` of `gd.Adam`.
+    max_fun : int, default: 15000
+        Calls of the loss at most, of "lbfgs"."""
+
 _CLASS_WEIGHT = """class_weight : dict or "balanced", optional
         Weights of the classes, which multiply those of rows; 1 for a class that is not named. "balanced" weights each
         class by the inverse of the sum of its rows' weights, so that all classes count alike."""
@@ -79,6 +99,7 @@ def documented(lr: float) -> Callable[[_Class], _Class]:
             penalties = ", and so are penalties" if linear else "; penalties are beside the loss of training"
             texts = {
                 "network": _NETWORK,
+                "solver": _SOLVER,
                 "class_weight": _CLASS_WEIGHT,
                 "targets": _TARGETS.format(penalties=penalties),
                 "shared": _SHARED.format(lr=lr),

@@ -229,7 +229,11 @@ class Regressor(MultiOutputMixin, RegressorMixin, Estimator):
     loss: Any
     loss_parameters: Mapping[str, Any] | None
 
-    _losses = (*(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)), "squared")
+    _losses = (
+        *(name for name, loss in LOSSES.items() if not loss.labels and loss.targets in (ANY, COUNTS)),
+        "squared",
+        "squared_error",
+    )
     _several = True
     _shape: tuple[int, ...]  # of a row of y
     _kind: tuple[bool, bool, tuple[int, ...]]  # of the loss, whether there are intercepts, and of the outputs
@@ -315,7 +319,7 @@ class Network(Estimator):
             check_size(type(self).__name__, f"hidden_layer_sizes[{k}]", size)
         return MLP(
             [features, *sizes, outputs],
-            self.activation,
+            "sigmoid" if self.activation == "logistic" else self.activation,
             dropout=self.dropout,
             loss=loss,
             loss_parameters=parameters,

@@ -345,7 +345,8 @@ LOSSES |= {
     "quantile": Loss(quantile, rules.quantile, {"q": (0.5, OPEN_UNIT)}, score=scores.d_squared_pinball),
     "kl_divergence": Loss(kl_divergence, rules.kullback_leibler, {}, PROBABILITIES, scores.r_squared_of_logarithms),
 }
-ALIASES: dict[str, str] = {  # former names of the losses of linear models
+ALIASES: dict[str, str] = {  # former names of the losses of linear models, and one of scikit-learn's
+    "squared_error": "mse",
     "squared": "mse",
     "logistic": "binary_cross_entropy_with_logits",
     "softmax": "softmax_cross_entropy",

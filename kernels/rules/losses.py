@@ -62,6 +62,37 @@ def squared_hinge(prediction, target):
     return (zero, zero) if margin <= 0 else (margin * margin, -(margin + margin) * target)
 
 
+def margin(prediction, target, threshold):
+    """Return max(0, threshold - target * prediction), whose derivative at the threshold itself is -target.
+
+    With the threshold 0 it is the loss of Rosenblatt's perceptron.
+    """
+    excess, zero = threshold - target * prediction, cast(0, prediction)
+    return (zero, zero) if excess < 0 else (excess, -target)
+
+
+def modified_huber(prediction, target):
+    """Zhang 2004: max(0, 1 - target * prediction)**2 from the margin -1 on, below it -4 target * prediction."""
+    margin, zero, four = target * prediction, cast(0, prediction), cast(4, prediction)
+    missing = cast(1, prediction) - margin
+    if margin < -1:
+        return -four * margin, -four * target
+    return (zero, zero) if missing <= 0 else (missing * missing, -(missing + missing) * target)
+
+
+def half_squared(prediction, target):
+    """Return (prediction - target)**2 / 2."""
+    error = prediction - target
+    return cast(0.5, prediction) * error * error, error
+
+
+def squared_epsilon_insensitive(prediction, target, epsilon):
+    """Return max(0, |prediction - target| - epsilon)**2."""
+    error, zero = prediction - target, cast(0, prediction)
+    excess = abs(error) - epsilon
+    return (zero, zero) if excess <= 0 else (excess * excess, (excess + excess) * sign(error))
+
+
 def poisson(prediction, target):
     """Return e**prediction - target * prediction: its limit where one of the two is infinite."""
     rate = exp(prediction)
