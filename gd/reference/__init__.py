@@ -57,18 +57,15 @@ from .optimizers import (
     adagrad,
     adam,
     adamax,
-    adan,
     ademamix,
     adopt,
     asgd,
-    ftrl,
     lamb,
     lars,
     lion,
     momentum,
     nadam,
     nesterov,
-    prodigy,
     radam,
     rmsprop,
     rprop,
@@ -76,6 +73,7 @@ from .optimizers import (
     sgd,
     yogi,
 )
+from .proximal_optimizers import adan, ftrl, prodigy
 from .stages import Optimizer
 
 __all__ = [
