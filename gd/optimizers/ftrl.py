@@ -26,8 +26,8 @@ class FTRL(Optimizer):
         p <- 0 where |z| <= l1, else (sign(z) * l1 - z) / (n**power / lr + beta / lr + l2)
 
     Click prediction, with rows that are sparse, takes it in `LinearModel`, or by `step_rows` for each feature that a
-    batch has. Parameters follow from the state, so start from 0: a step forgets most of any other start. Where lr is 0,
-    nothing moves.
+    batch has. Parameters follow from the state, so start from 0: a step forgets most of any other start. So it is not
+    for networks, which cannot leave 0. Where lr is 0, nothing moves.
 
     Parameters
     ----------

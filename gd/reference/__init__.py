@@ -44,6 +44,7 @@ from .losses import (
     squared_hinge,
 )
 from .low_bit import bfloat16, from_8_bits, from_bfloat16
+from .matrix_optimizers import adafactor, muon, sm3
 from .models import (
     forward,
     linear_model_gradient,
@@ -55,31 +56,26 @@ from .optimizers import (
     OPTIMIZERS,
     adabelief,
     adadelta,
-    adafactor,
     adagrad,
     adam,
     adamax,
-    adan,
     ademamix,
     adopt,
     asgd,
-    ftrl,
     lamb,
     lars,
     lion,
     momentum,
-    muon,
     nadam,
     nesterov,
-    prodigy,
     radam,
     rmsprop,
     rprop,
     schedule_free_adamw,
     sgd,
-    sm3,
     yogi,
 )
+from .proximal_optimizers import adan, ftrl, prodigy
 from .stages import Optimizer
 
 __all__ = [

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .optimizers import OPTIMIZERS, TOGETHER
+from .optimizers import OPTIMIZERS
+from .proximal_optimizers import TOGETHER
 
 
 class Optimizer:
