@@ -20,7 +20,7 @@ pytest.importorskip("sklearn", minversion="1.6")
 
 def test_the_python_examples_run_one_after_the_other(capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names = {}
     for block in blocks:
         exec(block, names)

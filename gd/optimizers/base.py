@@ -113,6 +113,13 @@ class Optimizer(Rebinding):
     ------
     TypeError, ValueError
         If kernels cannot take an array, or a hyper-parameter is out of range; nothing has changed then.
+
+    Notes
+    -----
+    For an optimizer of your own, `gd.optimizer` makes a subclass from its formula. Or write one: it declares `rule`,
+    whose last argument c is annotated by a NamedTuple, `coefficients(t, lr)` that returns it, and `slots`, `ranges`,
+    `unsigned`, `exact` and `steady` where it needs them. Its constructor passes its own hyper-parameters on as a dict.
+    docs/own_rules.md has an example, and a table of all that a subclass declares.
     """
 
     def __init__(
