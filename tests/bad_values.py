@@ -74,6 +74,11 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     r"schedules\.Piecewise\.pieces": "pieces",
     r"search\.narrowing_search\.ranges": "ranges",
     r"\w+\.load_state_dict\.state": "mapping",
+    r"\w+\.rebind\.state": "mapping",
+    r"functional\.\w+\.scalars": None,  # empty before the first step: tests/test_functional.py gives it others
+    r"functional\.\w+\.t": Integer(1),
+    r"optimizers\.function_of\.kind": "object",
+    r"optimizers\.initial_state\.function": "function",
     r"schedules\.ReduceOnPlateau\.load_state_dict\.state": "mapping",
     r"(Distributed\.)?save\.tree": "tree",
     r"GradientNorms\.__call__\.history": None,  # not used
@@ -194,7 +199,9 @@ def spec_of(call, name):
     """Return what is known of an argument that is not an array: a Range, an Integer, the name of a kind, a type."""
     each, value = call.public, call.arguments[name]
     declared = OPTIMIZERS[each.owner.__name__].ranges if each.owner and each.owner.__name__ in OPTIMIZERS else {}
-    if name in declared and each.kind == "constructor":
+    if each.name.startswith("functional."):
+        declared = next(kind.ranges for kind in OPTIMIZERS.values() if kind.__name__.lower() == each.own)
+    if name in declared and each.kind in ("constructor", "function"):
         return declared[name] if declared[name] is bool or isinstance(declared[name], (Range, tuple)) else bool
     activation = activation_of(each) if each.owner is None else None
     if activation is not None and name in activation.parameters:

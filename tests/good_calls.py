@@ -544,6 +544,15 @@ def _(world, each):
     return {"self": optimizer, "state": state}
 
 
+@good(r"\w+\.rebind")
+def _(world, each):
+    optimizer = each.owner(structure(world))
+    while isinstance(optimizer.params, gd.ParameterVector):
+        optimizer = each.owner(structure(world))
+    state = like(optimizer.state_dict(), lambda value: world.place(value) if isinstance(value, np.ndarray) else value)
+    return {"self": optimizer, "params": like(optimizer.params, world.place), "state": state}
+
+
 @good(r"\w+\.save_state")
 def _(world, each):
     optimizer = each.owner(structure(world), state_dir=world.folder / "state")

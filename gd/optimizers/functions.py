@@ -21,6 +21,7 @@ from ..kernels.loops.update import coefficients_of
 from ..kernels.rules.stages import CommonCoefficients
 from ..parameters import ParameterArray
 from ..typing import Rate
+from .declaration import Declaration
 from .gradients import Pairs
 from .hyperparameters import SHARED
 from .small_steps import norm_gate
@@ -97,7 +98,7 @@ class Rule:
         scales = owner.inside.looked_at(Pairs([(array, vector)]), grad_scale)
         if scales is None:
             return False
-        scale = scales[0] if isinstance(scales, list) else scales
+        scale = scales.item(0) if isinstance(scales, np.ndarray) else scales
         if owner.scalars:
             with _lock:
                 vars(owner).update(numbers, steps=t - 1)
@@ -146,6 +147,11 @@ def function_of(kind: "type[Optimizer]", name: str = "", module: str = "") -> Ca
     name, module : str, optional
         Of the function; by default those of the class, the name in lower case.
 
+    Raises
+    ------
+    TypeError
+        If kind is no such class.
+
     Examples
     --------
     >>> import gd, numpy as np
@@ -154,6 +160,8 @@ def function_of(kind: "type[Optimizer]", name: str = "", module: str = "") -> Ca
     >>> adam(p, np.array([1.0, -2.0]), m, v, t=1, lr=0.1)
     True
     """
+    if not isinstance(kind, type) or not issubclass(kind, Declaration):
+        raise TypeError(f"function_of: kind must be a subclass of gd.Optimizer, got {kind!r}")
     own = inspect.signature(kind.__init__).parameters
     default, known, name = own["lr"].default, {}, name or kind.__name__.lower()
 

@@ -171,7 +171,7 @@ class Part:
         out = np.empty(starts[-1])
         self._trust.walk(rows, out=address(out) + 8 * starts[:-1:2], coefficients=_of_rows(coefficients), g=g)
         both = combined_each(out, starts).tolist()
-        ratios = [self._owner.trust(*each) for each in zip(both[::2], both[1::2], strict=True)]
+        ratios = list(map(self._owner.trust, both[::2], both[1::2]))
         place, largest = self._update.place_of_lr, np.finfo(self._real.dtype).max
         with np.errstate(over="ignore", invalid="ignore"):
             lr = coefficients[:, place].astype(np.float64) * np.array(ratios)
