@@ -74,8 +74,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     r"schedules\.Piecewise\.pieces": "pieces",
     r"search\.narrowing_search\.ranges": "ranges",
     r"\w+\.load_state_dict\.state": "mapping",
-    r"\w+\.rebind\.state": "mapping",
-    r"functional\.\w+\.scalars": None,  # empty before the first step: tests/test_functional.py gives it others
+    r"functional\.\w+\.scalars": "mapping",
     r"functional\.\w+\.t": Integer(1),
     r"optimizers\.function_of\.kind": "object",
     r"optimizers\.initial_state\.function": "function",
@@ -562,7 +561,7 @@ def of_flag(value):
 # --- Arrays
 
 
-ANY_SIZE = "|".join((*gd.activations.__all__, *LOSSES, "forward|predict|layer_outputs|transform|one_hot"))
+ANY_SIZE = "|".join((*gd.activations.__all__, *LOSSES, "forward|predict|layer_outputs|transform|one_hot|initial_state"))
 
 
 class Role(NamedTuple):
@@ -598,17 +597,17 @@ def arrays_in(value):
 def role_of(call, name, optional):
     """Return the role of an array argument, or of those in a structure."""
     each, arguments = call.public, call.arguments
-    estimator = each.name.startswith("estimators.")
+    estimator, steps = each.name.startswith("estimators."), each.name.startswith("functional.")
     others = [array for other, value in arguments.items() if other != name for array in arrays_in(value)]
     alone = not others and call.receiver is None
     loose = {"rows": False, "columns": False, "dimensions": False}
     role = Role(
-        written=name in ("out", "params") or (each.own == "maxout" and name == "index"),
+        written=name in ("out", "params") or (each.own == "maxout" and name == "index") or (steps and name != "g"),
         optional=optional,
         strict=not estimator,
         integers=_takes_integers(call, name),
         copied=name == "arrays",
-        any_order=name in ("params", "grads", "grad_rows", "state"),
+        any_order=name in ("params", "grads", "grad_rows", "g") or (name in ("p", "state") and not steps),
         any_size=name in ("params", "arrays") or re.search(rf"(^|\.)({ANY_SIZE})(\.|$)", each.name) is not None,
         dtype=bool([array for array in others if array.dtype.kind == "f"]) or call.receiver is not None,
     )

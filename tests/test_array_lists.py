@@ -258,3 +258,24 @@ def test_python_threads_step_their_own_lists(rng):
         worker.join()
     for each in results[1:]:
         assert all(np.array_equal(*pair) for pair in zip(each, results[0], strict=True))
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_new_gradients_that_overlap_are_found_wherever_they_lie(written, rng):
+    base = np.zeros(20 * 60)
+    params = [base[60 * k : 60 * k + 20] for k in range(20)]
+    optimizer = gd.Adam(params, zero_grads=written)
+    good = [base[60 * k + 20 : 60 * k + 40] for k in range(20)]
+    optimizer.step(good)
+    for k in (0, 7, 19):
+        for shift in (-1, 1, 19):
+            bad = list(good)
+            bad[k] = base[60 * k + shift : 60 * k + shift + 20] if k or shift > 0 else params[0]
+            with pytest.raises(ValueError, match="overlaps"):
+                optimizer.step(bad)
+    twice = [*good[:-1], good[0]]
+    if written:
+        with pytest.raises(ValueError, match="overlaps"):
+            optimizer.step(twice)
+    else:
+        assert optimizer.step(twice)
