@@ -15,7 +15,9 @@ a time. `gd.Optimizer.rebind` gives an optimizer other arrays.
 
 from .optimizers import OPTIMIZERS, function_of, initial_state
 
-FUNCTIONS = {name.lower(): function_of(kind, name.lower(), __name__) for name, kind in OPTIMIZERS.items()}
+FUNCTIONS = {name.lower(): function_of(kind) for name, kind in OPTIMIZERS.items()}
+for _function in FUNCTIONS.values():
+    _function.__module__ = __name__  # where it is found again, as by pickle
 globals().update(FUNCTIONS)
 
 __all__ = ["function_of", "initial_state", *FUNCTIONS]

@@ -75,6 +75,10 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     r"schedules\.Piecewise\.pieces": "pieces",
     r"search\.narrowing_search\.ranges": "ranges",
     r"\w+\.load_state_dict\.state": "mapping",
+    r"functional\.\w+\.scalars": "mapping",
+    r"functional\.\w+\.t": Integer(1),
+    r"optimizers\.function_of\.kind": "object",
+    r"optimizers\.initial_state\.function": "function",
     r"schedules\.ReduceOnPlateau\.load_state_dict\.state": "mapping",
     r"(Distributed\.)?save\.tree": "tree",
     r"GradientNorms\.__call__\.history": None,  # not used
@@ -212,7 +216,9 @@ def spec_of(call, name):
     """Return what is known of an argument that is not an array: a Range, an Integer, the name of a kind, a type."""
     each, value = call.public, call.arguments[name]
     declared = OPTIMIZERS[each.owner.__name__].ranges if each.owner and each.owner.__name__ in OPTIMIZERS else {}
-    if name in declared and each.kind == "constructor":
+    if each.name.startswith("functional."):
+        declared = next(kind.ranges for kind in OPTIMIZERS.values() if kind.__name__.lower() == each.own)
+    if name in declared and each.kind in ("constructor", "function"):
         if declared[name] is bool or isinstance(declared[name], (Range, tuple)):
             return declared[name]
         return SPECS.get(name, bool)
@@ -581,7 +587,7 @@ def of_flag(value):
 # --- Arrays
 
 
-ANY_SIZE = "|".join((*gd.activations.__all__, *LOSSES, "forward|predict|layer_outputs|transform|one_hot"))
+ANY_SIZE = "|".join((*gd.activations.__all__, *LOSSES, "forward|predict|layer_outputs|transform|one_hot|initial_state"))
 
 
 class Role(NamedTuple):
@@ -617,17 +623,17 @@ def arrays_in(value):
 def role_of(call, name, optional):
     """Return the role of an array argument, or of those in a structure."""
     each, arguments = call.public, call.arguments
-    estimator = each.name.startswith("estimators.")
+    estimator, steps = each.name.startswith("estimators."), each.name.startswith("functional.")
     others = [array for other, value in arguments.items() if other != name for array in arrays_in(value)]
     alone = not others and call.receiver is None
     loose = {"rows": False, "columns": False, "dimensions": False}
     role = Role(
-        written=name in ("out", "params") or (each.own == "maxout" and name == "index"),
+        written=name in ("out", "params") or (each.own == "maxout" and name == "index") or (steps and name != "g"),
         optional=optional,
         strict=not estimator,
         integers=_takes_integers(call, name),
         copied=name == "arrays",
-        any_order=name in ("params", "grads", "grad_rows", "state"),
+        any_order=name in ("params", "grads", "grad_rows", "g") or (name in ("p", "state") and not steps),
         any_size=name in ("params", "arrays") or re.search(rf"(^|\.)({ANY_SIZE})(\.|$)", each.name) is not None,
         dtype=bool([array for array in others if array.dtype.kind == "f"]) or call.receiver is not None,
     )

@@ -44,6 +44,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"losses\.(total|check_loss|check_distributions|is_distribution|r_squared|rates)": "called with checked values",
     r"activations\.check_activation|optimizers\.check_optimizer": "a part of the checks of other functions",
     r"losses\.Loss(\.\w+)?": "a record of gd's own",
+    r"\w+\.rebind": "its state may be left out, in part or as a whole: tests/test_rebind.py gives it bad ones",
     r"History\.(judge|monitored)|schedules\.nested": "called by fit with what it has checked",
     r"Head(\.completed)?": "a record that MLP checks: bad ones are among the bad heads of MLP",
     r"(\w+)\.(check_data|check_inputs|check_targets|check)": "a part of the checks of other methods",
@@ -192,7 +193,8 @@ class Call(NamedTuple):
             if parameter.kind is not parameter.VAR_POSITIONAL:
                 positional += [arguments.pop(parameter.name)] if parameter.name in arguments else []
                 continue
-            positional += arguments.pop(parameter.name, ())
+            several = arguments.pop(parameter.name, ())
+            positional += several if isinstance(several, (list, tuple)) else [several]
             break
         result = function(*positional, **arguments)
         if self.public.name == "save":
@@ -619,7 +621,7 @@ def _(world, each):
     p = world.floats(4, 3)
     state = tuple(map(world.place, initial_state(FUNCTIONS[each.own], p, ema=0.9)))
     given = {"p": p, "g": world.floats(4, 3), "state": state, "t": 1, "ema": 0.9, "needed": ("state", "ema")}
-    return given | ({"scalars": {}} if kind.scalars else {})
+    return given | ({"scalars": dict(kind.scalars)} if kind.scalars else {})
 
 
 @good(r"optimizers\.function_of")

@@ -63,7 +63,7 @@ def test_steps_at_once_equal_steps_one_by_one(name, keywords, rng, walk, one_by_
     assert optimizer.grad_norm == other.grad_norm
 
 
-CALLS = {  # options: how many calls of kernels a step of many arrays may take, with that which reads their headers
+CALLS = {  # options: how many calls of kernels a step of many arrays may take, with those that look at new gradients
     "plain": ({}, 2),
     "clip_norm": ({"clip_norm": 1.0}, 4),
     "clip_norm_each": ({"clip_norm_each": 1.0}, 5),
@@ -89,10 +89,10 @@ def test_a_step_takes_as_many_calls_for_many_arrays_as_for_some(kind, rng, one_b
     optimizer, other = cls(params, **keywords), one_by_one(cls, others, **keywords)
     with gd.profile() as profile:
         optimizer.step(grads)
-    assert sum(row.calls for row in profile.rows) <= calls
+    assert sum(row.calls for row in profile.rows) <= calls + 1
     with gd.profile() as profile:
         optimizer.accumulate(own)
-    assert sum(row.calls for row in profile.rows) <= 1 + len(optimizer.groups) + 1
+    assert sum(row.calls for row in profile.rows) <= 2 + len(optimizer.groups) + 1
     other.step(copy.deepcopy(own))
     assert all(np.array_equal(*pair) for pair in zip(params, others, strict=True))
     assert same(optimizer.state_dict(), other.state_dict())
@@ -258,3 +258,24 @@ def test_python_threads_step_their_own_lists(rng):
         worker.join()
     for each in results[1:]:
         assert all(np.array_equal(*pair) for pair in zip(each, results[0], strict=True))
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_new_gradients_that_overlap_are_found_wherever_they_lie(written, rng):
+    base = np.zeros(20 * 60)
+    params = [base[60 * k : 60 * k + 20] for k in range(20)]
+    optimizer = gd.Adam(params, zero_grads=written)
+    good = [base[60 * k + 20 : 60 * k + 40] for k in range(20)]
+    optimizer.step(good)
+    for k in (0, 7, 19):
+        for shift in (-1, 1, 19):
+            bad = list(good)
+            bad[k] = base[60 * k + shift : 60 * k + shift + 20] if k or shift > 0 else params[0]
+            with pytest.raises(ValueError, match="overlaps"):
+                optimizer.step(bad)
+    twice = [*good[:-1], good[0]]
+    if written:
+        with pytest.raises(ValueError, match="overlaps"):
+            optimizer.step(twice)
+    else:
+        assert optimizer.step(twice)

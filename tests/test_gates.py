@@ -338,3 +338,28 @@ def test_threads_may_call_gates_at_once():
     for each in threads:
         each.join()
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    "options", [{"clip_norm": 0.5}, {"skip_nonfinite": True}, {"clip_norm_each": 0.1}, {"clip_norm": 0.5, "l2": 0.1}]
+)
+@pytest.mark.parametrize("shapes", [[(100,)], [(7,), (50, 50), (3,)]])
+def test_steps_that_need_norms_pass_a_gate_with_the_bits_of_python(options, shapes, rng, monkeypatch):
+    params = [rng.standard_normal(shape).astype("f4") for shape in shapes]
+    one = len(shapes) == 1
+    made = [gd.Adam(each[0] if one else each, **options) for each in (params, copy.deepcopy(params))]
+    for _ in range(8):
+        grads = [rng.standard_normal(shape).astype("f4") for shape in shapes]
+        made[0].step(grads[0] if one else grads, grad_scale=0.5)
+        with closed():
+            made[1].step(grads[0] if one else grads, grad_scale=0.5)
+        assert made[0].grad_norm == made[1].grad_norm
+    for p, q in zip(params, [made[1].params] if one else made[1].params, strict=True):
+        assert p.tobytes() == q.tobytes()
+    if one or "clip_norm_each" not in options:
+        monkeypatch.setattr(made[0]._steps, "take", None)
+        assert made[0].step(grads[0] if one else grads)
+    if "skip_nonfinite" in options:
+        monkeypatch.undo()
+        grads[0][0] = np.nan
+        assert not made[0].step(grads[0] if one else grads)

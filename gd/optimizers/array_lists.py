@@ -1,7 +1,7 @@
 """ArrayList: steps many arrays in one kernel call, as Python needs per array the time of 10,000 elements."""
 
 from collections.abc import Collection, Mapping
-from math import isfinite
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from ..checks import address
 from ..kernels.array_layout import KNOWN
 from ..kernels.compiler import join
-from ..kernels.loops.array_lists import match
+from ..kernels.loops.array_lists import apart, match
 from ..kernels.loops.reductions import NORM_BLOCK
 from ..kernels.settings import INTERPRETED
 from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray, Structure
-from .gradients import Gradients, Pairs, Scales
+from .gradients import Gradients, Pairs, Scales, limits_of
 from .parts import Part, combined_each
 from .tables import starts_of
 from .update import QUANTITIES, Update
@@ -64,6 +64,17 @@ class ArrayList:
             for update, at in places.items()
         ]
 
+    @cached_property
+    def limits(self) -> NDArray[np.float64]:
+        """The clip_norm_each of each array, infinity for None."""
+        return limits_of(self.arrays)
+
+    @cached_property
+    def blocks(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """How many blocks each array has whose norms are measured, and where those of each begin."""
+        blocks = _blocks(self.sizes, self.parts[0][1].floats)
+        return blocks, starts_of(blocks)
+
     @classmethod
     def of(cls, structure: Structure, written: bool, dtype: Any = None) -> Self | None:
         """Return the list of the arrays of a structure; None if they are few."""
@@ -99,10 +110,10 @@ class ArrayList:
         """
         marks = found.tobytes(), written
         if marks != self._looked_at[0]:
-            last = np.searchsorted(self._begins, found + self._bytes) - 1  # array that begins before the gradient ends
-            if found.min() < 0 or np.any((last >= 0) & (self._ends[last] > found)):
-                return None
-            if written and not self._are_apart(found):
+            order = np.argsort(found) if written else np.empty(0, np.intp)
+            are_apart = np.zeros(1, np.bool_)
+            join(apart)(1, are_apart, found, self._bytes, self._begins, self._ends, order)
+            if not are_apart[0]:
                 return None
             self._looked_at = marks, None if found.all() else np.flatnonzero(found)
         return Many(self, objects, found, self._looked_at[1])
@@ -112,12 +123,6 @@ class ArrayList:
         if self._totals is not totals:
             self._totals, self._at_totals = totals, np.array([address(totals[array.number]) for array in self.arrays])
         return self._at_totals
-
-    def _are_apart(self, found: NDArray[np.intp]) -> bool:
-        """Return True if no gradients at these addresses overlap each other."""
-        used = np.flatnonzero(found * self._bytes)
-        order = used[np.argsort(found[used])]
-        return bool(np.all(found[order][1:] >= (found + self._bytes)[order][:-1]))
 
 
 class Many(Gradients):
@@ -142,30 +147,38 @@ class Many(Gradients):
         """Return the norms of the blocks of all scaled gradients, and where those of each gradient begin."""
         if self._last is not None and self._last[0] is scales:
             return self._last[1:]
-        floats = self._some[0][1].floats
-        blocks = -(-self._sizes // (NORM_BLOCK if floats else CODE_BLOCK))
-        starts = starts_of(blocks)
+        if self._given is None:
+            blocks, starts = self._list.blocks
+        else:
+            blocks = _blocks(self._sizes, self._some[0][1].floats)
+            starts = starts_of(blocks)
         out = np.empty(starts[-1])
         places = address(out) + 8 * starts[:-1]
         for at, part, rows, g in self._some:
             part.measure(rows, g, _of(scales, at), places[at])
         if not floats:
-            out = self.arrays[0].update.limited(out, np.repeat(scales, blocks) if isinstance(scales, list) else scales)
+            out = self.arrays[0].update.limited(
+                out, np.repeat(scales, blocks) if isinstance(scales, np.ndarray) else scales
+            )
         self._last = scales, out, starts
         return out, starts
 
     def block_norms(self, scales: Scales) -> NDArray[np.float64]:
         return self._measured(scales)[0].reshape(1, -1)
 
-    def norms(self, scales: Scales) -> list[float]:
-        return combined_each(*self._measured(scales)).tolist()
+    def norms(self, scales: Scales) -> NDArray[np.float64]:
+        return combined_each(*self._measured(scales))
+
+    def limits(self) -> NDArray[np.float64]:
+        return self._list.limits if self._given is None else self._list.limits[self._given]
 
     def only(self, k: int) -> Pairs:
         return Pairs([(self.arrays[k], self.arrays[k].flat(self._objects[k]))])
 
     def are_finite(self, scales: Scales) -> bool:
-        suspects = [k for k, norm in enumerate(self.norms(scales)) if not isfinite(norm)]
-        return all(self.only(k).are_finite(scales[k] if isinstance(scales, list) else scales) for k in suspects)
+        suspects = np.flatnonzero(~np.isfinite(self.norms(scales))).tolist()
+        each = scales.tolist() if isinstance(scales, np.ndarray) else [scales] * len(self.arrays)
+        return all(self.only(k).are_finite(each[k]) for k in suspects)
 
     def prepare(self, scales: Scales, steps: int | None) -> None:
         self._steps = steps
@@ -207,7 +220,12 @@ class Many(Gradients):
 
 def _of(scales: Scales, at: Any) -> float | NDArray[np.float64]:
     """Return the scales of the gradients at some places."""
-    return np.array(scales)[at] if isinstance(scales, list) else scales
+    return scales[at] if isinstance(scales, np.ndarray) else scales
+
+
+def _blocks(sizes: NDArray[np.intp], floats: bool) -> NDArray[np.intp]:
+    """Return how many blocks each array has whose norms are measured."""
+    return -(-sizes // (NORM_BLOCK if floats else CODE_BLOCK))
 
 
 def _like(array: NDArray[Any], dtype: Any) -> NDArray[Any]:

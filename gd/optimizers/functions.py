@@ -21,6 +21,7 @@ from ..kernels.loops.update import coefficients_of
 from ..kernels.rules.stages import CommonCoefficients
 from ..parameters import ParameterArray
 from ..typing import Rate
+from .declaration import Declaration
 from .gradients import Pairs
 from .hyperparameters import SHARED
 from .small_steps import norm_gate
@@ -86,18 +87,19 @@ class Rule:
         array, given = ParameterArray("p", 1, p), [("p", p)]
         array.update = self._updates[array.dtype]
         own: Any = {"dtype": ("p", p.dtype), "shape": ("p", p.shape)}
-        for slot, each in zip(self._slots, state, strict=True):
-            each = check_array(name, slot, each, **own, writeable=True, any_layout=True)
+        for k, each in enumerate(state):
+            label = f"state[{k}]"
+            each = check_array(name, label, each, **own, writeable=True, any_layout=True)
             array.slots += (array.flat(each),)
             if each.size and not np.may_share_memory(each, array.slots[-1]):
-                raise ValueError(f"{name}: {slot} must have its axes in the order of p's in memory")
-            given.append((slot, each))
+                raise ValueError(f"{name}: {label} must have its axes in the order of p's in memory")
+            given.append((label, each))
         vector = array.gradient(name, "g", g)
         check_apart(name, [("g", vector), *given])
         scales = owner.inside.looked_at(Pairs([(array, vector)]), grad_scale)
         if scales is None:
             return False
-        scale = scales[0] if isinstance(scales, list) else scales
+        scale = scales.item(0) if isinstance(scales, np.ndarray) else scales
         if owner.scalars:
             with _lock:
                 vars(owner).update(numbers, steps=t - 1)
@@ -136,15 +138,18 @@ def _gate_of(kernel: Any, rule: Any, slots: int) -> RuleGate:
     return RuleGate(kernel, len(CommonCoefficients._fields) + len(coefficients_of(rule)._fields), slots)
 
 
-def function_of(kind: "type[Optimizer]", name: str = "", module: str = "") -> Callable[..., bool]:
+def function_of(kind: "type[Optimizer]") -> Callable[..., bool]:
     """Return the rule of an optimizer as a function of arrays that the caller owns.
 
     Parameters
     ----------
     kind : type
-        A subclass of `gd.Optimizer`.
-    name, module : str, optional
-        Of the function; by default those of the class, the name in lower case.
+        A subclass of `gd.Optimizer`; the function has its name in lower case.
+
+    Raises
+    ------
+    TypeError
+        If kind is no such class.
 
     Examples
     --------
@@ -154,8 +159,10 @@ def function_of(kind: "type[Optimizer]", name: str = "", module: str = "") -> Ca
     >>> adam(p, np.array([1.0, -2.0]), m, v, t=1, lr=0.1)
     True
     """
+    if not isinstance(kind, type) or not issubclass(kind, Declaration):
+        raise TypeError(f"function_of: kind must be a subclass of gd.Optimizer, got {kind!r}")
     own = inspect.signature(kind.__init__).parameters
-    default, known, name = own["lr"].default, {}, name or kind.__name__.lower()
+    default, known, name = own["lr"].default, {}, kind.__name__.lower()
 
     def call(p, g, *state, t, lr=default, grad_scale=1.0, scalars=None, **options):
         key = (*options.items(), *map(type, options.values())) if options else ()
@@ -178,7 +185,7 @@ def function_of(kind: "type[Optimizer]", name: str = "", module: str = "") -> Ca
         return rule.step(p, g, state, t, lr, grad_scale, scalars)
 
     call.__name__ = call.__qualname__ = name
-    call.__module__, call.__doc__ = module or kind.__module__, _documentation(kind)
+    call.__module__, call.__doc__ = kind.__module__, _documentation(kind)
     call.__signature__ = _signature(kind, own)
     _kinds[call] = kind
     return call

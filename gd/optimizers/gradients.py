@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import repeat
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from .storage import widened
 from .update import combined
 
 Pair = tuple[ParameterArray, NDArray[Any]]  # an array and its gradient as a vector
-Scales = float | list[float]  # that multiply the gradients: one for all, or one for each
+Scales = float | NDArray[np.float64]  # that multiply the gradients: one for all, or one for each
 
 
 class Gradients(ABC):
@@ -32,8 +33,12 @@ class Gradients(ABC):
         """Return the norms of the blocks of all scaled gradients, as a matrix of one row."""
 
     @abstractmethod
-    def norms(self, scales: Scales) -> list[float]:
+    def norms(self, scales: Scales) -> NDArray[np.float64]:
         """Return the norm of each scaled gradient."""
+
+    @abstractmethod
+    def limits(self) -> NDArray[np.float64]:
+        """Return the clip_norm_each of each array, infinity for None."""
 
     @abstractmethod
     def only(self, k: int) -> "Pairs":
@@ -74,7 +79,7 @@ class Pairs(Gradients):
         self._pairs, self.arrays, self._work = pairs, [array for array, _ in pairs], []
 
     def _scaled(self, scales: Scales) -> "zip[tuple[Pair, float]]":
-        return zip(self._pairs, scales if isinstance(scales, list) else repeat(scales), strict=False)
+        return zip(self._pairs, scales.tolist() if isinstance(scales, np.ndarray) else repeat(scales), strict=False)
 
     def _block_norms(self, scales: Scales) -> list[NDArray[np.float64]]:
         return [array.update.gradient_norms(g, scale) for (array, g), scale in self._scaled(scales)]
@@ -82,8 +87,11 @@ class Pairs(Gradients):
     def block_norms(self, scales: Scales) -> NDArray[np.float64]:
         return _joined(self._block_norms(scales))
 
-    def norms(self, scales: Scales) -> list[float]:
-        return [combined(each)[0] for each in self._block_norms(scales)]
+    def norms(self, scales: Scales) -> NDArray[np.float64]:
+        return np.array([combined(each)[0] for each in self._block_norms(scales)])
+
+    def limits(self) -> NDArray[np.float64]:
+        return limits_of(self.arrays)
 
     def only(self, k: int) -> "Pairs":
         return Pairs([self._pairs[k]])
@@ -98,7 +106,7 @@ class Pairs(Gradients):
     def prepare(self, scales: Scales, steps: int | None) -> None:
         found: dict[Any, NDArray[Any]] = {}
         self._steps, self._work = steps, []
-        reuse = steps is not None and not isinstance(scales, list)  # each Update needs one vector
+        reuse = steps is not None and not isinstance(scales, np.ndarray)  # each Update needs one vector
         for (array, g), scale in self._scaled(scales):
             t = array.steps if steps is None else steps
             key = array.update if reuse else (array.update, t, scale)
@@ -129,3 +137,9 @@ class Pairs(Gradients):
 
 def _joined(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def limits_of(arrays: Sequence[ParameterArray]) -> NDArray[np.float64]:
+    """Return the clip_norm_each of each array, infinity for None."""
+    limits = [array.update.owner.clip_norm_each for array in arrays]
+    return np.array([inf if limit is None else limit for limit in limits])

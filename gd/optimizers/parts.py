@@ -186,7 +186,7 @@ class Part:
         """Return the coefficients with the rule's `lr` multiplied by the trust ratio of each array."""
         both = combined_each(*self._measured(rows, g, coefficients)).tolist()
         sizes = (self._sizes if rows is None else self._sizes[rows]).tolist()
-        ratios = [self._owner.trust(*each) for each in zip(both[::2], both[1::2], sizes, strict=True)]
+        ratios = list(map(self._owner.trust, both[::2], both[1::2], sizes))
         place, largest = self._update.place_of_lr, np.finfo(self._real.dtype).max
         with np.errstate(over="ignore", invalid="ignore"):
             lr = coefficients[:, place].astype(np.float64) * np.array(ratios)

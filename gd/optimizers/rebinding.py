@@ -89,7 +89,7 @@ def _rebind(optimizer: "Optimizer", params: Any, state: Mapping[str, Any] | None
 
 def _check_alike(where: str, own: Structure, new: Structure) -> None:
     """Raise unless two structures have the same keys, shapes, dtypes and orders of axes."""
-    kinds = [(each.is_one, each.vector is not None, list(each.arrays)) for each in (own, new)]
+    kinds = [(isinstance(each.params, Mapping), each.vector is None, list(each.arrays)) for each in (own, new)]
     if kinds[0] != kinds[1]:
         names = ", ".join(array.label for array in own.arrays.values())
         raise ValueError(f"{where}: params must have the structure of the optimizer's, {shown(names, str)}")

@@ -1,6 +1,7 @@
 """Small steps: those of few elements in plain arrays, which compiled code checks and takes (see `kernels.gates`)."""
 
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SmallSteps:
-    """The steps of an optimizer whose arrays share one `Update` without norms, blocks or groups.
+    """The steps of an optimizer whose arrays share one `Update` without blocks or groups.
 
     Parameters
     ----------
@@ -38,6 +39,9 @@ class SmallSteps:
         self._coefficients = self._update.coefficients
         self._enter, self._structure = refuse, structure
         self._gate: StepGate | None = None
+        limits = [each for each in (owner.clip_norm, owner.clip_norm_each) if each is not None]
+        self._looks, self._norm = bool(limits) or owner.skip_nonfinite, norm_gate()
+        self._limit = limits[0] if limits else None
 
     @staticmethod
     def of(owner: "Optimizer", structure: Structure) -> "SmallSteps | None":
@@ -46,6 +50,8 @@ class SmallSteps:
         update = arrays[0].update
         alike = all(array.update is update and _is_plain(array) for array in arrays)
         if not alike or update.owner is not owner or not owner.elementwise or owner.groups:
+            return None
+        if owner.clip_norm_each is not None and (len(arrays) > 1 or owner.clip_norm is not None):
             return None
         is_small = sum(array.size for array in arrays) < update.formula.parallel_from  # it is not split over threads
         return SmallSteps(owner, structure) if is_small and len(arrays) <= MOST_ARRAYS else None
@@ -58,6 +64,8 @@ class SmallSteps:
         t = state["steps"]
         if enter is refuse:
             return self._prepare() if t else None  # the first step compiles in Python, and explains
+        if self._looks:
+            return self._clipped(enter, t, grads, grad_scale)
         common, own = self._coefficients.values(t, grad_scale)
         if keys is None:
             if type(grads) is ParameterVector and self._is_known(grads):
@@ -68,6 +76,25 @@ class SmallSteps:
         elif type(grads) is dict and len(grads) == len(keys):
             return enter(state, t + 1, common, own, *map(grads.get, keys))
         return enter(state, t + 1, common, own, *grads) if self._is_list and type(grads) in (list, tuple) else None
+
+    def _clipped(self, enter: Any, t: int, grads: Any, grad_scale: float) -> bool | None:
+        """Step as `take` does, where the norm of the gradients is needed first."""
+        keys, state, limit = self._keys, self._attributes, self._limit
+        if keys is None:
+            given = (grads._vector if type(grads) is ParameterVector and self._is_known(grads) else grads,)
+        elif type(grads) is dict and len(grads) == len(keys):
+            given = tuple(map(grads.get, keys))
+        else:
+            given = grads if self._is_list and type(grads) in (list, tuple) else ()
+        norm = self._norm.enter(self._update.scaled(grad_scale), *given)
+        if norm is None or not isfinite(norm):  # which needs a closer look
+            return None
+        scale = grad_scale if limit is None or norm <= limit else grad_scale * (limit / norm)
+        common, own = self._coefficients.values(t, scale)
+        done = enter(state, t + 1, common, own, *given)
+        if done:
+            state["grad_norm"] = norm
+        return done
 
     def _is_known(self, grads: ParameterVector) -> bool:
         """Return True if a ParameterVector has the names and shapes of the parameters, in the same order."""
@@ -83,6 +110,9 @@ class SmallSteps:
             arrays = [(array.given, array.p, array.slots) for array in self._arrays]
             guards = [each for array in self._arrays for _, each in array.memory]
             count = len(CommonCoefficients._fields) + len(coefficients_of(self._update.owner.rule)._fields)
+            if self._looks:
+                blocks = sum(-(-array.size // reductions.NORM_BLOCK) for array in self._arrays)
+                self._norm.admit(self._update.dtype, blocks > 1)
             self._gate = StepGate(self._update.formula, count, arrays, guards)
             self._enter = self._gate.enter
 

@@ -77,10 +77,8 @@ class Steps:
         True if a step needs norms of the gradients before it.
     """
 
-    together: Together
-
     def __init__(self, owner: "Optimizer", structure: Structure, state: State) -> None:
-        self._owner, self._state, self.together = owner, state, Together()
+        self._owner, self._state, self._together = owner, state, Together()
         self._clips_each = any(each.clip_norm_each is not None for each in (owner, *owner.groups))
         limits = {"clip_norm", "clip_norm_each"}
         self._limited = [each for each in (owner, *owner.groups) if limits & each._schedules.keys()]
@@ -89,6 +87,16 @@ class Steps:
         self._totals: dict[int, NDArray[Any]] = {}  # the same as vectors, by the numbers of their arrays
         self._summed: set[int] = set()  # numbers of the arrays that have one
         self.use(structure)
+
+    @property
+    def together(self) -> Together:
+        """Combines the norms and conditions of all arrays."""
+        return self._together
+
+    @together.setter
+    def together(self, value: Together) -> None:
+        self._together = value
+        self._choose()
 
     def use(self, structure: Structure) -> None:
         """Step the arrays of a structure, which have their state."""
@@ -102,10 +110,11 @@ class Steps:
     def _choose(self) -> None:
         """Set the shorter ways of `Optimizer.step`, which take steps that are nothing but kernel calls."""
         owner, structure = self._owner, self._structure
-        detour = self._summed or self.looks_first or owner.scalars or owner.track_norms or self._state.folder
-        detour = detour or self._state.is_averaged or owner.walk
-        owner._alone = structure.arrays[None] if structure.is_one and not (detour or owner.grad_dtype) else None
-        owner._small = None if detour or owner.by_blocks else self._small
+        detour = self._summed or owner.scalars or owner.track_norms or self._state.folder or self._state.is_averaged
+        detour = detour or owner.walk or owner.grad_dtype
+        owner._alone = structure.arrays[None] if structure.is_one and not (detour or self.looks_first) else None
+        elsewhere = self.looks_first and type(self._together) is not Together  # norms include other processes
+        owner._small = None if detour or elsewhere or owner.by_blocks else self._small
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
         """Step by gradients and the accumulated ones; return True if anything was stepped."""
@@ -222,7 +231,7 @@ class Steps:
         if len(self._structure.arrays) > 1:
             state.count_apart()
         state.check()
-        scale = scales[0] if isinstance(scales, list) else scales
+        scale = scales.item(0) if isinstance(scales, np.ndarray) else scales
         vector = array.update.coefficients.vector(array.steps if state.ragged else self._owner.steps, scale)
         with Interruption(), state.change():
             array.update.step_rows(array, vector, found, order, starts, g)
@@ -366,9 +375,12 @@ class Steps:
         if owner.skip_nonfinite and not isfinite(norm) and not self._are_finite(given, scales):
             return None
         if self._clips_each:
-            limits = [array.update.owner.clip_norm_each for array in given.arrays]
-            each = enumerate(zip(limits, given.norms(grad_scale), strict=True))
-            scales = [self._clipped(partial(given.only, k), grad_scale, limit, norm) for k, (limit, norm) in each]
+            limits, norms = given.limits(), given.norms(grad_scale)
+            over = np.isfinite(limits) & ~(norms <= limits)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                scales = np.where(over, grad_scale * (limits / norms), grad_scale)
+            for k in np.flatnonzero(over & (norms == inf)).tolist():  # which may be above the largest float
+                scales[k] = self._clipped(partial(given.only, k), grad_scale, limits.item(k), inf)
             norm = inf if owner.clip_norm is None else self._norm(given, scales)
         return self._clipped(lambda: given, scales, owner.clip_norm, norm)
 
@@ -377,9 +389,9 @@ class Steps:
         if limit is None or norm <= limit or limit == inf:
             return scales
         if norm == inf and self._are_finite(given(), scales):  # it is above the largest float
-            scales = _times(scales, SMALLER)
+            scales = scales * SMALLER
             norm = self._norm(given(), scales)
-        return _times(scales, limit / norm)
+        return scales * (limit / norm)
 
     def _norm(self, given: Gradients, scales: Scales) -> float:
         """Return the Euclidean norm of all gradients together, each times its |scale|."""
@@ -392,14 +404,10 @@ class Steps:
     def _note_norms(self, parts: NDArray[np.float64] | None, given: Gradients, scales: Scales) -> None:
         """Set the optimizer's `norms` from those of the blocks of all arrays."""
         if parts is not None:
-            if scales != 1.0:
+            if isinstance(scales, np.ndarray) or scales != 1.0:
                 factors: Any = scales
-                if isinstance(scales, list):
+                if isinstance(scales, np.ndarray):
                     factors = np.repeat(scales, [-(-array.size // CODE_BLOCK) for array in given.arrays])
                 with np.errstate(over="ignore", invalid="ignore"):
                     parts[0] *= np.abs(factors)
             vars(self._owner)["norms"] = Norms(*self.together.norm(parts))
-
-
-def _times(scales: Scales, factor: float) -> Scales:
-    return [each * factor for each in scales] if isinstance(scales, list) else scales * factor

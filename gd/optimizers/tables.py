@@ -70,4 +70,6 @@ class Table:
 
 def starts_of(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return where each of some pieces begins that lie one after the other, and where the last one ends."""
-    return np.concatenate(([0], np.cumsum(sizes)))
+    starts = np.zeros(sizes.size + 1, np.intp)
+    np.cumsum(sizes, out=starts[1:])
+    return starts

@@ -85,3 +85,36 @@ def match():
             found[k] = 0 if array == none else matching(array, load_pointer(likes + k * 8), written)
 
     return body
+
+
+def _traffic_of_addresses(size, are_apart, found, *others):
+    return found.nbytes
+
+
+@loop(parallel_from=2**40, traffic=_traffic_of_addresses)
+def apart():
+    """Look for arrays that overlap; arguments: are_apart, found, sizes, begins, ends, order.
+
+    Sets are_apart[0] to True unless an array of sizes[k] bytes at the address found[k] overlaps one of the ranges
+    begins[j] to ends[j], which ascend, or an address is negative. If there is an `order` in which `found` ascends, the
+    arrays must not overlap each other either. An address of 0 stands for no array.
+    """
+
+    def body(start, stop, arguments):
+        are_apart, found, sizes, begins, ends, order = arguments
+        good = True
+        for k in range(found.size):
+            begin, end = found[k], found[k] + sizes[k]
+            if begin < 0:
+                good = False
+            elif begin > 0 and begins.size > 0 and begins[0] < end:
+                last = _last_up_to(begins, end - 1)
+                good &= ends[last] <= begin
+        before = 0
+        for k in order:
+            if found[k] > 0 and sizes[k] > 0:
+                good &= before <= found[k]
+                before = found[k] + sizes[k]
+        are_apart[0] = good
+
+    return body
