@@ -26,7 +26,6 @@ from .activations import (
     softmax_backward,
     softplus,
 )
-from .lbfgs import lbfgs
 from .losses import (
     LOSSES,
     binary_cross_entropy_with_logits,
@@ -44,6 +43,7 @@ from .losses import (
     squared_hinge,
 )
 from .low_bit import bfloat16, from_8_bits, from_bfloat16
+from .minimizers import lbfgs
 from .models import (
     forward,
     linear_model_gradient,
