@@ -124,7 +124,7 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
     def _options(self) -> dict[str, Any]:
         """Return the options of the function for the present numbers."""
         own = {name: getattr(self, name) for name in self._own}
-        betas = tuple(float(own.pop(name)) for name in BETAS if name in own)
+        betas = tuple(own.pop(name) for name in BETAS if name in own)
         own |= {"betas": betas} if betas else {}
         own |= {"clip_norm_each": float(self.grad_clip)} if self.grad_clip else {}
         own |= {"weight_decay" if self.L2_is_weight_decay else "l2": float(self.L2)}

@@ -598,7 +598,7 @@ def _(world, each):
     optimizer = instance(each.owner, world)
     if isinstance(optimizer, gd.LBFGS):  # whose history is empty before a step
         params = structure(world)
-        optimizer = gd.LBFGS(params)
+        optimizer = gd.LBFGS(params, max_iter=3)
         optimizer.step(lambda: (sum(float((p**4).sum()) for p in leaves(params)), like(params, lambda p: 4 * p**3)))
     state = like(optimizer.state_dict(), lambda value: world.place(value) if isinstance(value, np.ndarray) else value)
     return {"self": optimizer, "state": state}

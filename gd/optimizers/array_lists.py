@@ -156,7 +156,7 @@ class Many(Gradients):
         places = address(out) + 8 * starts[:-1]
         for at, part, rows, g in self._some:
             part.measure(rows, g, _of(scales, at), places[at])
-        if not floats:
+        if not self._some[0][1].floats:
             out = self.arrays[0].update.limited(
                 out, np.repeat(scales, blocks) if isinstance(scales, np.ndarray) else scales
             )

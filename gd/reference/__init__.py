@@ -26,7 +26,6 @@ from .activations import (
     softmax_backward,
     softplus,
 )
-from .lbfgs import lbfgs
 from .losses import (
     LOSSES,
     binary_cross_entropy_with_logits,
@@ -45,6 +44,7 @@ from .losses import (
 )
 from .low_bit import bfloat16, from_8_bits, from_bfloat16
 from .matrix_optimizers import adafactor, muon, sm3
+from .minimizers import lbfgs
 from .models import (
     forward,
     linear_model_gradient,
