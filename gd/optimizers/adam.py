@@ -241,8 +241,7 @@ class NAdam(Optimizer):
 
     Notes
     -----
-    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq` and the number `mu_product`,
-    mu_1 ... mu_t.
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq`, `mu_product` (mu_1 ... mu_t).
 
     References
     ----------

@@ -159,7 +159,9 @@ class State:
         if state.keys() != expected:
             different = sorted(map(str, state.keys() ^ expected))
             raise KeyError(f"{where}: state does not match this optimizer in {', '.join(different)}")
-        numbers = {name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)}
+        numbers: dict[str, Any] = {
+            name: check_integer(where, f"state[{name!r}]", state[name], 0) for name in ("steps", *counts)
+        }
         for name, (owner, each) in scalars.items():
             value = owner.unsaved[each](owner, numbers["steps"]) if name in older else state[name]
             numbers[name] = check_number(where, f"state[{name!r}]", value, NON_NEGATIVE)
