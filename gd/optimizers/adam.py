@@ -304,9 +304,8 @@ class NAdam(Optimizer):
                 product *= self.mu(step)
                 if product < 1e-30:  # 1 - product is 1
                     break
-        product *= self.mu(t) if t else 1.0
-        vars(self)["_mu_product"] = t, product
-        return product
+        vars(self)["_mu_product"] = t, product * self.mu(t) if t else 1.0
+        return self._mu_product[1]
 
     def torch_scalars(self, t: int) -> dict[str, float]:
         return {"mu_product": self._product(t)}

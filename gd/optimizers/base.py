@@ -47,7 +47,7 @@ class Optimizer(Protocols):
     l1, l2 : float, default: 0
         Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
     weight_decay : float, default: 0
-        Decoupled decay (Loshchilov & Hutter 2019). It is multiplied by lr, whose schedule it follows therefore.
+        Decoupled decay (Loshchilov & Hutter 2019), times lr: so it follows lr's schedule.
     proximal : bool, default: False
         Take l1, which must be above 0 here or in a group, by a proximal step (Duchi & Singer 2009; Parikh & Boyd 2014),
         so that parameters become exactly 0; its lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum`
@@ -67,9 +67,9 @@ class Optimizer(Protocols):
     ema : float, optional
         Decay in [0, 1) of an average of the parameters, which starts from them: see `ema_params`.
     state_dtype : str, optional
-        "bfloat16" or "int8": store the state in 2 bytes per element, or in 1 byte and one float32 per 256 elements.
-        The same pass decodes it, applies the formula and encodes it. Rounding is stochastic, so that means stay right.
-        State that averages parameters is stored in full. One value that is not finite makes its 256 elements so.
+        "bfloat16" or "int8": store the state in 2 bytes per element, or in 1 byte and one float32 per 256 elements, all
+        in one pass. Rounding is stochastic, so that means stay right. State that averages parameters is stored in full.
+        One value that is not finite makes its 256 elements so.
     param_dtype : str, optional
         "bfloat16": params are uint16 arrays with the upper halves of float32 numbers (``tensor.view(torch.uint16)
         .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise, or float32.
@@ -86,10 +86,9 @@ class Optimizer(Protocols):
         Measure the norms of gradient, update and parameters in the same pass: see `norms`.
     state_dir : path, optional
         A folder that holds the state arrays as files, for states larger than memory; one process at a time can use it.
-        A step walks them in chunks. Parameters and gradients may be np.memmap arrays, too. After `close`, or the end of
-        the optimizer's context, another optimizer with the same parameters and state_dir continues bit for bit. A folder
-        that was not closed is refused, as its arrays may belong to two steps: continue from a copy that `save_state`
-        made. `state_dict` copies all of it into memory.
+        Parameters and gradients may be np.memmap arrays, too. After `close`, or the end of the optimizer's context,
+        another optimizer with the same parameters and state_dir continues bit for bit. A folder that was not closed is
+        refused, as its arrays may belong to two steps: continue from a copy that `save_state` made.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, lr, and those from l1 to clip_norm_each. The attribute `groups` holds an optimizer for
