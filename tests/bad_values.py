@@ -131,6 +131,7 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     "features": Integer(1),
     "final_div_factor": POSITIVE,
     "gamma": POSITIVE,
+    "grad_dtype": str,
     "grad_scale": REAL,
     "group": "group",
     "groups": "groups",

@@ -51,7 +51,7 @@ def test_steps_at_once_equal_steps_one_by_one(name, keywords, rng, walk, one_by_
     params = arrays(rng, ("float32", "float64"))
     others = copy.deepcopy(params)
     optimizer, other = OPTIMIZERS[name](params, **keywords), one_by_one(OPTIMIZERS[name], others, **keywords)
-    assert other._steps._list is None
+    assert not other._steps._lists
     for missing in (30, 30, 3, 30, 7):  # from the third step on the arrays differ in their number of steps
         grads = [rng.standard_normal(p.shape).astype(p.dtype) if k % missing else None for k, p in enumerate(params)]
         if missing == 30:
@@ -159,7 +159,7 @@ def test_accumulated_gradients_and_copies_step_at_once(rng, one_by_one):
         each.step(parts[1], grad_scale=0.5)
     for clone in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
         clone.step(parts[2])
-        assert clone._steps._list is not None
+        assert clone._steps._lists
         assert not np.array_equal(clone.params[5], params[5])
     optimizer.step(parts[2])
     other.step(parts[2])

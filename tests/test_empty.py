@@ -68,3 +68,32 @@ def test_models_predict_no_rows():
         loss, dw, db = gd.linear_regression_gradient(X[:kept], np.ones(kept), w, 0.0, rows=rows)
         assert loss == db == 0
         assert not dw.any()
+
+
+@pytest.mark.parametrize("form", [dict, list])
+def test_optimizers_take_arrays_of_no_elements_and_numbers_in_any_structure(form, rng):
+    shapes = {"none": (0, 3), "number": (), "order": (3, 4), "cube": (2, 3, 4), "one": (1,), "column": (5, 1)}
+
+    def made(start):
+        arrays = {
+            key: np.full(shape, start) + (rng.standard_normal(shape) if start else 0) for key, shape in shapes.items()
+        }
+        arrays = {key: np.array(each, order="F") for key, each in arrays.items()}
+        arrays["cube"] = arrays["cube"].transpose(1, 0, 2)
+        return arrays if form is dict else list(arrays.values())
+
+    p, g = made(0.0), made(1.0)
+    many, few = gd.SGD(p, lr=1.0), gd.SGD(nested := {"in": made(0.0)}, lr=1.0, clip_norm=1e9)
+    for optimizer, grads in ((many, g), (few, {"in": g})):
+        assert optimizer.step(grads)
+        optimizer.accumulate(grads)
+        assert optimizer.step()
+    for params in (p, nested["in"]):
+        for key in shapes if form is dict else range(len(shapes)):
+            np.testing.assert_array_equal(params[key], -2 * g[key])
+    for number in (np.float64(2.0), np.array(2.0)):
+        single = np.zeros(())
+        assert gd.SGD(single, lr=1.0).step(number)
+        assert single == -2.0
+    empty = np.zeros((0, 2))
+    assert gd.Adam(empty).step(np.zeros((0, 2)))

@@ -172,7 +172,7 @@ def test_a_state_after_joining_loads_into_an_optimizer_made_with_all_groups(rng)
     optimizer.add_group({"params": (np.ones(2) for _ in range(3)), "weight_decay": 0.1})
     optimizer.add_group({"params": np.ones((2, 2))})
     g = [rng.standard_normal(p.shape) for p in optimizer.params]
-    assert optimizer._steps._list is not None  # all in one call
+    assert optimizer._steps._lists  # all in one call
     optimizer.step(g)
     groups = [{"params": [9, 10, 11], "weight_decay": 0.1}, {"params": [12]}]
     other = gd.Adam([p.copy() for p in optimizer.params], lr=0.1, groups=groups)

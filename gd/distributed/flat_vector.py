@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import aligned_empty
+from ..checks import aligned_empty, check_choice
 from ..parameters import Structure
 
 
@@ -22,6 +22,8 @@ class FlatVector:
     vector: NDArray[Any]
 
     def __init__(self, where: str, params: Any, grad_dtype: str | None = None) -> None:
+        if grad_dtype is not None:
+            check_choice(where, "grad_dtype", grad_dtype, ("float32", "float64"))
         self._structure = Structure(where, params, grad_dtype=grad_dtype)
         whole, arrays = self._structure.vector, list(self._structure.arrays.values())
         self._arrays = [whole] if whole is not None else arrays

@@ -110,9 +110,7 @@ class Distributed:
         self.logical_shards: int = check_size(where, "logical_shards", logical_shards, high=2**30)
         if self.logical_shards & (self.logical_shards - 1):
             raise ValueError(f"{where}: logical_shards must be a power of two, got {logical_shards}")
-        if (grad_dtype := options.get("grad_dtype")) is not None:
-            check_choice(where, "grad_dtype", grad_dtype, ("float32", "float64"))
-        flat = self._flat = FlatVector(where, params, grad_dtype)
+        flat = self._flat = FlatVector(where, params, options.get("grad_dtype"))
         name, start = optimizer_class.__name__, np.zeros(1, flat.dtype)
         renamed(
             f"{name}:", f"{where}:", lambda: optimizer_class(start, **options)

@@ -241,8 +241,7 @@ class NAdam(Optimizer):
 
     Notes
     -----
-    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq` and the number `mu_product`,
-    mu_1 ... mu_t.
+    Reads and writes 28 bytes an element in float32. State: `exp_avg`, `exp_avg_sq`, `mu_product` (mu_1 ... mu_t).
 
     References
     ----------
@@ -305,9 +304,8 @@ class NAdam(Optimizer):
                 product *= self.mu(step)
                 if product < 1e-30:  # 1 - product is 1
                     break
-        product *= self.mu(t) if t else 1.0
-        vars(self)["_mu_product"] = t, product
-        return product
+        vars(self)["_mu_product"] = t, product * self.mu(t) if t else 1.0
+        return self._mu_product[1]
 
     def torch_scalars(self, t: int) -> dict[str, float]:
         return {"mu_product": self._product(t)}

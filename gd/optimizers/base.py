@@ -48,7 +48,7 @@ class Optimizer(Rebinding):
     l1, l2 : float, default: 0
         Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
     weight_decay : float, default: 0
-        Decoupled decay (Loshchilov & Hutter 2019). It is multiplied by lr, whose schedule it follows therefore.
+        Decoupled decay (Loshchilov & Hutter 2019), times lr: so it follows lr's schedule.
     proximal : bool, default: False
         Take l1, which must be above 0 here or in a group, by a proximal step (Duchi & Singer 2009; Parikh & Boyd 2014),
         so that parameters become exactly 0; its lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum`
@@ -62,25 +62,23 @@ class Optimizer(Rebinding):
     clip_norm_each : float, optional
         The largest Euclidean norm of the gradient of each array, which may be other in a group.
     clip_norm : float, optional
-        The largest Euclidean norm of the gradient, over all arrays. It costs one more read of the gradient.
-        (PyTorch's clip_grad_norm_ divides by the norm + 1e-6.)
+        That over all arrays. It costs one more read. (PyTorch's clip_grad_norm_ divides by the norm + 1e-6.)
     skip_nonfinite : bool, default: False
-        Skip the step if the scaled gradient holds a NaN or an infinity. It costs one more read, shared with clip_norm.
+        Skip the step if the scaled gradient holds a NaN or an infinity. It costs the same read as clip_norm.
     ema : float, optional
         Decay in [0, 1) of an average of the parameters, which starts from them: see `ema_params`.
     state_dtype : str, optional
-        "bfloat16" or "int8": store the state in 2 bytes per element, or in 1 byte and one float32 per 256 elements.
-        The same pass decodes it, applies the formula and encodes it. Rounding is stochastic, so that means stay right.
-        State that averages parameters is stored in full. One value that is not finite makes its 256 elements so.
+        "bfloat16" or "int8": store the state in 2 bytes per element, or in 1 byte and one float32 per 256 elements, all
+        in one pass. Rounding is stochastic, so that means stay right. State that averages parameters is stored in full.
+        One value that is not finite makes its 256 elements so.
     param_dtype : str, optional
         "bfloat16": params are uint16 arrays with the upper halves of float32 numbers (``tensor.view(torch.uint16)
         .numpy()``, or ``array.view(np.uint16)`` of ml_dtypes' bfloat16); gradients likewise, or float32.
     grad_dtype : str, optional
-        "float64", "float32" or "bfloat16": gradients may be of this dtype, too. The pass that reads an element rounds
-        it to the dtype of its parameter, as ``astype`` would. Otherwise gradients of another dtype are refused.
+        "float64", "float32" or "bfloat16": gradients may have this dtype, too. The pass that reads them rounds them to
+        the parameters' dtype, as ``astype`` would.
     master_weights : bool, default: False
-        Keep the lower halves of bfloat16 parameters as state, so that updates add up as in float32. Otherwise
-        parameters are rounded stochastically.
+        Keep the lower halves of bfloat16 parameters as state; else parameters are rounded stochastically.
     seed : int, default: 0
         Of stochastic rounding. The same seed gives the same bits, for any number of threads.
     zero_grads : bool, default: False
@@ -88,12 +86,10 @@ class Optimizer(Rebinding):
     track_norms : bool, default: False
         Measure the norms of gradient, update and parameters in the same pass: see `norms`.
     state_dir : path, optional
-        A folder that holds the state arrays as files, for states larger than memory. A step walks them in chunks, which
-        the operating system reads ahead and writes back. Parameters and gradients may be np.memmap arrays, too. After
-        `close`, or the end of the optimizer's context, another optimizer with the same parameters and state_dir
-        continues bit for bit. A folder that was not closed, because its process was killed or the machine lost power,
-        is refused, as its arrays may belong to two steps: continue from a copy that `save_state` made. Only one process
-        at a time can use a folder. `state_dict` copies all of it into memory.
+        A folder that holds the state arrays as files, for states larger than memory; one process at a time can use it.
+        Parameters and gradients may be np.memmap arrays, too. After `close`, or the end of the optimizer's context,
+        another optimizer with the same parameters and state_dir continues bit for bit. A folder that was not closed is
+        refused, as its arrays may belong to two steps: continue from a copy that `save_state` made.
     groups : list of dict, optional
         Other hyper-parameters for some arrays, ``{"params": [keys], "lr": 0.1, "weight_decay": 0}``: any of
         the optimizer's own, lr, and those from l1 to clip_norm_each. The attribute `groups` holds an optimizer for
@@ -158,9 +154,7 @@ class Optimizer(Rebinding):
         set_shared(self, dict(zip(SHARED, shared + storage, strict=True)))
         self.by_blocks = bool(state_dtype or param_dtype or zero_grads or track_norms)
         if (self.by_blocks or grad_dtype) and state_dir is not None:
-            raise TypeError(
-                f"{name}: state_dir takes no state_dtype, param_dtype, grad_dtype, zero_grads or track_norms"
-            )
+            raise TypeError(f"{name}: state_dir takes no other dtype, zero_grads or track_norms")
         self.lr = lr
         self.steps, self.grad_norm, self.norms, self._lr_set = 0, None, None, False
         vars(self).update(self.scalars)

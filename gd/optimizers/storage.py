@@ -20,15 +20,14 @@ from ..checks import (
 from ..kernels.storage import CODE_BLOCK, MOST, SCALE, SHIFT, stored_size
 
 DTYPES = ("bfloat16", "int8")
-GRAD_DTYPES = {"float32": np.float32, "float64": np.float64, "bfloat16": np.uint16}
+GRAD_DTYPES: dict[Any, Any] = {"float32": np.float32, "float64": np.float64, "bfloat16": np.uint16}
 OPTIONS = ("state_dtype", "param_dtype", "grad_dtype", "master_weights", "seed", "zero_grads", "track_norms")
 MASTER = "master_low"  # the slot of the lower halves of bfloat16 parameters
 
 
 def check_options(where: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return {option: value} of the storage if all are valid, else raise."""
-    choices = ("state_dtype", DTYPES), ("param_dtype", DTYPES[:1]), ("grad_dtype", GRAD_DTYPES)
-    for name, allowed in choices:
+    for name, allowed in (("state_dtype", DTYPES), ("param_dtype", DTYPES[:1]), ("grad_dtype", tuple(GRAD_DTYPES))):
         if given[name] is not None:
             check_choice(where, name, given[name], allowed)
     for name in ("master_weights", "zero_grads", "track_norms"):
