@@ -177,7 +177,21 @@ def tile_product(a, b, transpose_b, first, last, left, right, out):
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
     begin, place = left * ldb if transpose_b else left, first * ldc + left
     _gemm(
-        transpose_b, False, False, right - left, last - first, a.shape[1], b, begin, ldb, a, first * lda, lda, out, place, ldc
+        transpose_b,
+        False,
+        False,
+        right - left,
+        last - first,
+        a.shape[1],
+        b,
+        begin,
+        ldb,
+        a,
+        first * lda,
+        lda,
+        out,
+        place,
+        ldc,
     )
 
 
