@@ -172,10 +172,27 @@ def product(a, b, transpose_b, out):
 
 
 @device
-def whole_product(a, b, transpose_b, out):
-    """Compute out = a @ b, or a @ b.T, for large operands, which BLAS packs."""
+def tile_product(a, b, transpose_b, first, last, left, right, out):
+    """Compute rows first to last and columns left to right of out = a @ b, or a @ b.T, in one product."""
     lda, ldb, ldc = _row_distance(a), _row_distance(b), _row_distance(out)
-    _gemm(transpose_b, False, False, out.shape[1], len(a), a.shape[1], b, 0, ldb, a, 0, lda, out, 0, ldc)
+    begin, place = left * ldb if transpose_b else left, first * ldc + left
+    _gemm(
+        transpose_b,
+        False,
+        False,
+        right - left,
+        last - first,
+        a.shape[1],
+        b,
+        begin,
+        ldb,
+        a,
+        first * lda,
+        lda,
+        out,
+        place,
+        ldc,
+    )
 
 
 @device

@@ -54,7 +54,7 @@ class Optimizer(Rebinding):
         so that parameters become exactly 0; its lr is lr / (1 - momentum) where there is momentum. `SGD`, `Momentum`
         and `Nesterov` come to the minimum of loss + l1 * |p|. Rules that scale each element, such as Adam's, shrink all
         alike, decoupled like AdamW's decay: they come to another point, with fewer zeros. Not for Rprop, ASGD, LAMB,
-        LARS, ScheduleFreeAdamW, Prodigy and FTRL, whose own l1 does it.
+        LARS, ScheduleFreeAdamW, Prodigy, Adafactor, SM3, Muon, and FTRL, whose own l1 does it.
     maximize : bool, default: False
         Ascend instead of descend.
     clip_value : float, optional

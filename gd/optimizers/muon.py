@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..checks import NON_NEGATIVE, POSITIVE, REAL, UNIT, Range, aligned_empty, check_choice
 from ..kernels.compiler import join
-from ..kernels.loops.products import multiply, rows_of_block
+from ..kernels.loops.products import multiply, tile_of, tiles
 from ..kernels.loops.update import update
 from ..kernels.rules import muon
 from ..kernels.rules.stages import CommonCoefficients
@@ -23,6 +23,7 @@ ADJUSTMENTS = {
     "original_transposed": lambda rows, columns: sqrt(max(1.0, columns / rows)),
     "match_rms_adamw": lambda rows, columns: 0.2 * sqrt(max(rows, columns)),
 }
+EMA = CommonCoefficients._fields.index("ema")
 
 
 class _Matrices(Walk):
@@ -54,18 +55,19 @@ class _Matrices(Walk):
             x /= max(self.norm(x), owner.eps)
         new, (gram, polynomial) = np.empty_like(x), np.empty((2, len(x), len(x)), self.dtype)
         first, second = (np.array(each, self.dtype) for each in ((b, c), (a, 1.0)))
-        rows, product = rows_of_block(len(x)), join(multiply)
-        items = -(-len(x) // rows)
         with single_threaded_blas():
             for _ in range(int(owner.ns_steps)):
-                product(items, rows, gram, x, x, 1, x[:0], first)
-                product(items, rows, polynomial, gram, gram, 0, gram, first)
-                product(items, rows, new, polynomial, x, 0, x, second)
+                _multiply(gram, x, x, 1, 1, x[:0], first)
+                _multiply(polynomial, gram, gram, 0, 1, gram, first)
+                _multiply(new, polynomial, x, 0, 0, x, second)
                 x, new = new, x
         return np.ascontiguousarray(x.T) if is_tall else x
 
 
-EMA = CommonCoefficients._fields.index("ema")
+def _multiply(out: Any, a: Any, b: Any, transposed: int, symmetric: int, x: Any, factors: Any) -> None:
+    """See `multiply`."""
+    tile = tile_of(out.size)
+    join(multiply)(tiles(tile, out, symmetric), tile, out, a, b, transposed, symmetric, x, factors)
 
 
 def _adjustment(where: str, name: str, value: Any) -> str:
@@ -146,7 +148,6 @@ class Muon(Optimizer):
     rule: Any = staticmethod(muon.muon)
     walk: Any = _Matrices
     slots: tuple[str, ...] = ("exp_avg", "exp_avg_sq")
-    unsigned: tuple[str, ...] = ("exp_avg_sq",)
     has_rate = False
     ranges: dict[str, Any] = {
         "momentum": UNIT,

@@ -55,7 +55,7 @@ class SM3(Optimizer):
     ----------
     params, **options
         See `Optimizer`. Lists of arrays with matrices among them are stepped one by one. Not for state_dtype,
-        param_dtype, `step_rows` and `Distributed`.
+        param_dtype, `step_rows`, proximal and `Distributed`.
     lr : float or callable, default: 0.1
         The learning rate; the paper warms it up.
     momentum : float, default: 0.9
@@ -88,7 +88,7 @@ class SM3(Optimizer):
     rule: Any = staticmethod(sm3.sm3)
     walk: Any = _Slices
     slots: tuple[str, ...] = ("accumulator_0",)
-    unsigned: tuple[str, ...] = ("accumulator_0",)
+    has_rate = False
     ranges: dict[str, Any] = {"momentum": UNIT, "eps": NON_NEGATIVE}
     momentum: float
     eps: float
