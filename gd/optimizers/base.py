@@ -163,7 +163,9 @@ class Optimizer(Rebinding):
         structure = structure_of(self, name, params)
         self.params = structure.params
         if (state_dtype or param_dtype or grad_dtype == "bfloat16") and not self.elementwise:
-            raise TypeError(f"{name}: state_dtype, param_dtype and bfloat16 are not for {name}, which steps whole arrays")
+            raise TypeError(
+                f"{name}: state_dtype, param_dtype and bfloat16 are not for {name}, which steps whole arrays"
+            )
         self._specifications = check_groups(self, groups, structure)
         if state_dir is None or isinstance(state_dir, StateFolder):  # of the optimizer that has this group
             self._prepare(structure, state_dir)

@@ -70,7 +70,7 @@ class BorrowedArrays:
         """Take the state arrays of each array, which have its shape and order."""
         for array, slots in zip(self._arrays, states, strict=True):
             array.slots = tuple(array.flat(slot) for slot in slots)
-        self._list = ArrayList(self._structure.arrays, False)
+        self._list = ArrayList(self._structure, False)
 
     def renew(self, owner: "Optimizer", new: "Optimizer") -> bool:
         """Give an owner the hyper-parameters of another; return False if those need other kernels or states."""

@@ -198,9 +198,11 @@ class Update:
 
 def stages_of(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
     """Return the stages that the hyper-parameters ask for, in order."""
+    penalty = owner.uses("l2") or (owner.uses("l1") and not owner.proximal)
     wanted = {
         stages.clipped: owner.clip_value is not None,
-        stages.penalized: (owner.uses("l2") or (owner.uses("l1") and not owner.proximal)) and not owner.penalizes_itself,
+        stages.penalized: (owner.uses("l2") or (owner.uses("l1") and not owner.proximal))
+        and not owner.penalizes_itself,
         stages.decayed: owner.uses("weight_decay") and not owner.decays_itself,
         stages.shrunk: owner.uses("l1") and owner.proximal,
     }

@@ -108,7 +108,7 @@ def apart():
             if begin < 0:
                 good = False
             elif begin > 0 and begins.size > 0 and begins[0] < end:
-                last = _last_up_to(begins, end - 1)
+                last = last_up_to(begins, end - 1)
                 good &= ends[last] <= begin
         before = 0
         for k in order:
