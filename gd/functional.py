@@ -1,7 +1,8 @@
 """The rules of all optimizers as functions of arrays that the caller owns: nothing is kept between calls.
 
-There is one function for each optimizer, under its name in lower case. Its options are the optimizer's, with the same
-defaults, and a call gives the same bits as the optimizer's step::
+There is one function for each optimizer, under its name in lower case, but for Prodigy, which looks at all arrays, and
+Adafactor, SM3 and Muon, which go by rows and columns. Its options are the optimizer's, with the same defaults, and a
+call gives the same bits as the optimizer's step::
 
     optimizer = gd.Adam(p, lr=0.1)
     optimizer.step(g)
@@ -13,9 +14,9 @@ The functions suit programs that keep parameters and state themselves, or that b
 a time. `gd.Optimizer.rebind` gives an optimizer other arrays.
 """
 
-from .optimizers import OPTIMIZERS, function_of, initial_state
+from .optimizers import ONE_BY_ONE, function_of, initial_state
 
-FUNCTIONS = {name.lower(): function_of(kind) for name, kind in OPTIMIZERS.items()}
+FUNCTIONS = {name.lower(): function_of(kind) for name, kind in ONE_BY_ONE.items()}
 for _function in FUNCTIONS.values():
     _function.__module__ = __name__  # where it is found again, as by pickle
 globals().update(FUNCTIONS)

@@ -19,8 +19,11 @@ from .storage import DTYPES
 for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
+ONE_BY_ONE = {  # those that step an array as a vector, without its shape and without other arrays
+    name: kind for name, kind in OPTIMIZERS.items() if not (kind.walk or kind.estimates)
+}
 
 __all__ = [
-    "DTYPES", "LBFGS", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", "check_optimizer", "function_of",
+    "DTYPES", "LBFGS", "ONE_BY_ONE", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", "check_optimizer", "function_of",
     "initial_state", "optimizer", *OPTIMIZERS,
 ]  # fmt: skip

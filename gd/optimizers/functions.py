@@ -213,6 +213,8 @@ def _number(annotation: Any) -> Any:
     """Return the annotation of a number for that of a number or schedule."""
     if annotation == Rate:
         return float
+    if Callable[[int], float] in get_args(annotation):  # None is another choice
+        return float | None
     return tuple[tuple(map(_number, get_args(annotation)))] if get_origin(annotation) is tuple else annotation
 
 

@@ -201,8 +201,7 @@ def stages_of(owner: "Optimizer") -> tuple[Callable[..., Any], ...]:
     penalty = owner.uses("l2") or (owner.uses("l1") and not owner.proximal)
     wanted = {
         stages.clipped: owner.clip_value is not None,
-        stages.penalized: (owner.uses("l2") or (owner.uses("l1") and not owner.proximal))
-        and not owner.penalizes_itself,
+        stages.penalized: penalty and not owner.penalizes_itself,
         stages.decayed: owner.uses("weight_decay") and not owner.decays_itself,
         stages.shrunk: owner.uses("l1") and owner.proximal,
     }

@@ -6,10 +6,10 @@ optimizers that PyTorch lacks are there, too. PyTorch is imported when one of th
 
 from typing import Any
 
-from ..optimizers import OPTIMIZERS
+from ..optimizers import ONE_BY_ONE
 from .conversion import from_torch, to_torch
 
-CLASSES = ("Optimizer", *OPTIMIZERS)
+CLASSES = ("Optimizer", *ONE_BY_ONE)
 __all__ = ["from_torch", "to_torch"]  # an import of * must not need PyTorch
 
 

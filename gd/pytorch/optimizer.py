@@ -62,6 +62,11 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Any], formula: Any, **arguments: Any) -> None:
         if not (isinstance(formula, type) and issubclass(formula, Formula)):
             raise TypeError(f"gd.pytorch.Optimizer: formula must be a class such as gd.AdamW, got {formula!r}")
+        if formula.walk or formula.estimates:
+            raise TypeError(
+                f"gd.pytorch.Optimizer: formula must step tensors one by one, element by element, got {formula.__name__}: "
+                "give the tensors to gd itself, as gd.Muon([p.detach() for p in model.parameters()])"
+            )
         self.formula = formula
         self.check_names(arguments)
         torch.optim.Optimizer.__init__(self, params, _defaults(formula) | arguments)
