@@ -14,9 +14,9 @@ The functions suit programs that keep parameters and state themselves, or that b
 a time. `gd.Optimizer.rebind` gives an optimizer other arrays.
 """
 
-from .optimizers import ONE_BY_ONE, function_of, initial_state
+from .optimizers import one_by_one, function_of, initial_state
 
-FUNCTIONS = {name.lower(): function_of(kind) for name, kind in ONE_BY_ONE.items()}
+FUNCTIONS = {name.lower(): function_of(kind) for name, kind in one_by_one().items()}
 for _function in FUNCTIONS.values():
     _function.__module__ = __name__  # where it is found again, as by pickle
 globals().update(FUNCTIONS)

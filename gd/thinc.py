@@ -14,7 +14,7 @@ from . import functional
 from .kernels.compiler import join
 from .kernels.loops.elementwise import map_elements_over_first
 from .kernels.rules.averages import toward
-from .optimizers import ONE_BY_ONE
+from .optimizers import one_by_one
 from .optimizers import Optimizer as Base
 
 try:
@@ -159,5 +159,5 @@ def _factory(name: str, kind: type[Base]) -> Callable[..., Optimizer]:
     return make
 
 
-FACTORIES = {name: _factory(name, kind) for name, kind in ONE_BY_ONE.items()}
+FACTORIES = {name: _factory(name, kind) for name, kind in one_by_one().items()}
 globals().update(FACTORIES)

@@ -58,7 +58,7 @@ def resolved():
 def test_every_optimizer_is_an_entry_point_of_thinc():
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((Path(gd.__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    expected = {f"gd.{name}.v1": f"gd.thinc:{name}" for name in gd.optimizers.ONE_BY_ONE}
+    expected = {f"gd.{name}.v1": f"gd.thinc:{name}" for name in gd.optimizers.one_by_one()}
     assert project["entry-points"]["thinc_optimizers"] == expected
 
 
@@ -83,7 +83,7 @@ def test_every_optimizer_steps_in_thincs_protocol(rng):
     pytest.importorskip("thinc")
     from gd import thinc
 
-    for name in gd.optimizers.ONE_BY_ONE:
+    for name in gd.optimizers.one_by_one():
         optimizer, W = getattr(thinc, name)(), rng.standard_normal((4, 3)).astype(np.float32).T
         before = W.copy()
         for _ in range(3):

@@ -9,7 +9,7 @@ import pytest
 import gd
 from gd.functional import FUNCTIONS, function_of, initial_state
 from gd.kernels import gates
-from gd.optimizers import ONE_BY_ONE, functions
+from gd.optimizers import one_by_one, functions
 
 OPTIONS = {
     "plain": {},
@@ -30,7 +30,7 @@ def taken(monkeypatch):
 
 def same_steps(name, options, shape, dtype, rng, count=4, **other):
     """Step by an optimizer and by its function; compare parameters and state after each step."""
-    kind, function = ONE_BY_ONE[name], FUNCTIONS[name.lower()]
+    kind, function = one_by_one()[name], FUNCTIONS[name.lower()]
     p = np.array(rng.standard_normal(shape), dtype)
     q = p.copy()
     optimizer, state = kind(q, lr=0.01, **options, **other), initial_state(function, p, **options, **other)
@@ -46,7 +46,7 @@ def same_steps(name, options, shape, dtype, rng, count=4, **other):
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("name", ONE_BY_ONE)
+@pytest.mark.parametrize("name", one_by_one())
 def test_a_function_has_the_bits_of_the_optimizer(name, options, rng, dtype):
     same_steps(name, OPTIONS[options], (4, 25), dtype, rng)
 
@@ -184,14 +184,14 @@ def test_numbers_of_the_state_belong_to_the_caller():
     function, p = gd.functional.schedulefreeadamw, np.ones(3)
     state, numbers = initial_state(function, p), {}
     function(p, np.ones(3), *state, t=1, scalars=numbers)
-    assert numbers.keys() == ONE_BY_ONE["ScheduleFreeAdamW"].scalars.keys()
+    assert numbers.keys() == one_by_one()["ScheduleFreeAdamW"].scalars.keys()
     for wrong in (None, {"lr_max": 1.0}, [1.0]):
         with pytest.raises(TypeError, match="schedulefreeadamw: scalars must be"):
             function(p, np.ones(3), *state, t=2, scalars=wrong)
 
 
 def test_signatures_and_documentation_are_those_of_the_classes():
-    assert set(FUNCTIONS) == {name.lower() for name in ONE_BY_ONE}
+    assert set(FUNCTIONS) == {name.lower() for name in one_by_one()}
     parameters = inspect.signature(gd.functional.adamw).parameters
     assert list(parameters)[:5] == ["p", "g", "state", "t", "lr"]
     own = inspect.signature(gd.AdamW).parameters

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import gd
-from gd.optimizers import ONE_BY_ONE
+from gd.optimizers import one_by_one
 from gd.reference import Optimizer as Reference
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
-BOTH = [name for name in ONE_BY_ONE if hasattr(torch.optim, name)]
+BOTH = [name for name in one_by_one() if hasattr(torch.optim, name)]
 KEYWORDS = [  # name, arguments of torch.optim
     *((name, {}) for name in BOTH),
     *((name, {"weight_decay": 0.1, "maximize": True}) for name in BOTH if name != "Rprop"),
@@ -116,7 +116,7 @@ def test_state_dicts_go_both_ways(name, keywords):
     assert_equal(model, reference)
 
 
-@pytest.mark.parametrize("name", ONE_BY_ONE)
+@pytest.mark.parametrize("name", one_by_one())
 def test_copies_and_pickles_continue(name):
     model = network()
     optimizer = ours(name)(model.parameters())
@@ -130,11 +130,11 @@ def test_copies_and_pickles_continue(name):
     assert "lr" in repr(optimizer)
 
 
-@pytest.mark.parametrize("name", ONE_BY_ONE)
+@pytest.mark.parametrize("name", one_by_one())
 def test_every_optimizer_equals_its_reference(name):
     p = torch.nn.Parameter(torch.linspace(-1, 1, 12).reshape(3, 4))
     array = p.detach().numpy().copy()
-    generic, reference = gd.pytorch.Optimizer([p], ONE_BY_ONE[name]), Reference(name, {"p": array})
+    generic, reference = gd.pytorch.Optimizer([p], one_by_one()[name]), Reference(name, {"p": array})
     for _ in range(5):
         p.grad = torch.randn(3, 4)
         generic.step()

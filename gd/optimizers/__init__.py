@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 
 from .base import Optimizer
 from .borrowed import BorrowedArrays
-from .declaration import OPTIMIZERS, check_optimizer
+from .declaration import OPTIMIZERS, check_optimizer, one_by_one
 from .functions import function_of, initial_state
 from .lbfgs import LBFGS
 from .short_form import optimizer
@@ -19,11 +19,8 @@ from .storage import DTYPES
 for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")
 globals().update(OPTIMIZERS)
-ONE_BY_ONE = {  # those that step an array as a vector, without its shape and without other arrays
-    name: kind for name, kind in OPTIMIZERS.items() if not (kind.walk or kind.estimates)
-}
 
 __all__ = [
-    "DTYPES", "LBFGS", "ONE_BY_ONE", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", "check_optimizer", "function_of",
-    "initial_state", "optimizer", *OPTIMIZERS,
+    "DTYPES", "LBFGS", "OPTIMIZERS", "BorrowedArrays", "Optimizer", "Together", "check_optimizer", "function_of",
+    "initial_state", "one_by_one", "optimizer", *OPTIMIZERS,
 ]  # fmt: skip

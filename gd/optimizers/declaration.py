@@ -30,6 +30,11 @@ def _is_optimizer(value: Any) -> bool:
 OPTIMIZERS: "Registry[type[Optimizer]]" = Registry(_is_optimizer)  # name -> class, in order of declaration
 
 
+def one_by_one() -> "dict[str, type[Optimizer]]":
+    """Return the optimizers that step an array as a vector, without its shape and without other arrays, by name."""
+    return {name: kind for name, kind in OPTIMIZERS.items() if not (kind.walk or kind.estimates)}
+
+
 def check_optimizer(where: str, name: str, value: Any) -> Any:
     """Return a key of OPTIMIZERS, the name of one of gd's classes or a user's class, else raise."""
     return OPTIMIZERS.key(value) or check_choice(where, name, value, OPTIMIZERS)

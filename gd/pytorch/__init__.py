@@ -6,10 +6,10 @@ optimizers that PyTorch lacks are there, too. PyTorch is imported when one of th
 
 from typing import Any
 
-from ..optimizers import ONE_BY_ONE
+from ..optimizers import one_by_one
 from .conversion import from_torch, to_torch
 
-CLASSES = ("Optimizer", *ONE_BY_ONE)
+CLASSES = ("Optimizer", *one_by_one())
 __all__ = ["from_torch", "to_torch"]  # an import of * must not need PyTorch
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..optimizers import ONE_BY_ONE
+from ..optimizers import one_by_one
 from .optimizer import Optimizer
 
 RENAMED = {"RMSprop": {"alpha": "rho"}}  # arguments of torch.optim -> gd's
@@ -44,4 +44,4 @@ def _made(name: str, formula: Any) -> Any:
     return type(name, (Optimizer, twin) if twin else (Optimizer,), own)
 
 
-globals().update({name: _made(name, formula) for name, formula in ONE_BY_ONE.items()})
+globals().update({name: _made(name, formula) for name, formula in one_by_one().items()})
