@@ -85,8 +85,7 @@ class LogisticClassifier(Classifier, Linear):
     Parameters
     ----------
     loss : str, default: "binary_cross_entropy_with_logits"
-        Or "hinge" or "squared_hinge": a linear support vector machine, which has no probabilities. Or what `gd.loss`
-        returned: classes are -1 and 1, or 0 and 1 if its targets are probabilities.
+        Or "hinge" or "squared_hinge", of linear support vector machines without probabilities; or a loss of `gd.loss`.
     l1, l2 : float, default: 0
         Penalties l1 |w| + l2 / 2 |w|**2 added to the mean loss. (scikit-learn's C is 1 / (rows * l2).)
     fit_intercept : bool, default: True

@@ -58,12 +58,10 @@ class MLP(Model):
     Parameters
     ----------
     widths : list of int
-        Features, hidden units of each layer, outputs; no outputs if there are heads. ``[784, 10]`` is a
-        linear model: softmax regression.
+        Features, hidden units of each layer, outputs (none with heads). ``[784, 10]`` is softmax regression.
     activation : str or Activation, default: "relu"
         A name of `gd.activations.ACTIVATIONS` except softmax and log_softmax, or what `gd.activation` returned.
-        The slopes of prelu are learned, one for
-        each unit; maxout takes the largest of `pieces` columns for each unit.
+        The slopes of prelu are learned, one for each unit; maxout takes the largest of `pieces` columns.
     initializer : str or callable, optional
         Initializer of the weights: a name of `gd.initializers.INITIALIZERS`, or a function like them. The default suits
         the activation: He for the relu family, Glorot for sigmoid and tanh, LeCun for others. Biases start from 0.
@@ -75,9 +73,8 @@ class MLP(Model):
         which a row's target may be missing: a label of -1, or NaN in the whole row. Such a row counts neither in
         the head's loss nor in its mean. Outputs, predictions and scores are then dicts, too.
     loss : str or Loss, default: "softmax_cross_entropy"
-        A name of `gd.losses.LOSSES`, an alias as in `gd.linear_model_gradient`, or what `gd.loss` returned;
-        averaged over the batch. With
-        softmax_cross_entropy the targets are class labels 0 to outputs - 1; with others they are like the outputs.
+        A name of `gd.losses.LOSSES`, an alias as in `gd.linear_model_gradient`, or what `gd.loss` returned; a mean.
+        With softmax_cross_entropy targets are class labels 0 to outputs - 1; with others they are like the outputs.
     dtype : dtype, default: float32
         The dtype of parameters and data: float32 or float64.
     seed : int, default: 0
