@@ -70,6 +70,17 @@ SPECS = {  # argument, or pattern of function.argument -> what it may be; what o
     r"schedules\.OneCycle\.steps": Integer(2),
     r"pytorch\.from_torch\.steps": Integer(0),
     r"estimators\.\w+\.fit\.early_stopping": bool,
+    r"estimators\.\w+\.fit\.(n_jobs|coef_init|intercept_init|offset_init)": None,  # any, or None
+    r"estimators\.(SGD\w+|LogisticRegression)\.fit\.(average|verbose)": None,  # numbers or flags
+    r"estimators\.SGD\w+\.fit\.tol": None,  # None is one of the values
+    r"estimators\.\w+\.fit\.power_t": REAL,
+    r"estimators\.\w+\.fit\.(alpha|epsilon)": NON_NEGATIVE,
+    r"estimators\.\w+\.fit\.(eta0|learning_rate_init|C|intercept_scaling)": POSITIVE,
+    r"estimators\.\w+\.fit\.(momentum|beta_1|beta_2)": UNIT,
+    r"estimators\.\w+\.fit\.(l1_ratio|nu)": CLOSED_UNIT,
+    r"estimators\.\w+\.fit\.max_fun": Integer(1),
+    r"estimators\.\w+\.fit\.(shuffle|nesterovs_momentum|dual)": bool,
+    r"estimators\.\w+\.fit\.(solver|learning_rate|penalty|multi_class)": str,
     r"comparison\.compare_optimizers\.lr": str,
     r"surfaces\.descend\.steps": Integer(1, endless=True),
     r"schedules\.Piecewise\.pieces": "pieces",

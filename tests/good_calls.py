@@ -802,23 +802,28 @@ def _(world, each):
     given = data_of_estimator(world, each.owner)
     own = {"optimizer_options": {"clip_norm": 1.0}, "loss_parameters": {}, "hidden_layer_sizes": (4,)}
     own |= {"early_stopping": False, "class_weight": {0: 1.0, 1: 2.0}}
-    given |= {"coef_init": None, "intercept_init": None, "offset_init": None}
+    own |= {p.name: None for p in parameters_of(each) if p.default is None and p.name not in {**own, **given, **COMMON}}
+    own |= {} if "optimizer" in inspect.signature(each.owner).parameters else {"tol": None, "early_stopping": False}
+    own |= {"tol": 1e-4, "max_iter": 100} if each.owner.__name__ == "LogisticRegression" else {}
     named = {p.name for p in parameters_of(each)}
     needed = ("max_iter", "hidden_layer_sizes", "random_state")
     return {**given, **{k: v for k, v in own.items() if k in named}, "needed": needed}
 
 
-@good(r"estimators\.\w+\.(partial_fit|predict\w*|decision_function)")
+@good(r"estimators\.\w+\.(partial_fit|predict\w*|decision_function|score_samples|sparsify|densify)")
 def _(world, each):
     data = data_of_estimator(world, each.owner)
     small = {"hidden_layer_sizes": (4,)} if "MLP" in each.owner.__name__ else {}
-    fitted = each.owner(max_iter=1, random_state=0, **small).fit(**data)
+    small |= {"max_iter": 1} if each.owner.__name__ != "LogisticRegression" else {}
+    small |= {"tol": None} if "SGD" in each.owner.__name__ else {}
+    fitted = each.owner(random_state=0, **small).fit(**data)
     if each.own != "partial_fit":
-        return {"self": fitted, "X": data["X"]}
+        return {"self": fitted} if each.own.endswith("ify") else {"self": fitted, "X": data["X"]}
     return {"self": fitted, **data} | ({"classes": np.array([0, 1])} if "Classifier" in each.owner.__name__ else {})
 
 
 def data_of_estimator(world, cls):
     """Return X, y and sample_weight of 20 rows."""
-    y = world.place(np.arange(20) % 2) if "Classifier" in cls.__name__ else world.floats(20)
+    classes = "Classifier" in cls.__name__ or cls.__name__ == "LogisticRegression"
+    y = world.place(np.arange(20) % 2) if classes else world.floats(20)
     return {"X": world.floats(20, COLUMNS), "y": y, "sample_weight": world.floats(20)}

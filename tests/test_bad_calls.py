@@ -11,7 +11,7 @@ for _each in ("safetensors", "joblib"):
     pytest.importorskip(_each)
 
 from bad_calls import CALLABLE, Bad, generate, judge
-from bad_values import mutations
+from bad_values import SPECS, mutations
 from good_calls import EXEMPT, GOOD, HOMES, OWN, Public, World, good_call, modules, parameters_of, public
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,11 +29,17 @@ def test_every_public_function_has_a_good_call_and_bad_values_of_each_argument(e
     names = [parameter.name for parameter in parameters_of(each)]
     call = good_call(each, World(0, tmp_path, names))
     for name in call.arguments.keys() - {"history"}:  # which GradientNorms does not look at
-        assert mutations(call, name, optional=False), name
+        assert mutations(call, name, optional=False) or is_unknown(each, name), name
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*(kink|max_iter).*")
         call()
     assert call.world.guarded()
+
+
+def is_unknown(each, name):
+    """Return True if SPECS says that nothing is known of an argument of an estimator: it may be nearly anything."""
+    specs = [spec for pattern, spec in SPECS.items() if re.fullmatch(pattern, f"{each.name}.{name}")]
+    return each.kind == "estimator" and None in specs
 
 
 def test_two_wrong_arrays_that_fit_each_other_are_no_bad_call():
