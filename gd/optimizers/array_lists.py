@@ -47,6 +47,7 @@ class ArrayList:
         self._ordered = structure.is_nested or self.keys == list(range(len(self.arrays)))
         self._params = _objects([array.given for array in self.arrays])
         self._likes = self._params if dtype is None else _objects([_like(each, dtype) for each in self._params])
+        self._at_params, self._at_likes = address(self._params), address(self._likes)
         starts, lengths = np.array([[address(array.p), array.p.nbytes] for array in self.arrays]).T
         self.sizes = np.array([array.size for array in self.arrays])
         self._bytes = self.sizes * np.array([like.itemsize for like in self._likes])
@@ -84,11 +85,10 @@ class ArrayList:
         written &= self._written
         objects, found = _objects(grads), np.empty(len(self.keys), np.intp)
         if self._likes is not self._params:  # they tell no longer whether parameters are writeable
-            params = address(self._params)
-            join(match)(found.size, found, params, params, id(None), True)
+            join(match)(found.size, found, self._at_params, self._at_params, id(None), True)
             if found.min() < 0:
                 return None
-        join(match)(found.size, found, address(objects), address(self._likes), id(None), written)
+        join(match)(found.size, found, address(objects), self._at_likes, id(None), written)
         marks = found.tobytes(), written
         if marks != self._looked_at[0]:
             last = np.searchsorted(self._begins, found + self._bytes) - 1  # array that begins before the gradient ends
