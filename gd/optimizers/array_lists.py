@@ -47,6 +47,7 @@ class ArrayList:
         self._ordered = structure.is_nested or self.keys == list(range(len(self.arrays)))
         self._params = _objects([array.given for array in self.arrays])
         self._likes = self._params if dtype is None else _objects([_like(each, dtype) for each in self._params])
+        self._at_params, self._at_likes = address(self._params), address(self._likes)
         starts, lengths = np.array([[address(array.p), array.p.nbytes] for array in self.arrays]).T
         self.sizes = np.array([array.size for array in self.arrays])
         self._bytes = self.sizes * np.array([like.itemsize for like in self._likes])
@@ -96,11 +97,10 @@ class ArrayList:
         written &= self._written
         objects, found = _objects(grads), np.empty(len(self.keys), np.intp)
         if self._likes is not self._params:  # they tell no longer whether parameters are writeable
-            params = address(self._params)
-            join(match)(found.size, found, params, params, id(None), True)
+            join(match)(found.size, found, self._at_params, self._at_params, id(None), True)
             if found.min() < 0:
                 return None
-        join(match)(found.size, found, address(objects), address(self._likes), id(None), written)
+        join(match)(found.size, found, address(objects), self._at_likes, id(None), written)
         return self.at(found, objects, written)
 
     def at(self, found: NDArray[np.intp], objects: Any, written: bool = False) -> "Many | None":
