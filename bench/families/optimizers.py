@@ -100,7 +100,7 @@ class Optimizers(Family):
         return {name: partial(maker, case) for name, maker in made.items()}
 
     def ceiling(self, case):
-        """Return the walk of an update with this number of states; some also compute norms; None for Muon's products."""
+        """Return the walk of an update with this number of states; some compute norms; None for Muon."""
         if case.what == "Muon":
             return None, None
         if case.what in WALKS:

@@ -43,6 +43,7 @@ from .losses import (
     squared_hinge,
 )
 from .low_bit import bfloat16, from_8_bits, from_bfloat16
+from .matrices import adafactor, muon, newton_schulz, sm3
 from .models import (
     forward,
     linear_model_gradient,
@@ -54,7 +55,6 @@ from .optimizers import (
     OPTIMIZERS,
     adabelief,
     adadelta,
-    adafactor,
     adagrad,
     adam,
     adamax,
@@ -65,7 +65,6 @@ from .optimizers import (
     lars,
     lion,
     momentum,
-    muon,
     nadam,
     nesterov,
     radam,
@@ -73,7 +72,6 @@ from .optimizers import (
     rprop,
     schedule_free_adamw,
     sgd,
-    sm3,
     yogi,
 )
 from .stages import Optimizer
@@ -84,7 +82,8 @@ __all__ = [
     "elu_derivative", "epsilon_insensitive", "forward", "from_8_bits", "from_bfloat16", "gelu", "gelu_derivative",
     "hinge", "huber", "inside", "kl_divergence", "lamb", "lars", "linear_model_gradient", "lion", "log_softmax",
     "log_softmax_backward", "loss_and_gradients", "mae", "maxout", "maxout_backward", "mean", "mish_derivative",
-    "momentum", "mse", "muon", "nadam", "nesterov", "normal_cdf", "normal_density", "poisson", "predict", "quantile",
-    "radam", "rmsprop", "rprop", "schedule_free_adamw", "sech", "sgd", "sigmoid", "sm3", "smooth_l1", "softmax",
-    "softmax_backward", "softmax_cross_entropy", "softplus", "squared_hinge", "train_epoch", "yogi",
+    "momentum", "mse", "muon", "nadam", "nesterov", "newton_schulz", "normal_cdf", "normal_density", "poisson",
+    "predict", "quantile", "radam", "rmsprop", "rprop", "schedule_free_adamw", "sech", "sgd", "sigmoid", "sm3",
+    "smooth_l1", "softmax", "softmax_backward", "softmax_cross_entropy", "softplus", "squared_hinge", "train_epoch",
+    "yogi",
 ]  # fmt: skip
