@@ -4,6 +4,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from .machine_code import overload
 from .words import intrinsic_or
 
 
@@ -39,3 +40,14 @@ def float_of(typing_context, bits):
         return builder.bitcast(arguments[0], context.get_value_type(real))
 
     return real(bits), generate
+
+
+def unit(x):
+    """Return the distance from 1 to the next number of the type of x."""
+    return np.finfo(type(x)).eps
+
+
+@overload(unit)
+def _unit(x):
+    value = float(np.finfo(x.name).eps)
+    return lambda x: value

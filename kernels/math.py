@@ -49,17 +49,6 @@ def _cast(value, x):
     return lambda value, x: real(value)
 
 
-def unit(x):
-    """Return the distance from 1 to the next number of the type of x."""
-    return np.finfo(type(x)).eps
-
-
-@overload(unit)
-def _unit(x):
-    value = float(np.finfo(x.name).eps)
-    return lambda x: value
-
-
 @device
 def sign(x):
     """Return 1, -1, or x itself where it is 0 or NaN."""

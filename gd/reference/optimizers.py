@@ -8,7 +8,7 @@ import numpy as np
 def sgd(p, g, state, t, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False):
     """PyTorch's SGD; the first buffer is the gradient itself."""
     if momentum:
-        b = _slot(state, "momentum_buffer", p)
+        b = slot_of(state, "momentum_buffer", p)
         b *= momentum
         b += g if t == 1 else (1 - dampening) * g
         g = g + momentum * b if nesterov else b
@@ -17,7 +17,7 @@ def sgd(p, g, state, t, lr=1e-3, momentum=0.0, dampening=0.0, nesterov=False):
 
 def momentum(p, g, state, t, lr=1e-2, momentum=0.9):
     """Polyak 1964."""
-    v = _slot(state, "velocity", p)
+    v = slot_of(state, "velocity", p)
     v *= momentum
     v -= lr * g
     p += v
@@ -25,7 +25,7 @@ def momentum(p, g, state, t, lr=1e-2, momentum=0.9):
 
 def nesterov(p, g, state, t, lr=1e-2, momentum=0.9):
     """Nesterov 1983, at the look-ahead point."""
-    v = _slot(state, "velocity", p)
+    v = slot_of(state, "velocity", p)
     v *= momentum
     v -= lr * g
     p += momentum * v - lr * g
@@ -33,25 +33,25 @@ def nesterov(p, g, state, t, lr=1e-2, momentum=0.9):
 
 def adagrad(p, g, state, t, lr=1e-2, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False):
     """Duchi, Hazan & Singer 2011."""
-    s = _slot(state, "sum", p, initial_accumulator_value)
+    s = slot_of(state, "sum", p, initial_accumulator_value)
     s += g * g
     p -= lr / (1 + (t - 1) * lr_decay) * g / _root(s, eps, eps_inside)
 
 
 def rmsprop(p, g, state, t, lr=1e-2, rho=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside=False):
     """Tieleman & Hinton 2012; Graves 2013 (centered)."""
-    v = _slot(state, "square_avg", p)
+    v = slot_of(state, "square_avg", p)
     v *= rho
     v += (1 - rho) * g * g
     variance = v
     if centered:
-        a = _slot(state, "grad_avg", p)
+        a = slot_of(state, "grad_avg", p)
         a *= rho
         a += (1 - rho) * g
         variance = np.maximum(v - a * a, 0)
     u = g / _root(variance, eps, eps_inside)
     if momentum:
-        b = _slot(state, "momentum_buffer", p)
+        b = slot_of(state, "momentum_buffer", p)
         b *= momentum
         b += u
         u = b
@@ -60,7 +60,7 @@ def rmsprop(p, g, state, t, lr=1e-2, rho=0.99, eps=1e-8, momentum=0.0, centered=
 
 def adadelta(p, g, state, t, lr=1.0, rho=0.9, eps=1e-6):
     """Zeiler 2012, algorithm 1."""
-    v, u = _slot(state, "square_avg", p), _slot(state, "acc_delta", p)
+    v, u = slot_of(state, "square_avg", p), slot_of(state, "acc_delta", p)
     v *= rho
     v += (1 - rho) * g * g
     delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
@@ -85,7 +85,7 @@ def adam(
     """Kingma & Ba 2015, algorithm 1; Reddi, Kale & Kumar 2018 (amsgrad)."""
     m, v, correction1, correction2 = _moments(p, g, state, t, betas, bias_correction)
     if amsgrad:
-        largest = _slot(state, "max_exp_avg_sq", p)
+        largest = slot_of(state, "max_exp_avg_sq", p)
         if amsgrad == "corrected":
             np.maximum(largest, v / correction2, out=largest)
             v = largest * correction2
@@ -97,7 +97,7 @@ def adam(
 def adamax(p, g, state, t, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, bias_correction=True, eps_inside=True):
     """Kingma & Ba 2015, algorithm 2."""
     beta1, beta2 = betas
-    m, u = _slot(state, "exp_avg", p), _slot(state, "exp_inf", p)
+    m, u = slot_of(state, "exp_avg", p), slot_of(state, "exp_inf", p)
     m *= beta1
     m += (1 - beta1) * g
     u *= beta2
@@ -150,7 +150,7 @@ def radam(
 
 def rprop(p, g, state, t, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)):
     """Riedmiller & Braun 1993; no step where the sign changes (iRprop-)."""
-    before, step = _slot(state, "prev", p), _slot(state, "step_size", p, lr)
+    before, step = slot_of(state, "prev", p), slot_of(state, "step_size", p, lr)
     agreement = np.sign(g) * np.sign(before)
     step *= np.select([agreement > 0, agreement < 0], [etas[1], etas[0]], 1.0)
     np.clip(step, *step_sizes, out=step)
@@ -160,7 +160,7 @@ def rprop(p, g, state, t, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50.0)):
 
 def asgd(p, g, state, t, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6):
     """Polyak & Juditsky 1992, with the learning rate of Bottou."""
-    average = _slot(state, "ax", p)
+    average = slot_of(state, "ax", p)
     eta = lr / (1 + lambd * lr * (t - 1)) ** alpha
     p *= 1 - lambd * eta
     p -= eta * g
@@ -169,7 +169,7 @@ def asgd(p, g, state, t, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6):
 
 def lion(p, g, state, t, lr=1e-4, betas=(0.9, 0.99)):
     """Chen et al. 2023, algorithm 2."""
-    m = _slot(state, "exp_avg", p)
+    m = slot_of(state, "exp_avg", p)
     p -= lr * np.sign(betas[0] * m + (1 - betas[0]) * g)
     m *= betas[1]
     m += (1 - betas[1]) * g
@@ -190,8 +190,8 @@ def yogi(
 ):
     """Zaheer et al. 2018, algorithm 2, with bias correction."""
     beta1, beta2 = betas
-    m = _slot(state, "exp_avg", p, initial_accumulator_value)
-    v = _slot(state, "exp_avg_sq", p, initial_accumulator_value)
+    m = slot_of(state, "exp_avg", p, initial_accumulator_value)
+    v = slot_of(state, "exp_avg_sq", p, initial_accumulator_value)
     m *= beta1
     m += (1 - beta1) * g
     v -= (1 - beta2) * np.sign(v - g * g) * g * g
@@ -213,7 +213,7 @@ def adabelief(
 ):
     """Zhuang et al. 2020, algorithm 2."""
     beta1, beta2 = betas
-    m, s = _slot(state, "exp_avg", p), _slot(state, "exp_avg_var", p)
+    m, s = slot_of(state, "exp_avg", p), slot_of(state, "exp_avg_var", p)
     m *= beta1
     m += (1 - beta1) * g
     s *= beta2
@@ -243,7 +243,7 @@ def lamb(
 
 def lars(p, g, state, t, lr=1.0, momentum=0.9, trust_coefficient=1e-3):
     """You, Gitman & Ginsburg 2017, algorithm 1."""
-    v = _slot(state, "momentum_buffer", p)
+    v = slot_of(state, "momentum_buffer", p)
     v *= momentum
     v += lr * _trust_ratio(p, g, trust_coefficient) * g
     p -= v
@@ -268,7 +268,7 @@ def ademamix(
         alpha *= t / warmup
         long, short = np.log(beta3), np.log(beta1)
         beta3 = min(beta3, np.exp(long * short / ((1 - t / warmup) * long + t / warmup * short)))
-    fast, slow, v = (_slot(state, name, p) for name in ("exp_avg_fast", "exp_avg_slow", "exp_avg_sq"))
+    fast, slow, v = (slot_of(state, name, p) for name in ("exp_avg_fast", "exp_avg_slow", "exp_avg_sq"))
     fast *= beta1
     fast += (1 - beta1) * g
     slow *= beta3
@@ -280,7 +280,7 @@ def ademamix(
 
 def adopt(p, g, state, t, lr=1e-3, betas=(0.9, 0.9999), eps=1e-6, clip=True):
     """Taniguchi et al. 2024, algorithm 2."""
-    m, v = _slot(state, "exp_avg", p), _slot(state, "exp_avg_sq", p)
+    m, v = slot_of(state, "exp_avg", p), slot_of(state, "exp_avg_sq", p)
     if t == 1:
         v[...] = g * g
         return
@@ -309,7 +309,7 @@ def schedule_free_adamw(
 ):
     """Defazio et al. 2024, algorithm 1, with x stored rather than derived from y and z."""
     beta1, beta2 = betas
-    x, z, v = _slot(state, "x", p, p), _slot(state, "z", p, p), _slot(state, "exp_avg_sq", p)
+    x, z, v = slot_of(state, "x", p, p), slot_of(state, "z", p, p), slot_of(state, "exp_avg_sq", p)
     lr *= min(1, t / warmup_steps) if warmup_steps else 1
     state["lr_max"] = max(lr, state.get("lr_max", 0.0))
     weight = t**r * state["lr_max"] ** weight_lr_power
@@ -321,7 +321,7 @@ def schedule_free_adamw(
     p[...] = beta1 * x + (1 - beta1) * z
 
 
-def _slot(state, name, p, value=0.0):
+def slot_of(state, name, p, value=0.0):
     if name not in state:
         state[name] = np.full_like(p, value)
     return state[name]
@@ -330,7 +330,7 @@ def _slot(state, name, p, value=0.0):
 def _moments(p, g, state, t, betas, bias_correction=True):
     """Update Adam's means of g and g**2; return them and their bias corrections."""
     beta1, beta2 = betas
-    m, v = _slot(state, "exp_avg", p), _slot(state, "exp_avg_sq", p)
+    m, v = slot_of(state, "exp_avg", p), slot_of(state, "exp_avg_sq", p)
     m *= beta1
     m += (1 - beta1) * g
     v *= beta2

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .optimizers import OPTIMIZERS, _root, _slot
+from .optimizers import OPTIMIZERS, _root, slot_of
 
 
 def adan(
@@ -20,8 +20,8 @@ def adan(
 ):
     """Xie et al. 2022, algorithm 1 without restarts; betas are 1 minus the paper's."""
     beta1, beta2, beta3 = betas
-    m, v, n = (_slot(state, name, p) for name in ("exp_avg", "exp_avg_diff", "exp_avg_sq"))
-    before = _slot(state, "previous_grad", p, g)
+    m, v, n = (slot_of(state, name, p) for name in ("exp_avg", "exp_avg_diff", "exp_avg_sq"))
+    before = slot_of(state, "previous_grad", p, g)
     change = g - before
     before[...] = g
     m *= beta1
@@ -52,7 +52,7 @@ def ftrl(
     l2=0.0,
 ):
     """McMahan et al. 2013, algorithm 1, with the further powers and penalties of TensorFlow."""
-    n, z = _slot(state, "accumulator", p, initial_accumulator_value), _slot(state, "linear", p)
+    n, z = slot_of(state, "accumulator", p, initial_accumulator_value), slot_of(state, "linear", p)
     before = n**-learning_rate_power
     n += g * g
     after = n**-learning_rate_power
@@ -85,7 +85,7 @@ def prodigy(
     rate = d * lr * (np.sqrt(1 - beta2**t) / (1 - beta1**t) if bias_correction else 1)
     r, length = beta3 * r, 0.0
     for p, g, state in zip(ps, gs, states, strict=True):
-        start, s = _slot(state, "start", p, p), _slot(state, "grad_sum", p)
+        start, s = slot_of(state, "start", p, p), slot_of(state, "grad_sum", p)
         r += d / d0 * rate * np.sum(g * (start - p))
         s *= beta3
         s += d / d0 * (d if safeguard_warmup else rate) * g
@@ -94,7 +94,7 @@ def prodigy(
     d_max, first = max(d_max, d_hat), max(d, d_hat) if d == d0 else d
     numbers |= {"d": min(d_max, growth_rate * first), "d_max": d_max, "d_numerator": r}
     for p, g, state in zip(ps, gs, states, strict=True):
-        m, v = _slot(state, "exp_avg", p), _slot(state, "exp_avg_sq", p)
+        m, v = slot_of(state, "exp_avg", p), slot_of(state, "exp_avg_sq", p)
         m *= beta1
         m += (1 - beta1) * d * g
         v *= beta2

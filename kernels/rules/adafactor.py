@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..bits import unit
 from ..compiler import device
-from ..math import unit
 from .stages import TrustNorms
 
 

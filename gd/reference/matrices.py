@@ -1,8 +1,8 @@
-"""Adafactor and SM3, whose state goes by rows and columns, and Muon, which multiplies matrices: see `optimizers`."""
+"""Optimizers that step matrices by their rows and columns, or whole."""
 
 import numpy as np
 
-from .optimizers import OPTIMIZERS, _slot, adam
+from .optimizers import OPTIMIZERS, adam, slot_of
 
 
 def adafactor(
@@ -26,13 +26,13 @@ def adafactor(
     squares, fresh = g * g + (tiny if eps_inside else 0.0), t**beta2_decay
     if p.ndim > 1 and min(p.shape[-2:]) >= min_size_to_factor:
         row_mean, col_mean = squares.mean(-1, keepdims=True), squares.mean(-2, keepdims=True)
-        row, col = _slot(state, "row_var", row_mean), _slot(state, "col_var", col_mean)
+        row, col = slot_of(state, "row_var", row_mean), slot_of(state, "col_var", col_mean)
         row += fresh * (row_mean - row)
         col += fresh * (col_mean - col)
         mean = row.mean(-2, keepdims=True)
         v = row * col / (mean if eps_inside else np.maximum(mean, tiny))
     else:
-        v = _slot(state, "variance", p)
+        v = slot_of(state, "variance", p)
         v *= 1 - fresh
         v += fresh * squares
     u = g / np.sqrt(v if eps_inside else np.maximum(v, tiny**2))
@@ -42,7 +42,7 @@ def adafactor(
         rate *= max(eps[1], np.sqrt(np.mean(np.square(p))))
     u *= rate / max(1.0, np.sqrt(np.mean(np.square(u))) / d)
     if momentum:
-        m = _slot(state, "exp_avg", p)
+        m = slot_of(state, "exp_avg", p)
         m *= momentum
         m += (1 - momentum) * u
         u = m
@@ -52,7 +52,9 @@ def adafactor(
 
 def sm3(p, g, state, t, lr=0.1, momentum=0.9, eps=1e-8):
     """Anil et al. 2019, SM3-II; the cover is the slices of each axis, of vectors each element."""
-    bounds = [_slot(state, f"accumulator_{k}", p.max(_others(p, k), keepdims=True), 0.0) for k in range(max(1, p.ndim))]
+    bounds = [
+        slot_of(state, f"accumulator_{k}", p.max(_others(p, k), keepdims=True), 0.0) for k in range(max(1, p.ndim))
+    ]
     v = bounds[0]
     for bound in bounds[1:]:
         v = np.minimum(v, bound)
@@ -61,7 +63,7 @@ def sm3(p, g, state, t, lr=0.1, momentum=0.9, eps=1e-8):
         bound[...] = v.max(_others(p, k), keepdims=True)
     u = np.divide(g, np.sqrt(v + eps), out=np.zeros_like(g), where=~(v <= 0))
     if momentum:
-        m = _slot(state, "momentum_buffer", p)
+        m = slot_of(state, "momentum_buffer", p)
         m *= momentum
         m += (1 - momentum) * u
         u = m
@@ -93,7 +95,7 @@ def muon(
     if p.ndim != 2 or not use_muon:
         adam(p, g, state, t, lr, adam_betas, adam_eps)
         return
-    buffer = _slot(state, "momentum_buffer", p)
+    buffer = slot_of(state, "momentum_buffer", p)
     buffer *= momentum
     buffer += (1 - momentum) * g
     u = (1 - momentum) * g + momentum * buffer if nesterov else buffer
