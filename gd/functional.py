@@ -14,7 +14,7 @@ The functions suit programs that keep parameters and state themselves, or that b
 a time. `gd.Optimizer.rebind` gives an optimizer other arrays.
 """
 
-from .optimizers import one_by_one, function_of, initial_state
+from .optimizers import function_of, initial_state, one_by_one
 
 FUNCTIONS = {name.lower(): function_of(kind) for name, kind in one_by_one().items()}
 for _function in FUNCTIONS.values():

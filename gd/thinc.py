@@ -14,8 +14,8 @@ from . import functional
 from .kernels.compiler import join
 from .kernels.loops.elementwise import map_elements_over_first
 from .kernels.rules.averages import toward
-from .optimizers import one_by_one
 from .optimizers import Optimizer as Base
+from .optimizers import one_by_one
 
 try:
     from thinc.optimizers import Optimizer as Stock

@@ -9,7 +9,7 @@ import pytest
 import gd
 from gd.functional import FUNCTIONS, function_of, initial_state
 from gd.kernels import gates
-from gd.optimizers import one_by_one, functions
+from gd.optimizers import functions, one_by_one
 
 OPTIONS = {
     "plain": {},

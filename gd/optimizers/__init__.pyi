@@ -17,6 +17,7 @@ from .base import Optimizer as Optimizer
 from .borrowed import BorrowedArrays as BorrowedArrays
 from .declaration import OPTIMIZERS as OPTIMIZERS
 from .declaration import check_optimizer as check_optimizer
+from .declaration import one_by_one as one_by_one
 from .ftrl import FTRL as FTRL
 from .functions import function_of as function_of
 from .functions import initial_state as initial_state

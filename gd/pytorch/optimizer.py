@@ -64,8 +64,8 @@ class Optimizer(torch.optim.Optimizer):
             raise TypeError(f"gd.pytorch.Optimizer: formula must be a class such as gd.AdamW, got {formula!r}")
         if formula.walk or formula.estimates:
             raise TypeError(
-                f"gd.pytorch.Optimizer: formula must step tensors one by one, element by element, got {formula.__name__}: "
-                "give the tensors to gd itself, as gd.Muon([p.detach() for p in model.parameters()])"
+                f"gd.pytorch.Optimizer: formula must step tensors one by one, got {formula.__name__}; give the tensors "
+                "to gd itself, as gd.Muon([p.detach() for p in model.parameters()])"
             )
         self.formula = formula
         self.check_names(arguments)

@@ -43,7 +43,7 @@ from .losses import (
     squared_hinge,
 )
 from .low_bit import bfloat16, from_8_bits, from_bfloat16
-from .matrices import adafactor, muon, newton_schulz, sm3
+from .matrices import adafactor, muon, sm3
 from .minimizers import lbfgs
 from .models import (
     forward,
