@@ -180,7 +180,8 @@ class Call(NamedTuple):
         if self.public.kind == "setter":
             return setattr(self.receiver, self.public.own, *arguments.values())
         if self.public.kind == "estimator":
-            data = {name: arguments.pop(name) for name in ("X", "y", "sample_weight") if name in arguments}
+            own = inspect.signature(self.public.function).parameters
+            data = {name: arguments.pop(name) for name in own if name in arguments}
             return self.public.owner(**arguments).fit(**data)
         function = self.public.function
         if self.public.kind == "class method":
