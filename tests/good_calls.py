@@ -53,7 +53,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"\w+\.(choose|coefficients|effective_lr|initial|trust|stepped|torch_scalars|rule|trust_norms)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
-    r"\w+\.(mu|uses)": "likewise",
+    r"\w+\.(mu|uses|mu_product=)": "likewise",
     r"(LAMB|LARS)\.step_rows": "refused, whatever the arguments",
 }
 GUARD = 256  # bytes on each side of an array that nobody may write
@@ -251,6 +251,7 @@ COMMON = {
     "monitor": lambda world: world.pick("loss", lambda history: history.loss[-1]),
     "options": lambda world: ["relu", "tanh"],
     "outputs": lambda world: 2,
+    "grad_dtype": lambda world: None,
     "param_dtype": lambda world: None,
     "path": lambda world: str(world.folder / "file"),
     "progress": lambda world: False,
