@@ -59,7 +59,7 @@ EXEMPT = {  # pattern of names -> why there are no bad calls of them
     r"\w+\.(choose|coefficients|effective_lr|initial|shapes|trust|estimate|stepped|torch_scalars|rule|trust_norms)": (
         "what a subclass defines, and Optimizer calls with its own numbers"
     ),
-    r"\w+\.(mu|uses)": "likewise",
+    r"\w+\.(mu|uses|mu_product=)": "likewise",
     r"(LAMB|LARS|Prodigy|Adafactor|SM3|Muon)\.step_rows": "refused, whatever the arguments",
     r"minimize": "takes array-likes, as SciPy does; tests/test_minimization.py makes bad calls",
 }
@@ -267,6 +267,7 @@ COMMON = {
     "monitor": lambda world: world.pick("loss", lambda history: history.loss[-1]),
     "options": lambda world: ["relu", "tanh"],
     "outputs": lambda world: 2,
+    "grad_dtype": lambda world: None,
     "param_dtype": lambda world: None,
     "path": lambda world: str(world.folder / "file"),
     "progress": lambda world: False,
