@@ -195,7 +195,7 @@ def test_gradients_of_zero_leave_prodigy_where_it_is():
 
 
 def test_prodigy_refuses_what_it_cannot_measure():
-    with pytest.raises(TypeError, match="Prodigy measures whole arrays, it cannot step single rows"):
+    with pytest.raises(TypeError, match="Prodigy steps whole arrays, it cannot step single rows"):
         gd.Prodigy(np.ones((3, 2))).step_rows(None, np.array([1]), np.ones((1, 2)))
-    with pytest.raises(TypeError, match="state_dtype and param_dtype are not for Prodigy"):
+    with pytest.raises(TypeError, match="state_dtype, param_dtype and bfloat16 are not for Prodigy"):
         gd.Prodigy(np.ones(3, np.float32), state_dtype="int8")

@@ -84,7 +84,7 @@ def test_gradients_in_bfloat16(several, rng):
         optimizer.step([half for half, _ in pairs] if several else pairs[0][0])
         expected.step([g for _, g in pairs] if several else pairs[0][1])
     assert np.array_equal(p, q)
-    with pytest.raises(TypeError, match="LAMB: state_dtype, param_dtype and bfloat16 are not for norms"):
+    with pytest.raises(TypeError, match="LAMB: state_dtype, param_dtype and bfloat16 are not for LAMB"):
         gd.LAMB(np.ones(3), grad_dtype="bfloat16")
 
 

@@ -201,7 +201,7 @@ def test_unknown_choices_end_in_usage(arguments, capsys):
 def test_every_optimizer_that_steps_elements_alone_can_be_planned():
     from gd.commands.plan import NAMES, measure_rates
 
-    assert set(OPTIMIZERS) - set(NAMES.values()) == {"LAMB", "LARS", "Adafactor", "SM3", "Muon"}
+    assert set(OPTIMIZERS) - set(NAMES.values()) == {"LAMB", "LARS", "Prodigy", "Adafactor", "SM3", "Muon"}
     rates = measure_rates("SGD", None, 100)
     assert rates.update > 0
     assert rates.adding > 0

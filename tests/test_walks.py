@@ -190,7 +190,7 @@ def test_what_needs_single_elements_is_refused(name):
     W = np.ones((4, 3), np.float32)
     for options in ({"state_dtype": "int8"}, {"param_dtype": "bfloat16"}):
         p = W.view(np.uint16) if "param_dtype" in options else W
-        with pytest.raises(TypeError, match=f"{name}: state_dtype and param_dtype are not for {name}"):
+        with pytest.raises(TypeError, match=f"{name}: state_dtype, param_dtype and bfloat16 are not for {name}"):
             OPTIMIZERS[name](p, **options)
     with pytest.raises(TypeError, match=f"{name} steps whole arrays, it cannot step single rows"):
         OPTIMIZERS[name](W).step_rows(None, np.array([1]), np.ones((1, 3), np.float32))

@@ -10,14 +10,12 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state, compute_class_weight
-from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .base import Rows, Values
 from .guards import all_or_nothing, keep
-from .stochastic import LOSSES, PASSIVE, SEEDS, Stochastic
+from .stochastic import LOSSES, PASSIVE, SEEDS, Stochastic, products
 
 _REGRESSION = ("squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive")
 Seed = int | np.random.RandomState | None
@@ -32,9 +30,7 @@ class LinearClassifier(ClassifierMixin):
 
     def decision_function(self, X: Rows) -> NDArray[Any]:
         """Return X w + b, of shape (rows,) for two classes, else (rows, classes)."""
-        check_is_fitted(self)
-        rows: Any = validate_data(self, X, accept_sparse="csr", reset=False)  # pyright: ignore[reportArgumentType]
-        outputs = safe_sparse_dot(rows, self.coef_.T, dense_output=True) + self.intercept_
+        outputs = products(self, X) + self.intercept_
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def predict(self, X: Rows) -> NDArray[Any]:
@@ -339,6 +335,4 @@ class SGDRegressor(RegressorMixin, Stochastic):
 
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return X w + b, of shape (rows,)."""
-        check_is_fitted(self)
-        rows: Any = validate_data(self, X, accept_sparse="csr", reset=False)  # pyright: ignore[reportArgumentType]
-        return np.ravel(safe_sparse_dot(rows, self.coef_.T, dense_output=True) + self.intercept_)
+        return np.ravel(products(self, X) + self.intercept_)

@@ -13,8 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import compute_class_weight
 
 from ..checks import CLOSED_UNIT, NON_NEGATIVE, POSITIVE, check_choice, check_flag, check_integer, check_number
-from ..models import LinearModel
-from ..models.evaluation import Targets
+from ..models import LinearModel, Targets
 from .base import Rows, Values
 from .guards import all_or_nothing, keep
 from .linear import LinearClassifier, Seed, shared

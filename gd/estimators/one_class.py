@@ -6,13 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .base import Rows
 from .guards import all_or_nothing, keep
 from .linear import Seed
-from .stochastic import SEEDS, Stochastic
+from .stochastic import SEEDS, Stochastic, products
 
 
 class SGDOneClassSVM(OutlierMixin, Stochastic):
@@ -108,9 +106,7 @@ class SGDOneClassSVM(OutlierMixin, Stochastic):
 
     def score_samples(self, X: Rows) -> NDArray[Any]:
         """Return x w."""
-        check_is_fitted(self)
-        rows: Any = validate_data(self, X, accept_sparse="csr", reset=False)  # pyright: ignore[reportArgumentType]
-        return np.ravel(safe_sparse_dot(rows, self.coef_.T, dense_output=True))
+        return np.ravel(products(self, X))
 
     def predict(self, X: Rows) -> NDArray[Any]:
         """Return -1 for outliers and 1 for others."""

@@ -28,7 +28,7 @@ from ..kernels.compiler import join
 from ..kernels.interruption import Interruption
 from ..kernels.loops.linear_training import penalize
 from ..losses import rates
-from ..models.evaluation import Targets
+from ..models import Targets
 from ..optimizers import Adam, Momentum, Nesterov
 from ..runtime import single_threaded_blas
 from .guards import all_or_nothing, real_array

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..checks import (
@@ -22,6 +23,7 @@ from ..checks import (
     check_integer,
     check_number,
     kernel_arguments,
+    lent,
 )
 from ..kernels.compiler import join
 from ..kernels.loops import single_examples as steps
@@ -42,6 +44,7 @@ LOSSES: dict[str, tuple[Any, ...]] = {  # rule and parameters, of which a name i
 }
 PASSIVE = {"pa1": 1, "pa2": 2}
 SEEDS = 2**31 - 1
+CHECKS: Any = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "order": "C"}
 SPARSE_DECAY = 0.01  # of the intercept's rate, as a weight of sparse rows steps much less often
 _RANGES = {
     "alpha": NON_NEGATIVE,
@@ -53,6 +56,13 @@ _RANGES = {
 _AVERAGING = "_standard_coef", "_standard_intercept", "_average_coef", "_average_intercept"
 
 
+def products(estimator: Any, X: Any) -> NDArray[Any]:
+    """Check rows for a fitted estimator; return their products with its weights, of shape (rows, outputs)."""
+    check_is_fitted(estimator)
+    rows: Any = validate_data(estimator, lent(type(estimator).__name__, "X", X), **CHECKS, reset=False)
+    return safe_sparse_dot(rows, estimator.coef_.T, dense_output=True)
+
+
 class ExampleWeights:
     """Base class of linear models whose rows have weights, and whose weights may be sparse."""
 
@@ -60,11 +70,11 @@ class ExampleWeights:
 
     def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Any:
         """Return checked rows, targets and weights of rows; `reset` if they are the first ones."""
-        given: Any = (X,) if y is None else (X, y)
-        checks: Any = {"accept_sparse": "csr", "accept_large_sparse": False, "dtype": [np.float64, np.float32]}
-        found: Any = validate_data(self, *given, **checks, order="C", reset=reset)
+        name = type(self).__name__
+        given: Any = [lent(name, *each) for each in (("X", X), ("y", y))[: 1 if y is None else 2]]
+        found: Any = validate_data(self, *given, **CHECKS, accept_large_sparse=False, reset=reset)
         X, y = (found, np.ones(found.shape[0])) if y is None else found
-        name, weights = type(self).__name__, np.ones(X.shape[0], X.dtype)
+        weights = np.ones(X.shape[0], X.dtype)
         if sample_weight is not None:
             weights = real_array(name, "sample_weight", sample_weight).astype(X.dtype)
             weights = np.full(X.shape[0], weights) if weights.ndim == 0 else weights

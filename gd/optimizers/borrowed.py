@@ -115,7 +115,7 @@ class BorrowedArrays:
         array = self._arrays[k]
         owner = array.update.owner
         plain = array.order is None or len(array.shape) == 2
-        return bool(array.size and plain and owner.trust_norms is None and not owner.by_blocks)
+        return bool(array.size and plain and owner.elementwise and not owner.by_blocks)
 
     def step_rows(self, k: int, rows: NDArray[np.intp], values: NDArray[Any], count: NDArray[Any]) -> None:
         """Step some rows of an array, each by its gradient; no row comes twice. `count` holds the array's steps."""
@@ -124,7 +124,8 @@ class BorrowedArrays:
         array.shape = shape[0], array.size // shape[0]  # a row holds all but the first axis
         try:
             with Interruption():
-                array.update.step_rows(array, vector, rows, values.reshape(-1))
+                each = np.arange(len(rows) + 1)  # the place of each row, and where it ends
+                array.update.step_rows(array, vector, rows, each[:-1], each, values.reshape(len(rows), -1))
                 count += 1
         finally:
             array.shape = shape

@@ -113,7 +113,8 @@ class Steps:
         detour = self._summed or owner.scalars or owner.track_norms or self._state.folder or self._state.is_averaged
         detour = detour or owner.walk or owner.grad_dtype
         owner._alone = structure.arrays[None] if structure.is_one and not (detour or self.looks_first) else None
-        elsewhere = self.looks_first and type(self._together) is not Together  # norms include other processes
+        # Norms include those of other processes, or limits are schedules
+        elsewhere = self.looks_first and (type(self._together) is not Together or bool(self._limited))
         owner._small = None if detour or elsewhere or owner.by_blocks else self._small
 
     def take(self, where: str, grads: Any, grad_scale: float) -> bool:
