@@ -60,7 +60,7 @@ class Optimizer(Protocols):
         The largest Euclidean norm of the gradient of each array, which may be other in a group.
     clip_norm : float, optional
         The largest Euclidean norm of the gradient, over all arrays. It costs one more read of the gradient.
-        (PyTorch's clip_grad_norm_ divides by the norm + 1e-6.)
+        (PyTorch's ``clip_grad_norm_`` divides by the norm + 1e-6.)
     skip_nonfinite : bool, default: False
         Skip the step if the scaled gradient holds a NaN or an infinity. It costs one more read, shared with clip_norm.
     ema : float, optional
