@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         nargs="?",
         const="README.md",
-        help="in a checkout: keep the report of this processor in docs/benchmark, and replace the table in this file",
+        help="in a checkout: keep the report of this processor in docs/benchmark, and replace the figures in this file",
     )
     bench.add_argument("--assembly", metavar="NAME", help="only print the assembly of the kernels of a name")
     bench.set_defaults(run=run)
