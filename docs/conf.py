@@ -1,4 +1,4 @@
-"""The site: ``python -m sphinx -W --keep-going docs site`` builds it into site/; a broken link or a bad page is an error."""
+"""The site: ``python -m sphinx -W --keep-going docs site`` builds it; a broken link or a bad page is an error."""
 
 import sys
 from datetime import date
@@ -33,13 +33,14 @@ def formula(translator, node):
     raise nodes.SkipNode
 
 
-def within(app, name, source):
+def within(_app, _name, source):
     """Link to pages of the site where files of the repository are linked to."""
     for file, page in pages.COPIED.items():
         source[0] = source[0].replace(f"](../{file}.md)", f"]({page}.md)")
 
 
 def setup(app):
+    """Connect all of this to Sphinx."""
     app.connect("source-read", within)
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     app.connect("builder-inited", lambda app: pages.write(Path(app.srcdir)))

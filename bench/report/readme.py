@@ -97,7 +97,7 @@ def results_table(runs):
         "In float32: medians of interleaved rounds. A factor says how many times as long as gd the other took, of "
         "PyTorch its fastest variant."
     )
-    return found and f"{_filled(said)}\n\n{markdown_table(found)}"
+    return f"{_filled(said)}\n\n{markdown_table(found)}" if found else ""
 
 
 def summary(runs):

@@ -9,7 +9,7 @@ BLOCK = re.compile(r"(?m)^(.*)::\n\n((?: {4,}\S.*\n?)+)")
 OF_FUNCTIONS = {"e", "error", "s", "x"}  # variables of formulas that are no arguments
 
 
-def typeset(app, what, name, obj, options, lines):
+def typeset(_app, what, _name, obj, _options, lines):
     """Typeset the formulas of a docstring in place: its first block, and the one in a function's summary."""
     text, examples, rest = "\n".join(lines).partition("\nExamples\n")
     found = BLOCK.search(text)

@@ -21,7 +21,10 @@ def block(lines):
         if found is None:
             return None
         label = words(label.strip() + " ") if label else ""
-        rows.append(f"{label}&{found}" + "".join(r"\qquad " + (("=" in note and formula(note)) or words(note)) for note in notes))
+        rows.append(
+            f"{label}&{found}"
+            + "".join(r"\qquad " + (("=" in note and formula(note)) or words(note)) for note in notes)
+        )
     return r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}"
 
 
@@ -59,99 +62,99 @@ class Parser:
 
     def whole(self):
         """Return the LaTeX of all tokens."""
-        found = self.choice()
+        found = self._choice()
         if self.tokens[self.place]:
             raise ValueError(self.tokens)
         return found
 
-    def choice(self):
+    def _choice(self):
         """Read a value, or values with conditions: a if b, c if d, else e."""
-        found = [(self.relation(), "")]
-        while self.took(*CONDITIONS):
-            found[-1] = found[-1][0], r"\text{if } " + self.relation()
-            if not self.took(","):
+        found = [(self._relation(), "")]
+        while self._took(*CONDITIONS):
+            found[-1] = found[-1][0], r"\text{if } " + self._relation()
+            if not self._took(","):
                 break
-            other = r"\text{else}" if self.took("else") else ""
-            found.append((self.relation(), other))
+            other = r"\text{else}" if self._took("else") else ""
+            found.append((self._relation(), other))
         if len(found) == 1:
             return " ".join(found[0]).strip()
         rows = r" \\ ".join(" & ".join(row) for row in found)
         return rf"\begin{{cases}} {rows} \end{{cases}}"
 
-    def next(self):
+    def _next(self):
         self.place += 1
         return self.tokens[self.place - 1]
 
-    def took(self, *signs):
+    def _took(self, *signs):
         """Return the next token if it is one of these, and go on."""
-        return self.next() if self.tokens[self.place] in signs else ""
+        return self._next() if self.tokens[self.place] in signs else ""
 
-    def relation(self):
-        parts = [] if self.tokens[self.place] in RELATIONS else [self.sum()]
-        while sign := self.took(*RELATIONS):
-            parts += [SIGNS.get(sign, sign), self.sum()]
+    def _relation(self):
+        parts = [] if self.tokens[self.place] in RELATIONS else [self._sum()]
+        while sign := self._took(*RELATIONS):
+            parts += [SIGNS.get(sign, sign), self._sum()]
         return " ".join(parts)
 
-    def sum(self):
-        parts = [self.took("-", "+") + self.product()]
-        while sign := self.took("+", "-"):
-            parts += [sign, self.product()]
+    def _sum(self):
+        parts = [self._took("-", "+") + self._product()]
+        while sign := self._took("+", "-"):
+            parts += [sign, self._product()]
         return " ".join(parts)
 
-    def product(self):
-        found = self.power()
+    def _product(self):
+        found = self._power()
         while True:
-            if self.took("/"):
-                found = rf"\frac{{{_bare(found)}}}{{{_bare(self.power())}}}"
-            elif self.took("*") or self.is_next_factor():
-                found = rf"{found} \, {self.power()}"
+            if self._took("/"):
+                found = rf"\frac{{{_bare(found)}}}{{{_bare(self._power())}}}"
+            elif self._took("*") or self._is_next_factor():
+                found = rf"{found} \, {self._power()}"
             else:
                 return found
 
-    def is_next_factor(self):
+    def _is_next_factor(self):
         token = self.tokens[self.place]
         return bool(re.match(r"[\w(.]", token)) and token not in (*CONDITIONS, "else")
 
-    def power(self):
-        base = self.atom()
-        if self.took("**"):
-            sign = self.took("-")
-            return f"{{{base}}}^{{{sign}{_bare(self.atom())}}}"
+    def _power(self):
+        base = self._atom()
+        if self._took("**"):
+            sign = self._took("-")
+            return f"{{{base}}}^{{{sign}{_bare(self._atom())}}}"
         return base
 
-    def atom(self):
-        token = self.next()
+    def _atom(self):
+        token = self._next()
         if token == "(":
-            return self.closed(self.choice, r"\left(", r"\right)", ")")
+            return self._closed(self._choice, r"\left(", r"\right)", ")")
         if token == "|":
-            return self.closed(self.sum, r"\left|", r"\right|", "|")
+            return self._closed(self._sum, r"\left|", r"\right|", "|")
         if token == "...":
             return r"\ldots"
         if token == "sum":
-            return rf"\sum {self.product()}"
-        if token == "sqrt" and self.took("("):
-            return self.closed(self.sum, r"\sqrt{", "}", ")")
+            return rf"\sum {self._product()}"
+        if token == "sqrt" and self._took("("):
+            return self._closed(self._sum, r"\sqrt{", "}", ")")
         if not re.match(r"\w", token):
             raise ValueError(token)
         if token[0].isdigit():
             return re.sub(r"e(-?\d+)", r" \\cdot 10^{\1}", token)
-        if token not in GREEK and self.took("("):
+        if token not in GREEK and self._took("("):
             name = rf"\{token}" if token in FUNCTIONS else rf"\operatorname{{{escaped(token)}}}"
-            return name + self.closed(self.arguments, r"\left(", r"\right)", ")")
+            return name + self._closed(self._arguments, r"\left(", r"\right)", ")")
         if len(token) > 1 and self.names is not None and token not in self.names and token not in GREEK | NAMES.keys():
             raise ValueError(token)
         found = name_of(token)
-        return found + self.closed(self.arguments, "_{", "}", "]") if self.took("[") else found
+        return found + self._closed(self._arguments, "_{", "}", "]") if self._took("[") else found
 
-    def arguments(self):
-        found = [self.sum()]
-        while self.took(","):
-            found.append(self.sum())
+    def _arguments(self):
+        found = [self._sum()]
+        while self._took(","):
+            found.append(self._sum())
         return ", ".join(found)
 
-    def closed(self, inner, left, right, end):
+    def _closed(self, inner, left, right, end):
         found = inner()
-        if not self.took(end):
+        if not self._took(end):
             raise ValueError(self.tokens)
         return f"{left}{found}{right}"
 

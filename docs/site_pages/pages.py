@@ -1,4 +1,4 @@
-"""The pages and pictures of the API reference, from the registries of gd: an optimizer, an activation or a loss each."""
+"""Pages and pictures of the API reference, from the registries of gd."""
 
 import inspect
 import re
@@ -47,7 +47,7 @@ def write(source):
     groups = {
         "optimizers": [_optimizer(folder, name) for name in sorted(OPTIMIZERS)],
         "activations": [_activation(folder, name, each) for name, each in sorted(ACTIVATIONS.items())],
-        "losses": [_loss(folder, name, each) for name, each in sorted(LOSSES.items())],
+        "losses": [_loss(folder, name) for name in sorted(LOSSES)],
         "everything else": [_others(folder, title, names) for title, names in OTHERS.items()],
     }
     for title, pages in groups.items():
@@ -91,7 +91,7 @@ def _activation(folder, name, activation):
     return _page(folder, name, image + "".join(_auto("function", each) for each in functions))
 
 
-def _loss(folder, name, loss):
+def _loss(folder, name):
     picture, image = f"loss-{name}.svg", ""
     function = getattr(gd, name)
     if "prediction" in inspect.signature(function).parameters:
