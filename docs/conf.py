@@ -15,7 +15,7 @@ import gd
 project, author, release = "gd", "The gd developers", gd.__version__
 copyright = f"{date.today().year}, {author}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
-exclude_patterns = ["site_pages", "benchmark/README.md", "benchmark/*/report.md"]
+exclude_patterns = ["site_pages"]
 html_theme, html_title, html_static_path = "furo", "gd", ["static"]
 html_css_files = ["gd.css"]
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}

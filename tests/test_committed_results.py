@@ -127,7 +127,7 @@ def test_one_command_runs_all_and_writes_what_is_committed(tmp_path, monkeypatch
     assert main(["bench", "--readme", str(tmp_path / "README.md")]) == 0
     folder = tmp_path / readme.FOLDER
     assert readme.committed(tmp_path).keys() == {"amd-epyc-9r14"}
-    assert "# gd benchmark" in (folder / "amd-epyc-9r14" / "report.md").read_text(encoding="utf-8")
+    assert "# gd benchmark, AMD EPYC 9R14" in (folder / "amd-epyc-9r14" / "report.md").read_text(encoding="utf-8")
     assert (folder / "README.md").read_text(encoding="utf-8") == readme.index(readme.committed(tmp_path))
     assert "AMD EPYC 9R14 (znver4)" in (tmp_path / "README.md").read_text(encoding="utf-8")
 

@@ -76,14 +76,18 @@ def report(results):
         particulars.machine(results, missing),
         particulars.again(results),
     ]
-    return "gd benchmark", list(filter(None, opening)), [section for section in sections if section]
+    return _title(results), list(filter(None, opening)), [section for section in sections if section]
 
 
 def summary(results):
     """Return Markdown for a terminal: where gd stands and where it loses; of a long folded table its first line."""
     found = [comparisons.families(results), comparisons.losing(results), growth.section_of(results, [])]
     sections = [each._replace(parts=list(map(_in_short, each.parts))) for each in found if each]
-    return markdown("gd benchmark", list(filter(None, [Claim(standing(results)), _lead(results)])), sections)
+    return markdown(_title(results), list(filter(None, [Claim(standing(results)), _lead(results)])), sections)
+
+
+def _title(results):
+    return f"gd benchmark, {processor(results)}" if environment(results) else "gd benchmark"
 
 
 def _in_short(part):

@@ -6,7 +6,9 @@ import re
 import numpy as np
 
 import gd
+from gd import surfaces
 from gd.activations import ACTIVATIONS
+from gd.bench import gallery
 from gd.files.figures import new_figure, written
 from gd.losses import LOSSES
 from gd.optimizers import OPTIMIZERS
@@ -42,8 +44,13 @@ def write(source):
     for name, page in COPIED.items():
         text = re.sub(r"\[([^]]*)\]\((?!http)[^)]*\)", r"\1", (source.parent / f"{name}.md").read_text())
         _replace(source / f"{page}.md", text)
+    _, _, rest = (source.parent / "README.md").read_text().partition("<!-- /benchmark -->\n")
+    for name, page in COPIED.items():
+        rest = rest.replace(f"]({name}.md)", f"]({page}.md)")
+    _replace(source / "start.md", "# Start\n" + rest.replace("](docs/", "]("))
     folder = source / "api"
     folder.mkdir(exist_ok=True)
+    _draw_gallery(folder)
     groups = {
         "optimizers": [_optimizer(folder, name) for name in sorted(OPTIMIZERS)],
         "activations": [_activation(folder, name, each) for name, each in sorted(ACTIVATIONS.items())],
@@ -55,6 +62,15 @@ def write(source):
         _page(folder, title.capitalize(), "\n".join(lines) + "\n\n" + _toctree(pages, hidden=bool(lines)))
     pages = [_file_name(title) for title in groups]
     _replace(folder / "index.rst", _heading("API reference", "=") + _toctree(pages))
+
+
+def _draw_gallery(folder):
+    if not (folder / "surfaces.svg").exists():
+        surfaces.plot(
+            {name: [descend(name, each) for each in surfaces.SHOWN] for name in SURFACES}, folder / "surfaces.svg"
+        )
+    if not (folder / "activations.png").exists():
+        gallery.draw(folder / "activations.png")
 
 
 def _optimizer(folder, name):
