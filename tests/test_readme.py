@@ -76,6 +76,28 @@ def test_the_page_on_profiling_runs(capsys, monkeypatch):
     assert "  update-adam\n" in capsys.readouterr().out
 
 
+GIVEN = {  # pages of a few blocks, which the reader has the data for
+    "overview.md": "import numpy as np, gd",
+    "low_bit.md": "import numpy as np, torch, ml_dtypes, gd",
+    "distributed.md": """
+import numpy as np, mpi4py
+X, y = np.random.default_rng(0).random((1024, 784), np.float32), np.arange(1024) % 10
+params, gradient = np.zeros(10), lambda step, part: np.ones(10)
+""",
+}
+
+
+@pytest.mark.parametrize("page", GIVEN)
+@pytest.mark.full
+def test_the_blocks_of_a_page_run_in_a_process_of_their_own(page, tmp_path):
+    for name in re.findall(r"torch|ml_dtypes|mpi4py", GIVEN[page]):
+        pytest.importorskip(name)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    (tmp_path / "page.py").write_text("\n".join([GIVEN[page], *blocks]))
+    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", ["efficient_backprop", "vanishing_gradients"])
 def test_examples_draw_their_pictures(name, tmp_path):
     pytest.importorskip("matplotlib")

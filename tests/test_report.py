@@ -135,7 +135,8 @@ def test_the_report_opens_with_where_gd_stands(reports, kind):
     text = (reports["full"] / f"report.{kind}").read_text(encoding="utf-8")
     claim, won = "A peer is faster than gd in 4 of 13 comparisons; over all of them", "gd won 6 of 9 optimizers, 2 of 2"
     places = [
-        text.index(each) for each in (claim, won, "A &lt;fast&gt;, 2 threads", "Where gd loses\n" if kind == "md" else "<h2>")
+        text.index(each)
+        for each in (claim, won, "A &lt;fast&gt;, 2 threads", "Where gd loses\n" if kind == "md" else "<h2>")
     ]
     assert places == sorted(places)
     picture = (reports["full"] / "pictures" / "standing.svg").read_text(encoding="utf-8")
