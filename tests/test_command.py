@@ -1,7 +1,9 @@
 """The gd command and the data it reads."""
 
 import gzip
+import json
 import re
+import shlex
 import sys
 
 import numpy as np
@@ -10,7 +12,8 @@ from layouts import write_images
 
 import gd
 from gd import datasets
-from gd.__main__ import main
+from gd.__main__ import main, parser_of_commands
+from gd.commands import EXAMPLES
 from gd.version import to_install
 
 pytest.importorskip("sklearn")
@@ -258,6 +261,39 @@ def test_divergence_is_one_line_and_status_1(capsys):
     assert status == 1
     assert "the loss is" in err
     assert len(err.splitlines()) == 1
+
+
+def test_without_a_command_there_is_help_with_an_example_of_each(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert all(f"\n  {examples[0]}\n" in said for examples in EXAMPLES.values())
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_help_ends_with_examples_that_are_valid(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said  # no colours where there is no terminal
+    for example in EXAMPLES[command]:
+        assert f"\n  {example}\n" in said
+        assert parser_of_commands().parse_args(shlex.split(example)[1:]).command == command
+
+
+def test_info_prints_json(capsys):
+    assert main(["info", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gd"] == gd.__version__
+
+
+def test_an_error_of_any_kind_is_one_line_and_debug_shows_where(monkeypatch, capsys):
+    def fail(options):
+        raise RuntimeError("a fault\nof two lines")
+
+    monkeypatch.setattr("gd.commands.info.run", fail)
+    assert main(["info"]) == 1
+    assert capsys.readouterr().err == "gd info: RuntimeError: a fault of two lines (--debug shows where)\n"
+    assert main(["info", "--debug"]) == 1
+    assert "in fail" in capsys.readouterr().err
 
 
 def test_info_names_what_a_bug_report_needs(capsys):

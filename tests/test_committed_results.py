@@ -1,4 +1,4 @@
-"""The committed results: their folders, index and reports, and the table in the README."""
+"""The committed results: their folders, index, reports and picture, and what the README says of them."""
 
 import copy
 import re
@@ -56,7 +56,7 @@ def test_the_readme_is_updated_between_its_markers():
     assert once.startswith(f"# gd\n\n{readme.BEGIN}\n")
     assert once.endswith(f"\n{readme.END}\n\nThe rest.\n")
     assert "old" not in once
-    assert readme.readme_table(RUNS) in once
+    assert readme.summary(RUNS) in once
     assert readme.update_readme(once, RUNS) == once
 
 
@@ -75,30 +75,30 @@ def test_a_readme_without_markers_is_refused(text):
         readme.update_readme(text, RUNS)
 
 
-def test_the_table_of_the_readme_is_short_and_names_its_source():
+def test_the_table_of_results_is_short():
     results = full()
     results["epochs"] *= 5
     more = [copy.deepcopy(results["cases"][k]) | {"what": what} for what in readme.HEADLINE for k in range(3)]
     results["cases"] = more + results["cases"]
-    text = readme.readme_table({"here": results})
-    rows = markdown_sections(f"## \n{text}")[""][2:]
+    rows = markdown_sections(f"## \n{readme.results_table({'here': results})}")[""][2:]
     assert len(rows) <= readme.ROWS
     assert rows[0] == ("Adam", "10,000", "A &lt;fast&gt;", "1.00 ns/element", "4.0x", "3.0x", "0.95")
     assert rows[1] == ("Adam", "100,000,000", "A &lt;fast&gt;", "0.500 ns/element", "10x", "0.92x", "0.98")
     assert rows[-1] == ("epoch of 784-10", "-", "A &lt;fast&gt;", "2.00 s", "1.50x", "0.75x", "-")
-    for part in (
-        "22 November 2026",
-        "2 threads",
-        "numpy 2.3",
-        "torch 2.13",
-        "(docs/benchmark/here/report.md#where-gd-loses)",
-    ):
-        assert part in re.sub(r"\s+", " ", text)
+
+
+def test_the_readme_names_machines_and_links_to_where_gd_loses():
+    text = re.sub(r"\s+", " ", readme.summary(RUNS))
+    for part in ("22 November 2026", "2 threads", "numpy 2.3", "torch 2.13", "/report.md#where-gd-loses)"):
+        assert text.count(part) == 2
+    assert "](docs/benchmark/speed.svg)" in text
+    assert readme.speed(RUNS).svg.count(">elements<") == 2  # a panel a processor
 
 
 @pytest.mark.parametrize("make", TREES.values(), ids=TREES)
-def test_the_table_of_the_readme_of_any_results(make):
-    assert not re.search(r"\b(nan|inf|None)\b", readme.readme_table({"here": make()}))
+def test_what_the_readme_says_of_any_results(make):
+    runs = {"here": make()}
+    assert not re.search(r"\b(nan|inf|None)\b", readme.summary(runs) + readme.results_table(runs))
 
 
 def test_the_readme_has_its_markers():
@@ -106,7 +106,7 @@ def test_the_readme_has_its_markers():
 
 
 def test_rows_of_the_table_name_their_processor():
-    rows = markdown_sections(f"## \n{readme.readme_table(RUNS)}")[""]
+    rows = markdown_sections(f"## \n{readme.results_table(RUNS)}")[""]
     assert rows[0] == ("", "elements", "processor", "gd", "plain NumPy", "PyTorch", "share of the ceiling")
     assert [row[:3] for row in rows[2:4]] == [
         ("Adam", "10,000", who) for who in ("A &lt;fast&gt;", "AMD EPYC 9R14 (znver4)")
@@ -127,7 +127,7 @@ def test_one_command_runs_all_and_writes_what_is_committed(tmp_path, monkeypatch
     assert main(["bench", "--readme", str(tmp_path / "README.md")]) == 0
     folder = tmp_path / readme.FOLDER
     assert readme.committed(tmp_path).keys() == {"amd-epyc-9r14"}
-    assert "# gd benchmark" in (folder / "amd-epyc-9r14" / "report.md").read_text(encoding="utf-8")
+    assert "# gd benchmark, AMD EPYC 9R14" in (folder / "amd-epyc-9r14" / "report.md").read_text(encoding="utf-8")
     assert (folder / "README.md").read_text(encoding="utf-8") == readme.index(readme.committed(tmp_path))
     assert "AMD EPYC 9R14 (znver4)" in (tmp_path / "README.md").read_text(encoding="utf-8")
 

@@ -20,12 +20,13 @@ pytest.importorskip("sklearn", minversion="1.6")
 
 def test_the_python_examples_run_one_after_the_other(capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 3
+    pytest.importorskip("torch")
     names = {}
     for block in blocks:
         exec(block, names)
-    assert names["loss"] < 1e-6
     assert names["history"].loss[-1] < names["history"].loss[0]
+    assert names["loss"].item() < 40
     assert names["classifier"].score(names["X"], names["y"] > 0) > 0.95
 
 
@@ -88,6 +89,28 @@ def test_the_page_on_own_rules_runs(capsys):
     assert "plain NumPy" in said
     assert "WarmMomentum(lr=0.01, momentum=0.9)" in said
     assert page.count("gd predict --import rules") == 1
+
+
+GIVEN = {  # pages of a few blocks, which the reader has the data for
+    "overview.md": "import numpy as np, gd",
+    "low_bit.md": "import numpy as np, torch, ml_dtypes, gd",
+    "distributed.md": """
+import numpy as np, mpi4py
+X, y = np.random.default_rng(0).random((1024, 784), np.float32), np.arange(1024) % 10
+params, gradient = np.zeros(10), lambda step, part: np.ones(10)
+""",
+}
+
+
+@pytest.mark.parametrize("page", GIVEN)
+@pytest.mark.full
+def test_the_blocks_of_a_page_run_in_a_process_of_their_own(page, tmp_path):
+    for name in re.findall(r"torch|ml_dtypes|mpi4py", GIVEN[page]):
+        pytest.importorskip(name)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    (tmp_path / "page.py").write_text("\n".join([GIVEN[page], *blocks]))
+    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["efficient_backprop", "own_rules", "vanishing_gradients"])

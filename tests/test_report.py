@@ -1,5 +1,6 @@
 """The benchmark's report and the check against a baseline, of results that are made up."""
 
+import csv
 import json
 import math
 import re
@@ -11,9 +12,11 @@ import pytest
 from made_up_results import TREES, case, full, markdown_sections, of_one_size
 
 import gd
+from gd.__main__ import main
 from gd.bench.families import families
-from gd.bench.report import drawing, notation, plots, reasons, regression, summary, write
+from gd.bench.report import drawing, notation, plots, reasons, regression, summary, write, write_comparison
 from gd.bench.report.document import Lost, Table, markdown_table, numeric
+from gd.bench.report.side_by_side import write_csv
 
 pytest.importorskip("matplotlib")
 
@@ -132,7 +135,8 @@ def test_the_report_opens_with_where_gd_stands(reports, kind):
     text = (reports["full"] / f"report.{kind}").read_text(encoding="utf-8")
     claim, won = "A peer is faster than gd in 4 of 13 comparisons; over all of them", "gd won 6 of 9 optimizers, 2 of 2"
     places = [
-        text.index(each) for each in (claim, won, "A &lt;fast&gt;", "Where gd loses\n" if kind == "md" else "<h2>")
+        text.index(each)
+        for each in (claim, won, "A &lt;fast&gt;, 2 threads", "Where gd loses\n" if kind == "md" else "<h2>")
     ]
     assert places == sorted(places)
     picture = (reports["full"] / "pictures" / "standing.svg").read_text(encoding="utf-8")
@@ -220,7 +224,7 @@ def test_sections_without_data_are_left_out(reports):
     titles = {name: list(sections_of(folder, "html")) for name, folder in reports.items()}
     assert titles["nothing"] == ["Where gd loses"]
     assert titles["emptied"] == ["Where gd loses", "Run it again"]
-    assert titles["one size"] == ["Where gd loses", "Families", "Roofline", "Optimizers"]
+    assert titles["one size"] == ["Families", "Roofline", "Where gd loses", "Optimizers"]
     assert len(titles["full"]) == len(set(titles["full"])) == 18
 
 
@@ -392,3 +396,36 @@ def test_numbers_are_written_with_digits_that_mean_something(function, value, te
 )
 def test_a_share_below_what_is_enough_is_never_written_as_enough(share, text):
     assert notation.part(share, 0.9) == text
+
+
+def test_two_results_stand_side_by_side(tmp_path, capsys):
+    after = full()
+    adam = after["cases"][1]
+    adam["libraries"]["gd"]["median"] *= 2
+    after["cases"].remove(next(case for case in after["cases"] if case["what"] == "softmax"))
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path, results in zip(paths, (full(), after), strict=True):
+        path.write_text(json.dumps(results))
+    assert main(["bench", "--compare", *map(str, paths), "--output", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "by more than 15 %, 0 are faster and 1 slower" in said
+    sections = markdown_sections((tmp_path / "comparison.md").read_text(encoding="utf-8"))
+    (changed,) = sections["The largest changes, above 1.15 times"][2:]
+    assert changed[:5] == ("Adam, float32", "1e6", "200 µs", "400 µs", "2.0x")
+    assert [row[-1] for row in sections["In one only"][2:]] == ["A"]
+    assert (tmp_path / "comparison.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("make", TREES.values(), ids=TREES)
+def test_any_results_stand_beside_any_others(make, tmp_path):
+    for pair in ((make(), full()), (full(), make())):
+        assert not re.search(r"\bNone\b", write_comparison(*pair, tmp_path))
+
+
+def test_a_table_has_a_row_for_each_timing(tmp_path):
+    write_csv(full(), tmp_path / "results.csv")
+    with open(tmp_path / "results.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    (row,) = (row for row in rows if (row["what"], row["size"], row["library"]) == ("Adam", "10000", "torch fused"))
+    assert float(row["median"]) == 3e-5
+    assert row["bytes"] == "280000"

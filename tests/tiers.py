@@ -91,6 +91,17 @@ LONG = {  # of the full tier, as they take some seconds: mostly new processes, w
     "test_readme.py": ("test_examples_draw_their_pictures",),
     "test_scikit_names.py": ("test_tests_of_scikit_learn_pass",),
     "test_search.py": ("test_the_example_runs",),
+    "test_site.py": tuple(
+        f"test_a_page_of_the_course_runs_and_draws_its_picture[{page}]"
+        for page in (
+            "04_initial_weights",
+            "05_vanishing_gradients",
+            "08_over_fitting",
+            "10_search",
+            "11_tasks",
+            "12_efficient_backprop",
+        )
+    ),
     "test_training.py": ("test_killed_trainings_resume_with_the_same_bits",),
 }
 BUDGET = 100  # kernels that a file may compile

@@ -6,7 +6,7 @@ The report depends on the tree of results alone; sections without data are left 
 import json
 from pathlib import Path
 
-from . import comparisons, drawing, growth, particulars, plots
+from . import comparisons, drawing, growth, particulars, plots, side_by_side
 from .document import LONG, Claim, Table, html, markdown
 from .notation import duration
 from .results import date, environment, grouped, listed, processor, standing, threads
@@ -41,6 +41,16 @@ def write(results, folder):
     return folder / "report.html"
 
 
+def write_comparison(before, after, folder):
+    """Write comparison.md and comparison.html of two trees of results; return the Markdown of the first sections."""
+    folder, parts = Path(folder), side_by_side.report(before, after)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "comparison.md").write_text(markdown(*parts), encoding="utf-8")
+    (folder / "comparison.html").write_text(html(*parts, drawing.COLOURS), encoding="utf-8")
+    title, opening, sections = parts
+    return markdown(title, opening, [each for each in sections if each.title not in ("All", "In one only")])
+
+
 def report(results):
     """Return title, opening and list of Section."""
     try:
@@ -49,13 +59,13 @@ def report(results):
         pictures, missing = dict.fromkeys(plots.KINDS), f"There are no pictures: {error}"
     opening = [Claim(standing(results)), pictures["standing"], _lead(results)]
     sections = [
-        comparisons.losing(results),
         comparisons.families(results),
+        comparisons.roofline(results, pictures["roofline"]),
         comparisons.sweep(pictures["sweep"]),
-        growth.section_of(results, pictures["growth"]),
         comparisons.epochs(results, pictures["epochs"]),
         comparisons.scaling(results, pictures["scaling"]),
-        comparisons.roofline(results, pictures["roofline"]),
+        growth.section_of(results, pictures["growth"]),
+        comparisons.losing(results),
         *(comparisons.family(results, *each) for each in grouped(listed(results, "cases"), "family").items()),
         comparisons.memory(results),
         particulars.ceilings(results, pictures["bandwidth"]),
@@ -66,14 +76,18 @@ def report(results):
         particulars.machine(results, missing),
         particulars.again(results),
     ]
-    return "gd benchmark", list(filter(None, opening)), [section for section in sections if section]
+    return _title(results), list(filter(None, opening)), [section for section in sections if section]
 
 
 def summary(results):
     """Return Markdown for a terminal: where gd stands and where it loses; of a long folded table its first line."""
     found = [comparisons.families(results), comparisons.losing(results), growth.section_of(results, [])]
     sections = [each._replace(parts=list(map(_in_short, each.parts))) for each in found if each]
-    return markdown("gd benchmark", list(filter(None, [Claim(standing(results)), _lead(results)])), sections)
+    return markdown(_title(results), list(filter(None, [Claim(standing(results)), _lead(results)])), sections)
+
+
+def _title(results):
+    return f"gd benchmark, {processor(results)}" if environment(results) else "gd benchmark"
 
 
 def _in_short(part):

@@ -32,7 +32,8 @@ from .results import (
 CASE = ("kernel", "size")  # in elements
 
 
-def _case(name, record):
+def case_cells(name, record):
+    """Return the cells of CASE."""
     return name(record), power(record.get("size"))
 
 
@@ -40,11 +41,13 @@ def _part(value):
     return marked(part(value, ENOUGH), value is not None and value < ENOUGH)
 
 
-def _share(record):
+def share_cell(record):
+    """Return the cell of the share of the ceiling, marked if it is below ENOUGH."""
     return _part(share(record))
 
 
-def _times(value):
+def times_cell(value):
+    """Return the cell of a ratio to a peer, marked if gd is behind."""
     return marked(times(value), value is not None and value < 1)
 
 
@@ -61,7 +64,7 @@ def families(results):
                 name,
                 f"{won} of {len(against)}" if against else NOTHING,
                 _part(geometric_mean(shares)),
-                *map(_times, means),
+                *map(times_cell, means),
                 _part(min(shares, default=None)),
             )
         )
@@ -81,7 +84,7 @@ def losing(results):
     """Return all comparisons in which gd is behind, by the reason."""
     by_peers, by_ceiling, name = behind_peers(results), behind_ceiling(results), namer(results)
     parts = [
-        Lost(f"{', '.join(_case(name, record))}: gd was not timed: {record['failed']['gd']}")
+        Lost(f"{', '.join(case_cells(name, record))}: gd was not timed: {record['failed']['gd']}")
         for record in everything(results)
         if "gd" in (record.get("failed") or {})
     ]
@@ -93,7 +96,7 @@ def losing(results):
         parts += [_lost(name, why, group) for why, group in _by_reason(by_peers, results.get("started") or "")]
     if by_ceiling:
         said = f"No peer is faster, but gd reaches less than {ENOUGH} of the ceiling, in {count(len(by_ceiling))} cases"
-        parts += [_by_size(name, by_ceiling, _share, "")._replace(fold=f"{said}, by size")]
+        parts += [_by_size(name, by_ceiling, share_cell, "")._replace(fold=f"{said}, by size")]
     rough = dict.fromkeys(row["activation"] for row in listed(results, "accuracy") if any(less_accurate(row)))
     if rough:
         parts.append(f"Another library is more accurate somewhere in {', '.join(rough)}: see Accuracy.")
@@ -116,7 +119,7 @@ def _lost(name, why, records):
     rows = []
     for record in records:
         faster = ", ".join(f"{library} {times(value)}" for library, value in in_front(record).items())
-        rows.append((*_case(name, record), faster, duration(seconds(record, "gd")), _share(record)))
+        rows.append((*case_cells(name, record), faster, duration(seconds(record, "gd")), share_cell(record)))
     found = table((*CASE, "who", "gd", "share of the ceiling"), rows)
     return found._replace(fold=f"{count(len(rows))} comparison{'s' * (len(rows) != 1)}. {why}")
 
@@ -141,13 +144,13 @@ def family(results, title, records):
     libraries = tuple(dict.fromkeys(library for record in records for library in ratios(record)))
     rows = [
         (
-            *_case(name, record),
+            *case_cells(name, record),
             duration(seconds(record, "gd")),
             percent(spread(record)),
             figures(per_element(record)),
             figures(rate(record, "bytes")),
-            _share(record),
-            *(_times(ratio(record, library)) for library in libraries),
+            share_cell(record),
+            *(times_cell(ratio(record, library)) for library in libraries),
         )
         for record in records
     ]
@@ -170,9 +173,9 @@ def _glance(name, records):
         return ()
     if any(map(fastest, records)):
         said = "How many times as long as gd the fastest of all peers took, by size:"
-        cell = lambda record: _times(min(fastest(record).values(), default=None))  # noqa: E731
+        cell = lambda record: times_cell(min(fastest(record).values(), default=None))  # noqa: E731
     elif any(map(share, records)):
-        said, cell = "The share of the ceiling, by size:", _share
+        said, cell = "The share of the ceiling, by size:", share_cell
     else:
         said, cell = "Nanoseconds an element, by size:", lambda record: figures(per_element(record))
     return said, _by_size(name, records, cell, NOTHING)
@@ -201,7 +204,7 @@ def roofline(results, pictures):
     name = namer(results)
     rows = [
         (
-            *_case(name, record),
+            *case_cells(name, record),
             figures(record["flops"] / record["bytes"], 2),
             figures(rate(record, "flops")),
             figures(rate(record, "bytes")),
@@ -243,7 +246,7 @@ def epochs(results, pictures):
             record["what"],
             duration(seconds(record, "gd")),
             percent(spread(record)),
-            *(_times(ratio(record, library)) for library in libraries),
+            *(times_cell(ratio(record, library)) for library in libraries),
             times(ratio(record, "products")),
         )
         for record in records

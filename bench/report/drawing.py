@@ -36,8 +36,8 @@ def alone(picture):
     return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{COLOURS}{ALONE}</style>{rest}\n'
 
 
-def picture(name, says, draw, size=SIZE, wide=False):
-    """Return a picture that a function draws into axes."""
+def picture(name, says, draw, size=SIZE, wide=False, panels=1):
+    """Return a picture that a function draws into axes, or into an array of several side by side."""
     figure = new_figure("gd bench", size)
     from matplotlib import rc_context
 
@@ -51,7 +51,7 @@ def picture(name, says, draw, size=SIZE, wide=False):
         "text.parse_math": False,
     }
     with rc_context(style):
-        draw(figure.subplots())
+        draw(figure.subplots(1, panels, sharey=True))
         text = StringIO()
         figure.savefig(
             text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -1,4 +1,4 @@
-"""``gd bench --readme``: the committed results, a folder a processor, with their index and the table in the README."""
+"""``gd bench --readme``: the committed results, a folder a processor, with their index, and what the README shows."""
 
 import json
 import re
@@ -6,6 +6,9 @@ from math import log
 from pathlib import Path
 from textwrap import fill
 
+import numpy as np
+
+from . import drawing
 from .document import markdown_table, table
 from .notation import count, duration, figures, part, times
 from .results import (
@@ -36,6 +39,7 @@ ROWS, TRAININGS = 12, 3  # at most, of each processor
 CACHED = 100_000  # elements: a kernel has a row near this size, and one at its largest
 PEERS = {"numpy": "plain NumPy", "torch": "PyTorch"}
 VERSIONS = ("gd", "numpy", "numba", "torch")
+SPEED, SHOWN, SIZE = "speed", "Adam", (7.4, 3.4)  # the picture: its name, its kernel, its inches
 
 
 def folder_of(results):
@@ -50,9 +54,10 @@ def committed(root):
 
 
 def update(path):
-    """Write the index of the results that are committed beside a README, and replace the table in it."""
+    """Write the index of the results that are committed beside a README and their picture; replace what it says."""
     path, runs = Path(path), committed(Path(path).parent)
     (path.parent / FOLDER / "README.md").write_text(index(runs), encoding="utf-8")
+    (path.parent / FOLDER / f"{SPEED}.svg").write_text(drawing.alone(speed(runs)), encoding="utf-8")
     path.write_text(update_readme(path.read_text(encoding="utf-8"), runs), encoding="utf-8")
 
 
@@ -61,8 +66,9 @@ def index(runs):
     blocks = [
         "# Benchmark results",
         "Results of `gd bench`, a folder a processor. `gd bench --readme` runs all of it on the machine at hand, then "
-        "writes its folder, this page and the table in the README. `python -m gd.bench.report` writes them from the "
+        "writes its folder, this page and the figures in the README. `python -m gd.bench.report` writes them from the "
         "results again.",
+        results_table(runs),
     ]
     for folder, results in runs.items():
         blocks += [
@@ -75,8 +81,8 @@ def index(runs):
     return "\n\n".join(map(_filled, filter(None, blocks))) + "\n"
 
 
-def readme_table(runs):
-    """Return the README's table in Markdown, with the machines it was measured on, by {folder: results}.
+def results_table(runs):
+    """Return a table of the best known kernels in Markdown, by {folder: results}.
 
     For each name in HEADLINE it shows the first kernel, at its size nearest to 100,000 elements and at its largest;
     then the first trainings.
@@ -88,15 +94,54 @@ def readme_table(runs):
     columns = "", "elements", "processor", "gd", *PEERS.values(), "share of the ceiling"
     found = table(columns, [row for each in rows.values() for row in each])
     said = (
-        f"By `gd bench`, in float32; written by `gd bench --readme` from [the results]({FOLDER}/README.md). Medians of "
-        "interleaved rounds; a factor says how many times as long as gd the other took, of PyTorch its fastest variant."
+        "In float32: medians of interleaved rounds. A factor says how many times as long as gd the other took, of "
+        "PyTorch its fastest variant."
     )
-    lines = "\n".join(_filled(_in_all(*run), "  ") for run in runs.items())
-    return "\n\n".join(filter(None, (_filled(said), found and markdown_table(found), lines)))
+    return f"{_filled(said)}\n\n{markdown_table(found)}" if found else ""
+
+
+def summary(runs):
+    """Return what the README says of the results, by {folder: results}: the picture, and a line for each processor."""
+    lines = [_filled(_in_all(*run), "  ") for run in runs.items()]
+    picture = speed(runs)
+    return "\n\n".join([f"![{picture.says}]({FOLDER}/{SPEED}.svg)", "\n".join(filter(None, lines))])
+
+
+def speed(runs):
+    """Draw nanoseconds an element of Adam's step against the number of elements: a panel a processor, a line a peer."""
+
+    def draw(axes):
+        axes = np.atleast_1d(axes)
+        lines = [_lines(results) for results in runs.values()]
+        values = [y for each in lines for line in each.values() for _, y in line] or [1.0]
+        for axis, results, each in zip(axes, runs.values(), lines, strict=False):
+            for k, (name, line) in enumerate(each.items()):
+                axis.plot(*zip(*line, strict=True), label=name, **drawing.style(k))
+            sizes = [x for line in each.values() for x, _ in line] or [1.0]
+            drawing.decades(axis.xaxis, *drawing.around(sizes), drawing.powers)
+            drawing.decades(axis.yaxis, *drawing.around(values), drawing.short)
+            drawing.finish(axis, processor(results), "elements", "ns per element" if axis is axes[0] else "")
+        drawing.legend(axes[0])
+
+    says = f"Time of a step of {SHOWN} per element, by the number of elements: gd, plain NumPy and PyTorch"
+    return drawing.picture(SPEED, says, draw, SIZE, panels=max(1, len(runs)))
+
+
+def _lines(results):
+    """Return {gd or a peer: [(elements, nanoseconds an element)]} of SHOWN, of each peer its fastest variant."""
+    lines = {}
+    for record in listed(results, "cases"):
+        ours = per_element(record)
+        if record["what"] == SHOWN and record.get("size") and ours:
+            of_peers = fastest(record)
+            ratios = {"gd": 1.0} | {name: of_peers[peer] for peer, name in PEERS.items() if peer in of_peers}
+            for name, ratio in ratios.items():
+                lines.setdefault(name, []).append((record["size"], ours * ratio))
+    return {name: sorted(line) for name, line in lines.items()}
 
 
 def update_readme(text, runs):
-    """Return the text of a README with the table of these results, by folder, between its markers.
+    """Return the text of a README with the summary of these results, by folder, between its markers.
 
     Raises
     ------
@@ -107,7 +152,7 @@ def update_readme(text, runs):
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest or END in before + after:
         raise ValueError(f"the README needs one line {BEGIN} and, below it, one line {END}")
-    return f"{before}{BEGIN}\n{readme_table(runs)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{summary(runs)}\n{END}{after}"
 
 
 def _filled(text, indent=""):

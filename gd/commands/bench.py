@@ -46,11 +46,18 @@ def add(commands: Any) -> None:
         help="exit with 1 if a share of the ceiling, or a ratio to NumPy, is 15 %% below that of this results.json",
     )
     bench.add_argument(
+        "--compare",
+        metavar=("A.json", "B.json"),
+        nargs=2,
+        help="measure nothing: put two results.json side by side, in comparison.html and comparison.md",
+    )
+    bench.add_argument("--csv", metavar="FILE", help="also write every timing as a row of this table")
+    bench.add_argument(
         "--readme",
         metavar="FILE",
         nargs="?",
         const="README.md",
-        help="in a checkout: keep the report of this processor in docs/benchmark, and replace the table in this file",
+        help="in a checkout: keep the report of this processor in docs/benchmark, and replace the figures in this file",
     )
     bench.add_argument("--assembly", metavar="NAME", help="only print the assembly of the kernels of a name")
     bench.set_defaults(run=run)
@@ -62,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         from ..bench import assembly, report
         from ..bench import run as running
-        from ..bench.report import readme, regression
+        from ..bench.report import readme, regression, side_by_side
     except ImportError as error:
         raise Failure(f"{error}: {to_install('bench')}") from error
 
@@ -72,11 +79,13 @@ def run(options: argparse.Namespace) -> int:
         except ValueError as error:
             raise Failure(f"--assembly: {error}") from error
         return 0
+    if options.compare:
+        return _compare(*(_results(path, "--compare") for path in options.compare), Path(options.output or "benchmark"))
     if options.threads is not None and not 1 <= options.threads <= pool.max_threads():
         raise Failure(f"--threads must be 1 to {pool.max_threads()}, got {options.threads}")
     if options.rounds is not None and options.rounds < 1:
         raise Failure(f"--rounds must be at least 1, got {options.rounds}")
-    baseline = options.check and _results(options.check)
+    baseline = options.check and _results(options.check, "--check")
     try:
         running.check_names(options.only or ())
     except running.UnknownName as error:
@@ -108,6 +117,8 @@ def run(options: argparse.Namespace) -> int:
     if options.readme:
         readme.update(options.readme)
         print(f"written    {options.readme}", file=sys.stderr)
+    if options.csv:
+        side_by_side.write_csv(results, options.csv)
     if baseline:
         return _check(results, baseline, regression)
     return 0
@@ -133,14 +144,22 @@ def _check(results: dict[str, Any], baseline: dict[str, Any], regression: Any) -
     return 1 if fallen else 0
 
 
-def _results(path: str) -> dict[str, Any]:
+def _compare(before: dict[str, Any], after: dict[str, Any], folder: Path) -> int:
+    from ..bench import report
+
+    print(report.write_comparison(before, after, folder))
+    print(f"written    {folder / 'comparison.html'}, comparison.md")
+    return 0
+
+
+def _results(path: str, option: str) -> dict[str, Any]:
     try:
         results = json.loads(Path(path).read_text())
         if results["format"] != 1:
             raise ValueError(f"its format is {results['format']}, this version reads 1")
         return results
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failure(f"--check {path}: {error}") from error
+        raise Failure(f"{option} {path}: {error}") from error
 
 
 def _command(options: argparse.Namespace) -> str:

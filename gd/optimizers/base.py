@@ -62,7 +62,7 @@ class Optimizer(Rebinding):
     clip_norm_each : float, optional
         The largest Euclidean norm of the gradient of each array, which may be other in a group.
     clip_norm : float, optional
-        That over all arrays. It costs one more read. (PyTorch's clip_grad_norm_ divides by the norm + 1e-6.)
+        That over all arrays. It costs one more read. (PyTorch's ``clip_grad_norm_`` divides by the norm + 1e-6.)
     skip_nonfinite : bool, default: False
         Skip the step if the scaled gradient holds a NaN or an infinity. It costs the same read as clip_norm.
     ema : float, optional

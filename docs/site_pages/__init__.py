@@ -1,0 +1,1 @@
+"""What ``docs/conf.py`` needs to make the site: pages and pictures of the API, and typeset formulas."""
