@@ -39,9 +39,15 @@ def within(_app, _name, source):
         source[0] = source[0].replace(f"](../{file}.md)", f"]({page}.md)")
 
 
+def is_of_another_library(_app, _what, name, _object, skip, _options):
+    """Leave out the methods that scikit-learn gives every estimator, whose documentation links to its own site."""
+    return skip or name.endswith("_request") or name == "get_metadata_routing"
+
+
 def setup(app):
     """Connect all of this to Sphinx."""
     app.connect("source-read", within)
+    app.connect("autodoc-skip-member", is_of_another_library)
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     app.connect("builder-inited", lambda app: pages.write(Path(app.srcdir)))
     app.connect("autodoc-process-docstring", docstrings.typeset, priority=400)  # before numpydoc

@@ -93,6 +93,7 @@ def test_the_page_on_own_rules_runs(capsys):
 
 GIVEN = {  # pages of a few blocks, which the reader has the data for
     "overview.md": "import numpy as np, gd",
+    "estimators.md": "",
     "low_bit.md": "import numpy as np, torch, ml_dtypes, gd",
     "distributed.md": """
 import numpy as np, mpi4py

@@ -22,6 +22,7 @@ RUN_ELSEWHERE = {  # pages whose blocks of Python other tests run, by the file o
     "docs/overview.md": "test_readme.py",
     "docs/own_rules.md": "test_readme.py",
     "docs/clients.md": "test_clients.py",
+    "docs/estimators.md": "test_readme.py",
     "docs/low_bit.md": "test_readme.py",
     "docs/distributed.md": "test_readme.py",
 }
@@ -60,6 +61,17 @@ def test_the_formula_of_each_optimizer_is_typeset(name):
 )
 def test_formulas(text, latex):
     assert formulas.formula(text) == latex
+
+
+def test_each_public_name_has_its_place_in_the_reference():
+    pages = pytest.importorskip("site_pages.pages")
+    shown = {name for names in pages.OTHERS.values() for name in names}
+    own = {name.removesuffix("_from_output").removesuffix("_backward") for name in gd.activations.public_functions()}
+    shown |= OPTIMIZERS.keys() | {"LayerNorms", "__version__"} | gd.losses.LOSSES.keys()
+    for name in gd.__all__:
+        if not inspect.ismodule(getattr(gd, name)) and name not in gd.activations.public_functions():
+            assert name in shown, f"docs/site_pages/pages.py does not show gd.{name}"
+    assert own - gd.activations.ACTIVATIONS.keys() <= shown
 
 
 def test_functions_whose_summary_is_a_sentence_have_no_formula():

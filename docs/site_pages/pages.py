@@ -2,11 +2,12 @@
 
 import inspect
 import re
+from importlib.util import find_spec
 
 import numpy as np
 
 import gd
-from gd import surfaces
+from gd import estimators, surfaces
 from gd.activations import ACTIVATIONS
 from gd.bench import gallery
 from gd.files.figures import new_figure, written
@@ -30,12 +31,15 @@ OTHERS = {  # the pages of everything else, by title
     "Dropout": ["dropout", "dropout_backward"],
     "Threads and profiles": ["threads", "get_threads", "profile"],
     "Several processes": ["Distributed"],
-    "PyTorch": ["pytorch.to_torch", "pytorch.from_torch"],
+    "Rules of your own": ["optimizer", "activation", "loss", "check_rule", "Range"],
+    "Math": [f"math.{name}" for name in gd.math.__all__],
+    "Functional": ["functional.initial_state", "functional.function_of", "functional.adam"],
+    "Minimization": ["minimize", "LBFGS"],
+    "Estimators": [f"estimators.{name}" for name in estimators.__all__],
+    "PyTorch": [*(["pytorch.Optimizer"] if find_spec("torch") else []), "pytorch.to_torch", "pytorch.from_torch"],
     "Search": [f"search.{name}" for name in ("narrowing_search", "Uniform", "LogUniform", "Choice")],
     "Schedules": ["scale_lr_for_batch", *(f"schedules.{name}" for name in gd.schedules.__all__)],
 }
-
-
 COPIED = {"SECURITY": "security", "CHANGELOG": "changes", "CONTRIBUTING": "contributing"}
 
 

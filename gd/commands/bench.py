@@ -80,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
             raise Failure(f"--assembly: {error}") from error
         return 0
     if options.compare:
-        return _compare(*(_results(path, "--compare") for path in options.compare), Path(options.output or "benchmark"))
+        before, after = (_results(path, "--compare") for path in options.compare)
+        return _compare(before, after, Path(options.output or "benchmark"))
     if options.threads is not None and not 1 <= options.threads <= pool.max_threads():
         raise Failure(f"--threads must be 1 to {pool.max_threads()}, got {options.threads}")
     if options.rounds is not None and options.rounds < 1:

@@ -44,7 +44,7 @@ class Optimizer(Rebinding):
     lr : float or callable
         The learning rate, or a schedule: a function of the number of steps taken before. Any other number of the
         optimizer's formula may be a schedule, too, such as ``momentum=cycle.momentum``, and so may l1, l2,
-        weight_decay, the clip_ options and ema, such as ``ema=lambda step: (1 + step) / (10 + step)``.
+        weight_decay, the limits of clipping and ema, such as ``ema=lambda step: (1 + step) / (10 + step)``.
     l1, l2 : float, default: 0
         Penalties l1 * |p| and l2 / 2 * p**2: their gradients are added to the gradient (coupled).
     weight_decay : float, default: 0
