@@ -5,6 +5,8 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 
+import numba
+
 from gd.kernels import pool
 
 PACKAGES = {"optax": ("jax", "optax"), "sklearn": ("sklearn",)}  # libraries whose packages have other names
@@ -35,6 +37,7 @@ def installed(library):
 
 def set_threads(threads):
     """Set the number of threads of the installed libraries; threadpoolctl sets those of BLAS."""
+    numba.set_num_threads(threads)
     if installed("torch"):
         import torch
 

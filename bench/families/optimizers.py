@@ -3,6 +3,7 @@
 from functools import partial
 from math import isqrt
 
+import numba
 import numpy as np
 
 from gd import reference
@@ -100,6 +101,7 @@ class Optimizers(Family):
             made |= {"thinc": self._thinc} if what in THINC else {}
             made |= {"deepspeed": self._deepspeed} if what in DEEPSPEED else {}
         made |= {"numexpr": self._numexpr} if what in NUMEXPR else {}
+        made |= {"numba": self._numba} if what == "Adam" else {}
         return {name: partial(maker, case) for name, maker in made.items()}
 
     def ceiling(self, case):
@@ -195,6 +197,25 @@ class Optimizers(Family):
             corrections = {f"c{k}": p.dtype.type(1 - beta ** steps[0]) for k, beta in ((1, 0.9), (2, 0.999))}
             for name, expression, constants in program:
                 numexpr.evaluate(expression, arrays | constants | corrections, out=arrays[name])
+
+        return Side(call, lambda: [p])
+
+    def _numba(self, case):
+        """Adam as one writes it with Numba by hand: a parallel loop over the elements."""
+        p, g = vectors(case, 2)
+        m, v, step, one = np.zeros_like(p), np.zeros_like(p), [0], p.dtype.type(1)
+        numbers = [p.dtype.type(each) for each in (1e-3, 0.9, 0.999, 1e-8)]
+
+        @numba.njit(parallel=True)
+        def adam(p, g, m, v, lr, beta1, beta2, eps, first, second):
+            for i in numba.prange(p.size):
+                m[i] = beta1 * m[i] + (one - beta1) * g[i]
+                v[i] = beta2 * v[i] + (one - beta2) * g[i] * g[i]
+                p[i] -= lr * first * m[i] / (np.sqrt(second * v[i]) + eps)
+
+        def call():
+            step[0] += 1
+            adam(p, g, m, v, *numbers, *(p.dtype.type(1 / (1 - beta ** step[0])) for beta in (0.9, 0.999)))
 
         return Side(call, lambda: [p])
 

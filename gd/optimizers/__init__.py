@@ -13,8 +13,8 @@ from .declaration import OPTIMIZERS, check_optimizer, one_by_one
 from .functions import function_of, initial_state
 from .lbfgs import LBFGS
 from .short_form import optimizer
-from .steps import Together
 from .storage import DTYPES
+from .together import Together
 
 for _module in iter_modules(__path__):  # which adds its classes to OPTIMIZERS
     import_module(f"{__name__}.{_module.name}")

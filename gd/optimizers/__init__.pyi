@@ -35,6 +35,6 @@ from .sgd import Nesterov as Nesterov
 from .sgd import SGD as SGD
 from .short_form import optimizer as optimizer
 from .sm3 import SM3 as SM3
-from .steps import Together as Together
 from .storage import DTYPES as DTYPES
+from .together import Together as Together
 from .yogi import Yogi as Yogi

@@ -7,7 +7,7 @@ kernels, while signals wait; `_count` notes what was done. `Optimizer.step` has 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import fsum, inf, isfinite, nan
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,7 +34,8 @@ from .hyperparameters import scheduled
 from .small_steps import SmallSteps
 from .state import State
 from .storage import GRAD_DTYPES, widened
-from .update import combined, grouped
+from .together import Together
+from .update import grouped
 
 if TYPE_CHECKING:
     from .base import Optimizer
@@ -48,22 +49,6 @@ class Norms(NamedTuple):
     gradient: float
     update: float
     parameters: float
-
-
-class Together:
-    """Combines norms and conditions of all arrays; a subclass may include the arrays of other processes."""
-
-    def norm(self, parts: NDArray[np.float64]) -> list[float]:
-        """Return the norm of each row of `parts`, which are norms themselves."""
-        return combined(parts)
-
-    def sum(self, parts: NDArray[np.float64]) -> list[float]:
-        """Return the sum of each row of `parts`, rounded once, so that their order does not matter."""
-        return [fsum(row) if isfinite(row.sum()) else nan for row in parts]
-
-    def is_true(self, found: bool) -> bool:
-        """Return True if a condition, which is `found` here, holds for all arrays."""
-        return found
 
 
 class Steps:
