@@ -4,7 +4,9 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -100,6 +102,21 @@ def test_each_page_with_code_is_run_by_a_test():
     assert with_code == RUN_ELSEWHERE.keys()
     for page, test in RUN_ELSEWHERE.items():
         assert Path(page).name in (ROOT / "tests" / test).read_text()
+
+
+def test_badges_are_true():
+    text, project = (
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        tomllib.loads((ROOT / "pyproject.toml").read_text()),
+    )
+    project = project["project"]
+    python, license_, dependencies = re.findall(r"badge/\w+-([^)]*)-blue", text)
+    assert unquote(python) == project["requires-python"].replace(">=", "≥")
+    assert license_ == project["license"]
+    assert int(dependencies) == len(project["dependencies"])
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {gd.__version__}\n" in citation
+    assert f"license: {license_}\n" in citation
 
 
 def test_the_readme_is_short_and_so_are_its_sentences():
