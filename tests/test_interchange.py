@@ -18,7 +18,7 @@ from good_calls import World, good_call, parameters_of
 import gd
 
 REFUSED = {"save": "tree"}  # which would come back as another type
-WRITTEN = ("out", "params", "group")
+WRITTEN = ("out", "params", "group", "p", "state")  # of gd.functional the last two
 
 
 def calls_with(world, each):

@@ -7,7 +7,7 @@ NAMES = {"eps": r"\epsilon", "lambd": r"\lambda", "inf": r"\infty", "pi": r"\pi"
 CONDITIONS = ("if", "where", "for")
 FUNCTIONS = {"exp", "log", "max", "min", "tanh"}  # that LaTeX knows
 SIGNS = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne", "<-": r"\leftarrow", "*": r"\,", "...": r"\ldots"}
-TOKEN = re.compile(r"\s*(\d+\.?\d*(?:e-?\d+)?|[A-Za-z]\w*?_t\+1|[A-Za-z]\w*|\*\*|<-|<=|>=|!=|\.\.\.|[-+*/()\[\]|,=<>])")
+TOKEN = re.compile(r"\s*(\d+\.?\d*(?:e-?\d+)?|[A-Za-z]\w*?_t\+1|[A-Za-z]\w*'?|\*\*|<-|<=|>=|!=|\.\.\.|[-+*/()\[\]|,=<>])")
 RELATIONS = ("<-", "=", "<", ">", "<=", ">=", "!=")
 
 
@@ -172,6 +172,8 @@ def _bare(text):
 
 def name_of(token):
     """Return the LaTeX of a variable: Greek letters, indices, or the word that is the argument's name."""
+    if token.endswith("'"):
+        return name_of(token[:-1]) + "'"
     stem, _, index = token.partition("_")
     if found := re.fullmatch(r"([A-Za-z]+?)(\d+)", stem):
         stem, index = found[1], found[2] + index

@@ -26,7 +26,7 @@ class Prodigy(Optimizer):
         s <- beta3 * s + d / d0 * d * lr * g
         m <- beta1 * m + (1 - beta1) * d * g
         v <- beta2 * v + (1 - beta2) * (d * g)**2
-        d' = max(d, d_coef * r / sum(|s|)), at most growth_rate * d
+        d' = min(max(d, d_coef * r / sum(|s|)), growth_rate * d)
         p <- (1 - d * lr * weight_decay) * p - d * lr * m / (sqrt(v) + d' * eps)
 
     Parameters

@@ -47,7 +47,8 @@ class SM3(Optimizer):
         v     = min(a0[i], a1[j]) + g**2
         m    <- momentum * m + (1 - momentum) * g / sqrt(v + eps)     (0 where v is 0)
         p    <- p - lr * m
-        a0[i] <- max(v of row i);  a1[j] <- max(v of column j)
+        a0[i] <- max(v)                  the largest of row i
+        a1[j] <- max(v)                  the largest of column j
 
     An array of n axes has n such vectors. Each element of a vector is its own slice: that is Adagrad.
 
