@@ -129,6 +129,8 @@ def minimize(
         )
     optimizer: Any
     if issubclass(cls, LBFGS):
+        if "max_iter" in options:
+            raise TypeError("minimize: unexpected option 'max_iter'; maxiter is the largest number of iterations")
         options = {"max_eval": 2**62, "tolerance_grad": gtol} | options
         optimizer = cls(x, max_iter=max(1, maxiter), **options)
         path = optimizer._iterations(lambda: objective(x))
@@ -170,8 +172,12 @@ def minimize(
     if averages and nit:
         x = optimizer.averaged_params()
         value, gradient = objective(x)
+    if isinstance(optimizer, LBFGS) and not optimizer.line_search and nit:  # its last step did not ask
+        value, gradient = objective(x)
     if value is None:
         value = objective.value(x)
+    if not isfinite(value):
+        status, message = ENDS["not finite"]
     if disp:
         print(f"{message} fun: {value:g}, nit: {nit}, nfev: {objective.nfev}, njev: {objective.njev}")
     return OptimizeResult(

@@ -104,12 +104,11 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
         if not len(gradient):
             return weights, gradient
         options = self._given or self._options()
-        t = self.nr_update[key] + 1
+        t, lr = self.nr_update[key] + 1, float(self.learn_rate * lr_scale)
         if key not in self._states:
-            self._states[key] = functional.initial_state(self._function, weights, **options), {}
+            self._states[key] = functional.initial_state(self._function, weights, lr=lr, **options), {}
         state, scalars = self._states[key]
         numbers = {"scalars": scalars} if self._function.__name__ == "schedulefreeadamw" else {}
-        lr = float(self.learn_rate * lr_scale)
         self._function(weights, gradient, *state, t=t, lr=lr, **options, **numbers)
         self.nr_update[key] = t
         gradient.fill(0)

@@ -7,7 +7,9 @@ NAMES = {"eps": r"\epsilon", "lambd": r"\lambda", "inf": r"\infty", "pi": r"\pi"
 CONDITIONS = ("if", "where", "for")
 FUNCTIONS = {"exp", "log", "max", "min", "tanh"}  # that LaTeX knows
 SIGNS = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne", "<-": r"\leftarrow", "*": r"\,", "...": r"\ldots"}
-TOKEN = re.compile(r"\s*(\d+\.?\d*(?:e-?\d+)?|[A-Za-z]\w*?_t\+1|[A-Za-z]\w*'?|\*\*|<-|<=|>=|!=|\.\.\.|[-+*/()\[\]|,=<>])")
+TOKEN = re.compile(
+    r"\s*(\d+\.?\d*(?:e-?\d+)?|[A-Za-z]\w*?_t\+1|[A-Za-z]\w*'?|\*\*|<-|<=|>=|!=|\.\.\.|[-+*/()\[\]|,=<>])"
+)
 RELATIONS = ("<-", "=", "<", ">", "<=", ">=", "!=")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -71,9 +71,10 @@ class ExampleWeights:
     def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Any:
         """Return checked rows, targets and weights of rows; `reset` if they are the first ones."""
         name = type(self).__name__
-        given: Any = [lent(name, *each) for each in (("X", X), ("y", y))[: 1 if y is None else 2]]
+        alone = isinstance(self, OutlierMixin)
+        given: Any = [lent(name, *each) for each in (("X", X), ("y", y))[: 1 if alone else 2]]
         found: Any = validate_data(self, *given, **CHECKS, accept_large_sparse=False, reset=reset)
-        X, y = (found, np.ones(found.shape[0])) if y is None else found
+        X, y = (found, np.ones(found.shape[0])) if alone else found
         weights = np.ones(X.shape[0], X.dtype)
         if sample_weight is not None:
             weights = real_array(name, "sample_weight", sample_weight).astype(X.dtype)

@@ -185,7 +185,7 @@ class Adafactor(Optimizer):
         return factors | ({"exp_avg": shape} if self.uses("momentum") else {})
 
     def trust(self, parameter: float, update: float, size: int) -> float:
-        root = sqrt(size)
+        root = sqrt(size) or 1.0  # of an empty array
         scale = max(self.eps[1], parameter / root) if self.scale_parameter else 1.0
         return scale / max(1.0, update / root / self.d)
 

@@ -120,6 +120,9 @@ class BorrowedArrays:
     def step_rows(self, k: int, rows: NDArray[np.intp], values: NDArray[Any], count: NDArray[Any]) -> None:
         """Step some rows of an array, each by its gradient; no row comes twice. `count` holds the array's steps."""
         array = self._arrays[k]
+        if not len(rows):
+            count += 1
+            return
         shape, vector = array.shape, array.update.coefficients.vector(int(count[0]), 1.0)
         array.shape = shape[0], array.size // shape[0]  # a row holds all but the first axis
         try:

@@ -162,6 +162,11 @@ def function_of(kind: "type[Optimizer]") -> Callable[..., bool]:
     if not isinstance(kind, type) or not issubclass(kind, Declaration):
         raise TypeError(f"function_of: kind must be a subclass of gd.Optimizer, got {kind!r}")
     own = inspect.signature(kind.__init__).parameters
+    if kind.walk or kind.estimates or inspect.isabstract(kind) or "lr" not in own:
+        raise TypeError(
+            "function_of: kind must be a class of its own formula with lr that steps arrays one by one, got "
+            f"{kind.__name__}"
+        )
     default, known, name = own["lr"].default, {}, kind.__name__.lower()
 
     def call(p, g, *state, t, lr=default, grad_scale=1.0, scalars=None, **options):
@@ -270,7 +275,8 @@ def initial_state(function: Callable[..., bool], p: NDArray[Any], **options: Any
     p : ndarray
         The parameters, which are not changed; an average of them starts from their values.
     **options
-        The options that the function will be called with, as they decide which arrays there are.
+        The options that the function will be called with, as they decide which arrays there are; lr, too, where a state
+        begins with it, as Rprop's does.
 
     Raises
     ------
@@ -288,7 +294,7 @@ def initial_state(function: Callable[..., bool], p: NDArray[Any], **options: Any
     kind = _kinds.get(function) if callable(function) else None
     if kind is None:
         raise TypeError(f"{where}: function must be one of gd.functional, got {function!r}")
-    Rule(where, kind, options)
+    Rule(where, kind, {name: value for name, value in options.items() if name != "lr"})
     check_array(where, "p", p, writeable=True, any_layout=True)
     array = kind(p, **options)._structure.arrays[None]
     return tuple(array.shaped(slot) for slot in array.slots)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import NON_NEGATIVE, check_array, check_choice, check_integer, check_number, check_size, shown
+from ..checks import NON_NEGATIVE, check_array, check_choice, check_integer, check_number, check_size, lent, shown
 from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.elementwise import map_elements
@@ -318,9 +318,9 @@ class LBFGS:
             raise KeyError(f"{where}: state does not match this optimizer in {', '.join(state.keys() ^ expected)}")
         steps, evaluations = (check_integer(where, f"state[{k!r}]", state[k], 0) for k in ("steps", "evaluations"))
         scale = check_number(where, "state['H_diag']", state["H_diag"], NON_NEGATIVE)
+        arrays, state = {}, {name: lent(where, f"state[{name!r}]", each) for name, each in state.items()}
         pairs, moved = min(np.size(state["ro"]), self.history_size), self._size * bool(np.size(state["last_step"]))
         shapes = {"ro": (pairs,), "last_step": (moved,), "prev_flat_grad": (moved,)}
-        arrays = {}
         for name in ("ro", "old_stps", "old_dirs", "last_step", "prev_flat_grad"):
             like = (own, expected[name].dtype), (own, shapes.get(name, (pairs, self._size)))
             arrays[name] = check_array(

@@ -82,9 +82,10 @@ class SmallSteps:
         keys, state, limit = self._keys, self._attributes, self._limit
         if keys is None:
             given = (grads._vector if type(grads) is ParameterVector and self._is_known(grads) else grads,)
-        elif type(grads) is dict and len(grads) == len(keys):
+        elif self._leaves is None and type(grads) is dict and len(grads) == len(keys):
             given = tuple(map(grads.get, keys))
         else:
+            grads = grads if self._leaves is None else self._leaves(grads)
             given = grads if self._is_list and type(grads) in (list, tuple) else ()
         norm = self._norm.enter(self._update.scaled(grad_scale), *given)
         if norm is None or not isfinite(norm):  # which needs a closer look

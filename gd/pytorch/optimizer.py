@@ -41,7 +41,8 @@ class Optimizer(torch.optim.Optimizer):
     Notes
     -----
     The states of bfloat16 parameters are bfloat16, as in PyTorch; they and the parameters are rounded stochastically.
-    A sparse gradient steps the rows that it holds, as torch.optim.SparseAdam does. gd uses as many threads as
+    A sparse gradient steps the rows that it holds, as torch.optim.SparseAdam does; where parameters or states are
+    bfloat16 it steps all rows. gd uses as many threads as
     `gd.threads` says.
 
     Examples
@@ -65,7 +66,11 @@ class Optimizer(torch.optim.Optimizer):
         if formula.walk or formula.estimates:
             raise TypeError(
                 f"gd.pytorch.Optimizer: formula must step tensors one by one, got {formula.__name__}; give the tensors "
-                "to gd itself, as gd.Muon([p.detach() for p in model.parameters()])"
+                f"to gd itself, as gd.{formula.__name__}([p.detach() for p in model.parameters()])"
+            )
+        if "lr" not in _defaults(formula):
+            raise TypeError(
+                f"gd.pytorch.Optimizer: formula must have an argument lr with a default, got {formula.__name__}"
             )
         self.formula = formula
         self.check_names(arguments)
@@ -135,7 +140,13 @@ class Optimizer(torch.optim.Optimizer):
             values |= {"state_dtype": "bfloat16", "param_dtype": "bfloat16"}
         else:
             values.pop("master_weights", None)
-        return self.formula([np.zeros(1, np.uint16 if is_low else np.float32)], lr=plain(group["lr"]), **values)
+        owner = self.formula([np.zeros(1, np.uint16 if is_low else np.float32)], lr=plain(group["lr"]), **values)
+        if callable(owner._lr) or owner._schedules:
+            name = next(iter(owner._schedules), "lr")
+            raise TypeError(
+                f"{self.label()}: {name} must be a number, got a schedule; use torch.optim.lr_scheduler instead"
+            )
+        return owner
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step the parameters that have a gradient.
