@@ -131,7 +131,8 @@ def check_dtype_of(where: str, name: str, x: Any, dtype: TypeOf | None) -> None:
     if dtype is None and x.dtype not in FLOATS:
         raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected float32 or float64")
     if dtype is not None and x.dtype != dtype[1]:
-        raise TypeError(f"{where}: {name} has dtype {x.dtype}, {dtype[0]} is {dtype[1]}")
+        advice = f": pass {name}.astype(np.{dtype[1]})" if dtype[0] == "the model" else ""
+        raise TypeError(f"{where}: {name} has dtype {x.dtype}, {dtype[0]} is {dtype[1]}{advice}")
 
 
 def _is_plain(x: Any, dtype: np.dtype[Any] | None) -> bool:
