@@ -47,6 +47,7 @@ ALSO = {
     "save_state": OSError,
 }  # documented, by the last part of the name
 CACHES = {
+    "_gate",
     "_known",
     "_clock",
     "_values",

@@ -37,7 +37,15 @@ ESTIMATORS = [
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@parametrize_with_checks(ESTIMATORS)
+def expected_failures(estimator):
+    """Return what scikit-learn's own estimators of these names fail, too: a weight is no number of steps."""
+    if not type(estimator).__name__.startswith("SGD"):
+        return {}
+    checks = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
+    return dict.fromkeys(checks, "a weight scales a step, and repeated rows are several steps in another order")
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_contract_of_scikit_learn(estimator, check):
     check(estimator)
 

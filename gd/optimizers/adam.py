@@ -298,13 +298,14 @@ class NAdam(Optimizer):
         before, product = self._mu_product
         if before == t:  # a rule that steps arrays one by one asks again
             return product
+        steps = range(t, t + 1)
         if before != t - 1:
-            product = 1.0
-            for step in range(1, t):
-                product *= self.mu(step)
-                if product < 1e-30:  # 1 - product is 1
-                    break
-        vars(self)["_mu_product"] = t, product * self.mu(t) if t else 1.0
+            product, steps = 1.0, range(1, t + 1)
+        for step in steps:
+            if product < 1e-30:  # 1 - product is 1, and it stays what it is
+                break
+            product *= self.mu(step)
+        vars(self)["_mu_product"] = t, product
         return self._mu_product[1]
 
     def torch_scalars(self, t: int) -> dict[str, float]:

@@ -65,9 +65,14 @@ class ArrayList:
             for update, at in places.items()
         ]
 
-    @cached_property
+    @property
     def limits(self) -> NDArray[np.float64]:
         """The clip_norm_each of each array, infinity for None."""
+        varies = any(part.is_limited_by_schedule for _, part in self.parts)
+        return limits_of(self.arrays) if varies else self._limits
+
+    @cached_property
+    def _limits(self) -> NDArray[np.float64]:
         return limits_of(self.arrays)
 
     @cached_property

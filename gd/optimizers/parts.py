@@ -38,6 +38,11 @@ class Part:
         self.floats, self._real, self._gradient = dtype in FLOATS, np.empty(0, update.dtype), np.empty(0, dtype)
         self._is_own = dtype == update.dtype  # that which the walk of a rule is declared for
 
+    @property
+    def is_limited_by_schedule(self) -> bool:
+        """True if clip_norm_each changes from step to step."""
+        return "clip_norm_each" in self._owner._schedules
+
     # --- Tables, made when they are needed
 
     def _vectors(self) -> dict[str, tuple[Any, ...]]:
