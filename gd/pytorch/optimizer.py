@@ -31,7 +31,7 @@ class Optimizer(torch.optim.Optimizer):
     **arguments
         Of the formula, with its defaults, and those that all of gd's optimizers take: l1, l2, weight_decay, proximal,
         maximize, clip_value, seed, ``state_dtype="bfloat16"`` and, for bfloat16 parameters, master_weights. Each may
-        differ among groups. Clip by norms with torch.nn.utils.clip_grad_norm_.
+        differ among groups. Clip by norms with ``torch.nn.utils.clip_grad_norm_``.
 
     Raises
     ------
