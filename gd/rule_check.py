@@ -212,7 +212,7 @@ class _OfOptimizer:
     registry = OPTIMIZERS
 
     def __init__(self, rule: Any, reference: Any) -> None:
-        if rule.walk or rule.estimates:
+        if not rule.steps_alone:
             raise TypeError(f"check_rule: rule must step element by element, got {rule.__name__}")
         self.make, self.reference, self.name = rule, reference, rule.__name__
         self.mix = f"{len(rule.slots) + 2}r{len(rule.slots) + 1}w in place"

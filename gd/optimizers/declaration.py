@@ -32,7 +32,7 @@ OPTIMIZERS: "Registry[type[Optimizer]]" = Registry(_is_optimizer)  # name -> cla
 
 def one_by_one() -> "dict[str, type[Optimizer]]":
     """Return the optimizers that step an array as a vector, without its shape and without other arrays, by name."""
-    return {name: kind for name, kind in OPTIMIZERS.items() if not (kind.walk or kind.estimates)}
+    return {name: kind for name, kind in OPTIMIZERS.items() if kind.steps_alone}
 
 
 def check_optimizer(where: str, name: str, value: Any) -> Any:
@@ -53,6 +53,9 @@ class Declaration(ABC):
     exact: tuple[str, ...] = ()  # names of state arrays that no state_dtype rounds, such as averages of parameters
     trust_norms: Any = None  # what to measure of each array before its step, for `trust`, or else for `estimate`
     walk: Any = None  # the class of `Walk` that steps the arrays of which `shapes` tells the state
+    alone: bool = (
+        True  # True if an array is stepped as a vector, without its shape and other arrays; set for each class
+    )
     elementwise: bool = True  # False where steps need whole arrays, to measure or to walk; set for each class
     estimates: bool = False  # True if the coefficients follow from sums over all arrays: see `estimate`
     signed: tuple[str, ...] = ()  # names of scalars that may be negative
@@ -105,6 +108,7 @@ class Declaration(ABC):
         if "coefficients" in vars(cls) and "by_array" not in vars(cls):  # a user's formula may not be meant for arrays
             cls.by_array = False
         cls.elementwise = cls.trust_norms is None and cls.walk is None
+        cls.steps_alone = cls.walk is None and not cls.estimates
         home, _, module = cls.__module__.rpartition(".")
         if home == __package__ and module in ("protocols", "rebinding", "base"):  # what all have in common
             return

@@ -63,7 +63,7 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Any], formula: Any, **arguments: Any) -> None:
         if not (isinstance(formula, type) and issubclass(formula, Formula)):
             raise TypeError(f"gd.pytorch.Optimizer: formula must be a class such as gd.AdamW, got {formula!r}")
-        if formula.walk or formula.estimates:
+        if not formula.steps_alone:
             raise TypeError(
                 f"gd.pytorch.Optimizer: formula must step tensors one by one, got {formula.__name__}; give the tensors "
                 f"to gd itself, as gd.{formula.__name__}([p.detach() for p in model.parameters()])"
