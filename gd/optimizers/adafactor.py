@@ -12,7 +12,8 @@ from ..kernels.loops.matrices import sum_matrix, tiles, update_matrix
 from ..kernels.rules import adafactor
 from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
-from .walk import COMMON, Walk
+from .coefficients import COMMON
+from .walk import Walk
 
 MOST = COMMON + adafactor.AdafactorCoefficients._fields.index("most")
 

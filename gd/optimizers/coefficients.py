@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.loops.update import coefficients_of
+from ..kernels.rules.stages import CommonCoefficients
 from .hyperparameters import scheduled
 
 if TYPE_CHECKING:
     from .base import Optimizer
+
+
+COMMON = len(CommonCoefficients._fields)  # of all optimizers, before those of the rule
 
 
 class _WithEps(Protocol):
@@ -104,6 +109,11 @@ class Coefficients:
     def is_settled(self, t: int, grad_scale: float) -> bool:
         """Return True if the coefficients after t steps are those of the last step, and stay so."""
         return self._steady and t > 1 and self._given[:2] == (self._owner._lr, grad_scale)
+
+
+def count_of(rule: Any) -> int:
+    """Return how many coefficients the kernels of a rule take."""
+    return COMMON + len(coefficients_of(rule)._fields)
 
 
 def _common(owner: "Optimizer", lr: float, grad_scale: float) -> tuple[float, ...]:

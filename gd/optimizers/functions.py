@@ -17,10 +17,9 @@ from ..checks import FLOATS, NON_NEGATIVE, REAL, check_apart, check_array, check
 from ..kernels.gates import RuleGate
 from ..kernels.interruption import Interruption
 from ..kernels.loops.reductions import NORM_BLOCK
-from ..kernels.loops.update import coefficients_of
-from ..kernels.rules.stages import CommonCoefficients
 from ..parameters import ParameterArray
 from ..typing import Rate
+from .coefficients import count_of
 from .declaration import Declaration
 from .gradients import Pairs
 from .hyperparameters import SHARED
@@ -135,7 +134,7 @@ class Rule:
 
 @cache
 def _gate_of(kernel: Any, rule: Any, slots: int) -> RuleGate:
-    return RuleGate(kernel, len(CommonCoefficients._fields) + len(coefficients_of(rule)._fields), slots)
+    return RuleGate(kernel, count_of(rule), slots)
 
 
 def function_of(kind: "type[Optimizer]") -> Callable[..., bool]:
@@ -162,7 +161,7 @@ def function_of(kind: "type[Optimizer]") -> Callable[..., bool]:
     if not isinstance(kind, type) or not issubclass(kind, Declaration):
         raise TypeError(f"function_of: kind must be a subclass of gd.Optimizer, got {kind!r}")
     own = inspect.signature(kind.__init__).parameters
-    if kind.walk or kind.estimates or inspect.isabstract(kind) or "lr" not in own:
+    if not kind.steps_alone or inspect.isabstract(kind) or "lr" not in own:
         raise TypeError(
             "function_of: kind must be a class of its own formula with lr that steps arrays one by one, got "
             f"{kind.__name__}"

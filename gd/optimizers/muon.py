@@ -15,8 +15,8 @@ from ..kernels.rules.stages import CommonCoefficients
 from ..runtime import single_threaded_blas
 from ..typing import OptimizerOptions, Params, Rate
 from .base import Optimizer
-from .coefficients import bias_corrections
-from .walk import COMMON, Walk
+from .coefficients import COMMON, bias_corrections
+from .walk import Walk
 
 ADJUSTMENTS = {
     "original": lambda rows, columns: sqrt(max(1.0, rows / columns)),
@@ -198,7 +198,7 @@ class Muon(Optimizer):
 
     @property
     def betas(self) -> tuple[float, float]:
-        """Those of Adam, under its name."""
+        """The decays of Adam's step, under the name that Adam gives them."""
         return self.adam_betas
 
     def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]] | None:

@@ -13,16 +13,16 @@ from ..kernels.compiler import join
 from ..kernels.loops import reductions
 from ..kernels.loops.array_lists import measure_many, update_many
 from ..kernels.loops.blocks import norm_blocks, update_blocks
-from ..kernels.loops.update import coefficients_of, update
+from ..kernels.loops.update import update
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray
+from .coefficients import count_of
 from .tables import Table, starts_of
 from .update import QUANTITIES, Update
 
 Rows = NDArray[np.intp] | None  # which arrays of a part; None for all
 Scale = float | NDArray[np.float64]  # that multiplies their gradients: one for all, or one for each
-COMMON = len(stages.CommonCoefficients._fields)
 
 
 class Part:
@@ -61,7 +61,7 @@ class Part:
         return {"coefficients": self._coefficients(rule), "g": g, "first": (0, 0)}
 
     def _coefficients(self, rule: Any) -> tuple[Any, ...]:
-        return self._real, None, COMMON + len(coefficients_of(rule)._fields)
+        return self._real, None, count_of(rule)
 
     @cached_property
     def _norms(self) -> Table:

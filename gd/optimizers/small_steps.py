@@ -10,9 +10,9 @@ from ..checks import FLOATS
 from ..kernels.compiler import join
 from ..kernels.gates import MOST_ARRAYS, OPEN, NormGate, StepGate, refuse
 from ..kernels.loops import reductions
-from ..kernels.loops.update import coefficients_of
-from ..kernels.rules.stages import CommonCoefficients, gradient
+from ..kernels.rules.stages import gradient
 from ..parameters import ParameterArray, ParameterVector, Structure
+from .coefficients import count_of
 
 if TYPE_CHECKING:
     from .base import Optimizer
@@ -110,7 +110,7 @@ class SmallSteps:
         if OPEN:
             arrays = [(array.given, array.p, array.slots) for array in self._arrays]
             guards = [each for array in self._arrays for _, each in array.memory]
-            count = len(CommonCoefficients._fields) + len(coefficients_of(self._update.owner.rule)._fields)
+            count = count_of(self._update.owner.rule)
             if self._looks:
                 blocks = sum(-(-array.size // reductions.NORM_BLOCK) for array in self._arrays)
                 self._norm.admit(self._update.dtype, blocks > 1)

@@ -17,7 +17,7 @@ from ..kernels.random_numbers import key_of
 from ..kernels.rules import stages
 from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray
-from .coefficients import Coefficients
+from .coefficients import COMMON, Coefficients
 from .state_folder import Streamed
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Update:
         if owner.estimates:
             self.trust = join(reductions.sums, owner.trust_norms, *self.stages)
         elif not owner.elementwise:
-            self.place_of_lr = len(stages.CommonCoefficients._fields) + coefficients_of(owner.rule)._fields.index("lr")
+            self.place_of_lr = COMMON + coefficients_of(owner.rule)._fields.index("lr")
             if owner.trust_norms is not None:
                 self.trust = join(reductions.norms, owner.trust_norms, *self.stages)
 

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.rules.stages import CommonCoefficients
 from ..kernels.storage import CODE_BLOCK
 from ..parameters import ParameterArray
+from .coefficients import COMMON
 from .update import QUANTITIES, Update, combined
-
-COMMON = len(CommonCoefficients._fields)
 
 
 class Walk(Update, ABC):
