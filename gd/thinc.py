@@ -75,6 +75,7 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
         **options: Any,
     ) -> None:
         self._function, self.L2_is_weight_decay = functional.FUNCTIONS[name.lower()], L2_is_weight_decay
+        self._takes_scalars = "scalars" in inspect.signature(self._function).parameters
         self.averages = {} if use_averages else None
         self.nr_update = defaultdict(int)
         self.schedules = {}
@@ -108,7 +109,7 @@ class Optimizer(Stock):  # as spaCy checks, but without its constructor
         if key not in self._states:
             self._states[key] = functional.initial_state(self._function, weights, lr=lr, **options), {}
         state, scalars = self._states[key]
-        numbers = {"scalars": scalars} if self._function.__name__ == "schedulefreeadamw" else {}
+        numbers = {"scalars": scalars} if self._takes_scalars else {}
         self._function(weights, gradient, *state, t=t, lr=lr, **options, **numbers)
         self.nr_update[key] = t
         gradient.fill(0)
