@@ -298,9 +298,7 @@ class NAdam(Optimizer):
         before, product = self._mu_product
         if before == t:  # a rule that steps arrays one by one asks again
             return product
-        steps = range(t, t + 1)
-        if before != t - 1:
-            product, steps = 1.0, range(1, t + 1)
+        product, steps = (product, range(t, t + 1)) if before == t - 1 else (1.0, range(1, t + 1))
         for step in steps:
             if product < 1e-30:  # 1 - product is 1, and it stays what it is
                 break
